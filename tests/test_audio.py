@@ -1,0 +1,186 @@
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from audiotag.audio import AudioError, audio_seconds, read_audio
+
+RATE = 16000
+
+
+def sine(rate: int, seconds: float, frequency: float = 440.0) -> np.ndarray:
+    return 0.5 * np.sin(2 * np.pi * frequency * np.arange(round(rate * seconds)) / rate)
+
+
+def write(path: Path, data: np.ndarray, rate: int = RATE, subtype: str | None = None) -> Path:
+    soundfile.write(path, data, rate, subtype=subtype)
+    return path
+
+
+# --- reference ---
+
+
+def test_pcm_values_are_fractions_of_full_scale(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", np.array([0, 16384, -32768], dtype=np.int16), subtype="PCM_16")
+    np.testing.assert_array_equal(read_audio(path, RATE, 3), np.array([0, 0.5, -1], dtype=np.float32))
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 22050, 44056, 44100, 48000, 96000])
+def test_a_resampled_sine_is_the_sine(tmp_path: Path, rate: int) -> None:
+    path = write(tmp_path / "a.wav", sine(rate, 0.2), rate, "FLOAT")
+    waveform = read_audio(path, RATE, 3200)
+    inner = slice(100, 3100)  # the ends ring
+    np.testing.assert_allclose(waveform[inner], sine(RATE, 0.2)[inner], atol=2e-3)
+
+
+@pytest.mark.parametrize(("suffix", "tolerance"), [("wav", 1e-4), ("flac", 1e-4), ("ogg", 0.05)])
+def test_formats_decode_to_the_same_waveform(tmp_path: Path, suffix: str, tolerance: float) -> None:
+    path = write(tmp_path / f"a.{suffix}", sine(RATE, 0.5))
+    np.testing.assert_allclose(read_audio(path, RATE, 8000), sine(RATE, 0.5), atol=tolerance)
+
+
+def test_channels_are_averaged(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", np.array([[0.5, 0.25, 0.0], [-0.75, 0.0, 0.0]]), subtype="FLOAT")
+    np.testing.assert_array_equal(read_audio(path, RATE, 2), np.array([0.25, -0.25], dtype=np.float32))
+
+
+def test_six_real_chunks(shared_data: Path) -> None:
+    paths = sorted((shared_data / "chime_home_sample" / "chunks").glob("*.16kHz.wav"))
+    assert len(paths) == 6
+    for path in paths:
+        waveform = read_audio(path, RATE, 64_000)
+        assert waveform.shape == (64_000,)
+        assert np.isfinite(waveform).all()
+        assert 0.01 < np.abs(waveform).max() < 0.25  # facts: peaks of 0.013 to 0.24
+        assert audio_seconds(path) == 4.0
+
+
+# --- property ---
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_a_short_read_is_the_beginning_of_a_long_read(tmp_path: Path, rate: int) -> None:
+    path = write(tmp_path / "a.wav", np.random.default_rng(0).uniform(-0.5, 0.5, (rate, 2)), rate)
+    np.testing.assert_allclose(read_audio(path, RATE, 1000), read_audio(path, RATE, 16_000)[:1000], atol=1e-6)
+
+
+@pytest.mark.parametrize(("rate", "limit"), [(16000, 1000), (44100, 2800)])
+def test_only_the_frames_that_are_needed_are_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int, limit: int
+) -> None:
+    path = write(tmp_path / "a.wav", np.zeros(rate * 5), rate)
+    frames = []
+    decode = soundfile.SoundFile.read
+
+    def spy(self: soundfile.SoundFile, *args, **kwargs) -> np.ndarray:
+        data = decode(self, *args, **kwargs)
+        frames.append(len(data))
+        return data
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", spy)
+    read_audio(path, RATE, 1000)
+    assert len(frames) == 1
+    assert 1000 <= frames[0] <= limit
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+@pytest.mark.parametrize("seconds", [0.001, 0.1, 0.3])
+def test_shape_and_type_hold_for_any_input(tmp_path: Path, rate: int, seconds: float) -> None:
+    path = write(tmp_path / "a.flac", sine(rate, seconds), rate)
+    waveform = read_audio(path, RATE, 1600)
+    assert waveform.shape == (1600,)
+    assert waveform.dtype == np.float32
+
+
+def test_opening_needs_no_torch() -> None:
+    code = "import sys, audiotag.audio, audiotag.corpus; print({'torch', 'pandas', 'ray'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "set()\n"
+
+
+# --- degenerate ---
+
+
+def test_a_short_file_is_padded_at_the_end(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", np.full(10, 0.5), subtype="FLOAT")
+    np.testing.assert_array_equal(read_audio(path, RATE, 15), np.array([0.5] * 10 + [0.0] * 5, dtype=np.float32))
+
+
+def test_one_frame_and_silence_are_audio(tmp_path: Path) -> None:
+    assert not read_audio(write(tmp_path / "a.wav", np.zeros(1), 44100), RATE, 100).any()
+
+
+def test_nothing_after_the_cut_matters(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", np.array([0.5, 0.5, np.nan]), subtype="FLOAT")
+    assert np.isfinite(read_audio(path, RATE, 2)).all()
+
+
+def test_seconds_come_from_the_header(tmp_path: Path) -> None:
+    assert audio_seconds(write(tmp_path / "a.wav", np.zeros((11025, 2)), 44100)) == 0.25
+
+
+# --- malformed ---
+
+
+@pytest.mark.parametrize("function", [audio_seconds, lambda path: read_audio(path, RATE, 100)])
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("missing.wav", None, "there is no such file"),
+        ("empty.wav", b"", "format not recognised"),
+        ("text.wav", b"this is no audio " * 9, "format not recognised"),
+        ("headless.raw", b"1234" * 9, "it has no header"),
+    ],
+)
+def test_a_file_that_is_no_audio(tmp_path: Path, function, name: str, content: bytes | None, reason: str) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(AudioError, match=rf"^The audio file `{path}` cannot be used: {reason}\. Replace it, or take"):
+        function(path)
+
+
+@pytest.mark.parametrize("function", [audio_seconds, lambda path: read_audio(path, RATE, 100)])
+def test_a_file_without_samples(tmp_path: Path, function) -> None:
+    with pytest.raises(AudioError, match=r"a\.wav` cannot be used: it has no samples\."):
+        function(write(tmp_path / "a.wav", np.zeros(0)))
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match="there is no such file"):
+        audio_seconds(tmp_path)
+
+
+def test_a_torn_flac(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.flac", np.random.default_rng(0).uniform(-0.5, 0.5, RATE))
+    path.write_bytes(path.read_bytes()[:9000])
+    with pytest.raises(AudioError, match="flac decoder lost sync"):
+        read_audio(path, RATE, RATE)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])  # 1e300 overflows float32
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+def test_values_that_are_not_finite(tmp_path: Path, value: float) -> None:
+    path = write(tmp_path / "a.wav", np.array([0.0, value, 0.0]), subtype="DOUBLE")
+    with pytest.raises(AudioError, match=r"a\.wav` cannot be used: it holds a NaN or an infinity\."):
+        read_audio(path, RATE, 100)
+
+
+def test_a_rate_without_a_small_ratio(tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match="its rate of 44099 Hz has no small ratio to 16000 Hz"):
+        read_audio(write(tmp_path / "a.wav", np.zeros(100), 44099), RATE, 100)
+
+
+@pytest.mark.parametrize(("rate", "samples", "name"), [(0, 100, "sample_rate"), (RATE, 0, "samples")])
+def test_sizes_must_be_positive(tmp_path: Path, rate: int, samples: int, name: str) -> None:
+    with pytest.raises(ValueError, match=f"The value of `{name}` is 0, but must be at least 1"):
+        read_audio(tmp_path / "a.wav", rate, samples)
+
+
+def test_the_error_survives_pickling() -> None:
+    error = pickle.loads(pickle.dumps(AudioError("a.wav", "it is odd")))
+    assert (error.path, error.reason, str(error)) == (Path("a.wav"), "it is odd", str(AudioError("a.wav", "it is odd")))
