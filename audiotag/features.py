@@ -1,0 +1,199 @@
+"""Front ends: waveforms to the features that a network sees, and their cache on disk.
+
+Shapes: N clips, S samples, T frames, M mel bands.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audiotag.audio import AudioError, read_audio
+from audiotag.corpus import Corpus, CorpusError
+
+CACHE_VERSION = 1  # raised when the numbers of a front end change
+CLIPS_A_TASK = 16  # clips a thread takes at a time: 4 MB of audio, often enough for a live progress bar
+SMALLEST_SCALE = 1e-6  # a band that never changes is left at zero, not divided by zero
+
+Progress = Callable[[int, int], None]  # (clips done, clips in all)
+
+
+@dataclass(frozen=True)
+class LogMel:
+    """The paper's front end: the logarithm of mel band energies.
+
+    A Hamming window of 1024 samples every 512, no centre padding: 4 s at 16 kHz give 124 frames (Wei et al. 2018,
+    section 3.1). The mel scale is open in the paper: Slaney's, whose filters all hold at least one FFT bin at this
+    resolution (HTK's do not), with their areas equal. The logarithm's offset is open in the paper.
+    """
+
+    sample_rate: int = 16_000  # Hz
+    n_fft: int = 1024  # samples, also the window's length
+    hop_length: int = 512  # samples
+    n_mels: int = 128
+    log_offset: float = 1e-8
+
+    def samples(self, seconds: float) -> int:
+        """Samples of a clip."""
+        return round(seconds * self.sample_rate)
+
+    def frames(self, samples: int) -> int:
+        """Frames T of a clip: whole windows only.
+
+        Raises:
+            ValueError: for a clip shorter than one window.
+        """
+        if samples < self.n_fft:
+            raise ValueError(
+                f"The clip length is {samples / self.sample_rate:.3f} s, but must be at least one window of "
+                f"{self.n_fft / self.sample_rate:.3f} s: use longer clips."
+            )
+        return 1 + (samples - self.n_fft) // self.hop_length
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain values, with the front end's name."""
+        return {"front_end": "log_mel", **asdict(self)}
+
+
+def log_mel(waveforms: np.ndarray, settings: LogMel) -> np.ndarray:
+    """Log-mel features: (..., S) float32 in [-1, 1] to (..., T, M) float32."""
+    import torch
+
+    with torch.inference_mode():
+        energies = _mel_spectrogram(settings)(torch.from_numpy(np.ascontiguousarray(waveforms)))
+        return torch.log(energies + settings.log_offset).transpose(-1, -2).contiguous().numpy()
+
+
+@cache
+def _mel_spectrogram(settings: LogMel) -> Any:
+    import torch
+    import torchaudio
+
+    return torchaudio.transforms.MelSpectrogram(
+        settings.sample_rate,
+        n_fft=settings.n_fft,
+        hop_length=settings.hop_length,
+        n_mels=settings.n_mels,
+        center=False,
+        window_fn=torch.hamming_window,
+        mel_scale="slaney",
+        norm="slaney",
+    )
+
+
+def default_cache() -> Path:
+    """Where features are kept: `$XDG_CACHE_HOME/audiotag`, or `~/.cache/audiotag`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "audiotag"
+
+
+def cache_path(corpus: Corpus, settings: LogMel, cache: Path) -> Path:
+    """The cache file of a corpus's features: its name is a hash of the audio and of the settings."""
+    content = {
+        "version": CACHE_VERSION,
+        "settings": settings.to_dict(),
+        "samples": settings.samples(corpus.clip_seconds),
+        "clips": corpus.digests,
+    }
+    return cache / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]}.npy"
+
+
+def load_features(corpus: Corpus, settings: LogMel, cache: Path, progress: Progress | None = None) -> np.ndarray:
+    """Features of every clip of a corpus, (N, T, M) float32, mapped read-only from the cache.
+
+    What is missing is computed by one thread a core and written aside before it gets its name: a cache file is whole or
+    absent. `progress` is called with (clips done, clips in all).
+
+    Raises:
+        CorpusError: for clips that cannot be decoded; the first three are named, the others counted.
+    """
+    path = cache_path(corpus, settings, cache)
+    if not path.is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        _compute(corpus, settings, path, progress)
+    return np.load(path, mmap_mode="r")
+
+
+def _compute(corpus: Corpus, settings: LogMel, path: Path, progress: Progress | None) -> None:
+    samples = settings.samples(corpus.clip_seconds)
+    shape = (len(corpus.clips), settings.frames(samples), settings.n_mels)
+    starts = range(0, len(corpus.clips), CLIPS_A_TASK)
+    problems: list[str] = []
+    with _aside(path) as temporary, _one_torch_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        features = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+
+        def compute(start: int) -> int:
+            paths = corpus.paths[start : start + CLIPS_A_TASK]
+            waveforms = np.stack(list(_decode(paths, settings.sample_rate, samples, problems)))
+            features[start : start + len(paths)] = log_mel(waveforms, settings)
+            return len(paths)
+
+        done = 0
+        for clips in pool.map(compute, starts):
+            done += clips
+            if progress:
+                progress(done, len(corpus.clips))
+        if problems:
+            more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+            raise CorpusError("; ".join(sorted(problems)[:3]) + more)
+        features.flush()
+
+
+def _decode(paths: tuple[Path, ...], sample_rate: int, samples: int, problems: list[str]) -> Iterator[np.ndarray]:
+    """Waveforms (S,) one by one; a clip that cannot be read is silent here and its problem is noted."""
+    for path in paths:
+        try:
+            yield read_audio(path, sample_rate, samples)
+        except AudioError as error:
+            problems.append(str(error))
+            yield np.zeros(samples, np.float32)
+
+
+@contextmanager
+def _aside(path: Path) -> Iterator[Path]:
+    """A temporary path in the same folder that takes the name `path` when all went well, and is gone when not."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        yield Path(name)
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Torch with one thread an operation: the pool has one thread a core already."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def band_statistics(features: np.ndarray, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each band over the frames of some clips: (N, T, M) and (n,) to (M,), (M,) float32.
+
+    Meant for the training part of a fold, so that nothing of the clips to be scored leaks into their standardisation.
+    """
+    frames = len(clips) * features.shape[1]
+    total = np.zeros(features.shape[2])
+    squares = np.zeros(features.shape[2])
+    for clip in clips:
+        values = features[clip].astype(np.float64)
+        total += values.sum(axis=0)
+        squares += np.square(values).sum(axis=0)
+    mean = total / frames
+    scale = np.sqrt(np.maximum(squares / frames - mean**2, 0))
+    return mean.astype(np.float32), np.where(scale < SMALLEST_SCALE, 1.0, scale).astype(np.float32)

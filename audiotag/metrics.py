@@ -1,0 +1,92 @@
+"""The equal error rate (EER), as the scorer of DCASE 2016 task 4 defines it.
+
+Convention: scores (n,) are higher where the tag is more likely; targets (n,) are 0 or 1; an EER lies in [0, 1], 0 is
+best, 0.5 is chance. It is computed per fold and tag and then averaged, never pooled over folds.
+
+It differs from "the threshold where false alarms and misses are nearest": between two ROC points the challenge
+interpolates linearly, which on small folds moves the number by up to half a step of 1 / positives, in either direction.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+_CROSSING = 1e-6  # the scorer's tolerance where fpr meets 1 - tpr
+
+
+def equal_error_rate(targets: np.ndarray, scores: np.ndarray) -> float:
+    """EER of one tag over n clips.
+
+    Shapes: targets (n,) of 0 and 1, scores (n,) finite.
+    Returns NaN where a class is absent: without positives or without negatives the rate does not exist.
+
+    Raises:
+        ValueError: shapes that differ, targets other than 0 and 1, scores that are not finite.
+
+    Source: DCASE 2016 task 4, equal error rate of the evaluation script.
+    """
+    targets, scores = validate(targets, scores)
+    positives = int(targets.sum())
+    negatives = len(targets) - positives
+    if positives == 0 or negatives == 0:
+        return float("nan")
+    fpr, tpr = _roc_points(targets, scores, positives, negatives)
+    crossing = int(np.argmax(fpr + _CROSSING >= 1 - tpr))
+    x0, x1, y0, y1 = fpr[crossing - 1], fpr[crossing], tpr[crossing - 1], tpr[crossing]
+    if x1 == x0:  # a vertical step: the line meets tpr = 1 - fpr at its own fpr
+        return float(x0)
+    slope = (y1 - y0) / (x1 - x0)
+    return float((1 - y0 + slope * x0) / (1 + slope))
+
+
+def validate(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The two arrays as float64, checked as `equal_error_rate` needs them."""
+    targets = np.asarray(targets, dtype=np.float64)
+    scores = np.asarray(scores, dtype=np.float64)
+    if targets.ndim != 1 or targets.shape != scores.shape:
+        raise ValueError(
+            f"The shapes of `targets` and `scores` are {targets.shape} and {scores.shape}, but must be one (n,): "
+            "pass one tag at a time."
+        )
+    if not np.isin(targets, (0, 1)).all():
+        raise ValueError("`targets` holds values other than 0 and 1: pass the clips' own tags, not mixed ones.")
+    if not np.isfinite(scores).all():
+        raise ValueError("`scores` holds NaN or infinity: the model that gave them has diverged.")
+    return targets, scores
+
+
+def _roc_points(
+    targets: np.ndarray, scores: np.ndarray, positives: int, negatives: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """False and true positive rates (p,), one point a distinct score, highest first, with (0, 0) in front."""
+    order = np.argsort(-scores, kind="stable")
+    hits = np.cumsum(targets[order])
+    last_of_ties = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    true = np.append(0, hits[last_of_ties])
+    false = np.append(0, last_of_ties + 1 - hits[last_of_ties])
+    return false / negatives, true / positives
+
+
+def tag_eers(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """EER of each tag (K,) from targets (n, K) and scores (n, K); NaN where a tag has one class only."""
+    return np.array([equal_error_rate(targets[:, k], scores[:, k]) for k in range(targets.shape[1])])
+
+
+def mean_defined(values: Sequence[float] | np.ndarray, axis: int | None = None) -> np.ndarray:
+    """Mean over the values that are not NaN; NaN where there is none."""
+    values = np.asarray(values, dtype=np.float64)
+    defined = ~np.isnan(values)
+    count = defined.sum(axis=axis)
+    total = np.where(defined, values, 0.0).sum(axis=axis)
+    return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
+
+
+def sample_variance(values: Sequence[float] | np.ndarray) -> float:
+    """Sample variance (ddof = 1) of the values that are not NaN; NaN below two of them.
+
+    Over the tags' EERs it is the paper's Var column (times 1e3 there); over the folds' mean EERs it is another number,
+    with a name of its own.
+    """
+    defined = np.asarray(values, dtype=np.float64)
+    defined = defined[~np.isnan(defined)]
+    return float(defined.var(ddof=1)) if len(defined) > 1 else float("nan")

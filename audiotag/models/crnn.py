@@ -1,0 +1,94 @@
+"""The paper's CRNN with attention and localisation.
+
+Source: Wei et al. 2018, section 2.1 and Figure 1; its head is the one of "Attention and localization based on a deep
+convolutional recurrent model for weakly supervised audio tagging" (Xu et al. 2017), on the features of the GRU.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+FIRST_FILTERS, MOST_FILTERS = 8, 64  # 8, 16, 32, 64, 64, 64, 64 for 128 bands
+SMALLEST_WEIGHT = 1e-9  # below the localisation's sum over frames: no division by zero
+
+
+class ConvBlock(nn.Module):
+    """Convolution 3 x 3, batch norm, max-pool 1 x 2 over frequency, ELU, dropout: (B, C, T, M) -> (B, C', T, M / 2).
+
+    The paper lists ELU before the pooling; ELU is monotone, so they commute, and half the values are left to compute.
+    """
+
+    def __init__(self, channels: int, filters: int, dropout: float) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, filters, kernel_size=3, padding=1, bias=False)  # the norm has a bias
+        self.norm = nn.BatchNorm2d(filters)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.max_pool2d(self.norm(self.conv(x)), kernel_size=(1, 2))
+        return self.dropout(F.elu(x))
+
+
+class CRNN(nn.Module):
+    """Log-mel features (B, T, M) to clip probabilities (B, K).
+
+    Args:
+        n_mels: bands M; a power of two, for log2(M) blocks halve them down to one.
+        n_tags: tags K, from 1 up. (With one tag the softmax over tags is 1 and the pooling a plain mean over frames.)
+        dropout: after each block, and nowhere else.
+        gru_units, gru_layers: of the bidirectional GRU; open in the paper.
+        mean, scale: (M,) what the features are standardised with; kept in the state dict, so that weights and
+            standardisation cannot part.
+
+    Raises:
+        ValueError: when n_mels is no power of two.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        n_mels: int,
+        n_tags: int,
+        *,
+        dropout: float,
+        gru_units: int,
+        gru_layers: int,
+        mean: Tensor | None = None,
+        scale: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        blocks = n_mels.bit_length() - 1
+        if n_mels < 2 or n_mels != 1 << blocks:
+            raise ValueError(
+                f"The value of `n_mels` is {n_mels}, but must be a power of two: each block halves the bands."
+            )
+        self.register_buffer("mean", torch.zeros(n_mels) if mean is None else mean)
+        self.register_buffer("scale", torch.ones(n_mels) if scale is None else scale)
+        filters = [min(FIRST_FILTERS << block, MOST_FILTERS) for block in range(blocks)]
+        self.blocks = nn.Sequential(*map(lambda c, f: ConvBlock(c, f, dropout), [1, *filters], filters))
+        self.gru = nn.GRU(filters[-1], gru_units, gru_layers, batch_first=True, bidirectional=True)
+        self.tagging = nn.Linear(2 * gru_units, n_tags)
+        self.localisation = nn.Linear(2 * gru_units, n_tags)
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        """Probability of each tag in each clip: (B, T, M) -> (B, K)."""
+        tagging, localisation = self._frames(log_mel)
+        weight = localisation.sum(dim=1).clamp(min=SMALLEST_WEIGHT)
+        return (tagging * localisation).sum(dim=1) / weight
+
+    def frame_curves(self, log_mel: Tensor) -> Tensor:
+        """Where in the clip each tag is heard: (B, T, M) -> (B, T, K) in [0, 1].
+
+        The product of the tag's probability in a frame and of its localisation there (Xu et al. 2017, equation 8).
+        """
+        tagging, localisation = self._frames(log_mel)
+        return tagging * localisation
+
+    def _frames(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
+        x = ((log_mel - self.mean) / self.scale).unsqueeze(1)  # (B, 1, T, M)
+        x = self.blocks(x)  # (B, C, T, 1)
+        x = x.permute(0, 2, 3, 1).flatten(2).float()  # (B, T, C)
+        x, _ = self.gru(x)  # (B, T, 2 * units)
+        return torch.sigmoid(self.tagging(x)), torch.softmax(self.localisation(x), dim=2)  # (B, T, K) each
