@@ -1,0 +1,68 @@
+"""Questions: one file each, the file name is the `--space` name, the docstring asks the question.
+
+A space is a module with `define(trial)`, an Optuna define-by-run function whose parameters are TrialConfig's fields
+(what it returns is set beside them), `SAMPLER` ("exhaustive": every combination, in order; or "tpe") and, for a sampler
+that never ends by itself, `TRIALS`, the default number of trials.
+"""
+
+import hashlib
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+SAMPLERS = ("exhaustive", "tpe")
+
+
+class SpaceError(ValueError):
+    """A search space that does not exist or does not hold what a space must; one line for the user."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """A search space, read from its file."""
+
+    name: str
+    question: str  # the docstring
+    define: Callable[[Any], dict[str, Any] | None]
+    sampler: str
+    trials: int | None  # None: as many as there are combinations
+    fingerprint: str  # of the file's text
+
+
+def space_names() -> list[str]:
+    """The names of all spaces, sorted."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def load_space(name: str) -> Space:
+    """The space of that name.
+
+    Raises:
+        SpaceError: for an unknown name (the near ones are named), or a file that lacks a part.
+    """
+    if name not in space_names():
+        near = get_close_matches(name, space_names(), n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"the spaces are {', '.join(space_names())}."
+        raise SpaceError(f"Unknown space `{name}`: {hint} (--list shows all)")
+    try:
+        module = importlib.import_module(f"{__name__}.{name}")
+    except (SyntaxError, ImportError, NameError) as error:
+        raise SpaceError(f"The space `{name}` cannot be read: {error}.") from error
+    question = (module.__doc__ or "").strip()
+    sampler = getattr(module, "SAMPLER", "exhaustive")
+    trials = getattr(module, "TRIALS", None)
+    if not question or not callable(getattr(module, "define", None)):
+        raise SpaceError(
+            f"The space `{name}` must have a docstring that asks its question and a function `define(trial)`."
+        )
+    if sampler not in SAMPLERS:
+        raise SpaceError(f"The space `{name}` has SAMPLER {sampler!r}, but must have one of {', '.join(SAMPLERS)}.")
+    if sampler != "exhaustive" and not (isinstance(trials, int) and trials > 0):
+        raise SpaceError(f"The space `{name}` is sampled and must say how many trials: TRIALS = a positive number.")
+    assert module.__file__ is not None
+    digest = hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest()[:16]
+    return Space(name, question, module.define, sampler, trials if sampler != "exhaustive" else None, digest)

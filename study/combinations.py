@@ -1,0 +1,79 @@
+"""What a space holds, found by drawing from it."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from audiotag.config import TrialConfig
+from search_spaces import Space, SpaceError
+
+DRAWS = 64  # from a sampled space, to see its parameters and try its values
+
+
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Optuna's messages off for a while, with its warning at the end of an exhausted space (Study.stop)."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.filterwarnings("ignore", message=".*Study.stop.*", category=UserWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+def combinations(space: Space) -> list[dict[str, Any]]:
+    """Every combination of an exhaustive space's parameters, in the order in which its file lists the values.
+
+    Raises:
+        SpaceError: when a parameter has no list of values, or too many to be tried.
+    """
+
+    def objective(trial: optuna.Trial) -> float:
+        space.define(trial)
+        return 0.0
+
+    def place(trial: FrozenTrial) -> list[float]:
+        return [trial.distributions[name].to_internal_repr(value) for name, value in trial.params.items()]
+
+    with quiet_optuna():
+        study = optuna.create_study(sampler=optuna.samplers.BruteForceSampler(seed=0))
+        try:
+            study.optimize(objective)
+        except ValueError as error:
+            raise SpaceError(f"The space `{space.name}` cannot be tried exhaustively: {error}") from error
+    return [trial.params for trial in sorted(study.trials, key=place)]
+
+
+def configurations(space: Space) -> list[dict[str, Any]]:
+    """What trials of a space set: every combination of an exhaustive one, a sample of the others."""
+    if space.sampler == "exhaustive":
+        trials: list[Any] = [optuna.trial.FixedTrial(parameters) for parameters in combinations(space)]
+        return [{**trial.params, **(space.define(trial) or {}), **trial.params} for trial in trials]
+    with quiet_optuna():
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        drawn = [study.ask() for _ in range(DRAWS)]
+        constants = [space.define(trial) or {} for trial in drawn]
+    return [{**trial.params, **fixed} for trial, fixed in zip(drawn, constants, strict=True)]
+
+
+def check_space(space: Space, base: dict[str, Any]) -> list[str]:
+    """The names of the hyperparameters that a space sets, in order, after each configuration was tried.
+
+    Raises:
+        SpaceError: for an unknown hyperparameter or a value out of its range.
+    """
+    names: dict[str, None] = {}
+    for parameters in configurations(space):
+        try:
+            TrialConfig.from_dict({**base, **parameters})
+        except ValueError as error:
+            raise SpaceError(f"The space `{space.name}` does not fit: {error}") from error
+        names |= dict.fromkeys(parameters)
+    return sorted(names, key=list(TrialConfig.__dataclass_fields__).index)

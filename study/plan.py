@@ -1,0 +1,222 @@
+"""From the command line's words to a study that is ready to run: what can be wrong is found out here."""
+
+import argparse
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from audiotag.corpus import Corpus, open_corpus
+from audiotag.features import LogMel, default_cache, load_features
+from search_spaces import Space, load_space
+from study.ledger import STUDY_FILE, Ledger, LedgerError
+from study.progress import progress_bar
+from study.results import corpus_record
+from study.settings import TrialSettings
+
+PROJECT = Path(__file__).resolve().parents[1]
+CHIME_HOME, SYNTHETIC = PROJECT / "data" / "chime_home", PROJECT / "data" / "synthetic"
+SYNTHETIC_BUDGET = {"max_epochs": 14, "patience": 8}  # enough to learn that corpus: minutes, not hours
+PACKAGES = ("torch", "torchaudio", "ray", "optuna", "mlflow", "numpy")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class PlanError(ValueError):
+    """A request that cannot be met; one line for the user."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A study that is ready to run: `study` is the content of its study.json."""
+
+    root: Path
+    study: dict[str, Any]
+    space: Space
+    corpus: Corpus
+    settings: TrialSettings
+    resumed: bool
+
+    @property
+    def trials(self) -> int:
+        """Trials in all."""
+        return self.study["trials"]
+
+    def ledger(self) -> Ledger:
+        """The study's ledger, made now if the study is new."""
+        if not self.resumed:
+            return Ledger.create(self.root, self.study)
+        ledger = Ledger.open(self.root)
+        if ledger.study()["trials"] != self.trials:
+            ledger.write_study(self.study)
+        return ledger
+
+
+def make_plan(arguments: argparse.Namespace, console: Console) -> Plan:
+    """The study that the command line asks for, new or to be continued.
+
+    Raises:
+        ValueError: (PlanError, SpaceError, CorpusError, AudioError, LedgerError) for whatever the user must mend.
+    """
+    _check_cpus(arguments)
+    if arguments.resume is not None:
+        return _resumed_plan(arguments, console)
+    space = load_space(arguments.space)
+    name = arguments.name or f"{space.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    if not NAME.fullmatch(name):
+        raise PlanError(f"--name is {name!r}, but must be letters, digits and . _ - (it becomes a folder).")
+    root = (arguments.studies / name).absolute()
+    if root.exists():
+        raise LedgerError(f"The study `{name}` exists in {root.parent}: choose another --name, or --resume {name}.")
+    corpus = _open(arguments.corpus, console)
+    base = dict(SYNTHETIC_BUDGET) if corpus.kind == "synthetic" else {}
+    if arguments.epochs is not None:
+        base["max_epochs"] = arguments.epochs
+    study = _describe(name, space, corpus, base, arguments)
+    return Plan(root, study, space, corpus, _settings(root, study), resumed=False)
+
+
+def _resumed_plan(arguments: argparse.Namespace, console: Console) -> Plan:
+    root = (arguments.studies / arguments.resume).absolute() if arguments.resume else _newest_unfinished(arguments)
+    study = Ledger.open(root).study()
+    asked = {"space": arguments.space, "seed": arguments.seed, "protocol": arguments.protocol}
+    if arguments.epochs is not None and arguments.epochs != study["settings"].get("max_epochs"):
+        raise PlanError(_changed("--epochs", study["settings"].get("max_epochs"), arguments.epochs))
+    for name, value in asked.items():
+        if value is not None and value != study[name]:
+            raise PlanError(_changed(f"--{name}", study[name], value))
+    space = load_space(study["space"])
+    if space.fingerprint != study["space_fingerprint"]:
+        raise PlanError(
+            _changed(f"the file of the space `{space.name}`", study["space_fingerprint"], space.fingerprint)
+        )
+    corpus = _open(arguments.corpus or study["corpus"]["path"], console)
+    if corpus.fingerprint != study["corpus"]["fingerprint"]:
+        raise PlanError(_changed(f"the corpus {corpus.root}", study["corpus"]["fingerprint"], corpus.fingerprint))
+    if arguments.trials is not None:
+        if arguments.trials < study["trials"]:
+            raise PlanError(f"--trials is {arguments.trials}, but the study has {study['trials']}: it can only grow.")
+        study = {**study, "trials": _count(space, arguments.trials)}
+    return Plan(root, study, space, corpus, _settings(root, study), resumed=True)
+
+
+def _changed(what: str, was: Any, now: Any) -> str:
+    return (
+        f"A study cannot change while it is interrupted: {what} was {was}, now it is {now}. "
+        "Resume it as it was, or start a new study with another --name."
+    )
+
+
+def _newest_unfinished(arguments: argparse.Namespace) -> Path:
+    found = []
+    for path in arguments.studies.glob(f"*/{STUDY_FILE}"):
+        ledger = Ledger.open(path.parent)
+        results = ledger.results()
+        if ledger.study()["space"] == arguments.space and (results is None or results["status"] != "finished"):
+            found.append((ledger.study()["created"], path.parent))
+    if not found:
+        raise PlanError(
+            f"There is no unfinished study of the space `{arguments.space}` in {arguments.studies}: "
+            "give its name, or start one without --resume."
+        )
+    return max(found)[1].absolute()
+
+
+def _open(path: str | Path | None, console: Console) -> Corpus:
+    """The corpus at a path; by default CHiME-Home where it is there, else the synthetic one, made if need be."""
+    if path is None and (CHIME_HOME / "chunks").is_dir():
+        path = CHIME_HOME
+    if path is None or str(path) == "synthetic" or Path(path).absolute() == SYNTHETIC:
+        from audiotag.synthetic import write_synthetic_corpus
+
+        with progress_bar(console) as bar:
+            task = bar.add_task("writing the synthetic corpus", total=None)
+            path = write_synthetic_corpus(
+                SYNTHETIC, progress=lambda n, total: bar.update(task, completed=n, total=total)
+            )
+    return open_corpus(path)
+
+
+def features_of(plan: Plan, console: Console) -> np.ndarray:
+    """The features of all clips (N, T, M), from the cache or computed now, with a bar."""
+    with progress_bar(console) as bar:
+        task = bar.add_task("computing features", total=None)
+        return load_features(
+            plan.corpus,
+            LogMel(),
+            default_cache() / "features",
+            lambda n, total: bar.update(task, completed=n, total=total),
+        )
+
+
+def _settings(root: Path, study: dict[str, Any]) -> TrialSettings:
+    return TrialSettings(
+        ledger=str(root),
+        base=study["settings"],
+        features=study["features"],
+        fingerprint=study["corpus"]["fingerprint"],
+        seed=study["seed"],
+        protocol=study["protocol"],
+    )
+
+
+def _describe(
+    name: str, space: Space, corpus: Corpus, base: dict[str, Any], arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """The content of study.json."""
+    from study.combinations import check_space
+
+    return {
+        "study": name,
+        "id": uuid.uuid4().hex,
+        "space": space.name,
+        "space_fingerprint": space.fingerprint,
+        "question": space.question,
+        "sampler": space.sampler,
+        "varied": check_space(space, base),
+        "trials": _count(space, arguments.trials),
+        "corpus": corpus_record(corpus),
+        "seed": arguments.seed or 0,
+        "protocol": arguments.protocol or "paper",
+        "settings": base,
+        "features": LogMel().to_dict(),
+        "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
+        "git_commit": _git_commit(),
+        "command": shlex.join(["python", *sys.argv]),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _count(space: Space, asked: int | None) -> int:
+    """Trials of a study: what is asked for, but of an exhaustive space never more than it has."""
+    from study.combinations import combinations
+
+    if space.sampler != "exhaustive":
+        return asked or space.trials or 1
+    there = len(combinations(space))
+    return there if asked is None else min(asked, there)
+
+
+def _check_cpus(arguments: argparse.Namespace) -> None:
+    """A first check that needs no Ray: more cores a trial than this machine has, on a cluster of our own."""
+    cores = os.cpu_count() or 1
+    if arguments.address is None and arguments.cpus_per_trial is not None and arguments.cpus_per_trial > cores:
+        raise PlanError(
+            f"--cpus-per-trial is {arguments.cpus_per_trial:g}, but this machine has {cores}: ask for no more."
+        )
+
+
+def _git_commit() -> str | None:
+    command = ["git", "-C", str(PROJECT), "rev-parse", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None

@@ -1,0 +1,178 @@
+"""What the terminal shows: what is about to run, a live table, and the table of the paper at the end."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from study.table import decimal, label
+
+REFRESH = 4  # times a second, at most
+PLAIN_WIDTH = 160  # columns of a table that goes to a file or a pipe
+SHOWN = 24  # rows of the live table; a larger study shows the running trials and the last finished ones
+
+
+@dataclass
+class Row:
+    """A trial as the live table shows it."""
+
+    key: str
+    cells: list[str]  # its parameters
+    state: str = "running"
+    fold: int | None = None
+    folds_done: int = 0
+    epoch: int = 0
+    val_loss: float | None = None
+    best_eer: float | None = None  # lowest validation EER of the fold in progress
+    eer_mean: float | None = None  # over the finished folds
+    epoch_seconds: list[float] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        """Its parameters in a line."""
+        return " ".join(self.cells)
+
+
+class LiveTable:
+    """Follows a study: a live table in a terminal, a plain line a finished fold elsewhere.
+
+    Args:
+        varied: the hyperparameters that label a trial.
+        trials, folds: how many there are in all; `done` trials are there from before.
+        slots: trials that run side by side.
+        max_epochs: of a fold, for the first, upper estimate of the time left.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        varied: list[str],
+        *,
+        trials: int,
+        done: int,
+        folds: list[int],
+        slots: int,
+        max_epochs: int,
+    ) -> None:
+        self.console, self.varied, self.folds, self.slots, self.max_epochs = console, varied, folds, slots, max_epochs
+        self.trials, self.done_before = trials, done
+        self.rows: dict[str, Row] = {}
+        self.fold_seconds: list[float] = []  # of the folds finished in this session
+        self._fold_started: dict[str, float] = {}
+        self.live = Live(get_renderable=self.render, console=console, refresh_per_second=REFRESH, transient=True)
+
+    def __enter__(self) -> "LiveTable":
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.console.is_terminal:
+            self.live.stop()
+
+    def started(self, key: str, config: dict[str, Any]) -> None:
+        """A trial got its resources (again, when its worker died)."""
+        if key in self.rows:
+            self._line(f"trial {key} ({self.rows[key].label}) starts again: its worker died; it goes on where it was")
+        else:
+            self.rows[key] = Row(key, label(config, self.varied))
+
+    def reported(self, key: str, report: dict[str, Any]) -> None:
+        """An epoch, or the end of the last fold."""
+        row = self.rows[key]
+        now = time.monotonic()
+        if report["folds_done"] > row.folds_done:
+            if key in self._fold_started and row.fold is not None:
+                self.fold_seconds.append(now - self._fold_started[key])
+            row.folds_done = report["folds_done"]
+            row.eer_mean, row.best_eer = report["eer_mean"], None
+            self._line(
+                f"{row.label}: {row.folds_done} of {len(self.folds)} folds, mean EER so far {row.eer_mean:.3f}"
+                f" ({self.time_left()})"
+            )
+        if "epoch" in report:
+            if row.fold != report["fold"]:
+                self._fold_started[key] = now - report["seconds"]
+            row.fold, row.epoch, row.val_loss = report["fold"], report["epoch"], report["val_loss"]
+            row.best_eer = min(report["val_eer_mean"], row.best_eer if row.best_eer is not None else 1.0)
+            row.epoch_seconds.append(report["seconds"])
+
+    def ended(self, key: str, reason: str | None) -> None:
+        """A trial finished, or failed with a reason."""
+        row = self.rows[key]
+        row.state = "finished" if reason is None else "failed"
+        if reason is not None:
+            self._line(f"[red]trial {key} ({row.label}) failed: {reason}[/red]")
+
+    def time_left(self) -> str:
+        """The time left in words: from finished folds where there are any, else at most what all epochs would take."""
+        ended = sum(row.state != "running" for row in self.rows.values())
+        running = [row for row in self.rows.values() if row.state == "running"]
+        begun = sum(row.folds_done for row in running)
+        folds = (self.trials - self.done_before - ended) * len(self.folds) - begun
+        epochs = [seconds for row in self.rows.values() for seconds in row.epoch_seconds[-20:]]
+        if folds <= 0:
+            return "nearly done"
+        if self.fold_seconds:
+            return f"about {_duration(folds * sum(self.fold_seconds) / len(self.fold_seconds) / self.slots)} left"
+        if epochs:
+            most = folds * self.max_epochs * sum(epochs) / len(epochs) / self.slots
+            return f"at most {_duration(most)} left"
+        return "time left not known yet"
+
+    def render(self) -> Table:
+        """The live table."""
+        finished = self.done_before + sum(row.state != "running" for row in self.rows.values())
+        table = Table(
+            title=f"{finished} of {self.trials} trials done, {self.time_left()}", title_justify="left", expand=False
+        )
+        for column in ("trial", *self.varied, "fold", "epoch", "val loss", "best EER", "mean EER", ""):
+            table.add_column(
+                column, justify="right" if column in ("epoch", "val loss", "best EER", "mean EER") else "left"
+            )
+        rows = list(self.rows.values())
+        running = [row for row in rows if row.state == "running"]
+        ended = [row for row in rows if row.state != "running"]
+        for row in [*ended[-max(SHOWN - len(running), 0) :], *running]:
+            place = f"{min(row.folds_done + 1, len(self.folds))}/{len(self.folds)}"
+            values = row.cells
+            table.add_row(
+                row.key[:6],
+                *values,
+                place,
+                "" if row.fold is None else str(row.epoch + 1),
+                decimal(row.val_loss),
+                decimal(row.best_eer),
+                decimal(row.eer_mean),
+                row.state,
+                style="dim" if row.state != "running" else None,
+            )
+        return table
+
+    def _line(self, text: str) -> None:
+        """A line above the live table, or by itself where there is no terminal."""
+        if not self.console.is_terminal or "[red]" in text or "starts again" in text:
+            self.console.print(text, highlight=False, soft_wrap=True)
+
+
+def make_console() -> Console:
+    """The terminal, or a file or pipe that lines of any length may go to."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
+
+
+def progress_bar(console: Console) -> Progress:
+    """A bar over clips; silent where there is no terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{max(round(seconds), 1)} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,122 @@
+"""The results of a study as plain data, read from its ledger: what results.json, the table and MLflow show."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from audiotag.corpus import Corpus
+from audiotag.metrics import mean_defined, sample_variance, tag_eers
+from study.ledger import Ledger, TrialFolder
+
+
+def study_results(ledger: Ledger, status: str) -> dict[str, Any]:
+    """The content of results.json (contract: README, "results.json").
+
+    `status` is finished or interrupted. A trial that has neither finished nor failed is left out: its folds are in the
+    ledger, but it has no result yet.
+    """
+    study = ledger.study()
+    trials = [trial_results(folder, study) for folder in ledger.trials()]
+    return {
+        "study": study["study"],
+        "space": study["space"],
+        "corpus": study["corpus"]["name"],
+        "protocol": study["protocol"],
+        "seed": study["seed"],
+        "status": status,
+        "tags": study["corpus"]["tags"],
+        "trials": [trial for trial in trials if trial is not None],
+    }
+
+
+def trial_results(folder: TrialFolder, study: dict[str, Any]) -> dict[str, Any] | None:
+    """A trial's entry in results.json; None while it is neither finished nor failed."""
+    trial, failure = folder.trial(), folder.failure()
+    assert trial is not None, "the ledger lists trials by their configuration"
+    tags, fold_numbers = study["corpus"]["tags"], study["corpus"]["folds"]
+    records = [record for fold in fold_numbers if (record := folder.fold(fold)) is not None]
+    if failure is None and len(records) < len(fold_numbers):
+        return None
+    result = {
+        "key": folder.key,
+        "params": trial["config"],
+        "status": "finished" if failure is None else "failed",
+        "seconds": sum(record["seconds"] for record in records),
+        **summarise(records if failure is None else [], tags),
+    }
+    if failure is not None:
+        result["reason"] = failure
+    elif (evaluation := evaluation_targets(study)) is not None:
+        result |= evaluation_results(folder, evaluation, tags, fold_numbers)
+    shown = ("fold", "eer", "eer_mean", "best_epoch", "epochs", "seconds")
+    result["folds"] = [{name: record[name] for name in shown} for record in records]
+    return result
+
+
+def summarise(records: list[dict[str, Any]], tags: list[str]) -> dict[str, Any]:
+    """Mean over folds of each tag's EER, their mean, and the two variances, from the records of finished folds."""
+    if not records:
+        return {"eer": dict.fromkeys(tags), "eer_mean": None, "eer_var_classes": None, "eer_var_folds": None}
+    by_fold = np.array([[_number(record["eer"][tag]) for tag in tags] for record in records])  # (folds, K)
+    by_tag = mean_defined(by_fold, axis=0)
+    return {
+        "eer": {tag: plain(value) for tag, value in zip(tags, by_tag, strict=True)},
+        "eer_mean": plain(mean_defined(by_tag)),
+        "eer_var_classes": plain(sample_variance(by_tag)),
+        "eer_var_folds": plain(sample_variance(mean_defined(by_fold, axis=1))),
+    }
+
+
+def fold_eers(targets: np.ndarray, scores: np.ndarray, tags: tuple[str, ...]) -> dict[str, Any]:
+    """The EERs of one fold as a record holds them: by tag (None where a class is absent), and their mean."""
+    eers = tag_eers(targets, scores)
+    return {
+        "eer": {tag: plain(value) for tag, value in zip(tags, eers, strict=True)},
+        "eer_mean": plain(mean_defined(eers)),
+    }
+
+
+def corpus_record(corpus: Corpus) -> dict[str, Any]:
+    """What a study file says of its corpus; enough to read the results without it."""
+    evaluation = {corpus.clips[i]: [int(value) for value in corpus.targets[i]] for i in corpus.evaluation}
+    return {
+        "name": corpus.name,
+        "kind": corpus.kind,
+        "path": str(corpus.root),
+        "fingerprint": corpus.fingerprint,
+        "tags": list(corpus.tags),
+        "folds": list(corpus.fold_numbers),
+        "development_clips": len(corpus.development),
+        "evaluation_clips": len(corpus.evaluation),
+        "evaluation_targets": evaluation,
+        "clip_seconds": corpus.clip_seconds,
+    }
+
+
+def evaluation_targets(study: dict[str, Any]) -> np.ndarray | None:
+    """Targets (m, K) of the evaluation split; None for a corpus without one."""
+    rows = study["corpus"]["evaluation_targets"]
+    return np.array(list(rows.values()), dtype=np.float32) if rows else None
+
+
+def evaluation_results(
+    folder: TrialFolder, targets: np.ndarray, tags: list[str], fold_numbers: list[int]
+) -> dict[str, Any]:
+    """EERs on the evaluation split of the fold models' mean probability; nothing is selected on them."""
+    scores = np.mean([folder.scores(fold)["evaluation"] for fold in fold_numbers], axis=0)
+    eers = tag_eers(targets, scores)
+    return {
+        "eval_eer": {tag: plain(value) for tag, value in zip(tags, eers, strict=True)},
+        "eval_eer_mean": plain(mean_defined(eers)),
+        "eval_eer_var_classes": plain(sample_variance(eers)),
+    }
+
+
+def plain(value: float | np.ndarray) -> float | None:
+    """A number as JSON holds it: NaN becomes None."""
+    return None if math.isnan(value) else float(value)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

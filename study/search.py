@@ -1,0 +1,260 @@
+"""Space and ledger to an Optuna study to a Ray Tune run. Ray's own files are never read back."""
+
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import optuna
+import ray
+from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.search.optuna import OptunaSearch
+
+from audiotag.corpus import Corpus
+from search_spaces import Space
+from study.combinations import combinations, quiet_optuna
+from study.ledger import Ledger, TrialFolder
+from study.results import trial_results
+from study.settings import TrialSettings
+from study.trial import FAILED, METRIC, run_trial
+
+RESTARTS = 3  # of a trial whose worker died; it continues from its last epoch
+REDRAWS = 100  # attempts to sample a configuration that the study has not had
+# glibc gives large tensors back to the kernel at every step; faulting them in again costs a third of its time
+ALLOCATOR = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
+    "MALLOC_TOP_PAD_": str(1 << 26),
+}
+
+
+class ResourceError(ValueError):
+    """More resources asked for than there are; one line for the user."""
+
+
+class Listener(Protocol):
+    """Who wants to hear of trials while they run."""
+
+    def started(self, key: str, config: dict[str, Any]) -> None:
+        """A trial got its resources; again after its worker died."""
+
+    def reported(self, key: str, report: dict[str, Any]) -> None:
+        """What `study.trial.trial_reports` yielded."""
+
+    def ended(self, key: str, reason: str | None) -> None:
+        """A trial finished, or failed with a reason."""
+
+
+class Relay(tune.Callback):
+    """Ray Tune's events in the study's words."""
+
+    def __init__(self, listeners: list[Listener], settings: TrialSettings) -> None:
+        self._listeners, self._settings = listeners, settings
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the listeners: Tune pickles its callbacks for a restore of its own, which nobody uses."""
+        return {"_listeners": [], "_settings": self._settings}
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        config = self._settings.config(trial.config)
+        self._tell("started", self._settings.key(config), config.to_dict())
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        self._tell("reported", self._key(trial), result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._tell("ended", self._key(trial), trial.last_result.get(FAILED))
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        reason = f"its worker died {RESTARTS + 1} times, the last time with: {_last_line(trial)}"
+        Ledger(Path(self._settings.ledger)).trial(self._key(trial)).write_failure(reason)
+        self._tell("ended", self._key(trial), reason)
+
+    def _key(self, trial: Trial) -> str:
+        return self._settings.key(self._settings.config(trial.config))
+
+    def _tell(self, event: str, *arguments: Any) -> None:
+        for listener in self._listeners:
+            try:
+                getattr(listener, event)(*arguments)
+            except Exception as error:  # Tune ends the whole study for an exception in a callback
+                warnings.warn(f"{type(listener).__name__}.{event}: {error!r}", RuntimeWarning, stacklevel=2)
+
+
+def _last_line(trial: Trial) -> str:
+    lines = str(trial.get_error() or "unknown").strip().splitlines()
+    return lines[-1] if lines else "unknown"
+
+
+class LedgerSearch(OptunaSearch):
+    """OptunaSearch that enters each configuration in the ledger, repeats none, and tells failed trials as failed."""
+
+    def __init__(self, ledger: Ledger, settings: TrialSettings, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._ledger = ledger
+        self._settings = settings
+        self._mine: set[str] = set()  # keys handed out in this session
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: Tune saves its searcher again and again for a restore of its own, which nobody uses."""
+        Path(checkpoint_path).touch()
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next configuration that is neither finished, failed nor running."""
+        for _ in range(REDRAWS):
+            parameters = super().suggest(trial_id)
+            assert parameters is not None, "OptunaSearch always has a proposal"
+            config = self._settings.config(parameters)
+            key = self._settings.key(config)
+            folder = self._ledger.trial(key)
+            if folder.trial() is None:
+                folder.write_trial(len(self._ledger.trials()), config.to_dict())
+            elif key in self._mine or _told(folder, self._ledger.study()) is not None:
+                study = self._ot_study
+                study.tell(self._ot_trials.pop(trial_id), state=TrialState.FAIL)  # type: ignore[attr-defined]
+                continue
+            self._mine.add(key)
+            return parameters
+        return tune.search.Searcher.FINISHED
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tells Optuna: COMPLETE with the mean EER, or FAIL."""
+        failed = result is not None and FAILED in result
+        super().on_trial_complete(trial_id, None if failed or error else result, error or failed)
+
+
+def make_search(space: Space, ledger: Ledger, settings: TrialSettings) -> LedgerSearch:
+    """A searcher on a fresh Optuna study that holds what the ledger knows and goes on from there."""
+    storage = optuna.storages.InMemoryStorage()
+    name = ledger.root.name
+    with quiet_optuna():
+        study = optuna.create_study(storage=storage, study_name=name, direction="minimize")
+        unfinished = []
+        for folder in ledger.trials():
+            if (told := _told(folder, ledger.study())) is not None:
+                study.add_trial(_frozen(space, _config(folder), told))
+            else:
+                unfinished.append(_config(folder))
+        for config in unfinished:
+            study.enqueue_trial(_frozen(space, config, None).params)
+        if space.sampler == "exhaustive":
+            for parameters in combinations(space):
+                study.enqueue_trial(parameters, skip_if_exists=True)
+            sampler: optuna.samplers.BaseSampler = optuna.samplers.BruteForceSampler(seed=settings.seed)
+        else:
+            sampler = optuna.samplers.TPESampler(seed=settings.seed + len(study.trials))
+
+        return LedgerSearch(
+            ledger,
+            settings,
+            space=space.define,
+            metric=METRIC,
+            mode="min",
+            sampler=sampler,
+            study_name=name,
+            storage=storage,
+        )
+
+
+def _config(folder: TrialFolder) -> dict[str, Any]:
+    trial = folder.trial()
+    assert trial is not None, "the ledger lists trials by their configuration"
+    return trial["config"]
+
+
+def _told(folder: TrialFolder, study: dict[str, Any]) -> dict[str, Any] | None:
+    """A trial's result when it has ended, one way or the other."""
+    return trial_results(folder, study)
+
+
+def _frozen(space: Space, config: dict[str, Any], result: dict[str, Any] | None) -> FrozenTrial:
+    """An Optuna trial of a configuration; the space's own function tells its parameters from the rest."""
+    fixed = FixedTrial(config)
+    space.define(fixed)
+    finished = result is not None and result["status"] == "finished"
+    return create_trial(
+        state=TrialState.COMPLETE if finished else TrialState.FAIL,
+        value=result[METRIC] if result is not None and finished else None,
+        params=fixed.params,
+        distributions=fixed.distributions,
+    )
+
+
+def start_ray(cpus: float | None, gpus: float | None, address: str | None) -> dict[str, float]:
+    """Starts Ray, or joins the cluster at `address`, quietly; returns what a trial gets: {"cpu": c, "gpu": g}.
+
+    Where None is given: four trials a GPU where there are GPUs, one core each where there are none.
+
+    Raises:
+        ResourceError: when a trial asks for more than the cluster has, or no cluster answers at the address.
+    """
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AIR_NEW_OUTPUT": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    os.environ |= {"TUNE_DISABLE_SIGINT_HANDLER": "1", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
+    os.environ |= ALLOCATOR  # inherited by the workers of our own cluster
+    own: dict[str, Any] = {"include_dashboard": False}
+    options = {"runtime_env": {"env_vars": ALLOCATOR}} if address else own
+    try:
+        ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
+    except ConnectionError as error:
+        raise ResourceError(f"--address is {address}, but no Ray cluster answers there: {error}") from error
+    there = ray.cluster_resources()
+    cores, cards = there.get("CPU", 0.0), there.get("GPU", 0.0)
+    gpus = gpus if gpus is not None else (0.25 if cards else 0.0)
+    cpus = cpus if cpus is not None else (min(1.0, cores * gpus / cards) if gpus and cards else 1.0)
+    for flag, asked, most in (("--cpus-per-trial", cpus, cores), ("--gpus-per-trial", gpus, cards)):
+        if asked > most:
+            raise ResourceError(f"{flag} is {asked:g}, but this Ray cluster has {most:g}: ask for no more than that.")
+    return {"cpu": cpus, "gpu": gpus}
+
+
+def stop_ray() -> None:
+    """Ends our cluster with all its workers, or leaves the one that was joined."""
+    ray.shutdown()
+
+
+def count_slots(per_trial: dict[str, float]) -> int:
+    """How many trials the cluster holds side by side."""
+    there = ray.cluster_resources()
+    shares = [there.get(name.upper(), 0.0) / asked for name, asked in per_trial.items() if asked]
+    return max(1, int(min(shares) + 1e-9))
+
+
+def run_trials(
+    search: LedgerSearch,
+    settings: TrialSettings,
+    corpus: Corpus,
+    features: np.ndarray,
+    *,
+    trials: int,
+    per_trial: dict[str, float],
+    listeners: list[Listener],
+) -> None:
+    """Runs so many more trials; returns when all have finished or failed."""
+    trainable = tune.with_parameters(
+        run_trial,
+        settings=settings,
+        corpus=corpus,
+        features=np.asarray(features),
+        threads=max(1, int(per_trial["cpu"])),
+    )
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, per_trial),
+        tune_config=tune.TuneConfig(search_alg=search, num_samples=trials, reuse_actors=True),
+        run_config=tune.RunConfig(
+            name="ray",
+            storage_path=settings.ledger,
+            verbose=0,
+            callbacks=[Relay(listeners, settings)],
+            failure_config=tune.FailureConfig(max_failures=RESTARTS),
+        ),
+    )
+    with quiet_optuna():
+        tuner.fit()

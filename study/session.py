@@ -1,0 +1,165 @@
+"""One session of a study, from the first line on the terminal to the last: plan, train, results, what comes next."""
+
+import argparse
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from study.ledger import Ledger
+from study.plan import PROJECT, Plan, features_of, make_plan
+from study.progress import LiveTable
+from study.report import show_results, write_results
+from study.results import study_results
+from study.tracking import Tracker, check_server, default_uri
+
+FINISHED, SOME_FAILED, INTERRUPTED = 0, 3, 130  # exit codes
+CATCH_UP = 60.0  # s that the end of a session waits for MLflow
+
+
+def run_session(arguments: argparse.Namespace, console: Console, catch_signals: Callable[[], None]) -> int:
+    """Plans and runs what the command line asks for; returns the exit code.
+
+    Raises:
+        ValueError: of one of the project's own kinds, for a user's mistake; no study folder has been made then.
+    """
+    uri = arguments.tracking_uri or default_uri(PROJECT)
+    check_server(uri)
+    plan = make_plan(arguments, console)
+    announce(plan, uri, console)
+    interrupted = False
+    if plan.resumed and is_complete(Ledger.open(plan.root), plan.trials):
+        console.print(f"The study {plan.root.name} is finished; there is nothing left to do.")
+        ledger = Ledger.open(plan.root)
+    else:
+        features = features_of(plan, console)
+        from study.search import start_ray, stop_ray
+
+        try:
+            per_trial = start_ray(arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.address)
+            catch_signals()  # again: Ray has set its own
+            ledger = plan.ledger()
+            with ledger.locked():
+                interrupted = train(plan, ledger, features, per_trial, uri, console, stop_ray)
+        finally:
+            stop_ray()
+    if interrupted:
+        console.print(f"Interrupted. What was trained is kept; continue with:\n{resume_command(plan.root, arguments)}")
+        return INTERRUPTED
+    return conclude(ledger, arguments, uri, console)
+
+
+def train(
+    plan: Plan,
+    ledger: Ledger,
+    features: np.ndarray,
+    per_trial: dict[str, float],
+    uri: str,
+    console: Console,
+    stop_ray: Callable[[], None],
+) -> bool:
+    """Runs the trials that are left and writes the results; whether it was interrupted."""
+    from study.search import count_slots, make_search, run_trials
+
+    done = len(study_results(ledger, "interrupted")["trials"])
+    left = plan.trials - done
+    slots = min(count_slots(per_trial), left)
+    console.print(resources_line(per_trial, slots))
+    tracker = Tracker(ledger, uri, warn=lambda text: console.print(f"[yellow]{text}[/yellow]", soft_wrap=True))
+    live = LiveTable(
+        console,
+        plan.study["varied"],
+        trials=plan.trials,
+        done=done,
+        folds=list(plan.corpus.fold_numbers),
+        slots=slots,
+        max_epochs=plan.settings.config({}).max_epochs,
+    )
+    search = make_search(plan.space, ledger, plan.settings)
+    tracker.start()
+    finished = interrupted = False
+    try:
+        with live:
+            run_trials(
+                search,
+                plan.settings,
+                plan.corpus,
+                features,
+                trials=left,
+                per_trial=per_trial,
+                listeners=[live, tracker],
+            )
+        finished = True
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        stop_ray()
+        status = "finished" if finished else "interrupted"
+        write_results(ledger, status)
+        if not tracker.close(status, CATCH_UP):
+            console.print(f"[yellow]MLflow is behind; later: python study/report.py {plan.root.name}[/yellow]")
+    return interrupted
+
+
+def is_complete(ledger: Ledger, trials: int) -> bool:
+    """Whether every trial of a study has finished or failed."""
+    return len(study_results(ledger, "interrupted")["trials"]) >= trials
+
+
+def conclude(ledger: Ledger, arguments: argparse.Namespace, uri: str, console: Console) -> int:
+    """Shows the results and the commands that come next; returns the exit code."""
+    results = ledger.results() or write_results(ledger, "finished")
+    show_results(results, ledger.study(), console)
+    name = shlex.quote(ledger.root.name)
+    studies = "" if arguments.studies == Path("studies") else f" --studies {shlex.quote(str(arguments.studies))}"
+    console.print("\nNext:")
+    store = f"--backend-store-uri {uri}" if "://" in uri and not uri.startswith("http") else ""
+    where = f"mlflow ui {store}".rstrip() if not uri.startswith("http") else f"open {uri}"
+    console.print(f"  compare the trials   {where}   (experiment `{results['space']}`)", soft_wrap=True)
+    console.print(f"  the results as data  {ledger.root / 'results.json'}", soft_wrap=True)
+    console.print(f"  write them again     python study/report.py {name}{studies}", soft_wrap=True)
+    failed = sum(trial["status"] == "failed" for trial in results["trials"])
+    if failed:
+        console.print(f"[red]{failed} of {len(results['trials'])} trials failed (see the table).[/red]")
+    return SOME_FAILED if failed else FINISHED
+
+
+def announce(plan: Plan, uri: str, console: Console) -> None:
+    """What is about to run."""
+    study, corpus = plan.study, plan.corpus
+    config = plan.settings.config({})
+    kinds = {"synthetic": "a synthetic corpus: figures on it say nothing about real recordings"}
+    what = f" ({kinds[corpus.kind]})" if corpus.kind in kinds else ""
+    console.print(f"Corpus   {corpus.name}{what}", soft_wrap=True)
+    console.print(f"Study    {study['study']}{' (resumed)' if plan.resumed else ''}")
+    console.print(f"Space    {study['space']}: {study['question'].splitlines()[0]}", soft_wrap=True)
+    console.print(
+        f"Clips    {len(corpus.development)} in {len(corpus.fold_numbers)} folds, {len(corpus.tags)} tags"
+        + (f"; {len(corpus.evaluation)} for evaluation" if len(corpus.evaluation) else "")
+    )
+    budget = f"at most {config.max_epochs} epochs a fold, patience {config.patience}"
+    short = " (a short budget for the synthetic corpus; --epochs overrides)" if corpus.kind == "synthetic" else ""
+    console.print(f"Trials   {study['trials']} ({study['sampler']}), {budget}{short}", soft_wrap=True)
+    console.print(f"Protocol {study['protocol']}, seed {study['seed']}; MLflow {uri}", soft_wrap=True)
+    for tag, fold in corpus.unscored_cells():
+        console.print(f"[yellow]note: tag {tag} has one class only in fold {fold}; that cell is left out[/yellow]")
+
+
+def resources_line(per_trial: dict[str, float], slots: int) -> str:
+    """What the trials share."""
+    cards = f" and {per_trial['gpu']:g} GPU" if per_trial["gpu"] else ""
+    return f"Running  {slots} side by side, {per_trial['cpu']:g} CPU{cards} each"
+
+
+def resume_command(root: Path, arguments: argparse.Namespace) -> str:
+    """The command that continues a study, with the options that its session had beyond the study's own."""
+    words: list[Any] = ["python", "study/run.py", "--resume", root.name]
+    if arguments.studies != Path("studies"):
+        words += ["--studies", arguments.studies]
+    for flag in ("cpus_per_trial", "gpus_per_trial", "address", "tracking_uri"):
+        if (value := getattr(arguments, flag)) is not None:
+            words += [f"--{flag.replace('_', '-')}", value]
+    return shlex.join(map(str, words))

@@ -1,0 +1,115 @@
+"""One trial: its configuration trained and scored in every fold, ledger first, then Ray Tune."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ray import tune
+
+from audiotag.config import TrialConfig
+from audiotag.corpus import Corpus
+from audiotag.folds import split_fold
+from audiotag.train import Diverged, EpochResult, fit, predict, start_fit
+from study.ledger import Ledger, TrialFolder
+from study.results import fold_eers, summarise
+from study.settings import TrialSettings
+
+METRIC = "eer_mean"  # what Optuna minimises: the mean over finished folds and tags
+FAILED = "failed"  # the key in a last report that says why a trial has no result
+
+
+def run_trial(
+    parameters: dict[str, Any], *, settings: TrialSettings, corpus: Corpus, features: np.ndarray, threads: int
+) -> None:
+    """The function that Ray Tune runs: trains what the ledger lacks of a trial and reports each epoch.
+
+    A loss that is not finite ends the trial: the reason goes into the ledger and into a last report.
+    """
+    torch.set_num_threads(threads)
+    config = settings.config(parameters)
+    folder = Ledger(Path(settings.ledger)).trial(settings.key(config))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    with folder.locked():
+        for report in trial_reports(config, folder, settings, corpus, features, device):
+            tune.report(report)
+
+
+def trial_reports(
+    config: TrialConfig,
+    folder: TrialFolder,
+    settings: TrialSettings,
+    corpus: Corpus,
+    features: np.ndarray,
+    device: str,
+) -> Iterator[dict[str, Any]]:
+    """A trial's reports, one an epoch and one at the end; each is in the ledger before it is yielded."""
+    tags = list(corpus.tags)
+    done: list[dict[str, Any]] = []
+    for fold in corpus.fold_numbers:
+        if (record := folder.fold(fold)) is None:
+            try:
+                for result in train_fold(config, folder, settings, corpus, features, fold, device):
+                    so_far = summarise(done, tags)[METRIC] if done else _defined(result.val_eer_mean)
+                    yield {METRIC: so_far, "fold": fold, "folds_done": len(done), **asdict(result)}
+            except Diverged as diverged:
+                folder.write_failure(str(diverged))
+                yield {METRIC: 1.0, "folds_done": len(done), FAILED: str(diverged)}
+                return
+            record = folder.fold(fold)
+            assert record is not None, "train_fold ends with the fold's record"
+        done.append(record)
+    yield {METRIC: summarise(done, tags)[METRIC], "folds_done": len(done)}
+
+
+def train_fold(
+    config: TrialConfig,
+    folder: TrialFolder,
+    settings: TrialSettings,
+    corpus: Corpus,
+    features: np.ndarray,
+    fold: int,
+    device: str,
+) -> Iterator[EpochResult]:
+    """Trains one fold, from its last saved epoch where there is one, and ends with the fold's record in the ledger."""
+    split = split_fold(corpus, fold, settings.protocol, settings.seed)
+    state = start_fit(config, features, len(corpus.tags), split.train, seed=settings.seed, fold=fold, device=device)
+    if (saved := folder.running(fold)) is not None:
+        state.load_state_dict(saved)
+    for result in fit(state, config, features, corpus.targets, split, seed=settings.seed, fold=fold, device=device):
+        folder.write_running(fold, state.state_dict())
+        yield result
+    started = time.perf_counter()
+    state.model.load_state_dict(state.best)
+    parts = {"held_out": split.held_out, "evaluation": corpus.evaluation}
+    scores = {
+        name: predict(state.model, features, clips, precision=config.precision, device=device)
+        if len(clips)
+        else np.zeros((0, len(corpus.tags)), np.float32)
+        for name, clips in parts.items()
+    }
+    names = {
+        f"{name}_clips": np.array([corpus.clips[clip] for clip in clips], np.str_) for name, clips in parts.items()
+    }
+    record = {
+        "fold": fold,
+        **fold_eers(corpus.targets[split.held_out], scores["held_out"], corpus.tags),
+        "best_epoch": state.best_epoch,
+        "epochs": len(state.history),
+        "seconds": sum(result.seconds for result in state.history) + time.perf_counter() - started,
+        "history": [{name: _plain(value) for name, value in asdict(result).items()} for result in state.history],
+    }
+    folder.write_fold(fold, record, {**scores, **names}, state.best)
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _defined(eer: float) -> float:
+    """An EER for Optuna, to which NaN must never be reported: 0.5, chance, where there is none."""
+    return 0.5 if math.isnan(eer) else eer
