@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 AUGMENTATIONS = ("none", "mixup", "sample_pairing", "mixup_lp", "extrapolation")
-PRECISIONS = ("fp32", "bf16")
 
 
 @dataclass(frozen=True)
@@ -26,11 +25,9 @@ class TrialConfig:
     patience: int = 20  # epochs without a lower validation loss, section 3.2
     gru_units: int = 128  # a direction; open in the paper
     gru_layers: int = 1  # open in the paper
-    precision: str = "fp32"  # arithmetic of the convolutions; fp32 or bf16
 
     def __post_init__(self) -> None:
         _require("augmentation", self.augmentation, AUGMENTATIONS)
-        _require("precision", self.precision, PRECISIONS)
         for name, low, high in (("alpha", 0.0, math.inf), ("dropout", 0.0, 1.0)):
             value = getattr(self, name)
             if not (_is_number(value) and low <= value < high):

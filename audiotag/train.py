@@ -137,7 +137,7 @@ def fit(
         started = time.perf_counter()
         epoch = len(state.history)
         train_loss, train_accuracy = _train_epoch(state, config, features, targets, split.train, seed, fold, device)
-        scores = predict(state.model, features, split.validation, precision=config.precision, device=device)
+        scores = predict(state.model, features, split.validation, device=device)
         truth = targets[split.validation]
         val_loss = _mean_loss(scores, truth)
         if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
@@ -180,8 +180,7 @@ def _train_epoch(
             x = torch.from_numpy(features[clips]).to(device)
             y = torch.from_numpy(targets[clips]).to(device)
             x, y = mix(x, y, config.augmentation, config.alpha, mixing)
-            with _precision(config.precision, device):
-                probabilities = state.model(x)
+            probabilities = state.model(x)
             loss = F.binary_cross_entropy(probabilities, y)
             state.optimizer.zero_grad()
             loss.backward()
@@ -192,14 +191,11 @@ def _train_epoch(
 
 
 @torch.inference_mode()
-def predict(
-    model: nn.Module, features: np.ndarray, clips: np.ndarray, *, precision: str = "fp32", device: str = "cpu"
-) -> np.ndarray:
+def predict(model: nn.Module, features: np.ndarray, clips: np.ndarray, *, device: str = "cpu") -> np.ndarray:
     """Probabilities of some clips, (n, K) float32, with augmentation and dropout off. `clips` (n,) are indices."""
     model.eval()
     batches = [clips[start : start + SCORING_BATCH] for start in range(0, len(clips), SCORING_BATCH)]
-    with _precision(precision, device):
-        scores = [model(torch.from_numpy(features[batch]).to(device)).float().cpu() for batch in batches]
+    scores = [model(torch.from_numpy(features[batch]).to(device)).cpu() for batch in batches]
     return torch.cat(scores).numpy()
 
 
@@ -207,10 +203,6 @@ def _mean_loss(scores: np.ndarray, truth: np.ndarray) -> float:
     if not np.isfinite(scores).all():
         return math.nan
     return float(F.binary_cross_entropy(torch.from_numpy(scores), torch.from_numpy(truth)))
-
-
-def _precision(precision: str, device: str) -> torch.autocast:
-    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 def _generator(seed: int, fold: int, epoch: int, stream: Stream) -> np.random.Generator:

@@ -87,7 +87,7 @@ def train_fold(
     state.model.load_state_dict(state.best)
     parts = {"held_out": split.held_out, "evaluation": corpus.evaluation}
     scores = {
-        name: predict(state.model, features, clips, precision=config.precision, device=device)
+        name: predict(state.model, features, clips, device=device)
         if len(clips)
         else np.zeros((0, len(corpus.tags)), np.float32)
         for name, clips in parts.items()

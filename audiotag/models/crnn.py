@@ -22,11 +22,26 @@ class ConvBlock(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(channels, filters, kernel_size=3, padding=1, bias=False)  # the norm has a bias
         self.norm = nn.BatchNorm2d(filters)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.max_pool2d(self.norm(self.conv(x)), kernel_size=(1, 2))
-        return self.dropout(F.elu(x))
+        return byte_dropout(F.elu(x), self.dropout) if self.training else F.elu(x)
+
+
+def byte_dropout(x: Tensor, probability: float) -> Tensor:
+    """Dropout that draws one byte a value: on a CPU several times cheaper than torch's, which draws eight.
+
+    The probability is met to 1/256; the values kept are scaled by the exact share. On other devices it is torch's own.
+    """
+    if x.device.type != "cpu":
+        return F.dropout(x, probability)
+    dropped = round(256 * probability)
+    if dropped == 0:
+        return x
+    words = torch.empty(x.numel() // 8 + 1, dtype=torch.int64).random_(-(2**63), None)  # None: the whole range
+    keep = words.view(torch.uint8)[: x.numel()].view_as(x.permute(0, 2, 3, 1)) >= dropped  # as x lies in memory
+    return x * keep.permute(0, 3, 1, 2).to(x.dtype).mul_(256 / (256 - dropped))
 
 
 class CRNN(nn.Module):
@@ -89,6 +104,6 @@ class CRNN(nn.Module):
     def _frames(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
         x = ((log_mel - self.mean) / self.scale).unsqueeze(1)  # (B, 1, T, M)
         x = self.blocks(x)  # (B, C, T, 1)
-        x = x.permute(0, 2, 3, 1).flatten(2).float()  # (B, T, C)
+        x = x.permute(0, 2, 3, 1).flatten(2)  # (B, T, C)
         x, _ = self.gru(x)  # (B, T, 2 * units)
         return torch.sigmoid(self.tagging(x)), torch.softmax(self.localisation(x), dim=2)  # (B, T, K) each
