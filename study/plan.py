@@ -20,12 +20,12 @@ from rich.console import Console
 from audiotag.corpus import Corpus, open_corpus
 from audiotag.features import LogMel, default_cache, load_features
 from search_spaces import Space, load_space
+from study import PROJECT
 from study.ledger import STUDY_FILE, Ledger, LedgerError
 from study.progress import progress_bar
 from study.results import corpus_record
 from study.settings import TrialSettings
 
-PROJECT = Path(__file__).resolve().parents[1]
 CHIME_HOME, SYNTHETIC = PROJECT / "data" / "chime_home", PROJECT / "data" / "synthetic"
 SYNTHETIC_BUDGET = {"max_epochs": 14, "patience": 8}  # enough to learn that corpus: minutes, not hours
 PACKAGES = ("torch", "torchaudio", "ray", "optuna", "mlflow", "numpy")
@@ -46,6 +46,7 @@ class Plan:
     corpus: Corpus
     settings: TrialSettings
     resumed: bool
+    grown: bool = False  # by --trials, in a resumed study
 
     @property
     def trials(self) -> int:
@@ -57,7 +58,7 @@ class Plan:
         if not self.resumed:
             return Ledger.create(self.root, self.study)
         ledger = Ledger.open(self.root)
-        if ledger.study()["trials"] != self.trials:
+        if self.grown:
             ledger.write_study(self.study)
         return ledger
 
@@ -103,11 +104,11 @@ def _resumed_plan(arguments: argparse.Namespace, console: Console) -> Plan:
     corpus = _open(arguments.corpus or study["corpus"]["path"], console)
     if corpus.fingerprint != study["corpus"]["fingerprint"]:
         raise PlanError(_changed(f"the corpus {corpus.root}", study["corpus"]["fingerprint"], corpus.fingerprint))
-    if arguments.trials is not None:
-        if arguments.trials < study["trials"]:
-            raise PlanError(f"--trials is {arguments.trials}, but the study has {study['trials']}: it can only grow.")
-        study = {**study, "trials": _count(space, arguments.trials)}
-    return Plan(root, study, space, corpus, _settings(root, study), resumed=True)
+    if arguments.trials is not None and arguments.trials < study["trials"]:
+        raise PlanError(f"--trials is {arguments.trials}, but the study has {study['trials']}: it can only grow.")
+    trials = study["trials"] if arguments.trials is None else _count(space, arguments.trials)
+    grown = {**study, "trials": trials}
+    return Plan(root, grown, space, corpus, _settings(root, study), resumed=True, grown=grown != study)
 
 
 def _changed(what: str, was: Any, now: Any) -> str:

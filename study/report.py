@@ -1,11 +1,17 @@
 """What a study found, written and shown: `python study/report.py NAME` makes it again from the ledger."""
 
+import shlex
+import sys
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from study import PROJECT
+from study.command_line import FINISHED, STUDIES, Parser, fail_on
 from study.ledger import Ledger, write_whole
-from study.results import study_results
+from study.progress import make_console
+from study.results import is_complete, study_results
 from study.table import CROSS_VALIDATION, EVALUATION, TITLES, has_evaluation, markdown_table, rich_table
 
 
@@ -64,3 +70,43 @@ def show_results(results: dict[str, Any], study: dict[str, Any], console: Consol
     console.print(context(results, study), soft_wrap=not console.is_terminal)
     for line in failures(results):
         console.print(f"[red]{line}[/red]", soft_wrap=True)
+
+
+def show_next(root: Path, studies: Path, uri: str, console: Console) -> None:
+    """The commands that come next."""
+    server = uri.startswith(("http://", "https://", "databricks"))
+    look = f"open {uri}" if server else f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
+    where = "" if studies == STUDIES else f" --studies {shlex.quote(str(studies))}"
+    console.print("\nNext:")
+    console.print(f"  compare the trials    {look}", soft_wrap=True)
+    console.print(f"  results as data       {root / 'results.json'}", soft_wrap=True)
+    console.print(f"  write all this again  python study/report.py {shlex.quote(root.name)}{where}", soft_wrap=True)
+
+
+def main() -> int:
+    """Rebuilds results.json, table.md and the MLflow projection of a study from its ledger, and shows the table."""
+    parser = Parser(prog="study/report.py", description="Rebuild a study's report and its MLflow runs from its ledger.")
+    parser.add_argument("name", help="of the study")
+    parser.add_argument("--studies", type=Path, default=STUDIES, metavar="DIR", help="where studies are kept")
+    parser.add_argument("--tracking-uri", metavar="URI", help="MLflow server or store to bring up to date")
+    arguments = parser.parse_args()
+    console = make_console()
+    try:
+        from study.tracking import Projection, check_server, default_uri
+
+        ledger = Ledger.open((arguments.studies / arguments.name).absolute())
+        uri = arguments.tracking_uri or default_uri(PROJECT)
+        check_server(uri)
+        with ledger.locked():
+            status = "finished" if is_complete(ledger) else "interrupted"
+            results = write_results(ledger, status)
+            show_results(results, ledger.study(), console)
+            Projection(ledger, uri).update({}, status)
+    except ValueError as error:
+        fail_on(error)
+    show_next(ledger.root, arguments.studies, uri, console)
+    return FINISHED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -30,6 +30,11 @@ def study_results(ledger: Ledger, status: str) -> dict[str, Any]:
     }
 
 
+def is_complete(ledger: Ledger) -> bool:
+    """Whether every trial of a study has finished or failed."""
+    return len(study_results(ledger, "interrupted")["trials"]) >= ledger.study()["trials"]
+
+
 def trial_results(folder: TrialFolder, study: dict[str, Any]) -> dict[str, Any] | None:
     """A trial's entry in results.json; None while it is neither finished nor failed."""
     trial, failure = folder.trial(), folder.failure()

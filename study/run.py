@@ -6,26 +6,14 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
 
-FINISHED, MISTAKE, INTERRUPTED = 0, 2, 130  # exit codes
+from study.command_line import FINISHED, INTERRUPTED, STUDIES, Parser, fail, fail_on, not_negative, positive
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C, SIGTERM or SIGHUP."""
-
-
-class Parser(argparse.ArgumentParser):
-    """Tells a mistake in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        fail(f"{message} (--help shows all options)")
-
-
-def fail(message: str) -> NoReturn:
-    """Ends with the exit code for a user's mistake and one line on the terminal."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(MISTAKE)
 
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
@@ -34,119 +22,80 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--space", metavar="NAME", help="the question: a file in search_spaces/ (--list shows them)")
     add("--list", action="store_true", help="show the spaces and end")
-    add(
-        "--corpus",
-        metavar="synthetic|PATH",
-        help="default: data/chime_home where it is there, else the synthetic corpus",
-    )
+    add("--corpus", metavar="synthetic|PATH", help="default: data/chime_home if it is there, else the synthetic corpus")
     add("--name", help="of the study; default: <space>-<UTC time>")
     add(
         "--resume",
         nargs="?",
         const="",
         metavar="NAME",
-        help="continue a study; alone: the newest unfinished of the space",
+        help="continue a study (default: newest of --space)",
     )
     add("--trials", type=positive(int), metavar="N", help="number of trials; with --resume it can grow")
     add(
         "--epochs",
         type=positive(int),
         metavar="N",
-        help="most epochs a fold (default 200; fewer on the synthetic corpus)",
+        help="most epochs a fold (default 200; synthetic: fewer)",
     )
-    add("--seed", type=whole, help="of everything random (default 0)")
+    add("--seed", type=not_negative(int), metavar="N", help="of everything random (default 0)")
     add("--protocol", choices=("paper", "nested"), help="paper: the held-out fold also stops training (default)")
-    add("--cpus-per-trial", type=positive(float), metavar="F", help="cores, also a fraction (default: 1)")
-    add(
-        "--gpus-per-trial",
-        type=not_negative,
-        metavar="F",
-        help="cards, also a fraction (default: 0.25 where there are any)",
-    )
+    add("--cpus-per-trial", type=positive(float), metavar="F", help="cores, also a fraction (default 1)")
+    add("--gpus-per-trial", type=not_negative(float), metavar="F", help="cards, also a fraction (default 0.25, if any)")
     add("--address", metavar="ADDR", help="of a running Ray cluster; default: one of our own")
-    add(
-        "--studies", type=Path, default=Path("studies"), metavar="DIR", help="where studies are kept (default: studies)"
-    )
+    add("--studies", type=Path, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
     add(
         "--tracking-uri",
         metavar="URI",
-        help="MLflow server or store (default: MLFLOW_TRACKING_URI, else mlflow.db here)",
+        help="MLflow (default MLFLOW_TRACKING_URI, else mlflow.db here)",
     )
     arguments = parser.parse_args(words)
     if not arguments.list and arguments.space is None and not arguments.resume:
         fail("--space is missing: name a space (--list shows them), or continue a study with --resume NAME.")
+    if arguments.name is not None and arguments.resume is not None:
+        fail(f"--name {arguments.name} and --resume exclude each other: a resumed study keeps its name.")
     return arguments
-
-
-def positive(kind: type) -> Any:
-    """An option's value above zero."""
-
-    def convert(text: str) -> Any:
-        value = _number(kind, text)
-        if not 0 < value < float("inf"):
-            raise argparse.ArgumentTypeError(f"{text} is not allowed: it must be above 0")
-        return value
-
-    return convert
-
-
-def whole(text: str) -> int:
-    """An option's value of 0, 1, 2, ..."""
-    value = _number(int, text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not allowed: it must be 0 or more")
-    return value
-
-
-def not_negative(text: str) -> float:
-    """An option's value of 0 or above."""
-    value = _number(float, text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not allowed: it must be 0 or more")
-    return value
-
-
-def _number(kind: type, text: str) -> Any:
-    try:
-        return kind(text)
-    except ValueError:
-        wanted = "a whole number" if kind is int else "a number"
-        raise argparse.ArgumentTypeError(f"{text!r} is not allowed: it must be {wanted}") from None
 
 
 def catch_signals() -> None:
     """Ctrl-C, SIGTERM and SIGHUP raise Interrupted in the main thread; a second one ends the process at once."""
 
+    def end(number: int, frame: FrameType | None) -> None:
+        os._exit(INTERRUPTED)
+
     def interrupt(number: int, frame: FrameType | None) -> None:
-        for again in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(again, lambda number, frame: os._exit(INTERRUPTED))
+        for again in SIGNALS:
+            signal.signal(again, end)
         raise Interrupted
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, interrupt)
+
+
+def list_spaces() -> None:
+    """Prints each space with the first line of its question."""
+    from search_spaces import load_space, space_names
+
+    for name in space_names():
+        print(f"{name:16} {load_space(name).question.splitlines()[0]}")
 
 
 def main() -> int:
     """Runs the command line and returns its exit code."""
     arguments = parse()
     catch_signals()
-    if arguments.list:
-        from search_spaces import load_space, space_names
-
-        for name in space_names():
-            print(f"{name:16} {load_space(name).question.splitlines()[0]}")
-        return FINISHED
-    from study.progress import make_console
-    from study.session import run_session
-
     try:
+        if arguments.list:
+            list_spaces()
+            return FINISHED
+        from study.progress import make_console
+        from study.session import run_session
+
         return run_session(arguments, make_console(), catch_signals)
     except ValueError as error:
-        if type(error) is ValueError:  # not one of the project's own: a bug, to be seen whole
-            raise
-        fail(str(error))
+        fail_on(error)
     except Interrupted:
-        print("Interrupted before training began.", file=sys.stderr)
+        print("Interrupted before training began; nothing is lost.", file=sys.stderr)
         return INTERRUPTED
 
 

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from study import PROJECT
+from study.command_line import FINISHED, INTERRUPTED, SOME_FAILED, STUDIES
 from study.ledger import Ledger
-from study.plan import PROJECT, Plan, features_of, make_plan
+from study.plan import Plan, features_of, make_plan
 from study.progress import LiveTable
-from study.report import show_results, write_results
-from study.results import study_results
+from study.report import show_next, show_results, write_results
+from study.results import is_complete, study_results
 from study.tracking import Tracker, check_server, default_uri
 
-FINISHED, SOME_FAILED, INTERRUPTED = 0, 3, 130  # exit codes
 CATCH_UP = 60.0  # s that the end of a session waits for MLflow
 
 
@@ -31,7 +32,7 @@ def run_session(arguments: argparse.Namespace, console: Console, catch_signals: 
     plan = make_plan(arguments, console)
     announce(plan, uri, console)
     interrupted = False
-    if plan.resumed and is_complete(Ledger.open(plan.root), plan.trials):
+    if plan.resumed and is_complete(Ledger.open(plan.root)) and not plan.grown:
         console.print(f"The study {plan.root.name} is finished; there is nothing left to do.")
         ledger = Ledger.open(plan.root)
     else:
@@ -104,27 +105,12 @@ def train(
     return interrupted
 
 
-def is_complete(ledger: Ledger, trials: int) -> bool:
-    """Whether every trial of a study has finished or failed."""
-    return len(study_results(ledger, "interrupted")["trials"]) >= trials
-
-
 def conclude(ledger: Ledger, arguments: argparse.Namespace, uri: str, console: Console) -> int:
     """Shows the results and the commands that come next; returns the exit code."""
     results = ledger.results() or write_results(ledger, "finished")
     show_results(results, ledger.study(), console)
-    name = shlex.quote(ledger.root.name)
-    studies = "" if arguments.studies == Path("studies") else f" --studies {shlex.quote(str(arguments.studies))}"
-    console.print("\nNext:")
-    store = f"--backend-store-uri {uri}" if "://" in uri and not uri.startswith("http") else ""
-    where = f"mlflow ui {store}".rstrip() if not uri.startswith("http") else f"open {uri}"
-    console.print(f"  compare the trials   {where}   (experiment `{results['space']}`)", soft_wrap=True)
-    console.print(f"  the results as data  {ledger.root / 'results.json'}", soft_wrap=True)
-    console.print(f"  write them again     python study/report.py {name}{studies}", soft_wrap=True)
-    failed = sum(trial["status"] == "failed" for trial in results["trials"])
-    if failed:
-        console.print(f"[red]{failed} of {len(results['trials'])} trials failed (see the table).[/red]")
-    return SOME_FAILED if failed else FINISHED
+    show_next(ledger.root, arguments.studies, uri, console)
+    return SOME_FAILED if any(trial["status"] == "failed" for trial in results["trials"]) else FINISHED
 
 
 def announce(plan: Plan, uri: str, console: Console) -> None:
@@ -157,7 +143,7 @@ def resources_line(per_trial: dict[str, float], slots: int) -> str:
 def resume_command(root: Path, arguments: argparse.Namespace) -> str:
     """The command that continues a study, with the options that its session had beyond the study's own."""
     words: list[Any] = ["python", "study/run.py", "--resume", root.name]
-    if arguments.studies != Path("studies"):
+    if arguments.studies != STUDIES:
         words += ["--studies", arguments.studies]
     for flag in ("cpus_per_trial", "gpus_per_trial", "address", "tracking_uri"):
         if (value := getattr(arguments, flag)) is not None:
