@@ -1,0 +1,191 @@
+"""The ledger: whole files or none, damaged ones count as missing and are said."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from study.ledger import Ledger, LedgerError, TrialFolder, read_json, trial_key, write_json, write_whole
+
+RECORD = {"fold": 0, "eer": {"c": 0.1}, "eer_mean": 0.1, "best_epoch": 0, "epochs": 1, "seconds": 1.0, "history": []}
+SCORES = {"held_out": np.array([[0.25]], np.float32), "held_out_clips": np.array(["a"])}
+WEIGHTS = {"layer": torch.arange(6.0)}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> TrialFolder:
+    made = Ledger.create(tmp_path / "s", {"study": "s", "trials": 1}).trial("k")
+    made.write_trial(0, {"alpha": 1.5})
+    return made
+
+
+# reference
+
+
+def test_a_fold_comes_back_as_it_was_written(folder: TrialFolder) -> None:
+    folder.write_running(0, {"x": torch.ones(2)})
+    folder.write_fold(0, RECORD, SCORES, WEIGHTS)
+    record = folder.fold(0)
+    assert record is not None
+    assert {name: record[name] for name in RECORD} == RECORD
+    assert folder.scores(0)["held_out"].dtype == np.float32
+    assert folder.scores(0)["held_out_clips"].tolist() == ["a"]
+    loaded = torch.load(folder.path / "fold_0.pt", weights_only=True)
+    assert torch.equal(loaded["layer"], WEIGHTS["layer"])
+    assert not (folder.path / "running.pt").exists()
+
+
+def test_a_running_state_belongs_to_its_fold(folder: TrialFolder) -> None:
+    folder.write_running(3, {"x": torch.ones(2)})
+    assert folder.running(2) is None
+    state = folder.running(3)
+    assert state is not None
+    assert torch.equal(state["x"], torch.ones(2))
+
+
+def test_trials_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    ledger = Ledger.create(tmp_path / "s", {})
+    for number, key in ((2, "a"), (0, "b"), (1, "c")):
+        ledger.trial(key).write_trial(number, {})
+    assert [folder.key for folder in ledger.trials()] == ["b", "c", "a"]
+
+
+# property
+
+
+def test_key_depends_on_each_part_and_not_on_order() -> None:
+    parts: list[Any] = [{"a": 1, "b": 2.0}, "f", {"n_mels": 128}, 0, "paper"]
+    key = trial_key(*parts)
+    assert trial_key({"b": 2.0, "a": 1}, *parts[1:]) == key
+    for place, other in enumerate([{"a": 1, "b": 2.5}, "g", {"n_mels": 64}, 1, "nested"]):
+        assert trial_key(*[*parts[:place], other, *parts[place + 1 :]]) != key
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_failed_write_leaves_the_old_content_and_no_litter(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "x.json"
+    write_json(path, {"a": 1})
+
+    def fail(file: Any) -> None:
+        file.write(b"half")
+        raise error
+
+    with pytest.raises(type(error)):
+        write_whole(path, fail)
+    assert read_json(path) == {"a": 1}
+    assert os.listdir(tmp_path) == ["x.json"]
+
+
+def test_an_interrupted_rename_leaves_no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no rename")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="no rename"):
+        write_json(tmp_path / "x.json", {})
+    assert os.listdir(tmp_path) == []
+
+
+def test_nan_is_refused() -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(Path("never.json"), {"eer": float("nan")})
+
+
+def test_only_one_process_holds_a_study(tmp_path: Path) -> None:
+    ledger = Ledger.create(tmp_path / "s", {})
+    script = (
+        "import sys; from pathlib import Path; from study.ledger import Ledger, LedgerError\n"
+        "try:\n"
+        "    with Ledger(Path(sys.argv[1])).locked(): print('held')\n"
+        "except LedgerError as error: print(error)"
+    )
+
+    def other() -> str:
+        return subprocess.run(
+            [sys.executable, "-c", script, str(ledger.root)], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    with ledger.locked():
+        assert "is being run by another process" in other()
+    assert other() == "held"
+
+
+def test_a_half_written_file_of_a_killed_worker_is_cleared_away(folder: TrialFolder) -> None:
+    (folder.path / ".running.pt.123.tmp").write_bytes(b"half")
+    with folder.locked():
+        assert not list(folder.path.glob("*.tmp"))
+
+
+# degenerate
+
+
+def test_what_is_not_there_is_none(folder: TrialFolder, tmp_path: Path) -> None:
+    assert folder.fold(0) is None
+    assert folder.running(0) is None
+    assert folder.failure() is None
+    assert Ledger(tmp_path / "s").results() is None
+    assert Ledger(tmp_path / "s").trial("other").trial() is None
+
+
+@pytest.mark.parametrize("name", ["fold_0.json", "fold_0.npz", "fold_0.pt"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "missing"])
+def test_a_damaged_fold_counts_as_missing(folder: TrialFolder, name: str, damage: str) -> None:
+    folder.write_fold(0, RECORD, SCORES, WEIGHTS)
+    path = folder.path / name
+    content = path.read_bytes()
+    path.write_bytes({"truncated": content[: len(content) // 2], "empty": b"", "missing": b""}[damage])
+    if damage == "missing":
+        path.unlink()
+    if name == "fold_0.json" and damage == "missing":
+        assert folder.fold(0) is None
+    else:
+        with pytest.warns(RuntimeWarning, match=rf"{name}.*(missing|damaged)"):
+            assert folder.fold(0) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04 torn"])
+def test_a_torn_running_state_counts_as_missing(folder: TrialFolder, content: bytes) -> None:
+    (folder.path / "running.pt").write_bytes(content)
+    with pytest.warns(RuntimeWarning, match="starts again"):
+        assert folder.running(0) is None
+
+
+def test_nothing_is_unpickled(folder: TrialFolder) -> None:
+    """A running state that would execute code when unpickled is refused."""
+
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (os.mkdir, (str(folder.path / "executed"),))
+
+    torch.save({"fold": 0, "state": Evil()}, folder.path / "running.pt")
+    with pytest.warns(RuntimeWarning, match="cannot be read"):
+        assert folder.running(0) is None
+    assert not (folder.path / "executed").exists()
+
+
+# malformed
+
+
+def test_a_study_is_not_made_twice(tmp_path: Path) -> None:
+    Ledger.create(tmp_path / "s", {"a": 1})
+    with pytest.raises(LedgerError, match=r"`s` exists .* --resume s"):
+        Ledger.create(tmp_path / "s", {"a": 2})
+    assert Ledger.open(tmp_path / "s").study()["a"] == 1
+
+
+def test_a_study_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match="no study `s`"):
+        Ledger.open(tmp_path / "s")
+
+
+def test_another_format_is_refused(tmp_path: Path) -> None:
+    ledger = Ledger.create(tmp_path / "s", {})
+    (ledger.root / "study.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(LedgerError, match="format 99, but this version reads 1"):
+        Ledger.open(ledger.root)

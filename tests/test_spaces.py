@@ -1,0 +1,122 @@
+"""The search spaces and what is found out about them before training."""
+
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import search_spaces
+from audiotag.config import TrialConfig
+from search_spaces import Space, SpaceError, load_space, space_names
+from study.combinations import check_space, combinations, configurations
+
+
+def space(define: Any, sampler: str = "exhaustive") -> Space:
+    return Space("made_up", "Why?", define, sampler, 5, "0")
+
+
+# reference
+
+
+def test_mixup_alpha_has_the_papers_values_in_order() -> None:
+    assert combinations(load_space("mixup_alpha")) == [{"alpha": a} for a in (0.0, 0.1, 0.5, 1.0, 1.5, 2.0, 5.0)]
+    assert {row["augmentation"] for row in configurations(load_space("mixup_alpha"))} == {"mixup"}
+
+
+def test_augmentation_compares_all_with_none() -> None:
+    rows = [(row["augmentation"], row["alpha"]) for row in configurations(load_space("augmentation"))]
+    assert rows == [
+        ("none", 0.0),
+        ("mixup", 1.5),
+        ("sample_pairing", 0.0),
+        ("mixup_lp", 1.5),
+        ("extrapolation", 1.5),
+    ]
+
+
+def test_dropout_is_asked_with_and_without_mixup() -> None:
+    rows = configurations(load_space("dropout"))
+    assert len(rows) == 10
+    assert {(row["augmentation"], row["alpha"]) for row in rows} == {("none", 0.0), ("mixup", 1.5)}
+    assert [row["dropout"] for row in rows[:5]] == [row["dropout"] for row in rows[5:]] == [0.0, 0.1, 0.2, 0.3, 0.5]
+
+
+def test_joint_has_alpha_only_where_it_means_something() -> None:
+    rows = configurations(load_space("joint"))
+    assert {row["augmentation"] for row in rows} == {"none", "mixup", "sample_pairing", "mixup_lp", "extrapolation"}
+    for row in rows:
+        assert ("alpha" in row) == (row["augmentation"] in ("mixup", "mixup_lp", "extrapolation"))
+
+
+# property
+
+
+@pytest.mark.parametrize("name", space_names())
+def test_every_space_asks_and_sets_hyperparameters(name: str) -> None:
+    loaded = load_space(name)
+    assert loaded.question.splitlines()[0].endswith("?")
+    names = check_space(loaded, {})
+    assert names
+    assert set(names) <= set(TrialConfig.__dataclass_fields__)
+    assert len({tuple(sorted(row.items())) for row in configurations(loaded)}) == len(configurations(loaded))
+
+
+def test_conditional_parameters_are_enumerated_in_order() -> None:
+    def define(trial: Any) -> None:
+        if trial.suggest_categorical("augmentation", ["none", "mixup"]) == "mixup":
+            trial.suggest_categorical("alpha", [2.0, 1.0])
+
+    assert combinations(space(define)) == [
+        {"augmentation": "none"},
+        {"augmentation": "mixup", "alpha": 2.0},
+        {"augmentation": "mixup", "alpha": 1.0},
+    ]
+
+
+# malformed
+
+
+def test_unknown_name_tells_the_near_ones() -> None:
+    with pytest.raises(SpaceError, match=r"Unknown space `mixup_alfa`: did you mean mixup_alpha"):
+        load_space("mixup_alfa")
+    with pytest.raises(SpaceError, match=r"the spaces are augmentation, dropout, joint, mixup_alpha"):
+        load_space("zzz")
+
+
+@pytest.mark.parametrize("name", ["../run", "__init__", "", "mixup_alpha.py"])
+def test_only_names_of_spaces_are_loaded(name: str) -> None:
+    with pytest.raises(SpaceError, match="Unknown space"):
+        load_space(name)
+
+
+def test_misspelt_hyperparameter_is_told() -> None:
+    with pytest.raises(SpaceError, match=r"Unknown hyperparameter `dropuot`: the hyperparameters are .*dropout"):
+        check_space(space(lambda trial: {"dropuot": trial.suggest_categorical("alpha", [1.0])}), {})
+
+
+def test_value_out_of_range_is_told() -> None:
+    with pytest.raises(SpaceError, match=r"`dropout` is 1.5, but must be"):
+        check_space(space(lambda trial: trial.suggest_categorical("dropout", [0.1, 1.5]) and None), {})
+
+
+def test_range_without_steps_is_not_exhaustive() -> None:
+    with pytest.raises(SpaceError, match="cannot be tried exhaustively"):
+        combinations(space(lambda trial: trial.suggest_float("dropout", 0.0, 0.5) and None))
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"__doc__": ""}, "must have a docstring"),
+        ({"define": None}, "a function `define"),
+        ({"SAMPLER": "magic"}, "has SAMPLER 'magic', but must have one of"),
+        ({"SAMPLER": "tpe"}, "must say how many trials"),
+    ],
+)
+def test_incomplete_space_file(change: dict[str, Any], match: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("search_spaces.made_up", "Why?")
+    module.__dict__.update({"define": lambda trial: None, "__file__": __file__, **change})
+    monkeypatch.setattr(search_spaces, "space_names", lambda: ["made_up"])
+    monkeypatch.setattr(search_spaces.importlib, "import_module", lambda name: module)
+    with pytest.raises(SpaceError, match=match):
+        load_space("made_up")
