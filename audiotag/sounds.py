@@ -31,8 +31,8 @@ VOWELS = np.array(
     dtype=float,
 )
 BANDWIDTHS = np.array([80.0, 100.0, 140.0, 220.0])  # Hz, of the formants above
-PITCH = {"c": (265.0, 385.0), "m": (88.0, 140.0), "f": (170.0, 235.0)}  # Hz, resting pitch by tag
-TRACT = {"c": (1.35, 1.50), "m": (0.94, 1.04), "f": (1.14, 1.24)}  # formants over those of an adult male
+PITCH = {"c": (330.0, 410.0), "m": (88.0, 125.0), "f": (175.0, 230.0)}  # Hz, resting pitch by tag
+TRACT = {"c": (1.50, 1.65), "m": (0.94, 1.04), "f": (1.14, 1.24)}  # formants over those of an adult male
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,12 @@ def speech(rng: np.random.Generator, voice: Voice) -> np.ndarray:
     wobble = np.repeat(rng.normal(scale=0.006, size=2 * FRAMES), FRAME // 2)  # jitter, new every 5 ms
     vibrato = 0.015 * np.sin(2 * np.pi * rng.uniform(4, 6) * time + np.float32(rng.uniform(0, 6)))
     frequency = np.interp(time, frames, pitch) * (1 + wobble + vibrato)
-    source = _oscillate(_glottal_cycle(int(10_000 / pitch.max())), frequency, VOICE_RATE)
+    source = _oscillate(_glottal_cycle(int(10_000 / pitch.max()), 0.2 / voice.tract**2), frequency, VOICE_RATE)
     noise = rng.standard_normal(len(time), dtype=np.float32)
     source = (source + voice.breath * noise) * np.interp(time, frames, loudness)
     voiced = _formant_filter(source, vowels * voice.tract, loudness > 0)
     low = rng.uniform(2200, 4000) * voice.tract  # between a sh and an s
-    hiss = signal.sosfilt(_band(low, 1.9 * low, VOICE_RATE), noise)
+    hiss = signal.sosfilt(_band(low, min(1.9 * low, 0.498 * VOICE_RATE), VOICE_RATE), noise)
     wave = _unit(voiced) + 0.2 * hiss * np.interp(time, frames, burst)
     return _unit(signal.resample_poly(wave.astype(np.float32), 2, 1))
 
@@ -98,7 +98,7 @@ def _articulation(rng: np.random.Generator, voice: Voice) -> tuple[np.ndarray, n
     """Loudness of the voice and of the bursts, (FRAMES,), formants (FRAMES, 4) and pitch in Hz (FRAMES,)."""
     loudness, burst = np.zeros(FRAMES), np.zeros(FRAMES)
     vowels, pitch = np.tile(VOWELS[-1], (FRAMES, 1)), np.full(FRAMES, voice.pitch)
-    frame = int(rng.integers(2, 60))
+    frame = int(rng.integers(2, 40))
     while frame < FRAMES - 30:
         syllables, top, fall = rng.integers(3, 9), rng.uniform(1.0, 1.18), rng.uniform(0.0, 0.05)
         for syllable in range(syllables):
@@ -116,16 +116,19 @@ def _articulation(rng: np.random.Generator, voice: Voice) -> tuple[np.ndarray, n
             frame = spoken.stop
             if frame >= FRAMES - 12:
                 break
-        frame += int(rng.integers(12, 60))
+        frame += int(rng.integers(10, 35))
     kernel = np.hanning(9) / np.hanning(9).sum()
     vowels = np.stack([np.convolve(np.pad(v, 4, "edge"), kernel, "valid") for v in vowels.T], axis=1)
     return loudness, burst, vowels, np.convolve(np.pad(pitch, 4, "edge"), kernel, "valid")
 
 
-def _glottal_cycle(harmonics: int) -> np.ndarray:
-    """One cycle of the flow's derivative (Rosenberg pulse), band-limited to its first harmonics."""
+def _glottal_cycle(harmonics: int, close: float) -> np.ndarray:
+    """One cycle of the flow's derivative (Rosenberg pulse), band-limited to its first harmonics.
+
+    `close` is the share of a cycle in which the glottis closes: the shorter, the brighter the voice.
+    """
     phase = np.arange(TABLE) / TABLE
-    rise, close = 0.42, 0.16  # share of a cycle in which the glottis opens, closes
+    rise = 0.42  # share of a cycle in which the glottis opens
     opening = np.sin(np.pi * phase / rise) / rise
     closing = -np.sin(np.pi / 2 * (phase - rise) / close) / close
     cycle = np.where(phase < rise, opening, np.where(phase < rise + close, closing, 0.0))
@@ -151,7 +154,7 @@ def _formant_filter(source: np.ndarray, formants: np.ndarray, active: np.ndarray
 
 
 def music(rng: np.random.Generator, programme: Programme) -> np.ndarray:
-    """A video game or the television: lead notes in square waves, chords and drums from a small loudspeaker."""
+    """A video game or the television: lead notes in square waves, chords and drums, as through a wall."""
     steps = int(4 / programme.step) + 1
     place = (TIME / programme.step).astype(int)  # the sixteenth a sample lies in
     within = TIME % programme.step  # s since it began
@@ -166,7 +169,7 @@ def music(rng: np.random.Generator, programme: Programme) -> np.ndarray:
         mix += 0.4 * programme.pad * swell * _oscillate(organ, (root * 2 ** (interval / 12))[place])
     beats = np.where(np.arange(steps) % 4 == 2, 1.0, 0.4 * (np.arange(steps) % 2))
     mix += programme.drums * rng.standard_normal(SAMPLES, dtype=np.float32) * beats[place] * np.exp(-within / 0.03)
-    return _unit(signal.sosfilt(_band(350, 6500), mix))
+    return _unit(signal.sosfilt(_band(350, 2200, order=4), mix))
 
 
 def _pulse_cycle(width: float, harmonics: int = 14) -> np.ndarray:
@@ -176,12 +179,12 @@ def _pulse_cycle(width: float, harmonics: int = 14) -> np.ndarray:
 
 
 def impacts(rng: np.random.Generator) -> np.ndarray:
-    """Percussive sounds: knocks, clicks, dishes or something dropped, each a burst and a few decaying resonances."""
+    """Percussive sounds: knocks, clicks, dishes or things dropped, each a burst and a few decaying resonances."""
     low, high, decay, burst, count = [
-        (250.0, 1500.0, 0.06, 0.015, 9),  # knocks on wood
-        (1500.0, 6000.0, 0.02, 0.012, 10),  # clicks of a switch or a toy
-        (1200.0, 7000.0, 0.12, 0.012, 8),  # dishes
-        (250.0, 5000.0, 0.10, 0.030, 7),  # something falls
+        (250.0, 1500.0, 0.08, 0.030, 14),  # knocks on wood
+        (1500.0, 6000.0, 0.06, 0.025, 15),  # clicks of a switch or a toy
+        (1200.0, 7000.0, 0.15, 0.025, 13),  # dishes
+        (250.0, 5000.0, 0.12, 0.050, 12),  # something falls
     ][rng.integers(4)]
     output = np.zeros(SAMPLES, np.float32)
     modes = np.exp(rng.uniform(np.log(low), np.log(high), size=8))
@@ -211,24 +214,24 @@ def broadband(rng: np.random.Generator) -> np.ndarray:
 
 
 def signals(rng: np.random.Generator) -> np.ndarray:
-    """Other identifiable sounds: an appliance's beeps, a door-bell, an alarm of two tones or a chirping bird."""
+    """Other identifiable sounds: an appliance's beeps, a small bell, an alarm of two tones or a chirping bird."""
     kind = rng.integers(4)
     period = [rng.uniform(0.3, 0.7), rng.uniform(1.2, 2.0), rng.uniform(0.4, 0.7), rng.uniform(0.15, 0.35)][kind]
-    start, count = rng.uniform(0.1, 1.2), rng.integers(4, 9) if kind != 1 else 2
+    start, count = rng.uniform(0.1, 0.5), (2 if kind == 1 else int(3.3 / period))
     phase = (TIME - start) / period
     within, sounding = phase % 1, (phase >= 0) & (phase < count)
-    base = rng.uniform(2200, 4200)
+    base = rng.uniform(2800, 3800)
     if kind == 0:
-        frequency, envelope = np.full(SAMPLES, base), (within < 0.45).astype(float)
+        frequency, envelope = np.full(SAMPLES, base), (within < 0.6).astype(float)
     elif kind == 1:
-        frequency = np.where(within < 0.4, base / 2.2, base / 2.75)
+        frequency = np.where(within < 0.4, base, base / 1.25)
         envelope = np.exp(-(within % 0.4) * period / 0.35)
     elif kind == 2:
         frequency, envelope = np.where(within < 0.5, base, base * 0.8), np.ones(SAMPLES)
     else:
         frequency, envelope = base * (1.25 - 0.6 * within), np.sin(np.pi * np.minimum(within / 0.6, 1))
     edge = np.hanning(241) / np.hanning(241).sum()  # 5 ms: no clicks at the edges
-    tone = _oscillate(_pulse_cycle(0.5, harmonics=3 if kind == 1 else 1), frequency)
+    tone = _oscillate(_pulse_cycle(0.3, harmonics=2), frequency)
     return _unit(tone * signal.oaconvolve(envelope * sounding, edge, "same"))
 
 
@@ -250,7 +253,7 @@ def draw_room(rng: np.random.Generator) -> np.ndarray:
     """The reverberation of a furnished room without the direct sound, (2, taps): decaying noise, one channel an ear."""
     time = np.arange(int(0.2 * SAMPLE_RATE)) / SAMPLE_RATE
     tail = rng.standard_normal((2, len(time))) * 10 ** (-3 * time / rng.uniform(0.2, 0.35)) * (time > 0.004)
-    return (rng.uniform(0.25, 0.5) * tail / np.linalg.norm(tail, axis=1, keepdims=True)).astype(np.float32)
+    return (rng.uniform(0.15, 0.3) * tail / np.linalg.norm(tail, axis=1, keepdims=True)).astype(np.float32)
 
 
 def panned(wave: np.ndarray, side: float) -> np.ndarray:
@@ -274,8 +277,8 @@ def _oscillate(table: np.ndarray, frequency: np.ndarray, rate: int = SAMPLE_RATE
     return table[position.astype(np.int64) & (TABLE - 1)]
 
 
-def _band(low: float, high: float, rate: int = SAMPLE_RATE) -> np.ndarray:
-    return signal.butter(2, (low, high), "bandpass", fs=rate, output="sos")
+def _band(low: float, high: float, rate: int = SAMPLE_RATE, order: int = 2) -> np.ndarray:
+    return signal.butter(order, (low, high), "bandpass", fs=rate, output="sos")
 
 
 def _unit(wave: np.ndarray) -> np.ndarray:

@@ -273,7 +273,7 @@ def test_noise_is_flat_music_is_not_and_impacts_are_peaky():
 def test_signals_are_narrow():
     for number in range(8):
         power = signal.welch(sounds.signals(np.random.default_rng([9, number])), sounds.SAMPLE_RATE, nperseg=2048)[1]
-        assert np.sort(power)[-80:].sum() > 0.9 * power.sum()
+        assert np.sort(power)[-100:].sum() > 0.9 * power.sum()  # a tenth of the bins: a chirp and its octave
 
 
 @pytest.mark.parametrize("tag", TAGS)
