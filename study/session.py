@@ -48,7 +48,8 @@ def run_session(arguments: argparse.Namespace, console: Console, catch_signals: 
         finally:
             stop_ray()
     if interrupted:
-        console.print(f"Interrupted. What was trained is kept; continue with:\n{resume_command(plan.root, arguments)}")
+        console.print("Interrupted. What was trained is kept; continue with:")
+        console.print(resume_command(plan.root, arguments), soft_wrap=True, markup=False)
         return INTERRUPTED
     return conclude(ledger, arguments, uri, console)
 
@@ -126,9 +127,10 @@ def announce(plan: Plan, uri: str, console: Console) -> None:
         f"Clips    {len(corpus.development)} in {len(corpus.fold_numbers)} folds, {len(corpus.tags)} tags"
         + (f"; {len(corpus.evaluation)} for evaluation" if len(corpus.evaluation) else "")
     )
-    budget = f"at most {config.max_epochs} epochs a fold, patience {config.patience}"
-    short = " (a short budget for the synthetic corpus; --epochs overrides)" if corpus.kind == "synthetic" else ""
-    console.print(f"Trials   {study['trials']} ({study['sampler']}), {budget}{short}", soft_wrap=True)
+    budget = f"batches of {config.batch_size}, at most {config.max_epochs} epochs a fold, patience {config.patience}"
+    console.print(f"Trials   {study['trials']} ({study['sampler']}); {budget}", soft_wrap=True)
+    if corpus.kind == "synthetic":
+        console.print("         a short budget for the synthetic corpus; --epochs overrides", soft_wrap=True)
     console.print(f"Protocol {study['protocol']}, seed {study['seed']}; MLflow {uri}", soft_wrap=True)
     for tag, fold in corpus.unscored_cells():
         console.print(f"[yellow]note: tag {tag} has one class only in fold {fold}; that cell is left out[/yellow]")

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from audiotag.models.gru import BidirectionalGRU
+
 FIRST_FILTERS, MOST_FILTERS = 8, 64  # 8, 16, 32, 64, 64, 64, 64 for 128 bands
 SMALLEST_WEIGHT = 1e-9  # below the localisation's sum over frames: no division by zero
 
@@ -32,11 +34,12 @@ class ConvBlock(nn.Module):
 def byte_dropout(x: Tensor, probability: float) -> Tensor:
     """Dropout that draws one byte a value: on a CPU several times cheaper than torch's, which draws eight.
 
-    The probability is met to 1/256; the values kept are scaled by the exact share. On other devices it is torch's own.
+    The probability is met to 1/256, and is 255/256 at most; the values kept are scaled by the exact share. On other
+    devices it is torch's own.
     """
     if x.device.type != "cpu":
         return F.dropout(x, probability)
-    dropped = round(256 * probability)
+    dropped = min(round(256 * probability), 255)
     if dropped == 0:
         return x
     words = torch.empty(x.numel() // 8 + 1, dtype=torch.int64).random_(-(2**63), None)  # None: the whole range
@@ -83,7 +86,7 @@ class CRNN(nn.Module):
         self.register_buffer("scale", torch.ones(n_mels) if scale is None else scale)
         filters = [min(FIRST_FILTERS << block, MOST_FILTERS) for block in range(blocks)]
         self.blocks = nn.Sequential(*map(lambda c, f: ConvBlock(c, f, dropout), [1, *filters], filters))
-        self.gru = nn.GRU(filters[-1], gru_units, gru_layers, batch_first=True, bidirectional=True)
+        self.gru = BidirectionalGRU(filters[-1], gru_units, gru_layers)
         self.tagging = nn.Linear(2 * gru_units, n_tags)
         self.localisation = nn.Linear(2 * gru_units, n_tags)
 
@@ -105,5 +108,5 @@ class CRNN(nn.Module):
         x = ((log_mel - self.mean) / self.scale).unsqueeze(1)  # (B, 1, T, M)
         x = self.blocks(x)  # (B, C, T, 1)
         x = x.permute(0, 2, 3, 1).flatten(2)  # (B, T, C)
-        x, _ = self.gru(x)  # (B, T, 2 * units)
+        x = self.gru(x)  # (B, T, 2 * units)
         return torch.sigmoid(self.tagging(x)), torch.softmax(self.localisation(x), dim=2)  # (B, T, K) each
