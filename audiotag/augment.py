@@ -59,8 +59,14 @@ def mix(x: Tensor, y: Tensor, augmentation: str, alpha: float, generator: np.ran
 
 
 def _draw(x: Tensor, alpha: float, generator: np.random.Generator) -> tuple[Tensor, float]:
+    """Partners (B,) and lambda.
+
+    Lambda has a generator of its own, because Beta draws as often as its alpha needs: so the partners of later batches
+    are the same at every alpha, and trials stay paired.
+    """
     partner = torch.from_numpy(generator.permutation(len(x))).to(x.device)
-    return partner, float(generator.beta(alpha, alpha))
+    lam = generator.spawn(1)[0].beta(alpha, alpha)
+    return partner, float(lam)
 
 
 def _blend(values: Tensor, partner: Tensor, weight: float) -> Tensor:

@@ -22,7 +22,7 @@ from audiotag.corpus import Corpus, CorpusError
 
 CACHE_VERSION = 1  # raised when the numbers of a front end change
 CLIPS_A_TASK = 16  # clips a thread takes at a time: 4 MB of audio, often enough for a live progress bar
-SMALLEST_SCALE = 1e-6  # a band that never changes is left at zero, not divided by zero
+SMALLEST_SCALE = 1e-4  # a band that never changes, rounding (2e-6 near -18) aside, is left at zero, not blown up
 
 Progress = Callable[[int, int], None]  # (clips done, clips in all)
 
@@ -32,8 +32,8 @@ class LogMel:
     """The paper's front end: the logarithm of mel band energies.
 
     A Hamming window of 1024 samples every 512, no centre padding: 4 s at 16 kHz give 124 frames (Wei et al. 2018,
-    section 3.1). The mel scale is open in the paper: Slaney's, whose filters all hold at least one FFT bin at this
-    resolution (HTK's do not), with their areas equal. The logarithm's offset is open in the paper.
+    section 3.1). The mel scale is open in the paper: Slaney's, whose filters all hold two FFT bins or more at this
+    resolution (HTK's lowest hold one), with their areas equal. The logarithm's offset is open in the paper.
     """
 
     sample_rate: int = 16_000  # Hz

@@ -28,11 +28,15 @@ def split_fold(corpus: Corpus, fold: int, protocol: str, seed: int) -> FoldSplit
     held-out fold is only scored.
 
     Raises:
-        ValueError: for another protocol, or when the nested one has fewer than two groups to carve from.
+        ValueError: for another protocol or fold, or when the nested one has fewer than two groups to carve from.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"The value of `protocol` is {protocol!r}, but must be one of {', '.join(PROTOCOLS)}.")
     development = corpus.development
+    if fold not in corpus.fold_numbers:
+        raise ValueError(
+            f"The value of `fold` is {fold}, but must be one of {', '.join(map(str, corpus.fold_numbers))}."
+        )
     held_out = development[corpus.folds[development] == fold]
     rest = development[corpus.folds[development] != fold]
     if protocol == "paper":
@@ -55,7 +59,7 @@ def _carve(targets: np.ndarray, groups: np.ndarray, generator: np.random.Generat
         count = int(np.searchsorted(np.cumsum(sizes[order]), wanted[-1])) + 1
         taken = order[: min(count, len(names) - 1)]
         found = np.append(tags[:, taken].sum(axis=1), sizes[taken].sum())
-        distance = float((np.abs(found - wanted) / np.maximum(wanted, 1)).sum())
+        distance = float((np.abs(found - wanted) / np.sqrt(np.maximum(wanted, 1))).sum())
         if distance < smallest:
             best, smallest = taken, distance
     return np.isin(member, best)

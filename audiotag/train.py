@@ -29,7 +29,7 @@ SCORING_BATCH = 64  # clips; no gradients are kept, so it may be larger than a t
 
 
 class Diverged(ArithmeticError):
-    """A loss that is not finite."""
+    """A network whose outputs or loss are not finite."""
 
 
 class Stream(IntEnum):
@@ -131,7 +131,7 @@ def fit(
     may save it; a state that was saved goes on with the next epoch.
 
     Raises:
-        Diverged: when a loss is not finite.
+        Diverged: when an output or a loss is not finite.
     """
     while not state.stopped(config):
         started = time.perf_counter()
@@ -167,7 +167,11 @@ def _train_epoch(
     fold: int,
     device: str,
 ) -> tuple[float, float]:
-    """One pass over the training clips: mean loss and accuracy, weighted by the batches' sizes."""
+    """One pass over the training clips: mean loss and accuracy, weighted by the batches' sizes.
+
+    Raises:
+        Diverged: when the network gives NaN.
+    """
     epoch = len(state.history)
     order = train[_generator(seed, fold, epoch, Stream.ORDER).permutation(len(train))]
     mixing = _generator(seed, fold, epoch, Stream.MIXING)
@@ -181,6 +185,8 @@ def _train_epoch(
             y = torch.from_numpy(targets[clips]).to(device)
             x, y = mix(x, y, config.augmentation, config.alpha, mixing)
             probabilities = state.model(x)
+            if not torch.isfinite(probabilities).all():  # torch's loss would raise an error of its own
+                raise Diverged(f"the outputs are not finite in epoch {epoch} of fold {fold}")
             loss = F.binary_cross_entropy(probabilities, y)
             state.optimizer.zero_grad()
             loss.backward()
