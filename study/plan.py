@@ -28,7 +28,7 @@ from study.settings import TrialSettings
 
 CHIME_HOME, SYNTHETIC = PROJECT / "data" / "chime_home", PROJECT / "data" / "synthetic"
 # enough to learn that corpus on two cores within minutes: more and larger steps in fewer epochs than the paper's
-SYNTHETIC_BUDGET = {"max_epochs": 5, "patience": 5, "batch_size": 22, "learning_rate": 2e-3}
+SYNTHETIC_BUDGET = {"max_epochs": 4, "patience": 4, "batch_size": 22, "learning_rate": 2e-3}
 PACKAGES = ("torch", "torchaudio", "ray", "optuna", "mlflow", "numpy")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
