@@ -92,7 +92,8 @@ def main() -> int:
     arguments = parser.parse_args()
     console = make_console()
     try:
-        from study.tracking import Projection, check_server, default_uri
+        from study.projection import Projection
+        from study.tracking import check_server, default_uri
 
         ledger = Ledger.open((arguments.studies / arguments.name).absolute())
         uri = arguments.tracking_uri or default_uri(PROJECT)

@@ -16,7 +16,8 @@ from study.plan import Plan, features_of, make_plan
 from study.progress import LiveTable
 from study.report import show_next, show_results, write_results
 from study.results import is_complete, study_results
-from study.tracking import Tracker, check_server, default_uri
+from study.tracker import Tracker
+from study.tracking import check_server, default_uri, public
 
 CATCH_UP = 60.0  # s that the end of a session waits for MLflow
 
@@ -131,7 +132,7 @@ def announce(plan: Plan, uri: str, console: Console) -> None:
     console.print(f"Trials   {study['trials']} ({study['sampler']}); {budget}", soft_wrap=True)
     if corpus.kind == "synthetic":
         console.print("         a short budget for the synthetic corpus; --epochs overrides", soft_wrap=True)
-    console.print(f"Protocol {study['protocol']}, seed {study['seed']}; MLflow {uri}", soft_wrap=True)
+    console.print(f"Protocol {study['protocol']}, seed {study['seed']}; MLflow {public(uri)}", soft_wrap=True)
     for tag, fold in corpus.unscored_cells():
         console.print(f"[yellow]note: tag {tag} has one class only in fold {fold}; that cell is left out[/yellow]")
 

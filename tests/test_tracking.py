@@ -17,10 +17,12 @@ import numpy as np
 import pytest
 
 from audiotag.config import TrialConfig
-from study import tracking
+from study import tracker, tracking
 from study.ledger import Ledger, TrialFolder
+from study.projection import Live, Projection, metric_names, trial_name
 from study.results import fold_eers, study_results
-from study.tracking import Projection, Tracker, TrackingError, check_server, default_uri, metric_names, trial_name
+from study.tracker import Tracker
+from study.tracking import TrackingError, check_server, default_uri
 
 TAGS = ("c", "door/bell (far)", "mean")
 NAMES = {"c": "c", "door/bell (far)": "door_bell _far_", "mean": "mean_2"}
@@ -33,7 +35,7 @@ ALPHAS = (0.0, 1.5)
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with MLflow's tables and nothing in it: making one takes seconds, copying it does not."""
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    tracking._mlflow().MlflowClient(f"sqlite:///{path}").search_experiments()
+    tracking.load_mlflow().MlflowClient(f"sqlite:///{path}").search_experiments()
     return path
 
 
@@ -89,7 +91,7 @@ def finish(ledger: Ledger, *keys: str) -> None:
 
 
 def client_of(uri: str) -> Any:
-    return tracking._mlflow().MlflowClient(uri)
+    return tracking.load_mlflow().MlflowClient(uri)
 
 
 def runs_of(uri: str, study_id: str = "a" * 32) -> list[Any]:
@@ -296,7 +298,7 @@ def attempt(act: Callable[[], None]) -> bool:
 def cut_off(patch: pytest.MonkeyPatch, number: int, after: bool) -> list[str]:
     """Makes the n-th write to MLflow fail, and only that; returns a list that grows with the writes."""
     writes: list[str] = []
-    client = tracking._mlflow().MlflowClient
+    client = tracking.load_mlflow().MlflowClient
 
     def wrap(name: str) -> Callable[..., Any]:
         original = getattr(client, name)
@@ -318,7 +320,7 @@ def cut_off(patch: pytest.MonkeyPatch, number: int, after: bool) -> list[str]:
 def test_metrics_that_arrive_after_all_are_not_twice(ledger: Ledger, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call is given up, the store is looked at, and only then does the server carry the call out."""
     finish(ledger, "key0")
-    client, late = tracking._mlflow().MlflowClient, []
+    client, late = tracking.load_mlflow().MlflowClient, []
     original = client.log_batch
 
     def log_batch(self: Any, run_id: str, metrics: Any = (), **others: Any) -> None:
@@ -484,7 +486,7 @@ def test_deleted_experiment_is_named(ledger: Ledger, uri: str) -> None:
 
 @pytest.fixture
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "INTERVAL", 0.05)
+    monkeypatch.setattr(tracker, "INTERVAL", 0.05)
 
 
 @pytest.mark.usefixtures("_hasty")
@@ -510,7 +512,7 @@ def test_tracker_follows_a_study(ledger: Ledger, uri: str) -> None:
 def test_tracker_warns_once_and_catches_up(ledger: Ledger, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     original, calls, up = Projection.update, [], threading.Event()
 
-    def update(self: Projection, live: tracking.Live, study_status: str) -> None:
+    def update(self: Projection, live: Live, study_status: str) -> None:
         calls.append(live)
         if not up.is_set():
             raise RuntimeError("down\nwith details")

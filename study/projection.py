@@ -1,0 +1,215 @@
+"""The ledger as MLflow shows it: a copy that can be thrown away and made again.
+
+One writer. A projection may stop anywhere, go on later, or start again with an empty store. A run is marked FINISHED
+after everything else is in it.
+"""
+
+import re
+from typing import Any
+
+from study.ledger import RESULTS_FILE, Ledger, TrialFolder
+from study.results import trial_results
+from study.tracking import CURVES, FAILURE, LONGEST_NOTE, NAME, PARENT, STUDY, Run, Store, translated
+
+NO_TAG_NAMES = ("mean", "var_classes", "var_folds")  # of our own metrics eer/...
+ARTIFACTS = (RESULTS_FILE, "table.md", "report.html")
+
+Live = dict[tuple[str, int], list[dict[str, Any]]]
+
+
+def metric_names(tags: list[str]) -> dict[str, str]:
+    """What a corpus tag is called in a metric's name: MLflow takes letters, digits and `_-.: `; the rest becomes `_`.
+
+    Names that coincide, with each other or with our own (eer/mean), get _2, _3, ...
+    """
+    names: dict[str, str] = {}
+    for tag in tags:
+        plain = re.sub(r"[^\w.: -]", "_", tag)[:200]
+        plain = plain if plain.strip(".") else "_"  # "." and ".." mean folders to MLflow
+        taken = (*NO_TAG_NAMES, *names.values())
+        numbered = (plain if number == 1 else f"{plain}_{number}" for number in range(1, len(taken) + 2))
+        names[tag] = next(name for name in numbered if name not in taken)
+    return names
+
+
+def trial_name(config: dict[str, Any], varied: list[str]) -> str:
+    """A trial's parameters that its space varies: "mixup, alpha 1.5". Without an alpha where there is none."""
+    without_alpha = config["augmentation"] in ("none", "sample_pairing")
+    shown = {name: config[name] for name in varied if not (name == "alpha" and without_alpha)}
+    numbers = {name: f"{value:.3g}" if isinstance(value, float) else str(value) for name, value in shown.items()}
+    return ", ".join(text if isinstance(shown[name], str) else f"{name} {text}" for name, text in numbers.items())
+
+
+class Projection:
+    """A study's ledger as MLflow shows it."""
+
+    def __init__(self, ledger: Ledger, uri: str) -> None:
+        self._ledger, self._uri = ledger, uri
+        self._store: Store | None = None
+        self._stamps: dict[tuple[str, str, int], int] = {}
+
+    def update(self, live: Live, study_status: str) -> None:
+        """Brings the store up to the ledger and to epochs that are not in it yet.
+
+        Args:
+            live: {(trial key, fold): epochs of a fold in progress, as EpochResult's fields}. Those that were given
+                before may be left out or come again.
+            study_status: running, finished or interrupted. Unless it is running, no run stays RUNNING.
+
+        Raises:
+            TrackingError: when the store does not take it. The next call looks again what is there and goes on.
+        """
+        with translated(self._uri):
+            store = self._store or Store(self._uri, self._ledger.study(), self._stamps)
+            self._store = None  # until all is done: after a failure nobody knows what has arrived
+            running = study_status == "running"
+            run = _study_run(store)
+            if running:
+                store.set_status(run, "RUNNING")
+            for folder in self._open_trials(store):
+                _project_trial(store, folder, live, running)
+            if not running:
+                _end_study(store, run, "FINISHED" if study_status == "finished" else "KILLED")
+                self._log_artifacts(store, run)
+            self._store = store
+
+    def _open_trials(self, store: Store) -> list[TrialFolder]:
+        """The trials that may have something new, by their numbers. Of the others only the names are read."""
+        folders = [self._ledger.trial(path.name) for path in (self._ledger.root / "trials").glob("*")]
+        opened = []
+        for folder in folders:
+            if folder.key in store.done or _is_complete(store, folder.key):
+                continue
+            if (trial := folder.trial()) is not None:
+                opened.append((trial["number"], folder.key, folder))
+        return [folder for _, _, folder in sorted(opened, key=lambda entry: entry[:2])]
+
+    def _log_artifacts(self, store: Store, run: Run) -> None:
+        for name in ARTIFACTS:
+            if (path := self._ledger.root / name).is_file():
+                store.client.log_artifact(run.id, str(path))
+
+
+def _is_complete(store: Store, key: str) -> bool:
+    """Whether a trial and its folds are FINISHED in the store, under the study's run (it may have been made anew)."""
+    trial = store.runs.get(("trial", key, ""))
+    folds = [store.runs.get(("fold", key, str(fold))) for fold in store.study["corpus"]["folds"]]
+    finished = all(run is not None and run.status == "FINISHED" for run in (trial, *folds))
+    return finished and trial is not None and trial.tags.get(PARENT) == store.runs[STUDY].id
+
+
+def _study_run(store: Store) -> Run:
+    study, corpus = store.study, store.study["corpus"]
+    params = {
+        "corpus": corpus["name"],
+        "corpus_fingerprint": corpus["fingerprint"],
+        "protocol": study["protocol"],
+        "seed": study["seed"],
+        "space": study["space"],
+        "trials": study["trials"],
+        "folds": len(corpus["folds"]),
+    }
+    return store.run(STUDY, study["study"], params, {}, _study_note(study))
+
+
+def _study_note(study: dict[str, Any]) -> str:
+    name, folds = study["study"], len(study["corpus"]["folds"])
+    return (
+        f"{study['question']}\n\n**{name}**: {study['trials']} trials of {folds} folds on "
+        f"`{study['corpus']['name']}`, protocol {study['protocol']}, seed {study['seed']}.\n\nStarted with "
+        f"`{study['command']}`; continue it with `--resume {study['study']}`."
+    )
+
+
+def _project_trial(store: Store, folder: TrialFolder, live: Live, running: bool) -> None:
+    """A trial that is not complete in the store: its run, those of its folds, and its result where it has one."""
+    study, trial, failure = store.study, folder.trial(), folder.failure()
+    assert trial is not None, "opened trials have a configuration"
+    name = trial_name(trial["config"], study["varied"]) or folder.key
+    title = f"Trial {trial['number']} of {study['study']}: {name}."
+    tags = {PARENT: store.runs[STUDY].id} | ({FAILURE: failure[:LONGEST_NOTE]} if failure else {})
+    run = store.run(("trial", folder.key, ""), name, trial["config"], tags, title)
+    open_status = "FAILED" if failure else "RUNNING" if running else None
+    folds = study["corpus"]["folds"]
+    ended = [_project_fold(store, folder, trial["config"], fold, live, open_status) for fold in folds]
+    result = trial_results(folder, study) if failure or all(ended) else None
+    if result is not None:
+        history = [] if failure else _mean_history(folder, folds)
+        note = f"{title} " + (f"Failed: {failure}" if failure else f"Mean EER {_decimal(result['eer_mean'])}.")
+        store.log(run, history, _trial_values(result), note)
+        store.done.add(folder.key)
+    store.set_status(run, "FINISHED" if result is not None and not failure else open_status)
+
+
+def _project_fold(
+    store: Store, folder: TrialFolder, config: dict[str, Any], fold: int, live: Live, open_status: str | None
+) -> bool:
+    """A fold's run, once it has an epoch; whether it is finished. If not, it gets `open_status`."""
+    place, parent = ("fold", folder.key, str(fold)), store.runs["trial", folder.key, ""]
+    known = store.runs.get(place)
+    finished = known is not None and known.status == "FINISHED"
+    record = None if finished else folder.fold(fold)
+    history = record["history"] if record else live.get((folder.key, fold), [])
+    if known is None and not history:
+        return False
+    title = f"Fold {fold} of the trial {folder.key}."
+    run = store.run(place, f"fold {fold}", config | {"fold": fold}, {PARENT: parent.id}, title)
+    if record is not None:
+        values = _eer_values("eer", record["eer"], record["eer_mean"])
+        values |= {name: record[name] for name in ("best_epoch", "epochs", "seconds")}
+        note = f"{title} EER {_decimal(record['eer_mean'])}; epoch {record['best_epoch']} was the best."
+        store.log(run, history, values, note)
+        store.set_status(run, "FINISHED")
+    elif not finished:
+        store.log(run, history)
+        store.set_status(run, open_status)
+    return run.status == "FINISHED"
+
+
+def _trial_values(result: dict[str, Any]) -> dict[str, float | None]:
+    """A trial's metrics from its entry in results.json."""
+    values = _eer_values("eer", result["eer"], result["eer_mean"])
+    values |= {"eer/var_classes": result["eer_var_classes"], "eer/var_folds": result["eer_var_folds"]}
+    if "eval_eer" in result:
+        values |= _eer_values("eval", result["eval_eer"], result["eval_eer_mean"])
+        values["eval/var_classes"] = result["eval_eer_var_classes"]
+    return values
+
+
+def _eer_values(prefix: str, eers: dict[str, float | None], mean: float | None) -> dict[str, float | None]:
+    names = metric_names(list(eers))
+    return {f"{prefix}/mean": mean, **{f"{prefix}/{names[tag]}": eer for tag, eer in eers.items()}}
+
+
+def _mean_history(folder: TrialFolder, folds: list[int]) -> list[dict[str, Any]]:
+    """By epoch, the means over the folds that have it."""
+    histories = [record["history"] for fold in folds if (record := folder.fold(fold)) is not None]
+    means = []
+    for epoch in range(max(map(len, histories))):
+        there = [history[epoch] for history in histories if epoch < len(history)]
+        columns = {name: [entry[name] for entry in there if entry[name] is not None] for name in CURVES.values()}
+        means.append({name: sum(column) / len(column) if column else None for name, column in columns.items()})
+    return [{"epoch": epoch, **mean} for epoch, mean in enumerate(means)]
+
+
+def _end_study(store: Store, study_run: Run, status: str) -> None:
+    """The study's own figures, and no run left RUNNING."""
+    for run in store.runs.values():
+        if run.status == "RUNNING" and run is not study_run:
+            store.set_status(run, "KILLED")
+    trials = {key: run for (level, key, _), run in store.runs.items() if level == "trial"}
+    finished = [run for run in trials.values() if run.status == "FINISHED"]
+    failed = sum(run.status == "FAILED" for run in trials.values())
+    scored = [run for run in finished if "eer/mean" in run.metrics]
+    best = min(scored, key=lambda run: (run.metrics["eer/mean"], run.tags[NAME]), default=None)
+    values: dict[str, float | None] = {"trials/finished": len(finished), "trials/failed": failed}
+    note = f"{_study_note(store.study)}\n\n{len(finished)} trials finished, {failed} failed."
+    if best is not None:
+        values["best/eer_mean"] = best.metrics["eer/mean"]
+        note += f" The best is {best.tags[NAME]}: mean EER {_decimal(best.metrics['eer/mean'])}."
+    store.log(study_run, [], values, note)
+    store.set_status(study_run, status)
+
+
+def _decimal(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.3f}"

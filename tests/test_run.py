@@ -1,0 +1,121 @@
+"""The command line: what it takes, and a line and exit code 2 for each mistake, with nothing written."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from search_spaces import space_names
+from study import run
+from study.ledger import Ledger
+
+ROWS = [("a.wav", 0, "x"), ("b.wav", 0, ""), ("c.wav", 1, "x"), ("d.wav", 1, "")]
+Fails = Callable[..., str]
+
+
+@pytest.fixture
+def fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fails:
+    """Runs a command line that must end with exit code 2, one line and no study; returns the line."""
+    monkeypatch.setattr(run, "catch_signals", lambda: None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    studies = tmp_path / "studies"
+
+    def call(*words: str) -> str:
+        before = sorted(studies.rglob("*"))
+        store = () if "--tracking-uri" in words else ("--tracking-uri", f"sqlite:///{tmp_path / 'mlflow.db'}")
+        monkeypatch.setattr("sys.argv", ["study/run.py", *words, *store, "--studies", str(studies)])
+        with pytest.raises(SystemExit) as end:
+            run.main()
+        assert end.value.code == 2
+        assert sorted(studies.rglob("*")) == before
+        assert not (tmp_path / "mlflow.db").exists()
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ")
+        return line
+
+    return call
+
+
+# reference
+
+
+def test_list_shows_each_question(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "catch_signals", lambda: None)
+    monkeypatch.setattr("sys.argv", ["study/run.py", "--list"])
+    assert run.main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == space_names()
+    assert all(line.endswith("?") for line in lines)
+
+
+def test_defaults() -> None:
+    arguments = run.parse(["--space", "joint"])
+    assert arguments.studies == Path("studies")
+    unset = ("corpus", "name", "resume", "trials", "epochs", "seed", "protocol", "cpus_per_trial", "gpus_per_trial")
+    assert all(getattr(arguments, name) is None for name in (*unset, "address", "tracking_uri"))
+
+
+# malformed
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "--space is missing: name a space"),
+        (["--space", "mixup_alfa"], "Unknown space `mixup_alfa`: did you mean mixup_alpha"),
+        (["--space", "joint", "--trials", "0"], "--trials: 0 is not allowed: it must be above 0"),
+        (["--space", "joint", "--trials", "x"], "--trials: 'x' is not allowed: it must be a whole number"),
+        (["--space", "joint", "--epochs", "-3"], "--epochs: -3 is not allowed: it must be above 0"),
+        (["--space", "joint", "--seed", "-1"], "--seed: -1 is not allowed: it must be 0 or more"),
+        (["--space", "joint", "--cpus-per-trial", "0"], "--cpus-per-trial: 0 is not allowed"),
+        (["--space", "joint", "--cpus-per-trial", "nan"], "--cpus-per-trial: nan is not allowed"),
+        (["--space", "joint", "--cpus-per-trial", "4096"], f"is 4096, but this machine has {os.cpu_count()}"),
+        (["--space", "joint", "--gpus-per-trial", "-1"], "--gpus-per-trial: -1 is not allowed: it must be 0 or more"),
+        (["--space", "joint", "--protocol", "best"], "invalid choice: 'best'"),
+        (["--space", "joint", "--colour"], "unrecognized arguments: --colour"),
+        (["--space", "joint", "--corpus", "/nowhere"], "The corpus `/nowhere` does not exist"),
+        (["--space", "joint", "--name", "a/b"], "--name is 'a/b', but must be letters, digits"),
+        (["--space", "joint", "--name", "a", "--resume", "a"], "--name a and --resume exclude each other"),
+        (["--resume", "nothing"], "There is no study `nothing`"),
+        (["--space", "joint", "--resume"], "There is no unfinished study of the space `joint`"),
+        (["--space", "joint", "--tracking-uri", "http://127.0.0.1:9"], "http://127.0.0.1:9 does not answer"),
+        (["--space", "joint", "--tracking-uri", "ftp://x"], "must begin with sqlite:///, http:// or https://"),
+        (["--space", "joint", "--tracking-uri", "sqlite:////nowhere/mlflow.db"], "there is no folder /nowhere"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_line(words: list[str], line: str, fails: Fails) -> None:
+    assert line in fails(*words)
+
+
+def test_an_existing_name_is_refused(fails: Fails, tmp_path: Path) -> None:
+    Ledger.create(tmp_path / "studies" / "there", {})
+    assert "The study `there` exists" in fails("--space", "joint", "--name", "there")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "line"),
+    [
+        (lambda root: (root / "audio" / "b.wav").unlink(), "b.wav"),
+        (lambda root: (root / "audio" / "b.wav").write_bytes(b""), "b.wav"),
+        (lambda root: (root / "audio" / "b.wav").write_text("no sound"), "b.wav"),
+        (lambda root: replace(root, "filename,fold,tags", "filename,fold,tags,colour"), "colour"),
+        (lambda root: replace(root, "b.wav,0", "a.wav,0"), "a.wav"),
+        (lambda root: replace(root, "b.wav,0,", "b.wav,0,x"), "Fold 0 has one class only"),
+        (lambda root: (root / "clips.csv").unlink(), "neither form"),
+    ],
+    ids=["missing", "empty", "text", "column", "duplicate", "one class", "no table"],
+)
+def test_a_spoilt_corpus_is_named(
+    spoil: Callable[[Path], object], line: str, fails: Fails, folder_corpus: Callable[..., Path]
+) -> None:
+    root = folder_corpus(ROWS, seconds=0.2)
+    spoil(root)
+    assert line in fails("--space", "joint", "--corpus", str(root))
+
+
+def replace(root: Path, old: str, new: str) -> None:
+    text = (root / "clips.csv").read_text()
+    assert old in text
+    (root / "clips.csv").write_text(text.replace(old, new, 1))
