@@ -77,7 +77,8 @@ class LiveTable:
     def started(self, key: str, config: dict[str, Any]) -> None:
         """A trial got its resources (again, when its worker died)."""
         if key in self.rows:
-            self._line(f"trial {key} ({self.rows[key].label}) starts again: its worker died; it goes on where it was")
+            text = f"trial {key} ({self.rows[key].label}) starts again: its worker died; it goes on where it was"
+            self.console.print(text, style="yellow", soft_wrap=True)
         else:
             self.rows[key] = Row(key, label(config, self.varied))
 
@@ -90,10 +91,9 @@ class LiveTable:
                 self.fold_seconds.append(now - self._fold_started[key])
             row.folds_done = report["folds_done"]
             row.eer_mean, row.best_eer = report["eer_mean"], None
-            self._line(
-                f"{row.label}: {row.folds_done} of {len(self.folds)} folds, mean EER so far {row.eer_mean:.3f}"
-                f" ({self.time_left()})"
-            )
+            if not self.console.is_terminal:
+                progress = f"{row.folds_done} of {len(self.folds)} folds, mean EER so far {row.eer_mean:.3f}"
+                self.console.print(f"{row.label}: {progress} ({self.time_left()})", soft_wrap=True)
         if "epoch" in report:
             if row.fold != report["fold"]:
                 self._fold_started[key] = now - report["seconds"]
@@ -106,7 +106,7 @@ class LiveTable:
         row = self.rows[key]
         row.state = "finished" if reason is None else "failed"
         if reason is not None:
-            self._line(f"[red]trial {key} ({row.label}) failed: {reason}[/red]")
+            self.console.print(f"trial {key} ({row.label}) failed: {reason}", style="red", soft_wrap=True)
 
     def time_left(self) -> str:
         """The time left in words: from finished folds where there are any, else at most what all epochs would take."""
@@ -153,16 +153,11 @@ class LiveTable:
             )
         return table
 
-    def _line(self, text: str) -> None:
-        """A line above the live table, or by itself where there is no terminal."""
-        if not self.console.is_terminal or "[red]" in text or "starts again" in text:
-            self.console.print(text, highlight=False, soft_wrap=True)
-
 
 def make_console() -> Console:
     """The terminal, or a file or pipe that lines of any length may go to."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
+    console = Console(highlight=False, markup=False, emoji=False)  # names of tags and files are shown as they are
+    return console if console.is_terminal else Console(highlight=False, markup=False, emoji=False, width=PLAIN_WIDTH)
 
 
 def progress_bar(console: Console) -> Progress:

@@ -66,10 +66,11 @@ def failures(results: dict[str, Any]) -> list[str]:
 def show_results(results: dict[str, Any], study: dict[str, Any], console: Console) -> None:
     """The tables on the terminal."""
     for prefix in prefixes(results):
+        console.print(TITLES[prefix], soft_wrap=True)
         console.print(rich_table(results, study["varied"], prefix))
     console.print(context(results, study), soft_wrap=not console.is_terminal)
     for line in failures(results):
-        console.print(f"[red]{line}[/red]", soft_wrap=True)
+        console.print(line, style="red", soft_wrap=True)
 
 
 def show_next(root: Path, studies: Path, uri: str, console: Console) -> None:

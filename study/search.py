@@ -124,6 +124,9 @@ class LedgerSearch(OptunaSearch):
             return parameters
         return tune.search.Searcher.FINISHED
 
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Nothing: epochs of different folds are no learning curve, and a restarted trial counts its reports anew."""
+
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tells Optuna: COMPLETE with the mean EER, or FAIL."""
         failed = result is not None and FAILED in result

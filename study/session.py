@@ -50,7 +50,7 @@ def run_session(arguments: argparse.Namespace, console: Console, catch_signals: 
             stop_ray()
     if interrupted:
         console.print("Interrupted. What was trained is kept; continue with:")
-        console.print(resume_command(plan.root, arguments), soft_wrap=True, markup=False)
+        console.print(resume_command(plan.root, arguments), soft_wrap=True)
         return INTERRUPTED
     return conclude(ledger, arguments, uri, console)
 
@@ -71,7 +71,7 @@ def train(
     left = plan.trials - done
     slots = min(count_slots(per_trial), left)
     console.print(resources_line(per_trial, slots))
-    tracker = Tracker(ledger, uri, warn=lambda text: console.print(f"[yellow]{text}[/yellow]", soft_wrap=True))
+    tracker = Tracker(ledger, uri, warn=lambda text: console.print(text, style="yellow", soft_wrap=True))
     live = LiveTable(
         console,
         plan.study["varied"],
@@ -103,7 +103,7 @@ def train(
         status = "finished" if finished else "interrupted"
         write_results(ledger, status)
         if not tracker.close(status, CATCH_UP):
-            console.print(f"[yellow]MLflow is behind; later: python study/report.py {plan.root.name}[/yellow]")
+            console.print(f"MLflow is behind; later: python study/report.py {plan.root.name}", style="yellow")
     return interrupted
 
 
@@ -134,7 +134,7 @@ def announce(plan: Plan, uri: str, console: Console) -> None:
         console.print("         a short budget for the synthetic corpus; --epochs overrides", soft_wrap=True)
     console.print(f"Protocol {study['protocol']}, seed {study['seed']}; MLflow {public(uri)}", soft_wrap=True)
     for tag, fold in corpus.unscored_cells():
-        console.print(f"[yellow]note: tag {tag} has one class only in fold {fold}; that cell is left out[/yellow]")
+        console.print(f"note: tag {tag} has one class only in fold {fold}; that cell is left out", style="yellow")
 
 
 def resources_line(per_trial: dict[str, float], slots: int) -> str:

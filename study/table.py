@@ -49,7 +49,7 @@ def has_evaluation(results: dict[str, Any]) -> bool:
 
 def rich_table(results: dict[str, Any], varied: list[str], prefix: str) -> Table:
     """The table for a terminal, the best row in bold, failed trials in red."""
-    table = Table(title=TITLES[prefix], title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in header(results, varied):
         table.add_column(name, justify="left" if name in varied else "right", min_width=4, overflow="fold")
     winner = best(results, prefix)

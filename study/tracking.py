@@ -31,6 +31,7 @@ CURVES = {  # metric by epoch: field of EpochResult
 }
 PARENT, NAME, NOTE = "mlflow.parentRunId", "mlflow.runName", "mlflow.note.content"  # tags that MLflow shows
 FAILURE = "audiotag.failure"
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page opens on runs, not on traces of GenAI
 BATCH, PAGE, LONGEST_NOTE = 1000, 500, 6000  # metrics a call, runs a page, characters
 PLACE, STUDY = ("level", "trial", "fold"), ("study", "", "")  # what tells a study's runs apart; the study's own run
 
@@ -177,7 +178,7 @@ class Store:
         found = self.client.get_experiment_by_name(name)
         if found is None:
             folder = (_database(uri).parent / "mlartifacts" / name).as_uri() if uri.startswith("sqlite") else None
-            return self.client.create_experiment(name, artifact_location=folder, tags=note)
+            return self.client.create_experiment(name, artifact_location=folder, tags=note | KIND)
         if found.lifecycle_stage == "deleted":
             raise TrackingError(
                 f"The MLflow experiment `{name}` at {public(uri)} was deleted: bring it back with "
