@@ -30,6 +30,11 @@ def fail_on(error: ValueError) -> NoReturn:
     fail(str(error))
 
 
+def warn_in_a_line(message: Warning | str, *place: object) -> None:
+    """Takes the place of `warnings.showwarning`: what happened, without the line of code that said so."""
+    print(f"warning: {message}", file=sys.stderr)
+
+
 def positive(kind: type) -> Any:
     """An option's value above zero."""
 

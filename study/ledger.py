@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -139,17 +140,22 @@ class Ledger:
         Raises:
             LedgerError: when something of that name is there, or the folder cannot be written.
         """
+        aside = root.with_name(
+            f".{root.name}.{os.getpid()}.tmp"
+        )  # renamed when whole: never a folder without its study
         try:
-            root.mkdir(parents=True, exist_ok=False)
-            write_json(root / STUDY_FILE, {"format": FORMAT, **study})
-        except FileExistsError:
+            aside.mkdir(parents=True)
+            write_json(aside / STUDY_FILE, {"format": FORMAT, **study})
+            aside.rename(root)
+        except OSError as error:
+            shutil.rmtree(aside, ignore_errors=True)
+            if not root.exists():
+                raise LedgerError(
+                    f"The study folder {root} cannot be written ({error.strerror}): choose --studies."
+                ) from None
             raise LedgerError(
                 f"The study `{root.name}` exists in {root.parent}: continue it with --resume {root.name}, "
                 "or choose another --name."
-            ) from None
-        except OSError as error:
-            raise LedgerError(
-                f"The study folder {root} cannot be written ({error.strerror}): choose --studies."
             ) from None
         return cls(root)
 

@@ -121,7 +121,7 @@ def _changed(what: str, was: Any, now: Any) -> str:
 
 def _newest_unfinished(arguments: argparse.Namespace) -> Path:
     found = []
-    for path in arguments.studies.glob(f"*/{STUDY_FILE}"):
+    for path in arguments.studies.glob(f"[!.]*/{STUDY_FILE}"):
         ledger = Ledger.open(path.parent)
         results = ledger.results()
         if ledger.study()["space"] == arguments.space and (results is None or results["status"] != "finished"):

@@ -2,13 +2,14 @@
 
 import shlex
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from study import PROJECT
-from study.command_line import FINISHED, STUDIES, Parser, fail_on
+from study.command_line import FINISHED, STUDIES, Parser, fail_on, warn_in_a_line
 from study.ledger import Ledger, write_whole
 from study.progress import make_console
 from study.results import is_complete, study_results
@@ -91,6 +92,7 @@ def main() -> int:
     parser.add_argument("--studies", type=Path, default=STUDIES, metavar="DIR", help="where studies are kept")
     parser.add_argument("--tracking-uri", metavar="URI", help="MLflow server or store to bring up to date")
     arguments = parser.parse_args()
+    warnings.showwarning = warn_in_a_line
     console = make_console()
     try:
         from study.projection import Projection

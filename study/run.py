@@ -4,10 +4,21 @@ import argparse
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
 from types import FrameType
 
-from study.command_line import FINISHED, INTERRUPTED, STUDIES, Parser, fail, fail_on, not_negative, positive
+from study.command_line import (
+    FINISHED,
+    INTERRUPTED,
+    STUDIES,
+    Parser,
+    fail,
+    fail_on,
+    not_negative,
+    positive,
+    warn_in_a_line,
+)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -84,6 +95,7 @@ def main() -> int:
     """Runs the command line and returns its exit code."""
     arguments = parse()
     catch_signals()
+    warnings.showwarning = warn_in_a_line
     try:
         if arguments.list:
             list_spaces()

@@ -189,3 +189,13 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
     (ledger.root / "study.json").write_text(json.dumps({"format": 99}))
     with pytest.raises(LedgerError, match="format 99, but this version reads 1"):
         Ledger.open(ledger.root)
+
+
+def test_a_study_is_there_with_its_settings_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("study.ledger.write_json", fail)
+    with pytest.raises(LedgerError, match=r"cannot be written \(No space left on device\): choose --studies"):
+        Ledger.create(tmp_path / "s", {})
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,151 @@
+"""One trial without Ray: what it writes, what it reports, and that it goes on where it was stopped."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from audiotag.config import TrialConfig
+from audiotag.corpus import EVALUATION, Corpus
+from audiotag.metrics import tag_eers
+from study.ledger import Ledger, TrialFolder
+from study.settings import TrialSettings
+from study.trial import FAILED, METRIC, trial_reports
+
+CLIPS, TAGS, FOLDS = 30, ("a", "b"), (0, 1)
+CONFIG = TrialConfig("mixup", 1.0, max_epochs=3, batch_size=8, gru_units=4)
+
+
+def corpus() -> Corpus:
+    rng = np.random.default_rng(0)
+    folds = np.arange(CLIPS) % 2
+    folds[24:] = EVALUATION
+    names = tuple(f"clip {number}" for number in range(CLIPS))
+    targets = rng.integers(0, 2, (CLIPS, 2)).astype(np.float32)
+    targets[:4] = [[0, 0], [0, 0], [1, 1], [1, 1]]  # both classes in both folds
+    paths = tuple(Path(name) for name in names)
+    return Corpus("made_up", "folder", Path(), TAGS, names, paths, targets, folds, np.array(names), 1.0)
+
+
+def features(clips: Corpus) -> np.ndarray:
+    rng = np.random.default_rng(1)
+    return (rng.normal(size=(CLIPS, 6, 8)) + clips.targets.sum(axis=1)[:, None, None]).astype(np.float32)
+
+
+def folder_of(root: Path, name: str = "s") -> TrialFolder:
+    ledger = Ledger.create(root / name, {"study": name})
+    ledger.trial("key").write_trial(0, CONFIG.to_dict())
+    return ledger.trial("key")
+
+
+def reports(folder: TrialFolder, values: np.ndarray | None = None) -> Iterator[dict[str, Any]]:
+    clips = corpus()
+    settings = TrialSettings(str(folder.path.parents[1]), {}, {}, "f", seed=5, protocol="paper")
+    return trial_reports(CONFIG, folder, settings, clips, features(clips) if values is None else values, "cpu")
+
+
+def content(folder: TrialFolder) -> list[Any]:
+    """All that a finished trial holds, without the clock's figures."""
+    held: list[Any] = []
+    for fold in FOLDS:
+        record = folder.fold(fold)
+        assert record is not None
+        history = [{name: value for name, value in row.items() if name != "seconds"} for row in record["history"]]
+        scores = {name: values.tolist() for name, values in folder.scores(fold).items()}
+        weights = torch.load(folder.path / f"fold_{fold}.pt", weights_only=True)
+        held += [record["eer"], record["best_epoch"], history, scores, {k: v.tolist() for k, v in weights.items()}]
+    return held
+
+
+# reference
+
+
+def test_each_epoch_is_reported_and_the_ledger_is_first(tmp_path: Path) -> None:
+    folder, seen = folder_of(tmp_path), []
+    for report in reports(folder):
+        if "epoch" in report:
+            saved = folder.running(report["fold"])
+            assert saved is not None
+            assert len(saved["history"]) == report["epoch"] + 1
+        seen.append(report)
+    assert [(row["fold"], row["epoch"], row["folds_done"]) for row in seen[:-1]] == [
+        (fold, epoch, fold) for fold in FOLDS for epoch in range(3)
+    ]
+    records = [folder.fold(fold) for fold in FOLDS]
+    mean = np.mean([[record["eer"][tag] for tag in TAGS] for record in records if record])
+    assert seen[-1] == {METRIC: pytest.approx(mean), "folds_done": 2}
+    assert all(math.isfinite(row[METRIC]) for row in seen)
+    assert not (folder.path / "running.pt").exists()
+
+
+def test_scores_are_those_of_the_best_weights(tmp_path: Path) -> None:
+    folder, clips = folder_of(tmp_path), corpus()
+    list(reports(folder))
+    for fold in FOLDS:
+        record, scores = folder.fold(fold), folder.scores(fold)
+        assert record is not None
+        held_out = np.flatnonzero(clips.folds == fold)
+        assert scores["held_out_clips"].tolist() == [clips.clips[clip] for clip in held_out]
+        assert scores["evaluation_clips"].tolist() == list(clips.clips[24:])
+        assert list(record["eer"].values()) == pytest.approx(tag_eers(clips.targets[held_out], scores["held_out"]))
+        losses = [row["val_loss"] for row in record["history"]]
+        assert record["best_epoch"] == losses.index(min(losses))
+        best = record["history"][record["best_epoch"]]
+        assert record["eer_mean"] == pytest.approx(best["val_eer_mean"])  # protocol paper: the same clips
+
+
+# property
+
+
+@pytest.mark.parametrize("stop", range(1, 7))
+def test_a_trial_stopped_after_any_epoch_ends_as_an_unbroken_one(tmp_path: Path, stop: int) -> None:
+    unbroken, stopped = folder_of(tmp_path, "unbroken"), folder_of(tmp_path, "stopped")
+    list(reports(unbroken))
+    first = reports(stopped)
+    before = [next(first) for _ in range(stop)]
+    first.close()
+    after = list(reports(stopped))
+    assert content(stopped) == content(unbroken)
+    epochs = [(row["fold"], row["epoch"]) for row in [*before, *after] if "epoch" in row]
+    assert epochs == [(fold, epoch) for fold in FOLDS for epoch in range(3)]  # none twice
+
+
+@pytest.mark.parametrize("name", ["fold_0.json", "fold_0.npz", "fold_0.pt"])
+def test_a_damaged_fold_is_trained_again_alone(tmp_path: Path, name: str) -> None:
+    folder = folder_of(tmp_path)
+    list(reports(folder))
+    before = content(folder)
+    (folder.path / name).write_bytes((folder.path / name).read_bytes()[:50])
+    with pytest.warns(RuntimeWarning, match=name):
+        again = [row["fold"] for row in reports(folder) if "epoch" in row]
+    assert again == [0, 0, 0]
+    assert content(folder) == before
+
+
+def test_a_finished_trial_only_reports_its_result(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path)
+    *_, last = reports(folder)
+    assert list(reports(folder)) == [last]
+
+
+# degenerate
+
+
+def test_a_diverged_trial_says_why_and_keeps_its_folds(tmp_path: Path) -> None:
+    folder, clips = folder_of(tmp_path), corpus()
+    values = features(clips)
+    steps = reports(folder, values)
+    for _ in range(4):  # the first epoch of the second fold
+        next(steps)
+    values[:] = np.nan
+    last = list(steps)
+    assert len(last) == 1
+    assert "not finite in epoch 1 of fold 1" in last[0][FAILED]
+    assert math.isfinite(last[0][METRIC])
+    assert folder.failure() == last[0][FAILED]
+    assert folder.fold(0) is not None
+    assert folder.fold(1) is None
