@@ -3,7 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 FINISHED, MISTAKE, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130  # exit codes
 STUDIES = Path("studies")
@@ -30,7 +30,14 @@ def fail_on(error: ValueError) -> NoReturn:
     fail(str(error))
 
 
-def warn_in_a_line(message: Warning | str, *place: object) -> None:
+def warn_in_a_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """Takes the place of `warnings.showwarning`: what happened, without the line of code that said so."""
     print(f"warning: {message}", file=sys.stderr)
 
