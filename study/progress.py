@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -127,9 +128,8 @@ class LiveTable:
     def render(self) -> Table:
         """The live table."""
         finished = self.done_before + sum(row.state != "running" for row in self.rows.values())
-        table = Table(
-            title=f"{finished} of {self.trials} trials done, {self.time_left()}", title_justify="left", expand=False
-        )
+        title = f"{finished} of {self.trials} trials done, {self.time_left()}"
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for column in ("trial", *self.varied, "fold", "epoch", "val loss", "best EER", "mean EER", ""):
             table.add_column(
                 column, justify="right" if column in ("epoch", "val loss", "best EER", "mean EER") else "left"
