@@ -1,6 +1,8 @@
 """Fixtures that several test modules share."""
 
 import csv
+import shutil
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -8,6 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+
+from study.ledger import Ledger
+from study.tracking import default_uri, load_mlflow
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 RATE = 8000
@@ -53,3 +58,38 @@ def folder_corpus(tmp_path: Path) -> Callable[..., Path]:
 def _folder(root: Path) -> Path:
     (root / "audio").mkdir(parents=True)
     return root
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's tables and nothing in it: making one takes seconds, copying it does not."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    load_mlflow().MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def uri(empty_store: Path, tmp_path: Path) -> str:
+    """A tracking store of the test's own."""
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    return default_uri(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _no_store_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    """A study with two trials that have not begun, of two folds each, with an evaluation split."""
+    from tracked import make_ledger
+
+    return make_ledger(tmp_path / "studies" / "first", "a" * 32)
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
