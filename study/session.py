@@ -32,6 +32,9 @@ def run_session(arguments: argparse.Namespace, console: Console, catch_signals: 
     check_server(uri)
     plan = make_plan(arguments, console)
     announce(plan, uri, console)
+    if plan.resumed:
+        with Ledger.open(plan.root).locked():
+            pass  # refused at once while another driver holds it
     interrupted = False
     if plan.resumed and is_complete(Ledger.open(plan.root)) and not plan.grown:
         console.print(f"The study {plan.root.name} is finished; there is nothing left to do.")
