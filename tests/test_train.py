@@ -1,14 +1,27 @@
-import io
+"""fit(): what an epoch computes, when it stops, and that chance comes from seed, fold and epoch alone."""
+
 import math
-import warnings
-from collections.abc import Iterator
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tiny_fit import (
+    FEATURES,
+    SPLIT,
+    STILL,
+    TARGETS,
+    TINY,
+    epochs,
+    history,
+    reopened,
+    same_bits,
+    same_tensors,
+    start,
+    trained,
+    with_losses,
+)
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,71 +29,7 @@ import audiotag.train
 from audiotag.augment import mix
 from audiotag.config import TrialConfig
 from audiotag.features import band_statistics
-from audiotag.folds import FoldSplit
-from audiotag.train import Diverged, EpochResult, FitState, fit, predict, start_fit
-
-TINY = TrialConfig(learning_rate=1e-2, batch_size=4, max_epochs=4, gru_units=4)
-STILL = 1e-30  # a learning rate that moves no weight
-FEATURES = np.random.default_rng(0).normal(size=(16, 12, 8)).astype(np.float32)  # (N, T, M)
-TARGETS = np.random.default_rng(1).integers(0, 2, (16, 3)).astype(np.float32)  # (N, K)
-SPLIT = FoldSplit(np.arange(10), np.arange(10, 16), np.arange(10, 16))
-
-
-def start(config: TrialConfig = TINY, seed: int = 0, fold: int = 0, **changes: Any) -> FitState:
-    arguments: dict[str, Any] = {"features": FEATURES, "n_tags": 3, "train": SPLIT.train, **changes}
-    return start_fit(config, **arguments, seed=seed, fold=fold, device="cpu")
-
-
-def epochs(
-    state: FitState, config: TrialConfig = TINY, seed: int = 0, fold: int = 0, **changes: Any
-) -> Iterator[EpochResult]:
-    arguments: dict[str, Any] = {"features": FEATURES, "targets": TARGETS, "split": SPLIT, **changes}
-    return fit(state, config, **arguments, seed=seed, fold=fold, device="cpu")
-
-
-def trained(config: TrialConfig = TINY, seed: int = 0, fold: int = 0, **changes: Any) -> FitState:
-    state = start(config, seed, fold)
-    list(epochs(state, config, seed, fold, **changes))
-    return state
-
-
-def history(state: FitState) -> list[dict[str, Any]]:
-    """The epochs without their durations."""
-    return [asdict(replace(result, seconds=0.0)) for result in state.history]
-
-
-def same_tensors(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
-
-
-def same_bits(first: FitState, second: FitState) -> bool:
-    moments = [
-        {f"{k} {name}": v for k, values in state.optimizer.state_dict()["state"].items() for name, v in values.items()}
-        for state in (first, second)
-    ]
-    return (
-        same_tensors(first.model.state_dict(), second.model.state_dict())
-        and same_tensors(first.best, second.best)
-        and same_tensors(*moments)
-        and history(first) == history(second)
-    )
-
-
-def with_losses(*losses: float) -> FitState:
-    """A state whose epochs had these validation losses."""
-    model = nn.Linear(1, 1)
-    results = [EpochResult(epoch, 0.5, 0.5, loss, 0.5, 0.5, 0.0) for epoch, loss in enumerate(losses)]
-    return FitState(model, torch.optim.Adam(model.parameters()), history=results)
-
-
-def reopened(state: FitState, config: TrialConfig) -> FitState:
-    """The state after a journey through a file."""
-    file = io.BytesIO()
-    torch.save(state.state_dict(), file)
-    file.seek(0)
-    fresh = start(config)
-    fresh.load_state_dict(torch.load(file, weights_only=True))
-    return fresh
+from audiotag.train import predict
 
 
 @pytest.fixture
@@ -292,73 +241,3 @@ def test_held_out_and_validation_clips_do_not_train() -> None:
     config = replace(TINY, max_epochs=2)
     last = trained(config, features=features, targets=targets).model.state_dict()
     assert same_tensors(last, trained(config).model.state_dict())
-
-
-# --- degenerate ---
-
-
-def test_a_fold_that_has_stopped_trains_no_more() -> None:
-    state = trained()
-    expected = {name: value.clone() for name, value in state.model.state_dict().items()}
-    assert list(epochs(state)) == []
-    assert same_tensors(state.model.state_dict(), expected)
-    assert len(list(epochs(state, replace(TINY, max_epochs=5)))) == 1
-
-
-def test_features_mapped_from_a_file_serve_without_a_warning(tmp_path: Path) -> None:
-    np.save(tmp_path / "features.npy", FEATURES)
-    mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        state = trained(features=mapped)
-    assert same_bits(state, trained())
-
-
-def test_a_last_batch_of_one_clip() -> None:
-    config = replace(TINY, batch_size=9, augmentation="extrapolation", alpha=1.0, max_epochs=2)
-    assert all(math.isfinite(result.train_loss) for result in trained(config).history)
-
-
-# --- malformed ---
-
-
-@pytest.mark.parametrize("clip", [SPLIT.train[3], SPLIT.validation[3]])
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.filterwarnings("ignore:invalid value encountered")
-def test_features_that_are_not_finite(clip: int, value: float) -> None:
-    features = FEATURES.copy()
-    features[clip, 2, 5] = value
-    state = start(features=features)
-    with pytest.raises(Diverged, match=r"not finite in epoch 0 of fold 3$"):
-        list(epochs(state, fold=3, features=features))
-    assert state.history == []
-
-
-@pytest.mark.parametrize("epoch", [0, 2])
-def test_weights_that_are_not_finite(epoch: int) -> None:
-    state = start()
-    results = epochs(state)
-    for _ in range(epoch):
-        next(results)
-    nn.init.constant_(state.model.tagging.weight, math.nan)
-    with pytest.raises(Diverged, match=f"not finite in epoch {epoch} of fold 0"):
-        next(results)
-    assert len(state.history) == epoch
-
-
-def test_a_learning_rate_that_is_far_too_high() -> None:
-    with pytest.raises(Diverged, match="not finite in epoch"):
-        trained(replace(TINY, learning_rate=1e30))
-
-
-@pytest.mark.parametrize("missing", ["model", "optimizer", "best", "history"])
-def test_a_saved_state_without_a_part(missing: str) -> None:
-    saved = start().state_dict()
-    del saved[missing]
-    with pytest.raises(KeyError, match=missing):
-        start().load_state_dict(saved)
-
-
-def test_a_saved_state_of_another_network() -> None:
-    with pytest.raises(RuntimeError, match="size mismatch"):
-        start().load_state_dict(start(replace(TINY, gru_units=5)).state_dict())
