@@ -62,6 +62,12 @@ class TrialFolder:
                 return None
         return record
 
+    def set_aside(self, fold: int) -> None:
+        """Renames the files of a fold that is damaged, so that a person may still look at them."""
+        if self._fold_path(fold, "json").is_file():
+            for suffix in ("json", "npz", "pt"):
+                _set_aside(self._fold_path(fold, suffix))
+
     def scores(self, fold: int) -> dict[str, np.ndarray]:
         """Probabilities of a finished fold: held_out (n, K), evaluation (m, K), float32, and their clips' names."""
         with np.load(self._fold_path(fold, "npz"), allow_pickle=False) as arrays:
@@ -90,7 +96,8 @@ class TrialFolder:
         try:
             saved = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # whatever a torn file makes of the unpickler
-            _warn(path, f"cannot be read ({type(error).__name__}): the fold starts again")
+            _warn(path, f"cannot be read ({type(error).__name__}) and is set aside: the fold starts again")
+            _set_aside(path)
             return None
         return saved["state"] if saved.get("fold") == fold else None
 
@@ -214,6 +221,10 @@ class Ledger:
         numbers = {folder.key: trial["number"] for folder in folders if (trial := folder.trial()) is not None}
         return sorted((folder for folder in folders if folder.key in numbers), key=lambda folder: numbers[folder.key])
 
+    def next_number(self) -> int:
+        """The number of the next trial."""
+        return max((trial["number"] + 1 for folder in self.trials() if (trial := folder.trial())), default=0)
+
     def results(self) -> dict[str, Any] | None:
         """What was last written to results.json; None before."""
         return read_json(self.root / RESULTS_FILE)
@@ -259,6 +270,11 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], Any], durable: bool = F
         with suppress(OSError):
             temporary.unlink()
         raise
+
+
+def _set_aside(path: Path) -> None:
+    if path.exists():
+        path.replace(path.with_name(f"{path.name}.damaged"))
 
 
 def _warn(path: Path, what: str) -> None:

@@ -116,7 +116,7 @@ class LedgerSearch(OptunaSearch):
             key = self._settings.key(config)
             folder = self._ledger.trial(key)
             if folder.trial() is None:
-                folder.write_trial(len(self._ledger.trials()), config.to_dict())
+                folder.write_trial(self._ledger.next_number(), config.to_dict())
             elif key in self._mine or trial_results(folder, self._ledger.study()) is not None:
                 study = self._ot_study
                 study.tell(self._ot_trials.pop(trial_id), state=TrialState.FAIL)  # type: ignore[attr-defined]

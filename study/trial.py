@@ -76,6 +76,7 @@ def train_fold(
     device: str,
 ) -> Iterator[EpochResult]:
     """Trains one fold, from its last saved epoch where there is one, and ends with the fold's record in the ledger."""
+    folder.set_aside(fold)
     split = split_fold(corpus, fold, settings.protocol, settings.seed)
     state = start_fit(config, features, len(corpus.tags), split.train, seed=settings.seed, fold=fold, device=device)
     if (saved := folder.running(fold)) is not None:

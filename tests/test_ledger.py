@@ -154,6 +154,7 @@ def test_a_torn_running_state_counts_as_missing(folder: TrialFolder, content: by
     (folder.path / "running.pt").write_bytes(content)
     with pytest.warns(RuntimeWarning, match="starts again"):
         assert folder.running(0) is None
+    assert (folder.path / "running.pt.damaged").read_bytes() == content
 
 
 def test_nothing_is_unpickled(folder: TrialFolder) -> None:

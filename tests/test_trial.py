@@ -123,6 +123,7 @@ def test_a_damaged_fold_is_trained_again_alone(tmp_path: Path, name: str) -> Non
     with pytest.warns(RuntimeWarning, match=name):
         again = [row["fold"] for row in reports(folder) if "epoch" in row]
     assert again == [0, 0, 0]
+    assert (folder.path / f"{name}.damaged").stat().st_size == 50
     assert content(folder) == before
 
 
