@@ -19,7 +19,7 @@ from study.results import is_complete, study_results
 from study.tracker import Tracker
 from study.tracking import check_server, default_uri, public
 
-CATCH_UP = 60.0  # s that the end of a session waits for MLflow
+CATCH_UP = {"finished": 60.0, "interrupted": 10.0}  # s that the end of a session waits for MLflow
 
 
 def run_session(arguments: argparse.Namespace, console: Console, catch_signals: Callable[[], None]) -> int:
@@ -39,6 +39,9 @@ def run_session(arguments: argparse.Namespace, console: Console, catch_signals: 
     if plan.resumed and is_complete(Ledger.open(plan.root)) and not plan.grown:
         console.print(f"The study {plan.root.name} is finished; there is nothing left to do.")
         ledger = Ledger.open(plan.root)
+        tracker = make_tracker(ledger, uri, console)
+        tracker.start()
+        close(ledger, tracker, "finished", console)  # it may have been killed at its very end
     else:
         features = features_of(plan, console)
         from study.search import start_ray, stop_ray
@@ -74,7 +77,7 @@ def train(
     left = plan.trials - done
     slots = min(count_slots(per_trial), left)
     console.print(resources_line(per_trial, slots))
-    tracker = Tracker(ledger, uri, warn=lambda text: console.print(text, style="yellow", soft_wrap=True))
+    tracker = make_tracker(ledger, uri, console)
     live = LiveTable(
         console,
         plan.study["varied"],
@@ -103,11 +106,21 @@ def train(
         interrupted = True
     finally:
         stop_ray()
-        status = "finished" if finished else "interrupted"
-        write_results(ledger, status)
-        if not tracker.close(status, CATCH_UP):
-            console.print(f"MLflow is behind; later: python study/report.py {plan.root.name}", style="yellow")
+        close(ledger, tracker, "finished" if finished else "interrupted", console)
     return interrupted
+
+
+def make_tracker(ledger: Ledger, uri: str, console: Console) -> Tracker:
+    """MLflow's thread, whose warnings go to the terminal."""
+    return Tracker(ledger, uri, warn=lambda text: console.print(text, style="yellow", soft_wrap=True))
+
+
+def close(ledger: Ledger, tracker: Tracker, status: str, console: Console) -> None:
+    """Writes the results, unless they are there, and brings MLflow up to date."""
+    if study_results(ledger, status) != ledger.results():
+        write_results(ledger, status)
+    if not tracker.close(status, CATCH_UP[status]):
+        console.print(f"MLflow is behind; later: python study/report.py {ledger.root.name}", style="yellow")
 
 
 def conclude(ledger: Ledger, arguments: argparse.Namespace, uri: str, console: Console) -> int:
