@@ -261,7 +261,7 @@ def _require_scorable(corpus: Corpus) -> None:
 
 
 def _require_files(corpus: Corpus) -> None:
-    missing = [path for path in corpus.paths if not path.is_file()]
+    missing = [path for path in corpus.paths if not os.path.isfile(path)]  # Path's own raises for impossible names
     if missing:
         rest = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise CorpusError(f"Missing audio: `{missing[0]}`{rest} of {len(corpus.paths)} files: {REMEDIES[corpus.kind]}.")

@@ -50,10 +50,10 @@ class LogMel:
         """Frames T of a clip: whole windows only.
 
         Raises:
-            ValueError: for a clip shorter than one window.
+            CorpusError: for a clip shorter than one window.
         """
         if samples < self.n_fft:
-            raise ValueError(
+            raise CorpusError(
                 f"The clip length is {samples / self.sample_rate:.3f} s, but must be at least one window of "
                 f"{self.n_fft / self.sample_rate:.3f} s: use longer clips."
             )
@@ -133,7 +133,10 @@ def _compute(corpus: Corpus, settings: LogMel, path: Path, progress: Progress | 
         def compute(start: int) -> int:
             paths = corpus.paths[start : start + CLIPS_A_TASK]
             waveforms = np.stack(list(_decode(paths, settings.sample_rate, samples, problems)))
-            features[start : start + len(paths)] = log_mel(waveforms, settings)
+            values = features[start : start + len(paths)]
+            values[:] = log_mel(waveforms, settings)
+            loud = np.flatnonzero(~np.isfinite(values).all(axis=(1, 2)))
+            problems.extend(f"The audio file `{paths[clip]}` is too loud for float32: scale it down." for clip in loud)
             return len(paths)
 
         done = 0

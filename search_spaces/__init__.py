@@ -50,7 +50,7 @@ def load_space(name: str) -> Space:
         raise SpaceError(f"Unknown space `{name}`: {hint} (--list shows all)")
     try:
         module = importlib.import_module(f"{__name__}.{name}")
-    except (SyntaxError, ImportError, NameError) as error:
+    except Exception as error:  # whatever a user's own file does wrong
         raise SpaceError(f"The space `{name}` cannot be read: {error}.") from error
     question = (module.__doc__ or "").strip()
     sampler = getattr(module, "SAMPLER", "exhaustive")

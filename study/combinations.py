@@ -36,7 +36,7 @@ def combinations(space: Space) -> list[dict[str, Any]]:
     """
 
     def objective(trial: optuna.Trial) -> float:
-        space.define(trial)
+        defined(space, trial)
         return 0.0
 
     def place(trial: FrozenTrial) -> list[float]:
@@ -51,15 +51,27 @@ def combinations(space: Space) -> list[dict[str, Any]]:
     return [trial.params for trial in sorted(study.trials, key=place)]
 
 
+def defined(space: Space, trial: Any) -> dict[str, Any]:
+    """What a space sets beside what it suggests.
+
+    Raises:
+        SpaceError: when its function cannot be run.
+    """
+    try:
+        return dict(space.define(trial) or {})
+    except (AttributeError, NameError, TypeError, KeyError) as error:
+        raise SpaceError(f"The function define of the space `{space.name}` cannot be run: {error}.") from error
+
+
 def configurations(space: Space) -> list[dict[str, Any]]:
     """What trials of a space set: every combination of an exhaustive one, a sample of the others."""
     if space.sampler == "exhaustive":
         trials: list[Any] = [optuna.trial.FixedTrial(parameters) for parameters in combinations(space)]
-        return [{**trial.params, **(space.define(trial) or {}), **trial.params} for trial in trials]
+        return [{**defined(space, trial), **trial.params} for trial in trials]
     with quiet_optuna():
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
         drawn = [study.ask() for _ in range(DRAWS)]
-        constants = [space.define(trial) or {} for trial in drawn]
+        constants = [defined(space, trial) for trial in drawn]
     return [{**trial.params, **fixed} for trial, fixed in zip(drawn, constants, strict=True)]
 
 

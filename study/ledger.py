@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 STUDY_FILE, RESULTS_FILE = "study.json", "results.json"
+RECORD = {"fold": int, "eer": dict, "history": list, "epochs": int, "seconds": float, "files": dict}  # of a fold
 FORMAT = 1  # of the folder; a reader refuses another
 
 
@@ -44,7 +46,7 @@ class TrialFolder:
 
     def trial(self) -> dict[str, Any] | None:
         """{"number": its place in the study, from 0, "config": every hyperparameter}; None before it is written."""
-        return read_json(self.path / "trial.json")
+        return read_json(self.path / "trial.json", {"number": int, "config": dict})
 
     def write_trial(self, number: int, config: dict[str, Any]) -> None:
         """Makes the folder with the trial's number and configuration."""
@@ -53,11 +55,12 @@ class TrialFolder:
 
     def fold(self, fold: int) -> dict[str, Any] | None:
         """The record of a finished fold; None where it is not finished or one of its files is damaged."""
-        record = read_json(self._fold_path(fold, "json"))
+        record = read_json(self._fold_path(fold, "json"), RECORD)
         if record is None:
             return None
         for name, size in record["files"].items():
-            if not (self.path / name).is_file() or (self.path / name).stat().st_size != size:
+            path = self.path / name  # both kinds are zip files: looking at their directory is quick
+            if not path.is_file() or path.stat().st_size != size or not zipfile.is_zipfile(path):
                 _warn(self.path / name, "is missing or damaged: the fold will be trained again")
                 return None
         return record
@@ -95,11 +98,11 @@ class TrialFolder:
             return None
         try:
             saved = torch.load(path, map_location="cpu", weights_only=True)
+            return saved["state"] if saved["fold"] == fold else None
         except Exception as error:  # whatever a torn file makes of the unpickler
             _warn(path, f"cannot be read ({type(error).__name__}) and is set aside: the fold starts again")
             _set_aside(path)
             return None
-        return saved["state"] if saved.get("fold") == fold else None
 
     def write_running(self, fold: int, state: dict[str, Any]) -> None:
         """Replaces the state of the fold in progress.
@@ -122,7 +125,7 @@ class TrialFolder:
 
     def failure(self) -> str | None:
         """Why the trial failed, in a line; None where it did not."""
-        failed = read_json(self.path / "failed.json")
+        failed = read_json(self.path / "failed.json", {"reason": str})
         return failed["reason"] if failed else None
 
     def write_failure(self, reason: str) -> None:
@@ -174,10 +177,12 @@ class Ledger:
             LedgerError: where there is none, or one that this version cannot read.
         """
         ledger = cls(root)
-        study = read_json(root / STUDY_FILE)
+        if not (root / STUDY_FILE).is_file():
+            raise LedgerError(f"There is no study `{root.name}` in {root.parent} (no {STUDY_FILE} in it).")
+        study = read_json(root / STUDY_FILE, {"format": int})
         if study is None:
             raise LedgerError(
-                f"There is no study `{root.name}` in {root.parent} ({STUDY_FILE} is missing or unreadable)."
+                f"The study `{root.name}` in {root.parent} has a damaged {STUDY_FILE}: put back a copy of it."
             )
         if study.get("format") != FORMAT:
             raise LedgerError(
@@ -234,10 +239,19 @@ class Ledger:
         write_json(self.root / RESULTS_FILE, results)
 
 
-def read_json(path: Path) -> Any:
-    """What a JSON file holds; None where it is missing, or torn or foreign (which is said in one warning)."""
+def read_json(path: Path, parts: dict[str, type] | None = None) -> Any:
+    """What a JSON file holds; None where it is missing, or torn or foreign (which is said in one warning).
+
+    Args:
+        path: of the file.
+        parts: what must be in it, and of which type.
+    """
     try:
-        return json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
+        wanted = (parts or {}).items()
+        if not isinstance(content, dict) or any(not isinstance(content.get(name), kind) for name, kind in wanted):
+            raise ValueError("not what the ledger writes")
+        return content
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -5,9 +5,11 @@ import os
 import platform
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import uuid
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,18 +21,19 @@ from rich.console import Console
 
 from audiotag.corpus import Corpus, open_corpus
 from audiotag.features import LogMel, default_cache, load_features
+from audiotag.folds import split_fold
 from search_spaces import Space, load_space
 from study import PROJECT
 from study.ledger import STUDY_FILE, Ledger, LedgerError
 from study.progress import progress_bar
-from study.results import corpus_record
+from study.results import corpus_record, is_complete
 from study.settings import TrialSettings
 
 CHIME_HOME, SYNTHETIC = PROJECT / "data" / "chime_home", PROJECT / "data" / "synthetic"
 # enough to learn that corpus on two cores within minutes: more and larger steps in fewer epochs than the paper's
 SYNTHETIC_BUDGET = {"max_epochs": 4, "patience": 4, "batch_size": 22, "learning_rate": 2e-3}
 PACKAGES = ("torch", "torchaudio", "ray", "optuna", "mlflow", "numpy")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class PlanError(ValueError):
@@ -71,16 +74,18 @@ def make_plan(arguments: argparse.Namespace, console: Console) -> Plan:
         ValueError: (PlanError, SpaceError, CorpusError, AudioError, LedgerError) for whatever the user must mend.
     """
     _check_cpus(arguments)
+    _check_address(arguments.address)
     if arguments.resume is not None:
         return _resumed_plan(arguments, console)
     space = load_space(arguments.space)
     name = arguments.name or f"{space.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     if not NAME.fullmatch(name):
-        raise PlanError(f"--name is {name!r}, but must be letters, digits and . _ - (it becomes a folder).")
+        raise PlanError(f"--name is {name!r}, but must be at most 100 letters, digits and . _ - (it becomes a folder).")
     root = (arguments.studies / name).absolute()
     if root.exists():
         raise LedgerError(f"The study `{name}` exists in {root.parent}: choose another --name, or --resume {name}.")
     corpus = _open(arguments.corpus, console)
+    _check_folds(corpus, arguments)
     base = dict(SYNTHETIC_BUDGET) if corpus.kind == "synthetic" else {}
     if arguments.epochs is not None:
         base["max_epochs"] = arguments.epochs
@@ -114,7 +119,7 @@ def _resumed_plan(arguments: argparse.Namespace, console: Console) -> Plan:
 
 def _changed(what: str, was: Any, now: Any) -> str:
     return (
-        f"A study cannot change while it is interrupted: {what} was {was}, now it is {now}. "
+        f"A study keeps its settings: {what} was {was}, now it is {now}. "
         "Resume it as it was, or start a new study with another --name."
     )
 
@@ -122,9 +127,12 @@ def _changed(what: str, was: Any, now: Any) -> str:
 def _newest_unfinished(arguments: argparse.Namespace) -> Path:
     found = []
     for path in arguments.studies.glob(f"[!.]*/{STUDY_FILE}"):
-        ledger = Ledger.open(path.parent)
-        results = ledger.results()
-        if ledger.study()["space"] == arguments.space and (results is None or results["status"] != "finished"):
+        try:
+            ledger = Ledger.open(path.parent)
+        except LedgerError as error:  # somebody else's trouble: said, and passed over
+            warnings.warn(str(error), RuntimeWarning, stacklevel=1)
+            continue
+        if ledger.study()["space"] == arguments.space and not is_complete(ledger):
             found.append((ledger.study()["created"], path.parent))
     if not found:
         raise PlanError(
@@ -216,6 +224,28 @@ def _check_cpus(arguments: argparse.Namespace) -> None:
         raise PlanError(
             f"--cpus-per-trial is {arguments.cpus_per_trial:g}, but this machine has {cores}: ask for no more."
         )
+
+
+def _check_folds(corpus: Corpus, arguments: argparse.Namespace) -> None:
+    """Splits each fold once, so that a corpus that the protocol cannot use is told before training."""
+    for fold in corpus.fold_numbers:
+        try:
+            split_fold(corpus, fold, arguments.protocol or "paper", arguments.seed or 0)
+        except ValueError as error:
+            raise PlanError(f"Fold {fold} of the corpus `{corpus.name}`: {error}") from error
+
+
+def _check_address(address: str | None) -> None:
+    """A first check that needs no Ray, which tries an address where nothing listens for minutes."""
+    if address is None or address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise PlanError(f"--address is {address}, but must be HOST:PORT of a running Ray cluster, or auto.")
+    try:
+        socket.create_connection((host, int(port)), timeout=3).close()
+    except (OSError, OverflowError) as error:
+        raise PlanError(f"--address is {address}, but nothing answers there ({error}): start a cluster.") from None
 
 
 def _git_commit() -> str | None:

@@ -85,10 +85,14 @@ def catch_signals() -> None:
 
 def list_spaces() -> None:
     """Prints each space with the first line of its question."""
-    from search_spaces import load_space, space_names
+    from search_spaces import SpaceError, load_space, space_names
 
     for name in space_names():
-        print(f"{name:16} {load_space(name).question.splitlines()[0]}")
+        try:
+            question = load_space(name).question.splitlines()[0]
+        except SpaceError as error:
+            question = f"(cannot be used: {error})"
+        print(f"{name:16} {question}")
 
 
 def main() -> int:

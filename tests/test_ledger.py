@@ -149,6 +149,22 @@ def test_a_damaged_fold_counts_as_missing(folder: TrialFolder, name: str, damage
             assert folder.fold(0) is None
 
 
+@pytest.mark.parametrize("content", ["[]", "{}", "3", '{"files": 1}'])
+def test_a_foreign_record_counts_as_missing(folder: TrialFolder, content: str) -> None:
+    folder.write_fold(0, RECORD, SCORES, WEIGHTS)
+    (folder.path / "fold_0.json").write_text(content)
+    with pytest.warns(RuntimeWarning, match="counts as missing"):
+        assert folder.fold(0) is None
+
+
+def test_arrays_of_the_right_size_that_are_none_count_as_missing(folder: TrialFolder) -> None:
+    folder.write_fold(0, RECORD, SCORES, WEIGHTS)
+    path = folder.path / "fold_0.npz"
+    path.write_bytes(b"x" * path.stat().st_size)
+    with pytest.warns(RuntimeWarning, match="damaged"):
+        assert folder.fold(0) is None
+
+
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04 torn"])
 def test_a_torn_running_state_counts_as_missing(folder: TrialFolder, content: bytes) -> None:
     (folder.path / "running.pt").write_bytes(content)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from search_spaces import space_names
+from search_spaces import Space, SpaceError, load_space, space_names
 from study import run
 from study.ledger import Ledger
 
@@ -16,7 +16,7 @@ Fails = Callable[..., str]
 
 @pytest.fixture
 def fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fails:
-    """Runs a command line that must end with exit code 2, one line and no study; returns the line."""
+    """Runs a command line that must end with exit code 2, one line (and warnings) and no study; returns them."""
     monkeypatch.setattr(run, "catch_signals", lambda: None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     studies = tmp_path / "studies"
@@ -30,9 +30,10 @@ def fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         assert end.value.code == 2
         assert sorted(studies.rglob("*")) == before
         assert not (tmp_path / "mlflow.db").exists()
-        (line,) = capsys.readouterr().err.splitlines()
+        *warned, line = capsys.readouterr().err.splitlines()
+        assert all(text.startswith("warning: ") for text in warned)
         assert line.startswith("error: ")
-        return line
+        return "\n".join([*warned, line])
 
     return call
 
@@ -75,7 +76,10 @@ def test_defaults() -> None:
         (["--space", "joint", "--protocol", "best"], "invalid choice: 'best'"),
         (["--space", "joint", "--colour"], "unrecognized arguments: --colour"),
         (["--space", "joint", "--corpus", "/nowhere"], "The corpus `/nowhere` does not exist"),
-        (["--space", "joint", "--name", "a/b"], "--name is 'a/b', but must be letters, digits"),
+        (["--space", "joint", "--name", "a/b"], "--name is 'a/b', but must be at most 100 letters, digits"),
+        (["--space", "joint", "--name", "a" * 300], "but must be at most 100 letters"),
+        (["--space", "joint", "--address", "nonsense"], "--address is nonsense, but must be HOST:PORT"),
+        (["--space", "joint", "--address", "127.0.0.1:9"], "but nothing answers there"),
         (["--space", "joint", "--name", "a", "--resume", "a"], "--name a and --resume exclude each other"),
         (["--resume", "nothing"], "There is no study `nothing`"),
         (["--space", "joint", "--resume"], "There is no unfinished study of the space `joint`"),
@@ -113,6 +117,40 @@ def test_a_spoilt_corpus_is_named(
     root = folder_corpus(ROWS, seconds=0.2)
     spoil(root)
     assert line in fails("--space", "joint", "--corpus", str(root))
+
+
+def test_clips_shorter_than_a_window_are_told(fails: Fails, folder_corpus: Callable[..., Path]) -> None:
+    root = folder_corpus(ROWS, seconds=0.01)
+    assert "must be at least one window of 0.064 s" in fails("--space", "joint", "--corpus", str(root))
+
+
+def test_the_nested_protocol_needs_groups(fails: Fails, folder_corpus: Callable[..., Path]) -> None:
+    rows = [(*row, "house") for row in ROWS]
+    root = folder_corpus(rows, header="filename,fold,tags,group", seconds=0.2)
+    words = ("--space", "joint", "--corpus", str(root), "--protocol", "nested")
+    assert "needs at least 2 groups in the training folds" in fails(*words)
+
+
+def test_a_damaged_study_does_not_stand_in_the_way_of_others(fails: Fails, tmp_path: Path) -> None:
+    (tmp_path / "studies" / "torn").mkdir(parents=True)
+    (tmp_path / "studies" / "torn" / "study.json").write_text("{")
+    said = fails("--space", "joint", "--resume")
+    assert "There is no unfinished study" in said
+    assert "torn" in said
+    assert "has a damaged study.json" in fails("--resume", "torn")
+
+
+def test_a_broken_space_is_listed_as_such(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str) -> Space:
+        if name == "joint":
+            raise SpaceError("it is broken")
+        return load_space(name)
+
+    monkeypatch.setattr("search_spaces.load_space", load)
+    run.list_spaces()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(space_names())
+    assert any(line.split(maxsplit=1) == ["joint", "(cannot be used: it is broken)"] for line in lines)
 
 
 def replace(root: Path, old: str, new: str) -> None:

@@ -99,6 +99,11 @@ def test_value_out_of_range_is_told() -> None:
         check_space(space(lambda trial: trial.suggest_categorical("dropout", [0.1, 1.5]) and None), {})
 
 
+def test_a_function_that_cannot_be_run_is_told() -> None:
+    with pytest.raises(SpaceError, match=r"define of the space `made_up` cannot be run: .*sugest_float"):
+        check_space(space(lambda trial: trial.sugest_float("dropout", 0, 1)), {})
+
+
 def test_range_without_steps_is_not_exhaustive() -> None:
     with pytest.raises(SpaceError, match="cannot be tried exhaustively"):
         combinations(space(lambda trial: trial.suggest_float("dropout", 0.0, 0.5) and None))
