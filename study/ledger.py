@@ -100,9 +100,14 @@ class TrialFolder:
             saved = torch.load(path, map_location="cpu", weights_only=True)
             return saved["state"] if saved["fold"] == fold else None
         except Exception as error:  # whatever a torn file makes of the unpickler
-            _warn(path, f"cannot be read ({type(error).__name__}) and is set aside: the fold starts again")
-            _set_aside(path)
+            self.set_running_aside(error)
             return None
+
+    def set_running_aside(self, error: Exception) -> None:
+        """Renames a state of the fold in progress that cannot be used."""
+        path = self.path / "running.pt"
+        _warn(path, f"cannot be used ({type(error).__name__}) and is set aside: the fold starts again")
+        _set_aside(path)
 
     def write_running(self, fold: int, state: dict[str, Any]) -> None:
         """Replaces the state of the fold in progress.
@@ -242,9 +247,7 @@ class Ledger:
 def read_json(path: Path, parts: dict[str, type] | None = None) -> Any:
     """What a JSON file holds; None where it is missing, or torn or foreign (which is said in one warning).
 
-    Args:
-        path: of the file.
-        parts: what must be in it, and of which type.
+    `parts`: what must be in it, and of which type.
     """
     try:
         content = json.loads(path.read_bytes())

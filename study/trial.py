@@ -80,7 +80,19 @@ def train_fold(
     split = split_fold(corpus, fold, settings.protocol, settings.seed)
     state = start_fit(config, features, len(corpus.tags), split.train, seed=settings.seed, fold=fold, device=device)
     if (saved := folder.running(fold)) is not None:
-        state.load_state_dict(saved)
+        try:
+            state.load_state_dict(saved)
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            RuntimeError,
+            AttributeError,
+        ) as error:  # readable, but of no such network
+            folder.set_running_aside(error)
+            state = start_fit(
+                config, features, len(corpus.tags), split.train, seed=settings.seed, fold=fold, device=device
+            )
     for result in fit(state, config, features, corpus.targets, split, seed=settings.seed, fold=fold, device=device):
         folder.write_running(fold, state.state_dict())
         yield result

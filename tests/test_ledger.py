@@ -181,7 +181,7 @@ def test_nothing_is_unpickled(folder: TrialFolder) -> None:
             return (os.mkdir, (str(folder.path / "executed"),))
 
     torch.save({"fold": 0, "state": Evil()}, folder.path / "running.pt")
-    with pytest.warns(RuntimeWarning, match="cannot be read"):
+    with pytest.warns(RuntimeWarning, match="cannot be used"):
         assert folder.running(0) is None
     assert not (folder.path / "executed").exists()
 

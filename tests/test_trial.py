@@ -136,6 +136,16 @@ def test_a_finished_trial_only_reports_its_result(tmp_path: Path) -> None:
 # degenerate
 
 
+def test_a_foreign_state_of_the_fold_in_progress_is_set_aside(tmp_path: Path) -> None:
+    unbroken, folder = folder_of(tmp_path, "unbroken"), folder_of(tmp_path)
+    list(reports(unbroken))
+    folder.write_running(0, {"model": {}})
+    with pytest.warns(RuntimeWarning, match=r"running.pt cannot be used .* the fold starts again"):
+        list(reports(folder))
+    assert content(folder) == content(unbroken)
+    assert (folder.path / "running.pt.damaged").is_file()
+
+
 def test_a_diverged_trial_says_why_and_keeps_its_folds(tmp_path: Path) -> None:
     folder, clips = folder_of(tmp_path), corpus()
     values = features(clips)
