@@ -3,7 +3,7 @@
 Shapes: x (B, ...) features, y (B, K) targets in [0, 1]; both come back with the same shape and stay on their device.
 Lambda ~ Beta(alpha, alpha), one a batch, as in the reference implementation of mixup. Draws come from a NumPy generator
 on the host (a permutation and one number), so they are the same on every device.
-Source: "Sample mixed-based data augmentation for domestic audio tagging", Wei et al. 2018, section 2.3.
+Source: "Sample mixed-based data augmentation for domestic audio tagging", Wei et al. 2018.
 """
 
 import numpy as np

@@ -11,18 +11,18 @@ AUGMENTATIONS = ("none", "mixup", "sample_pairing", "mixup_lp", "extrapolation")
 class TrialConfig:
     """Every hyperparameter of a trial, one flat name each.
 
-    The field, the Optuna parameter, the MLflow param and the table column are the same word. Comments name the section
-    of the paper ("Sample mixed-based data augmentation for domestic audio tagging", Wei et al. 2018) or say that the
-    value is open in it.
+    The field, the Optuna parameter, the MLflow param and the table column are the same word. Comments tell what is from
+    the paper ("Sample mixed-based data augmentation for domestic audio tagging", Wei et al. 2018) and what is open in
+    it.
     """
 
-    augmentation: str = "none"  # section 2.3
+    augmentation: str = "none"  # see augment.py
     alpha: float = 0.0  # lambda ~ Beta(alpha, alpha); 0: no mixing. sample_pairing has no alpha
-    dropout: float = 0.1  # after each conv block, section 2.1
+    dropout: float = 0.1  # after each conv block, from the paper
     learning_rate: float = 1e-3  # Adam; open in the paper
-    batch_size: int = 44  # clips, section 3.2
+    batch_size: int = 44  # clips, from the paper
     max_epochs: int = 200  # open in the paper
-    patience: int = 20  # epochs without a lower validation loss, section 3.2
+    patience: int = 20  # epochs without a lower validation loss, from the paper
     gru_units: int = 128  # a direction; open in the paper
     gru_layers: int = 1  # open in the paper
 

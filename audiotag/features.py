@@ -31,8 +31,8 @@ Progress = Callable[[int, int], None]  # (clips done, clips in all)
 class LogMel:
     """The paper's front end: the logarithm of mel band energies.
 
-    A Hamming window of 1024 samples every 512, no centre padding: 4 s at 16 kHz give 124 frames (Wei et al. 2018,
-    section 3.1). The mel scale is open in the paper: Slaney's, whose filters all hold two FFT bins or more at this
+    A Hamming window of 1024 samples every 512, no centre padding: 4 s at 16 kHz give 124 frames (Wei et
+    al. 2018). The mel scale is open in the paper: Slaney's, whose filters all hold two FFT bins or more at this
     resolution (HTK's lowest hold one), with their areas equal. The logarithm's offset is open in the paper.
     """
 

@@ -17,8 +17,10 @@ from study.table import CROSS_VALIDATION, EVALUATION, TITLES, has_evaluation, ma
 
 
 def write_results(ledger: Ledger, status: str) -> dict[str, Any]:
-    """Writes results.json and table.md from the ledger; returns the results."""
+    """Writes results.json and table.md from the ledger, unless they are up to date; returns the results."""
     results = study_results(ledger, status)
+    if results == ledger.results() and (ledger.root / "table.md").is_file():
+        return results
     ledger.write_results(results)
     text = markdown_report(results, ledger.study()).encode()
     write_whole(ledger.root / "table.md", lambda file: file.write(text))

@@ -24,8 +24,8 @@ from study.trial import FAILED, METRIC, run_trial
 
 RESTARTS = 3  # of a trial whose worker died; it continues from its last epoch
 REDRAWS = 100  # attempts to sample a configuration that the study has not had
-# A trial runs in a thread, whose part of the heap glibc gives back to the kernel at every step; where page faults are
-# dear, faulting it in again was a third of a step (490 against 350 ms)
+# A trial runs in a thread, whose part of the heap glibc gives back to the kernel at every step. How much faulting it in
+# again costs depends on the machine: from nothing that noise would show to a third of a training step
 ALLOCATOR = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(1 << 32),

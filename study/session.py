@@ -116,9 +116,8 @@ def make_tracker(ledger: Ledger, uri: str, console: Console) -> Tracker:
 
 
 def close(ledger: Ledger, tracker: Tracker, status: str, console: Console) -> None:
-    """Writes the results, unless they are there, and brings MLflow up to date."""
-    if study_results(ledger, status) != ledger.results():
-        write_results(ledger, status)
+    """Writes the results and brings MLflow up to date."""
+    write_results(ledger, status)
     if not tracker.close(status, CATCH_UP[status]):
         console.print(f"MLflow is behind; later: python study/report.py {ledger.root.name}", style="yellow")
 

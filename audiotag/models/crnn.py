@@ -1,6 +1,6 @@
 """The paper's CRNN with attention and localisation.
 
-Source: Wei et al. 2018, section 2.1 and Figure 1; its head is the one of "Attention and localization based on a deep
+Source: Wei et al. 2018; its head is the one of "Attention and localization based on a deep
 convolutional recurrent model for weakly supervised audio tagging" (Xu et al. 2017), on the features of the GRU.
 """
 
@@ -99,7 +99,7 @@ class CRNN(nn.Module):
     def frame_curves(self, log_mel: Tensor) -> Tensor:
         """Where in the clip each tag is heard: (B, T, M) -> (B, T, K) in [0, 1].
 
-        The product of the tag's probability in a frame and of its localisation there (Xu et al. 2017, equation 8).
+        The product of the tag's probability in a frame and of its localisation there (Xu et al. 2017).
         """
         tagging, localisation = self._frames(log_mel)
         return tagging * localisation
