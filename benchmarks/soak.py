@@ -1,9 +1,10 @@
 """Does a study survive being killed? `python benchmarks/soak.py --studies 3 --kills 8 --seed 0`
 
-Each study runs once undisturbed and once while SIGKILL hits the driver and all its Ray processes at random instants,
-from start-up to the last write; it is resumed each time until it is done. Then the two must not differ: results.json
-without its clock times, every probability array, every epoch that was in the ledger at a kill (its seconds betray
-a second training of the same epoch), and MLflow's runs and epochs, each exactly once.
+Each study runs once undisturbed and once while it is broken off at random instants, from start-up to the last write:
+SIGKILL for the driver and all its Ray processes, and a few times SIGINT, SIGTERM, or SIGKILL for one worker. It is
+resumed each time until it is done. Then the two must not differ: results.json without its clock times, every
+probability array, every epoch that was in the ledger at a kill (its seconds betray a second training of the same
+epoch, so that a kill costs at most the epoch in progress), and MLflow's runs and epochs, each exactly once.
 """
 
 import argparse
@@ -15,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,44 +30,90 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 SPACES = ("mixup_alpha", "augmentation", "dropout")
 TRIALS, EPOCHS, FOLDS, CLIPS = 3, 4, 3, 24
+ALL, WORKER = "SIGKILL for all", "SIGKILL for a worker"
+KINDS = (ALL, WORKER, "SIGINT", "SIGTERM")
+Epochs = dict[tuple[str, int], list[float]]  # {(trial, fold): seconds of each epoch that the ledger holds}
 
 
-def write_corpus(root: Path) -> Path:
-    """Half a second a clip: hum, hiss, both or neither."""
+def write_corpus(root: Path, evaluation: int = 4) -> Path:
+    """Half a second a clip: hum, hiss, both or neither, in three folds; the last clips are the evaluation split."""
     (root / "audio").mkdir(parents=True)
-    rows = ["filename,fold,tags"]
+    rows = ["filename,fold,tags,split"]
     for number in range(CLIPS):
         hum, hiss, rng = number % 2, number // 2 % 2, np.random.default_rng(number)
         wave = 0.2 * hum * np.sin(np.arange(8000) * 0.08) + (0.001 + 0.1 * hiss) * rng.normal(size=8000)
         soundfile.write(root / "audio" / f"{number}.wav", np.clip(wave, -1, 1), 16_000)
-        rows.append(f"{number}.wav,{number // 4 % FOLDS},{';'.join(['hum'] * hum + ['hiss'] * hiss)}")
+        tags = ";".join(["hum"] * hum + ["hiss"] * hiss)
+        split = "evaluation" if number >= CLIPS - evaluation else "development"
+        rows.append(f"{number}.wav,{number // 4 % FOLDS},{tags},{split}")
     (root / "clips.csv").write_text("\n".join(rows) + "\n")
     return root
 
 
-def start(place: Path, *words: str) -> subprocess.Popen[bytes]:
-    """A driver in a session of its own, which its Ray processes share."""
-    store = f"sqlite:///{place / 'mlflow.db'}"
-    fixed = ["--studies", str(place / "studies"), "--tracking-uri", store, "--cpus-per-trial", "0.5"]
-    command = [sys.executable, str(ROOT / "study" / "run.py"), *words, *fixed]
-    with (place / "output.log").open("ab") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+@dataclass
+class Place:
+    """A folder with a corpus, studies, a tracking store and the drivers' output."""
+
+    root: Path
+    store: str = ""
+    studies: Path = Path("studies")  # below the root
+
+    def __post_init__(self) -> None:
+        self.store = self.store or f"sqlite:///{self.root / 'mlflow.db'}"
+
+    def study(self, name: str) -> Path:
+        """The folder of a study."""
+        return self.root / self.studies / name
+
+    def command(self, *words: str) -> list[str]:
+        """A driver's command line."""
+        fixed = ["--studies", str(self.root / self.studies), "--tracking-uri", self.store]
+        return [sys.executable, str(ROOT / "study" / "run.py"), *words, *fixed]
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        """A driver in a session of its own, which its Ray processes share."""
+        environment = {**os.environ, "XDG_CACHE_HOME": str(self.root / "cache")}
+        with (self.root / "output.log").open("ab") as log:
+            return subprocess.Popen(
+                self.command(*words), stdout=log, stderr=log, start_new_session=True, env=environment
+            )
+
+    def output(self) -> str:
+        """All that the drivers have printed."""
+        return (self.root / "output.log").read_text()
+
+
+def processes(session: int, name: str = "") -> list[int]:
+    """The processes of a session whose command line begins with a name."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (path / "cmdline").read_bytes().decode(errors="replace")
+            if int((path / "stat").read_text().rpartition(")")[2].split()[3]) == session and line.startswith(name):
+                found.append(int(path.name))
+        except (OSError, ValueError, IndexError):
+            continue
+    return found
+
+
+def trial_workers(session: int) -> list[int]:
+    """The processes that train trials now."""
+    return processes(session, "ray::ImplicitFunc")
 
 
 def kill(session: int) -> None:
     """SIGKILL for every process of a session, and a moment for the kernel to reap them."""
-    for path in Path("/proc").glob("[0-9]*"):
+    for process in processes(session):
         try:
-            if int((path / "stat").read_text().rpartition(")")[2].split()[3]) == session:
-                os.kill(int(path.name), signal.SIGKILL)
-        except (OSError, ValueError):
+            os.kill(process, signal.SIGKILL)
+        except ProcessLookupError:
             continue
     time.sleep(0.5)
 
 
-def saved_epochs(study: Path) -> dict[tuple[str, int], list[float]]:
-    """{(trial, fold): seconds of each epoch that the ledger holds}."""
-    found: dict[tuple[str, int], list[float]] = {}
+def saved_epochs(study: Path) -> Epochs:
+    """What the ledger holds now."""
+    found: Epochs = {}
     for path in study.glob("trials/*/running.pt"):
         saved = torch.load(path, weights_only=True)
         found[path.parent.name, saved["fold"]] = [epoch["seconds"] for epoch in saved["state"]["history"]]
@@ -74,7 +123,7 @@ def saved_epochs(study: Path) -> dict[tuple[str, int], list[float]]:
     return found
 
 
-def changed(before: dict[tuple[str, int], list[float]], after: dict[tuple[str, int], list[float]]) -> int:
+def changed(before: Epochs, after: Epochs) -> int:
     """Epochs of the ledger that were trained once more, or lost."""
     pairs = [(epochs, after.get(fold, [])) for fold, epochs in before.items()]
     return sum(sum(a != b for a, b in zip(old, new, strict=False)) + max(0, len(old) - len(new)) for old, new in pairs)
@@ -93,28 +142,31 @@ def differences(whole: Path, killed: Path) -> list[str]:
     first, second = (without_times(json.loads((study / "results.json").read_text())) for study in (whole, killed))
     if first != second:
         found.append("results.json")
-    for path in sorted(whole.glob("trials/*/fold_*.npz")):
+    arrays = sorted(whole.glob("trials/*/fold_*.npz"))
+    assert arrays, f"{whole} has no probabilities to compare"
+    for path in arrays:
         other = killed / path.relative_to(whole)
         if not other.is_file():
             found.append(f"{other} is missing")
             continue
-        with np.load(path) as expected, np.load(other) as arrays:
-            found += [f"{other}: {name}" for name in expected if not np.array_equal(expected[name], arrays[name])]
+        with np.load(path) as expected, np.load(other) as there:
+            found += [f"{other}: {name}" for name in expected if not np.array_equal(expected[name], there[name])]
     return found
 
 
-def mlflow_differences(place: Path, name: str) -> list[str]:
+def mlflow_differences(store: str, study: Path) -> list[str]:
     """Runs or epochs that MLflow does not hold exactly once, and runs that it does not call finished."""
     import mlflow
 
-    client = mlflow.MlflowClient(f"sqlite:///{place / 'mlflow.db'}")
+    results = json.loads((study / "results.json").read_text())
+    client = mlflow.MlflowClient(store)
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    runs = client.search_runs(experiments, f"tags.`audiotag.study` = '{name}'", max_results=5000)
-    levels = [run.data.tags["audiotag.level"] for run in runs]
+    runs = client.search_runs(experiments, f"tags.`audiotag.study` = '{study.name}'", max_results=5000)
+    levels = Counter(run.data.tags["audiotag.level"] for run in runs)
     found = [f"{run.info.run_name} is {run.info.status}" for run in runs if run.info.status != "FINISHED"]
-    wanted = {"study": 1, "trial": TRIALS, "fold": TRIALS * FOLDS}
-    if {level: levels.count(level) for level in levels} != wanted:
-        found.append(f"runs: {levels}")
+    trials = len(results["trials"])
+    if levels != {"study": 1, "trial": trials, "fold": sum(len(trial["folds"]) for trial in results["trials"])}:
+        found.append(f"runs: {dict(levels)}")
     for run in runs:
         if run.data.tags["audiotag.level"] == "fold":
             steps = sorted(point.step for point in client.get_metric_history(run.info.run_id, "val/loss"))
@@ -123,56 +175,92 @@ def mlflow_differences(place: Path, name: str) -> list[str]:
     return found
 
 
-def soak(place: Path, space: str, kills: int, chance: random.Random) -> list[str]:
-    """One study undisturbed and one killed: a row of the table."""
-    words = ["--space", space, "--corpus", str(place / "corpus"), "--trials", str(TRIALS), "--epochs", str(EPOCHS)]
-    began = time.monotonic()
-    if code := start(place, *words, "--name", f"{space}-whole").wait():
-        raise SystemExit(f"the undisturbed study of {space} ended with {code}: see {place / 'output.log'}")
-    wall = time.monotonic() - began
-    study, done, trained_again = place / "studies" / f"{space}-killed", 0, 0
-    before: dict[tuple[str, int], list[float]] = {}
+@dataclass
+class Broken:
+    """What a study went through."""
+
+    blows: Counter[str] = field(default_factory=Counter)  # by kind
+    trained_again: int = 0  # epochs of the ledger
+
+
+def break_off(process: subprocess.Popen[bytes], kind: str, chance: random.Random) -> None:
+    """Strikes a driver and waits until it has ended; a driver that lost a worker goes on."""
+    if kind == ALL:
+        kill(process.pid)
+    elif kind == WORKER:
+        if workers := trial_workers(process.pid):
+            os.kill(chance.choice(workers), signal.SIGKILL)
+        return
+    else:
+        process.send_signal(getattr(signal, kind))
+    process.wait(timeout=120)
+
+
+def run_broken(
+    place: Place, words: list[str], name: str, kinds: list[str], chance: random.Random, seconds: float
+) -> Broken:
+    """Runs a study to its end though it is struck once a session, each time after a random part of `seconds`.
+
+    Raises:
+        RuntimeError: when a driver ends with another exit code than its end calls for.
+    """
+    study, broken, before, left = place.study(name), Broken(), Epochs(), list(kinds)
     while True:
-        again = ["--resume", study.name] if (study / "study.json").is_file() else [*words, "--name", study.name]
-        process = start(place, *again)
+        again = ["--resume", name] if (study / "study.json").is_file() else [*words, "--name", name]
+        process, kind = place.start(*again, "--cpus-per-trial", "0.5"), left.pop() if left else ""
         try:
-            code = process.wait(timeout=chance.uniform(0, 0.8 * wall) if done < kills else None)
+            code = process.wait(timeout=chance.uniform(0, seconds) if kind else None)
         except subprocess.TimeoutExpired:
-            kill(process.pid)
-            done += 1
-            now = saved_epochs(study)
-            trained_again += changed(before, now)
-            before = now
-            continue
-        if code:
-            raise SystemExit(f"the resumed study of {space} ended with {code}: see {place / 'output.log'}")
-        break
-    trained_again += changed(before, saved_epochs(study))
-    found = [*differences(place / "studies" / f"{space}-whole", study), *mlflow_differences(place, study.name)]
+            broken.blows[kind] += 1
+            break_off(process, kind, chance)
+            code = process.wait()
+        now = saved_epochs(study)
+        broken.trained_again += changed(before, now)
+        before = now
+        if code == 0 and not left:
+            return broken
+        if code not in (0, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT):
+            raise RuntimeError(f"the study {name} ended with {code}:\n{place.output()[-3000:]}")
+
+
+def soak(place: Place, space: str, kinds: list[str], chance: random.Random) -> list[str]:
+    """One study undisturbed and one broken off: a row of the table."""
+    words = ["--space", space, "--corpus", str(place.root / "corpus")]
+    words += ["--trials", str(TRIALS), "--epochs", str(EPOCHS)]
+    began = time.monotonic()
+    if code := place.start(*words, "--name", f"{space}-whole", "--cpus-per-trial", "0.5").wait():
+        raise SystemExit(f"the undisturbed study of {space} ended with {code}:\n{place.output()[-3000:]}")
+    wall = time.monotonic() - began
+    broken = run_broken(place, words, f"{space}-broken", kinds, chance, 0.8 * wall)
+    study = place.study(f"{space}-broken")
+    found = [*differences(place.study(f"{space}-whole"), study), *mlflow_differences(place.store, study)]
     for line in found:
         print(f"{space}: {line}")
-    return [space, f"{wall:.0f}", str(done), str(trained_again), str(len(found))]
+    blows = [str(broken.blows[kind]) for kind in KINDS]
+    return [space, f"{wall:.0f}", *blows, str(broken.trained_again), str(len(found))]
 
 
 def main() -> int:
     """Runs the soak and prints its table; the exit code is 1 where anything differed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--studies", type=int, default=3)
-    parser.add_argument("--kills", type=int, default=8, help="of each study")
+    parser.add_argument("--kills", type=int, default=8, help="SIGKILLs for all processes of each study")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
-    table = Table("study", "seconds unbroken", "kills", "saved epochs trained again", "differences found")
+    table = Table("study", "seconds unbroken", *KINDS, "saved epochs trained again", "differences found")
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        place = Path(folder)
-        write_corpus(place / "corpus")
-        rows = [
-            soak(place, SPACES[number % len(SPACES)], arguments.kills, chance) for number in range(arguments.studies)
-        ]
+        place = Place(Path(folder))
+        write_corpus(place.root / "corpus")
+        rows = []
+        for number in range(arguments.studies):
+            kinds = [ALL] * arguments.kills + [WORKER, "SIGINT", "SIGTERM"]
+            chance.shuffle(kinds)
+            rows.append(soak(place, SPACES[number % len(SPACES)], kinds, chance))
     for row in rows:
         table.add_row(*row)
     Console().print(table)
-    return int(any(row[3:] != ["0", "0"] for row in rows))
+    return int(any(row[-2:] != ["0", "0"] for row in rows))
 
 
 if __name__ == "__main__":

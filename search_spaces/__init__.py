@@ -30,7 +30,12 @@ class Space:
     define: Callable[[Any], dict[str, Any] | None]
     sampler: str
     trials: int | None  # None: as many as there are combinations
-    fingerprint: str  # of the file's text
+    source: str  # the file's text
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the file's text."""
+        return hashlib.sha256(self.source.encode()).hexdigest()[:16]
 
 
 def space_names() -> list[str]:
@@ -64,5 +69,5 @@ def load_space(name: str) -> Space:
     if sampler != "exhaustive" and not (isinstance(trials, int) and trials > 0):
         raise SpaceError(f"The space `{name}` is sampled and must say how many trials: TRIALS = a positive number.")
     assert module.__file__ is not None
-    digest = hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest()[:16]
-    return Space(name, question, module.define, sampler, trials if sampler != "exhaustive" else None, digest)
+    source = Path(module.__file__).read_text(encoding="utf-8")
+    return Space(name, question, module.define, sampler, trials if sampler != "exhaustive" else None, source)

@@ -7,6 +7,7 @@ from typing import Any, NoReturn, TextIO
 
 FINISHED, MISTAKE, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130  # exit codes
 STUDIES = Path("studies")
+_said: set[str] = set()  # warnings
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,8 +39,10 @@ def warn_in_a_line(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Takes the place of `warnings.showwarning`: what happened, without the line of code that said so."""
-    print(f"warning: {message}", file=sys.stderr)
+    """Takes the place of `warnings.showwarning`: what happened, once, without the line of code that said so."""
+    if str(message) not in _said:
+        _said.add(str(message))
+        print(f"warning: {message}", file=sys.stderr)
 
 
 def positive(kind: type) -> Any:

@@ -1,32 +1,35 @@
 """The ledger: the truth about a study, as files. Ray, Optuna and MLflow hold views of it that can be thrown away.
 
-Every file is written under a temporary name in its own folder and then renamed: a reader sees the old file or the
-new one, whenever the writer is killed. A finished fold is three files; its JSON is written last, names the sizes of the
-other two and so says that they are whole. Layout: README, "The study folder".
+Every file is there whole or not at all (`study.files`). A finished fold is three files; its JSON is written last, names
+the sizes of the other two and so says that they are whole. Layout: README, "The study folder".
 """
 
 import hashlib
-import io
 import json
 import os
 import shutil
-import warnings
+import socket
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-STUDY_FILE, RESULTS_FILE = "study.json", "results.json"
+from study.files import LedgerError, WriteError, make_folder, read_json, set_aside, warn, write_json, write_whole
+
+STUDY_FILE, RESULTS_FILE, DRIVER_FILE = "study.json", "results.json", ".driver.json"
 RECORD = {"fold": int, "eer": dict, "history": list, "epochs": int, "seconds": float, "files": dict}  # of a fold
 FORMAT = 1  # of the folder; a reader refuses another
-
-
-class LedgerError(ValueError):
-    """A study folder that cannot be used as asked; the message is one line for the user."""
+STUDY = {  # what a study file must hold
+    **dict.fromkeys(("study", "id", "space", "space_fingerprint", "question", "protocol", "created"), str),
+    **dict.fromkeys(("trials", "seed"), int),
+    **dict.fromkeys(("corpus", "settings", "features"), dict),
+    "varied": list,
+}
 
 
 def trial_key(
@@ -50,7 +53,7 @@ class TrialFolder:
 
     def write_trial(self, number: int, config: dict[str, Any]) -> None:
         """Makes the folder with the trial's number and configuration."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         write_json(self.path / "trial.json", {"number": number, "config": config})
 
     def fold(self, fold: int) -> dict[str, Any] | None:
@@ -61,7 +64,7 @@ class TrialFolder:
         for name, size in record["files"].items():
             path = self.path / name  # both kinds are zip files: looking at their directory is quick
             if not path.is_file() or path.stat().st_size != size or not zipfile.is_zipfile(path):
-                _warn(self.path / name, "is missing or damaged: the fold will be trained again")
+                warn(self.path / name, "is missing or damaged: the fold will be trained again")
                 return None
         return record
 
@@ -69,7 +72,7 @@ class TrialFolder:
         """Renames the files of a fold that is damaged, so that a person may still look at them."""
         if self._fold_path(fold, "json").is_file():
             for suffix in ("json", "npz", "pt"):
-                _set_aside(self._fold_path(fold, suffix))
+                set_aside(self._fold_path(fold, suffix))
 
     def scores(self, fold: int) -> dict[str, np.ndarray]:
         """Probabilities of a finished fold: held_out (n, K), evaluation (m, K), float32, and their clips' names."""
@@ -106,8 +109,8 @@ class TrialFolder:
     def set_running_aside(self, error: Exception) -> None:
         """Renames a state of the fold in progress that cannot be used."""
         path = self.path / "running.pt"
-        _warn(path, f"cannot be used ({type(error).__name__}) and is set aside: the fold starts again")
-        _set_aside(path)
+        warn(path, f"cannot be used ({type(error).__name__}) and is set aside: the fold starts again")
+        set_aside(path)
 
     def write_running(self, fold: int, state: dict[str, Any]) -> None:
         """Replaces the state of the fold in progress.
@@ -121,12 +124,24 @@ class TrialFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Waits until no other process works on this trial (say one whose driver was killed a moment ago), and clears
-        away what a killed writer left half-written."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.path / ".lock"):
+        away what a killed writer left half-written.
+
+        Raises:
+            WriteError: when the folder cannot be written.
+        """
+        make_folder(self.path)
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire()
             for leftover in self.path.glob(".*.tmp"):
                 leftover.unlink()
+        except OSError as error:
+            lock.release()
+            raise WriteError(self.path, error) from error
+        try:
             yield
+        finally:
+            lock.release()
 
     def failure(self) -> str | None:
         """Why the trial failed, in a line; None where it did not."""
@@ -135,7 +150,7 @@ class TrialFolder:
 
     def write_failure(self, reason: str) -> None:
         """Marks the trial as failed. Its finished folds stay."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         write_json(self.path / "failed.json", {"reason": reason})
 
     def _fold_path(self, fold: int, suffix: str) -> Path:
@@ -155,19 +170,16 @@ class Ledger:
         Raises:
             LedgerError: when something of that name is there, or the folder cannot be written.
         """
-        aside = root.with_name(
-            f".{root.name}.{os.getpid()}.tmp"
-        )  # renamed when whole: never a folder without its study
+        aside = root.with_name(f".{root.name}.{os.getpid()}.tmp")  # renamed when whole
         try:
             aside.mkdir(parents=True)
             write_json(aside / STUDY_FILE, {"format": FORMAT, **study})
             aside.rename(root)
-        except OSError as error:
+        except (OSError, WriteError) as error:
             shutil.rmtree(aside, ignore_errors=True)
             if not root.exists():
-                raise LedgerError(
-                    f"The study folder {root} cannot be written ({error.strerror}): choose --studies."
-                ) from None
+                why = getattr(error.__cause__ or error, "strerror", None) or error
+                raise LedgerError(f"The study folder {root} cannot be written ({why}): choose --studies.") from None
             raise LedgerError(
                 f"The study `{root.name}` exists in {root.parent}: continue it with --resume {root.name}, "
                 "or choose another --name."
@@ -185,31 +197,46 @@ class Ledger:
         if not (root / STUDY_FILE).is_file():
             raise LedgerError(f"There is no study `{root.name}` in {root.parent} (no {STUDY_FILE} in it).")
         study = read_json(root / STUDY_FILE, {"format": int})
-        if study is None:
+        if study is not None and study["format"] != FORMAT:
             raise LedgerError(
-                f"The study `{root.name}` in {root.parent} has a damaged {STUDY_FILE}: put back a copy of it."
-            )
-        if study.get("format") != FORMAT:
-            raise LedgerError(
-                f"The study `{root.name}` has format {study.get('format')!r}, but this version reads {FORMAT}: "
+                f"The study `{root.name}` has format {study['format']!r}, but this version reads {FORMAT}: "
                 "use the version that wrote it."
             )
+        wrong = [name for name, kind in STUDY.items() if study is None or not isinstance(study.get(name), kind)]
+        if wrong:
+            what = f"a damaged {STUDY_FILE}" if study is None else f"a {STUDY_FILE} without a usable `{wrong[0]}`"
+            raise LedgerError(f"The study `{root.name}` in {root.parent} has {what}: put back a copy of it.")
         return ledger
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Holds the study for one driver. The lock is the kernel's and ends with its process, however that ends.
+        """Holds the study for one driver. The lock is the kernel's and ends with its process, however that ends; a file
+        beside it tells others who holds it.
 
         Raises:
-            LedgerError: while another driver holds it.
+            LedgerError: while another driver holds it, or when the folder cannot be written.
         """
+        lock = FileLock(self.root / ".lock", timeout=0)
         try:
-            with FileLock(self.root / ".lock", timeout=0):
-                yield
+            lock.acquire()
         except Timeout:
             raise LedgerError(
-                f"The study `{self.root.name}` is being run by another process: wait for it, or stop it first."
+                f"The study `{self.root.name}` is being run by {self._driver()}: wait for it, or stop it first."
             ) from None
+        except OSError as error:
+            raise WriteError(self.root, error) from error
+        try:
+            now = datetime.now(UTC).isoformat(sep=" ", timespec="seconds")
+            write_json(self.root / DRIVER_FILE, {"host": socket.gethostname(), "pid": os.getpid(), "since": now})
+            yield
+        finally:
+            with suppress(OSError):
+                (self.root / DRIVER_FILE).unlink()
+            lock.release()
+
+    def _driver(self) -> str:
+        driver = read_json(self.root / DRIVER_FILE, {"host": str, "pid": int, "since": str})
+        return "another process" if driver is None else "process {pid} on {host} since {since}".format(**driver)
 
     def study(self) -> dict[str, Any]:
         """The study's settings, as they were when it began."""
@@ -242,57 +269,3 @@ class Ledger:
     def write_results(self, results: dict[str, Any]) -> None:
         """Replaces results.json."""
         write_json(self.root / RESULTS_FILE, results)
-
-
-def read_json(path: Path, parts: dict[str, type] | None = None) -> Any:
-    """What a JSON file holds; None where it is missing, or torn or foreign (which is said in one warning).
-
-    `parts`: what must be in it, and of which type.
-    """
-    try:
-        content = json.loads(path.read_bytes())
-        wanted = (parts or {}).items()
-        if not isinstance(content, dict) or any(not isinstance(content.get(name), kind) for name, kind in wanted):
-            raise ValueError("not what the ledger writes")
-        return content
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        _warn(path, f"cannot be read ({type(error).__name__}) and counts as missing")
-        return None
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Replaces a JSON file. NaN is refused: JSON has none."""
-    text = json.dumps(content, indent=1, allow_nan=False).encode()
-    write_whole(path, lambda file: file.write(text), durable=True)
-
-
-def write_whole(path: Path, write: Callable[[IO[bytes]], Any], durable: bool = False) -> None:
-    """Writes a file so that a reader, or a kill at any instant, finds the old content or all of the new.
-
-    `durable` also forces it to the disk before the name changes, for files that must survive a power failure.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    buffer = io.BytesIO()
-    write(buffer)
-    try:
-        with temporary.open("wb") as file:
-            file.write(buffer.getbuffer())
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-
-
-def _set_aside(path: Path) -> None:
-    if path.exists():
-        path.replace(path.with_name(f"{path.name}.damaged"))
-
-
-def _warn(path: Path, what: str) -> None:
-    warnings.warn(f"{path} {what}", RuntimeWarning, stacklevel=3)

@@ -13,6 +13,7 @@ import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from audiotag.features import LogMel, default_cache, load_features
 from audiotag.folds import split_fold
 from search_spaces import Space, load_space
 from study import PROJECT
-from study.ledger import STUDY_FILE, Ledger, LedgerError
+from study.files import LedgerError
+from study.ledger import STUDY_FILE, Ledger
 from study.progress import progress_bar
 from study.results import corpus_record, is_complete
 from study.settings import TrialSettings
@@ -32,6 +34,7 @@ from study.settings import TrialSettings
 CHIME_HOME, SYNTHETIC = PROJECT / "data" / "chime_home", PROJECT / "data" / "synthetic"
 # enough to learn that corpus on two cores within minutes: more and larger steps in fewer epochs than the paper's
 SYNTHETIC_BUDGET = {"max_epochs": 4, "patience": 4, "batch_size": 22, "learning_rate": 2e-3}
+CARDS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # a machine with GPUs has one of them
 PACKAGES = ("torch", "torchaudio", "ray", "optuna", "mlflow", "numpy")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -73,7 +76,7 @@ def make_plan(arguments: argparse.Namespace, console: Console) -> Plan:
     Raises:
         ValueError: (PlanError, SpaceError, CorpusError, AudioError, LedgerError) for whatever the user must mend.
     """
-    _check_cpus(arguments)
+    _check_resources(arguments)
     _check_address(arguments.address)
     if arguments.resume is not None:
         return _resumed_plan(arguments, console)
@@ -84,6 +87,7 @@ def make_plan(arguments: argparse.Namespace, console: Console) -> Plan:
     root = (arguments.studies / name).absolute()
     if root.exists():
         raise LedgerError(f"The study `{name}` exists in {root.parent}: choose another --name, or --resume {name}.")
+    _check_writable(root.parent)
     corpus = _open(arguments.corpus, console)
     _check_folds(corpus, arguments)
     base = dict(SYNTHETIC_BUDGET) if corpus.kind == "synthetic" else {}
@@ -96,6 +100,7 @@ def make_plan(arguments: argparse.Namespace, console: Console) -> Plan:
 def _resumed_plan(arguments: argparse.Namespace, console: Console) -> Plan:
     root = (arguments.studies / arguments.resume).absolute() if arguments.resume else _newest_unfinished(arguments)
     study = Ledger.open(root).study()
+    _check_writable(root)
     asked = {"space": arguments.space, "seed": arguments.seed, "protocol": arguments.protocol}
     if arguments.epochs is not None and arguments.epochs != study["settings"].get("max_epochs"):
         raise PlanError(_changed("--epochs", study["settings"].get("max_epochs"), arguments.epochs))
@@ -104,12 +109,11 @@ def _resumed_plan(arguments: argparse.Namespace, console: Console) -> Plan:
             raise PlanError(_changed(f"--{name}", study[name], value))
     space = load_space(study["space"])
     if space.fingerprint != study["space_fingerprint"]:
-        raise PlanError(
-            _changed(f"the file of the space `{space.name}`", study["space_fingerprint"], space.fingerprint)
-        )
+        was, now = first_difference(study.get("space_source", ""), space.source)
+        raise PlanError(_changed(f"the file of the space `{space.name}`", was, now))
     corpus = _open(arguments.corpus or study["corpus"]["path"], console)
     if corpus.fingerprint != study["corpus"]["fingerprint"]:
-        raise PlanError(_changed(f"the corpus {corpus.root}", study["corpus"]["fingerprint"], corpus.fingerprint))
+        raise PlanError(_changed(f"the corpus {corpus.root}", *_corpus_difference(study["corpus"], corpus)))
     if arguments.trials is not None and arguments.trials < study["trials"]:
         raise PlanError(f"--trials is {arguments.trials}, but the study has {study['trials']}: it can only grow.")
     trials = study["trials"] if arguments.trials is None else _count(space, arguments.trials)
@@ -122,6 +126,24 @@ def _changed(what: str, was: Any, now: Any) -> str:
         f"A study keeps its settings: {what} was {was}, now it is {now}. "
         "Resume it as it was, or start a new study with another --name."
     )
+
+
+def first_difference(was: str, now: str) -> tuple[str, str]:
+    """The first line in which two texts differ, as each has it."""
+    for number, (old, new) in enumerate(zip_longest(was.splitlines(), now.splitlines()), start=1):
+        if old != new:
+            line = [f"{text.strip()!r} in line {number}" if text is not None else "shorter" for text in (old, new)]
+            return line[0], line[1]
+    return "another one", "this one"
+
+
+def _corpus_difference(was: dict[str, Any], corpus: Corpus) -> tuple[str, str]:
+    """What is not the same in a corpus: the first figure that differs, else that it is within the clips."""
+    now = corpus_record(corpus)
+    for name in ("tags", "folds", "development_clips", "evaluation_clips", "clip_seconds"):
+        if was.get(name) != now[name]:
+            return f"{name} {was.get(name)}", f"{name} {now[name]}"
+    return f"{was['fingerprint']}", f"{now['fingerprint']} (names, labels, folds or audio of some clips)"
 
 
 def _newest_unfinished(arguments: argparse.Namespace) -> Path:
@@ -191,6 +213,7 @@ def _describe(
         "id": uuid.uuid4().hex,
         "space": space.name,
         "space_fingerprint": space.fingerprint,
+        "space_source": space.source,
         "question": space.question,
         "sampler": space.sampler,
         "varied": check_space(space, base),
@@ -217,13 +240,24 @@ def _count(space: Space, asked: int | None) -> int:
     return there if asked is None else min(asked, there)
 
 
-def _check_cpus(arguments: argparse.Namespace) -> None:
-    """A first check that needs no Ray: more cores a trial than this machine has, on a cluster of our own."""
+def _check_resources(arguments: argparse.Namespace) -> None:
+    """A first check that needs no Ray: more cores or cards a trial than this machine has, on a cluster of our own."""
     cores = os.cpu_count() or 1
-    if arguments.address is None and arguments.cpus_per_trial is not None and arguments.cpus_per_trial > cores:
+    if arguments.address is not None:
+        return
+    if arguments.cpus_per_trial is not None and arguments.cpus_per_trial > cores:
         raise PlanError(
             f"--cpus-per-trial is {arguments.cpus_per_trial:g}, but this machine has {cores}: ask for no more."
         )
+    if arguments.gpus_per_trial and not any(Path(device).exists() for device in CARDS):
+        raise PlanError(f"--gpus-per-trial is {arguments.gpus_per_trial:g}, but this machine has no GPU: leave it out.")
+
+
+def _check_writable(folder: Path) -> None:
+    """A folder that cannot be made or written is told before Ray has started."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise PlanError(f"The study folder {folder} cannot be written ({there} does not allow it): choose --studies.")
 
 
 def _check_folds(corpus: Corpus, arguments: argparse.Namespace) -> None:

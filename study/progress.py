@@ -1,5 +1,6 @@
 """What the terminal shows: what is about to run, a live table, and the table of the paper at the end."""
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,12 +77,13 @@ class LiveTable:
             self.live.stop()
 
     def started(self, key: str, config: dict[str, Any]) -> None:
-        """A trial got its resources (again, when its worker died)."""
-        if key in self.rows:
-            text = f"trial {key} ({self.rows[key].label}) starts again: its worker died; it goes on where it was"
-            self.console.print(text, style="yellow", soft_wrap=True)
-        else:
-            self.rows[key] = Row(key, label(config, self.varied))
+        """A trial got its resources (again, when it broke off)."""
+        self.rows.setdefault(key, Row(key, label(config, self.varied)))
+
+    def broke_off(self, key: str, reason: str) -> None:
+        """A trial's worker died or raised."""
+        text = f"trial {key} ({self.rows[key].label}) broke off because {reason}; it goes on after its last epoch"
+        self.console.print(text, style="yellow", soft_wrap=True)
 
     def reported(self, key: str, report: dict[str, Any]) -> None:
         """An epoch, or the end of the last fold."""
@@ -99,7 +101,8 @@ class LiveTable:
             if row.fold != report["fold"]:
                 self._fold_started[key] = now - report["seconds"]
             row.fold, row.epoch, row.val_loss = report["fold"], report["epoch"], report["val_loss"]
-            row.best_eer = min(report["val_eer_mean"], row.best_eer if row.best_eer is not None else 1.0)
+            if not math.isnan(eer := report["val_eer_mean"]):
+                row.best_eer = min(eer, row.best_eer if row.best_eer is not None else 1.0)
             row.epoch_seconds.append(report["seconds"])
 
     def ended(self, key: str, reason: str | None) -> None:
@@ -118,10 +121,11 @@ class LiveTable:
         epochs = [seconds for row in self.rows.values() for seconds in row.epoch_seconds[-20:]]
         if folds <= 0:
             return "nearly done"
+        rounds = max(folds / self.slots, *(len(self.folds) - row.folds_done for row in running), 0)
         if self.fold_seconds:
-            return f"about {_duration(folds * sum(self.fold_seconds) / len(self.fold_seconds) / self.slots)} left"
+            return f"about {_duration(rounds * sum(self.fold_seconds) / len(self.fold_seconds))} left"
         if epochs:
-            most = folds * self.max_epochs * sum(epochs) / len(epochs) / self.slots
+            most = rounds * self.max_epochs * sum(epochs) / len(epochs)
             return f"at most {_duration(most)} left"
         return "time left not known yet"
 

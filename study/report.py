@@ -10,7 +10,8 @@ from rich.console import Console
 
 from study import PROJECT
 from study.command_line import FINISHED, STUDIES, Parser, fail_on, warn_in_a_line
-from study.ledger import Ledger, write_whole
+from study.files import write_whole
+from study.ledger import Ledger
 from study.progress import make_console
 from study.results import is_complete, study_results
 from study.table import CROSS_VALIDATION, EVALUATION, TITLES, has_evaluation, markdown_table, rich_table
@@ -76,15 +77,21 @@ def show_results(results: dict[str, Any], study: dict[str, Any], console: Consol
         console.print(line, style="red", soft_wrap=True)
 
 
-def show_next(root: Path, studies: Path, uri: str, console: Console) -> None:
+def report_command(root: Path, studies: Path, tracking_uri: str | None) -> str:
+    """The command that writes a study's report and MLflow's copy of it again."""
+    words = ["python", "study/report.py", root.name]
+    words += ["--studies", str(studies)] if studies != STUDIES else []
+    return shlex.join([*words, "--tracking-uri", tracking_uri] if tracking_uri else words)
+
+
+def show_next(root: Path, studies: Path, tracking_uri: str | None, uri: str, console: Console) -> None:
     """The commands that come next."""
     server = uri.startswith(("http://", "https://", "databricks"))
     look = f"open {uri}" if server else f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
-    where = "" if studies == STUDIES else f" --studies {shlex.quote(str(studies))}"
     console.print("\nNext:")
     console.print(f"  compare the trials    {look}", soft_wrap=True)
     console.print(f"  results as data       {root / 'results.json'}", soft_wrap=True)
-    console.print(f"  write all this again  python study/report.py {shlex.quote(root.name)}{where}", soft_wrap=True)
+    console.print(f"  write all this again  {report_command(root, studies, tracking_uri)}", soft_wrap=True)
 
 
 def main() -> int:
@@ -110,7 +117,7 @@ def main() -> int:
             Projection(ledger, uri).update({}, status)
     except ValueError as error:
         fail_on(error)
-    show_next(ledger.root, arguments.studies, uri, console)
+    show_next(ledger.root, arguments.studies, arguments.tracking_uri, uri, console)
     return FINISHED
 
 

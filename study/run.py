@@ -110,7 +110,7 @@ def main() -> int:
         return run_session(arguments, make_console(), catch_signals)
     except ValueError as error:
         fail_on(error)
-    except Interrupted:
+    except KeyboardInterrupt:
         print("Interrupted before training began; nothing is lost.", file=sys.stderr)
         return INTERRUPTED
 

@@ -17,10 +17,11 @@ from ray.tune.search.optuna import OptunaSearch
 from audiotag.corpus import Corpus
 from search_spaces import Space
 from study.combinations import combinations, quiet_optuna
+from study.files import LedgerError, LedgerWarning
 from study.ledger import Ledger, TrialFolder
 from study.results import trial_results
 from study.settings import TrialSettings
-from study.trial import FAILED, METRIC, run_trial
+from study.trial import FAILED, HALTED, METRIC, SAID, run_trial
 
 RESTARTS = 3  # of a trial whose worker died; it continues from its last epoch
 REDRAWS = 100  # attempts to sample a configuration that the study has not had
@@ -42,7 +43,10 @@ class Listener(Protocol):
     """Who wants to hear of trials while they run."""
 
     def started(self, key: str, config: dict[str, Any]) -> None:
-        """A trial got its resources; again after its worker died."""
+        """A trial got its resources; again after it broke off."""
+
+    def broke_off(self, key: str, reason: str) -> None:
+        """A trial's worker died or raised; it goes on after its last epoch."""
 
     def reported(self, key: str, report: dict[str, Any]) -> None:
         """What `study.trial.trial_reports` yielded."""
@@ -68,13 +72,20 @@ class Relay(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
+        for text in result.get(SAID, ()):
+            warnings.warn(text, LedgerWarning, stacklevel=1)
+        if HALTED in result:
+            raise LedgerError(result[HALTED])  # an exception in a callback ends Tune's run: here that is the purpose
         self._tell("reported", self._key(trial), result)
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._tell("broke_off", self._key(trial), _why(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._tell("ended", self._key(trial), trial.last_result.get(FAILED))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        reason = f"it broke off {RESTARTS + 1} times, the last time with: {_last_line(trial)}"
+        reason = f"it broke off {trial.num_failures} times, the last time because {_why(trial)}"
         Ledger(Path(self._settings.ledger)).trial(self._key(trial)).write_failure(reason)
         self._tell("ended", self._key(trial), reason)
 
@@ -89,9 +100,15 @@ class Relay(tune.Callback):
                 warnings.warn(f"{type(listener).__name__}.{event}: {error!r}", RuntimeWarning, stacklevel=2)
 
 
-def _last_line(trial: Trial) -> str:
-    lines = str(trial.get_error() or "unknown").strip().splitlines()
-    return lines[-1] if lines else "unknown"
+def _why(trial: Trial) -> str:
+    """Why a trial's function ended, in a line. Tune keeps the exception in a file of its own on the driver's disk."""
+    path = Path(trial.pickled_error_file or "")
+    error = ray.cloudpickle.loads(path.read_bytes()) if path.is_file() else None
+    if isinstance(error, ray.exceptions.RayActorError):
+        memory = "low on memory" in str(error)
+        return "its worker ran out of memory" if memory else "its worker died (killed, or out of memory)"
+    cause = getattr(error, "cause", None) or error
+    return f"of {type(cause).__name__}: {' '.join(str(cause).split())[:300]}"
 
 
 class LedgerSearch(OptunaSearch):
@@ -203,6 +220,8 @@ def start_ray(cpus: float | None, gpus: float | None, address: str | None) -> di
         ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
     except ConnectionError as error:
         raise ResourceError(f"--address is {address}, but no Ray cluster answers there: {error}") from error
+    # a worker that died is told by us, with its trial; Ray prints a paragraph beside it and has no public switch
+    setattr(ray._private.worker, "print_to_stdstream", lambda *_, **__: None)  # noqa: B010
     there = ray.cluster_resources()
     cores, cards = there.get("CPU", 0.0), there.get("GPU", 0.0)
     gpus = gpus if gpus is not None else (0.25 if cards else 0.0)
@@ -235,7 +254,11 @@ def run_trials(
     per_trial: dict[str, float],
     listeners: list[Listener],
 ) -> None:
-    """Runs so many more trials; returns when all have finished or failed."""
+    """Runs so many more trials; returns when all have finished or failed.
+
+    Raises:
+        LedgerError: when the ledger cannot be written.
+    """
     trainable = tune.with_parameters(
         run_trial,
         settings=settings,
@@ -256,4 +279,16 @@ def run_trials(
         ),
     )
     with quiet_optuna():
-        tuner.fit()
+        try:
+            tuner.fit()
+        except Exception as error:
+            if (reason := _ledger_error(error)) is not None:
+                raise reason from None
+            raise
+
+
+def _ledger_error(error: BaseException | None) -> LedgerError | None:
+    """The reason of ours under Tune's exceptions, if there is one."""
+    while error is not None and not isinstance(error, LedgerError):
+        error = error.__cause__ or error.__context__
+    return error

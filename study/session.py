@@ -3,6 +3,7 @@
 import argparse
 import shlex
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from rich.console import Console
 
 from study import PROJECT
 from study.command_line import FINISHED, INTERRUPTED, SOME_FAILED, STUDIES
-from study.ledger import Ledger
+from study.files import LedgerError
+from study.ledger import STUDY_FILE, Ledger
 from study.plan import Plan, features_of, make_plan
 from study.progress import LiveTable
-from study.report import show_next, show_results, write_results
+from study.report import report_command, show_next, show_results, write_results
 from study.results import is_complete, study_results
 from study.tracker import Tracker
 from study.tracking import check_server, default_uri, public
@@ -32,33 +34,44 @@ def run_session(arguments: argparse.Namespace, console: Console, catch_signals: 
     check_server(uri)
     plan = make_plan(arguments, console)
     announce(plan, uri, console)
-    if plan.resumed:
-        with Ledger.open(plan.root).locked():
-            pass  # refused at once while another driver holds it
-    interrupted = False
-    if plan.resumed and is_complete(Ledger.open(plan.root)) and not plan.grown:
-        console.print(f"The study {plan.root.name} is finished; there is nothing left to do.")
-        ledger = Ledger.open(plan.root)
-        tracker = make_tracker(ledger, uri, console)
-        tracker.start()
-        close(ledger, tracker, "finished", console)  # it may have been killed at its very end
-    else:
-        features = features_of(plan, console)
-        from study.search import start_ray, stop_ray
-
-        try:
-            per_trial = start_ray(arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.address)
-            catch_signals()  # again: Ray has set its own
-            ledger = plan.ledger()
-            with ledger.locked():
-                interrupted = train(plan, ledger, features, per_trial, uri, console, stop_ray)
-        finally:
-            stop_ray()
-    if interrupted:
+    try:
+        ledger = run_plan(plan, arguments, uri, console, catch_signals)
+        return conclude(ledger, arguments, uri, console)
+    except KeyboardInterrupt:
+        if not (plan.root / STUDY_FILE).is_file():
+            raise
         console.print("Interrupted. What was trained is kept; continue with:")
         console.print(resume_command(plan.root, arguments), soft_wrap=True)
         return INTERRUPTED
-    return conclude(ledger, arguments, uri, console)
+
+
+def run_plan(
+    plan: Plan, arguments: argparse.Namespace, uri: str, console: Console, catch_signals: Callable[[], None]
+) -> Ledger:
+    """Trains what the study lacks, or only brings its views up to date where it lacks nothing."""
+    if plan.resumed:
+        ledger = Ledger.open(plan.root)
+        with ledger.locked():  # refused at once while another driver holds it
+            complete = is_complete(ledger) and not plan.grown
+            if complete:
+                console.print(f"The study {plan.root.name} is finished; there is nothing left to do.")
+                tracker = make_tracker(ledger, uri, console)
+                tracker.start()
+                close(ledger, tracker, "finished", arguments, console)  # it may have been killed at its very end
+        if complete:
+            return ledger
+    features = features_of(plan, console)
+    from study.search import start_ray, stop_ray
+
+    try:
+        per_trial = start_ray(arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.address)
+        catch_signals()  # again: Ray has set its own
+        ledger = plan.ledger()
+        with ledger.locked():
+            train(plan, ledger, features, per_trial, arguments, uri, console, stop_ray)
+    finally:
+        stop_ray()
+    return ledger
 
 
 def train(
@@ -66,11 +79,12 @@ def train(
     ledger: Ledger,
     features: np.ndarray,
     per_trial: dict[str, float],
+    arguments: argparse.Namespace,
     uri: str,
     console: Console,
     stop_ray: Callable[[], None],
-) -> bool:
-    """Runs the trials that are left and writes the results; whether it was interrupted."""
+) -> None:
+    """Runs the trials that are left and writes the results, partial ones where it is interrupted."""
     from study.search import count_slots, make_search, run_trials
 
     done = len(study_results(ledger, "interrupted")["trials"])
@@ -89,7 +103,7 @@ def train(
     )
     search = make_search(plan.space, ledger, plan.settings)
     tracker.start()
-    finished = interrupted = False
+    status = "interrupted"
     try:
         with live:
             run_trials(
@@ -101,13 +115,14 @@ def train(
                 per_trial=per_trial,
                 listeners=[live, tracker],
             )
-        finished = True
-    except KeyboardInterrupt:
-        interrupted = True
-    finally:
+        status = "finished"
+    except BaseException:
         stop_ray()
-        close(ledger, tracker, "finished" if finished else "interrupted", console)
-    return interrupted
+        with suppress(LedgerError):  # where the disk is full: told already
+            close(ledger, tracker, status, arguments, console)
+        raise
+    stop_ray()
+    close(ledger, tracker, status, arguments, console)
 
 
 def make_tracker(ledger: Ledger, uri: str, console: Console) -> Tracker:
@@ -115,18 +130,21 @@ def make_tracker(ledger: Ledger, uri: str, console: Console) -> Tracker:
     return Tracker(ledger, uri, warn=lambda text: console.print(text, style="yellow", soft_wrap=True))
 
 
-def close(ledger: Ledger, tracker: Tracker, status: str, console: Console) -> None:
+def close(ledger: Ledger, tracker: Tracker, status: str, arguments: argparse.Namespace, console: Console) -> None:
     """Writes the results and brings MLflow up to date."""
-    write_results(ledger, status)
-    if not tracker.close(status, CATCH_UP[status]):
-        console.print(f"MLflow is behind; later: python study/report.py {ledger.root.name}", style="yellow")
+    try:
+        write_results(ledger, status)
+    finally:
+        if not tracker.close(status, CATCH_UP[status]):
+            later = report_command(ledger.root, arguments.studies, arguments.tracking_uri)
+            console.print(f"MLflow is behind; later: {later}", style="yellow", soft_wrap=True)
 
 
 def conclude(ledger: Ledger, arguments: argparse.Namespace, uri: str, console: Console) -> int:
     """Shows the results and the commands that come next; returns the exit code."""
     results = ledger.results() or write_results(ledger, "finished")
     show_results(results, ledger.study(), console)
-    show_next(ledger.root, arguments.studies, uri, console)
+    show_next(ledger.root, arguments.studies, arguments.tracking_uri, uri, console)
     return SOME_FAILED if any(trial["status"] == "failed" for trial in results["trials"]) else FINISHED
 
 

@@ -46,6 +46,9 @@ class Tracker:
         """As a listener: a trial began."""
         self.touch()
 
+    def broke_off(self, key: str, reason: str) -> None:
+        """As a listener: a trial's worker died; MLflow keeps what it has."""
+
     def reported(self, key: str, report: dict[str, Any]) -> None:
         """As a listener: an epoch, or the end of the last fold."""
         if "epoch" in report:

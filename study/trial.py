@@ -2,6 +2,7 @@
 
 import math
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -15,12 +16,15 @@ from audiotag.config import TrialConfig
 from audiotag.corpus import Corpus
 from audiotag.folds import split_fold
 from audiotag.train import Diverged, EpochResult, fit, predict, start_fit
+from study.files import LedgerWarning, WriteError
 from study.ledger import Ledger, TrialFolder
 from study.results import fold_eers, summarise
 from study.settings import TrialSettings
 
 METRIC = "eer_mean"  # what Optuna minimises: the mean over finished folds and tags
 FAILED = "failed"  # the key in a last report that says why a trial has no result
+HALTED = "halted"  # the key in a last report that says why the whole study cannot go on
+SAID = "said"  # the key in any report that holds warnings for the user
 
 
 def run_trial(
@@ -28,15 +32,23 @@ def run_trial(
 ) -> None:
     """The function that Ray Tune runs: trains what the ledger lacks of a trial and reports each epoch.
 
-    A loss that is not finite ends the trial: the reason goes into the ledger and into a last report.
+    A loss that is not finite ends the trial: the reason goes into the ledger and into a last report. A ledger that
+    cannot be written ends the study. Warnings travel with the reports: nobody reads what a worker prints.
     """
     torch.set_num_threads(threads)
     config = settings.config(parameters)
     folder = Ledger(Path(settings.ledger)).trial(settings.key(config))
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    with folder.locked():
-        for report in trial_reports(config, folder, settings, corpus, features, device):
-            tune.report(report)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", LedgerWarning)
+        try:
+            with folder.locked():
+                for report in trial_reports(config, folder, settings, corpus, features, device):
+                    said = [str(warning.message) for warning in caught if warning.category is LedgerWarning]
+                    caught.clear()
+                    tune.report(report | {SAID: said})
+        except WriteError as error:
+            tune.report({METRIC: 1.0, HALTED: str(error)})
 
 
 def trial_reports(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from study.ledger import Ledger, LedgerError, TrialFolder, read_json, trial_key, write_json, write_whole
+from study.files import LedgerError, LedgerWarning, WriteError, read_json, write_json, write_whole
+from study.ledger import STUDY, Ledger, TrialFolder, trial_key
 
 RECORD = {"fold": 0, "eer": {"c": 0.1}, "eer_mean": 0.1, "best_epoch": 0, "epochs": 1, "seconds": 1.0, "history": []}
 SCORES = {"held_out": np.array([[0.25]], np.float32), "held_out_clips": np.array(["a"])}
 WEIGHTS = {"layer": torch.arange(6.0)}
+WHOLE_STUDY = {name: kind() for name, kind in STUDY.items()}
 
 
 @pytest.fixture
@@ -87,7 +90,7 @@ def test_an_interrupted_rename_leaves_no_litter(tmp_path: Path, monkeypatch: pyt
         raise OSError("no rename")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="no rename"):
+    with pytest.raises(WriteError, match=r"x.json cannot be written \(no rename\).*continue with --resume"):
         write_json(tmp_path / "x.json", {})
     assert os.listdir(tmp_path) == []
 
@@ -100,7 +103,7 @@ def test_nan_is_refused() -> None:
 def test_only_one_process_holds_a_study(tmp_path: Path) -> None:
     ledger = Ledger.create(tmp_path / "s", {})
     script = (
-        "import sys; from pathlib import Path; from study.ledger import Ledger, LedgerError\n"
+        "import sys; from pathlib import Path; from study.ledger import Ledger; from study.files import LedgerError\n"
         "try:\n"
         "    with Ledger(Path(sys.argv[1])).locked(): print('held')\n"
         "except LedgerError as error: print(error)"
@@ -112,8 +115,9 @@ def test_only_one_process_holds_a_study(tmp_path: Path) -> None:
         ).stdout.strip()
 
     with ledger.locked():
-        assert "is being run by another process" in other()
+        assert f"is being run by process {os.getpid()} on {socket.gethostname()} since 2" in other()
     assert other() == "held"
+    assert not (ledger.root / ".driver.json").exists()
 
 
 def test_a_half_written_file_of_a_killed_worker_is_cleared_away(folder: TrialFolder) -> None:
@@ -145,7 +149,7 @@ def test_a_damaged_fold_counts_as_missing(folder: TrialFolder, name: str, damage
     if name == "fold_0.json" and damage == "missing":
         assert folder.fold(0) is None
     else:
-        with pytest.warns(RuntimeWarning, match=rf"{name}.*(missing|damaged)"):
+        with pytest.warns(LedgerWarning, match=rf"{name}.*(missing|damaged)"):
             assert folder.fold(0) is None
 
 
@@ -153,7 +157,7 @@ def test_a_damaged_fold_counts_as_missing(folder: TrialFolder, name: str, damage
 def test_a_foreign_record_counts_as_missing(folder: TrialFolder, content: str) -> None:
     folder.write_fold(0, RECORD, SCORES, WEIGHTS)
     (folder.path / "fold_0.json").write_text(content)
-    with pytest.warns(RuntimeWarning, match="counts as missing"):
+    with pytest.warns(LedgerWarning, match="counts as missing"):
         assert folder.fold(0) is None
 
 
@@ -161,14 +165,14 @@ def test_arrays_of_the_right_size_that_are_none_count_as_missing(folder: TrialFo
     folder.write_fold(0, RECORD, SCORES, WEIGHTS)
     path = folder.path / "fold_0.npz"
     path.write_bytes(b"x" * path.stat().st_size)
-    with pytest.warns(RuntimeWarning, match="damaged"):
+    with pytest.warns(LedgerWarning, match="damaged"):
         assert folder.fold(0) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04 torn"])
 def test_a_torn_running_state_counts_as_missing(folder: TrialFolder, content: bytes) -> None:
     (folder.path / "running.pt").write_bytes(content)
-    with pytest.warns(RuntimeWarning, match="starts again"):
+    with pytest.warns(LedgerWarning, match="starts again"):
         assert folder.running(0) is None
     assert (folder.path / "running.pt.damaged").read_bytes() == content
 
@@ -181,7 +185,7 @@ def test_nothing_is_unpickled(folder: TrialFolder) -> None:
             return (os.mkdir, (str(folder.path / "executed"),))
 
     torch.save({"fold": 0, "state": Evil()}, folder.path / "running.pt")
-    with pytest.warns(RuntimeWarning, match="cannot be used"):
+    with pytest.warns(LedgerWarning, match="cannot be used"):
         assert folder.running(0) is None
     assert not (folder.path / "executed").exists()
 
@@ -190,7 +194,7 @@ def test_nothing_is_unpickled(folder: TrialFolder) -> None:
 
 
 def test_a_study_is_not_made_twice(tmp_path: Path) -> None:
-    Ledger.create(tmp_path / "s", {"a": 1})
+    Ledger.create(tmp_path / "s", {**WHOLE_STUDY, "a": 1})
     with pytest.raises(LedgerError, match=r"`s` exists .* --resume s"):
         Ledger.create(tmp_path / "s", {"a": 2})
     assert Ledger.open(tmp_path / "s").study()["a"] == 1
@@ -208,11 +212,18 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
         Ledger.open(ledger.root)
 
 
+@pytest.mark.parametrize("name", STUDY)
+def test_a_study_file_that_lacks_a_part_is_refused(tmp_path: Path, name: str) -> None:
+    ledger = Ledger.create(tmp_path / "s", {**WHOLE_STUDY, name: None})
+    with pytest.raises(LedgerError, match=f"has a study.json without a usable `{name}`: put back a copy"):
+        Ledger.open(ledger.root)
+
+
 def test_a_study_is_there_with_its_settings_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("study.ledger.write_json", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(LedgerError, match=r"cannot be written \(No space left on device\): choose --studies"):
         Ledger.create(tmp_path / "s", {})
     assert os.listdir(tmp_path) == []

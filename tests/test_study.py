@@ -2,84 +2,47 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 
-ROOT = Path(__file__).parents[1]
+from benchmarks.soak import ALL, Place, differences, mlflow_differences, run_broken, write_corpus
+
 TAGS = ("hum", "hiss")
-pytestmark = pytest.mark.slow
-
-
-def write_corpus(root: Path, clips: int = 24) -> Path:
-    """Half a second a clip: a low tone, noise, both or neither, in three folds, and an evaluation split."""
-    (root / "audio").mkdir(parents=True)
-    lines = ["filename,fold,tags,split"]
-    for number in range(clips):
-        rng = np.random.default_rng(number)
-        hum, hiss = number % 2, number // 2 % 2
-        seconds = np.arange(8000) / 16000
-        wave = 0.2 * hum * np.sin(2 * np.pi * 200 * seconds) + (0.001 + 0.1 * hiss) * rng.normal(size=8000)
-        soundfile.write(root / "audio" / f"{number}.wav", np.clip(wave, -1, 1), 16000)
-        tags = ";".join(tag for tag, there in zip(TAGS, (hum, hiss), strict=True) if there)
-        lines.append(f"{number}.wav,{number // 4 % 3},{tags},{'evaluation' if number >= clips - 4 else 'development'}")
-    (root / "clips.csv").write_text("\n".join(lines) + "\n")
-    return root
+STUDY = ("--space", "augmentation", "--trials", "3", "--epochs", "3", "--cpus-per-trial", "0.5")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study")]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("place")
-    write_corpus(folder / "corpus")
-    return folder
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    root = tmp_path_factory.mktemp("place")
+    write_corpus(root / "corpus")
+    return Place(root)
 
 
-def command(place: Path, *words: str, store: str = "mlflow.db") -> list[str]:
-    uri = f"sqlite:///{place / store}"
-    return [
-        sys.executable,
-        str(ROOT / "study" / "run.py"),
-        *words,
-        "--studies",
-        str(place / "studies"),
-        "--tracking-uri",
-        uri,
-    ]
-
-
-def run(place: Path, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "XDG_CACHE_HOME": str(place / "cache")}
+def run(place: Place, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "XDG_CACHE_HOME": str(place.root / "cache")}
     return subprocess.run(
-        command(place, *words, **options), capture_output=True, text=True, env=environment, timeout=300, check=False
+        place.command(*words), capture_output=True, text=True, env=environment, timeout=300, check=False
     )
 
 
 @pytest.fixture(scope="module")
-def finished(place: Path) -> subprocess.CompletedProcess[str]:
-    words = ("--space", "augmentation", "--trials", "3", "--epochs", "3", "--cpus-per-trial", "0.5", "--name", "whole")
-    return run(place, *words, "--corpus", str(place / "corpus"))
+def finished(place: Place) -> subprocess.CompletedProcess[str]:
+    return run(place, *STUDY, "--name", "whole", "--corpus", str(place.root / "corpus"))
 
 
-def results(place: Path, name: str) -> dict[str, Any]:
-    return json.loads((place / "studies" / name / "results.json").read_text())
+def results(place: Place, name: str) -> dict[str, Any]:
+    return json.loads((place.study(name) / "results.json").read_text())
 
 
-def without_times(value: Any) -> Any:
-    """Results without what the clock gives."""
-    if isinstance(value, dict):
-        return {key: without_times(item) for key, item in value.items() if key not in ("seconds", "study")}
-    return [without_times(item) for item in value] if isinstance(value, list) else value
-
-
-def test_a_study_ends_with_its_table(place: Path, finished: subprocess.CompletedProcess[str]) -> None:
+def test_a_study_ends_with_its_table(place: Place, finished: subprocess.CompletedProcess[str]) -> None:
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert finished.stderr == ""
     first, *lines = finished.stdout.splitlines()
@@ -89,7 +52,7 @@ def test_a_study_ends_with_its_table(place: Path, finished: subprocess.Completed
     assert any(line.lstrip().startswith("compare the trials    mlflow ui --backend-store-uri") for line in lines)
 
 
-def test_results_keep_their_contract(place: Path, finished: subprocess.CompletedProcess[str]) -> None:
+def test_results_keep_their_contract(place: Place, finished: subprocess.CompletedProcess[str]) -> None:
     content = results(place, "whole")
     assert content["status"] == "finished"
     assert content["tags"] == sorted(TAGS)
@@ -102,15 +65,15 @@ def test_results_keep_their_contract(place: Path, finished: subprocess.Completed
         assert trial["eer_var_classes"] == pytest.approx(np.var(by_tag, ddof=1))
         assert trial["eer_var_folds"] == pytest.approx(np.var([fold["eer_mean"] for fold in trial["folds"]], ddof=1))
         assert set(trial["eval_eer"]) == set(TAGS)
-        with np.load(place / "studies" / "whole" / "trials" / trial["key"] / "fold_1.npz") as arrays:
+        with np.load(place.study("whole") / "trials" / trial["key"] / "fold_1.npz") as arrays:
             assert arrays["held_out"].shape == (8, 2)
             assert arrays["evaluation_clips"].tolist() == ["20.wav", "21.wav", "22.wav", "23.wav"]
 
 
-def test_mlflow_holds_the_study(place: Path, finished: subprocess.CompletedProcess[str]) -> None:
+def test_mlflow_holds_the_study(place: Place, finished: subprocess.CompletedProcess[str]) -> None:
     import mlflow
 
-    client = mlflow.MlflowClient(f"sqlite:///{place / 'mlflow.db'}")
+    client = mlflow.MlflowClient(place.store)
     (experiment,) = [found for found in client.search_experiments() if found.name == "augmentation"]
     runs = client.search_runs([experiment.experiment_id], "tags.`audiotag.study` = 'whole'")
     levels = [found.data.tags["audiotag.level"] for found in runs]
@@ -129,8 +92,8 @@ def test_mlflow_holds_the_study(place: Path, finished: subprocess.CompletedProce
             assert [point.step for point in client.get_metric_history(found.info.run_id, "val/loss")] == [0, 1, 2]
 
 
-def test_resuming_a_finished_study_changes_nothing(place: Path, finished: subprocess.CompletedProcess[str]) -> None:
-    folder = place / "studies" / "whole"
+def test_resuming_a_finished_study_changes_nothing(place: Place, finished: subprocess.CompletedProcess[str]) -> None:
+    folder = place.study("whole")
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     again = run(place, "--resume", "whole")
     assert again.returncode == 0, again.stderr
@@ -138,40 +101,47 @@ def test_resuming_a_finished_study_changes_nothing(place: Path, finished: subpro
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == before
 
 
-def interrupt(place: Path, name: str, sign: signal.Signals, ready: Callable[[Path], bool]) -> tuple[int, str]:
-    """Starts the study of `finished` under another name and sends it a signal when it has come far enough."""
-    words = ("--space", "augmentation", "--trials", "3", "--epochs", "3", "--cpus-per-trial", "0.5", "--name", name)
-    process = subprocess.Popen(
-        command(place, *words, "--corpus", str(place / "corpus"), store="other.db"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    while process.poll() is None and not ready(place / "studies" / name):
+def wait_for(process: subprocess.Popen[bytes], study: Path, pattern: str) -> None:
+    """Until a study has come so far, or has ended."""
+    while process.poll() is None and not any(study.glob(pattern)):
         time.sleep(0.02)
-    if sign == signal.SIGKILL:
-        os.killpg(process.pid, sign)
-    else:
-        process.send_signal(sign)
-    output, _ = process.communicate(timeout=60)
-    return process.returncode, output
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_study_ends_as_an_unbroken_one(
-    place: Path, finished: subprocess.CompletedProcess[str], sign: signal.Signals
+    place: Place, finished: subprocess.CompletedProcess[str], sign: signal.Signals
 ) -> None:
     name = sign.name.lower()
-    code, output = interrupt(place, name, sign, lambda study: any(study.glob("trials/*/fold_1.json")))
-    if sign != signal.SIGKILL:
-        assert code == 130, output
-        assert output.splitlines()[-1].startswith(f"python study/run.py --resume {name}")
-        assert results(place, name)["status"] == "interrupted"
-    resumed = run(place, "--resume", name, "--cpus-per-trial", "0.5", store="other.db")
+    process = place.start(*STUDY, "--name", name, "--corpus", str(place.root / "corpus"))
+    wait_for(process, place.study(name), "trials/*/fold_1.json")
+    process.send_signal(sign)
+    assert process.wait(timeout=60) == 130, place.output()
+    assert place.output().splitlines()[-1].startswith(f"python study/run.py --resume {name}")
+    assert results(place, name)["status"] == "interrupted"
+    resumed = run(place, "--resume", name, "--cpus-per-trial", "0.5")
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
-    assert without_times(results(place, name)) == without_times(results(place, "whole"))
-    for path in (place / "studies" / "whole" / "trials").glob("*/*.npz"):
-        with np.load(path) as unbroken, np.load(place / "studies" / name / path.relative_to(path.parents[2])) as other:
-            for array in unbroken:
-                assert np.array_equal(unbroken[array], other[array]), (path, array)
+    assert differences(place.study("whole"), place.study(name)) == []
+    assert mlflow_differences(place.store, place.study(name)) == []
+
+
+def test_a_study_killed_again_and_again_ends_as_an_unbroken_one(
+    place: Place, finished: subprocess.CompletedProcess[str]
+) -> None:
+    """The short form of benchmarks/soak.py."""
+    words = [*STUDY[:-2], "--corpus", str(place.root / "corpus")]
+    broken = run_broken(place, words, "killed", [ALL] * 3, random.Random(4), seconds=25)
+    assert broken.blows[ALL] > 0
+    assert broken.trained_again == 0
+    assert differences(place.study("whole"), place.study("killed")) == []
+    assert mlflow_differences(place.store, place.study("killed")) == []
+
+
+def test_a_second_driver_is_refused_while_the_first_lives(place: Place) -> None:
+    process = place.start(*STUDY, "--name", "held", "--corpus", str(place.root / "corpus"))
+    wait_for(process, place.study("held"), "trials/*/trial.json")
+    second = run(place, "--resume", "held")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130, place.output()
+    assert second.returncode == 2
+    assert second.stderr.startswith("error: The study `held` is being run by process ")
+    assert f"process {process.pid} on " in second.stderr

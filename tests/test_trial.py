@@ -12,6 +12,7 @@ import torch
 from audiotag.config import TrialConfig
 from audiotag.corpus import EVALUATION, Corpus
 from audiotag.metrics import tag_eers
+from study.files import LedgerWarning
 from study.ledger import Ledger, TrialFolder
 from study.settings import TrialSettings
 from study.trial import FAILED, METRIC, trial_reports
@@ -120,7 +121,7 @@ def test_a_damaged_fold_is_trained_again_alone(tmp_path: Path, name: str) -> Non
     list(reports(folder))
     before = content(folder)
     (folder.path / name).write_bytes((folder.path / name).read_bytes()[:50])
-    with pytest.warns(RuntimeWarning, match=name):
+    with pytest.warns(LedgerWarning, match=name):
         again = [row["fold"] for row in reports(folder) if "epoch" in row]
     assert again == [0, 0, 0]
     assert (folder.path / f"{name}.damaged").stat().st_size == 50
@@ -140,7 +141,7 @@ def test_a_foreign_state_of_the_fold_in_progress_is_set_aside(tmp_path: Path) ->
     unbroken, folder = folder_of(tmp_path, "unbroken"), folder_of(tmp_path)
     list(reports(unbroken))
     folder.write_running(0, {"model": {}})
-    with pytest.warns(RuntimeWarning, match=r"running.pt cannot be used .* the fold starts again"):
+    with pytest.warns(LedgerWarning, match=r"running.pt cannot be used .* the fold starts again"):
         list(reports(folder))
     assert content(folder) == content(unbroken)
     assert (folder.path / "running.pt.damaged").is_file()

@@ -1,0 +1,105 @@
+"""Files that are there whole or not at all, and what is said of damaged ones.
+
+A file is written under a temporary name in its own folder and then renamed: a reader sees the old content or all of
+the new, whenever the writer is killed.
+"""
+
+import io
+import json
+import os
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+
+class LedgerError(ValueError):
+    """A study folder that cannot be used as asked; the message is one line for the user."""
+
+
+class WriteError(LedgerError):
+    """A file that cannot be written, say because the disk is full; there is no use in going on with the study."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(
+            f"{path} cannot be written ({error.strerror or error}). What was written before is kept: "
+            "make room (or mend the folder), then continue with --resume."
+        )
+
+
+class LedgerWarning(UserWarning):
+    """A file that cannot be used; the message is one line for the user."""
+
+
+def read_json(path: Path, parts: dict[str, type] | None = None) -> Any:
+    """What a JSON file holds; None where it is missing, or torn or foreign (which is said in one warning).
+
+    `parts`: what must be in it, and of which type.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+        wanted = (parts or {}).items()
+        if not isinstance(content, dict) or any(not isinstance(content.get(name), kind) for name, kind in wanted):
+            raise ValueError("not what the ledger writes")
+        return content
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        warn(path, f"cannot be read ({type(error).__name__}) and counts as missing")
+        return None
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replaces a JSON file. NaN is refused: JSON has none."""
+    text = json.dumps(content, indent=1, allow_nan=False).encode()
+    write_whole(path, lambda file: file.write(text), durable=True)
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], Any], durable: bool = False) -> None:
+    """Writes a file so that a reader, or a kill at any instant, finds the old content or all of the new.
+
+    `durable` also forces it to the disk before the name changes, for files that must survive a power failure.
+
+    Raises:
+        WriteError: when the disk does not take it; the old content is still there.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    buffer = io.BytesIO()
+    write(buffer)
+    try:
+        with temporary.open("wb") as file:
+            file.write(buffer.getbuffer())
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise WriteError(path, error) from error
+        raise
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder, unless it is there.
+
+    Raises:
+        WriteError: when it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(path, error) from error
+
+
+def set_aside(path: Path) -> None:
+    """Renames a damaged file, so that a person may still look at it."""
+    if path.exists():
+        path.replace(path.with_name(f"{path.name}.damaged"))
+
+
+def warn(path: Path, what: str) -> None:
+    """Says in a line what is wrong with a file."""
+    warnings.warn(f"{path} {what}", LedgerWarning, stacklevel=3)

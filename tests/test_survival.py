@@ -1,0 +1,160 @@
+"""Whole studies that meet with misfortune: dead workers, a full disk, a tracking server that goes away; and growth."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.soak import Place, differences, mlflow_differences, trial_workers, without_times, write_corpus
+
+STUDY = ("--space", "mixup_alpha", "--trials", "2", "--epochs", "3", "--cpus-per-trial", "0.5")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("survival")]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    root = tmp_path_factory.mktemp("place")
+    write_corpus(root / "corpus")
+    made = Place(root)
+    assert start(made, "whole").wait(timeout=300) == 0, made.output()
+    return made
+
+
+def start(place: Place, name: str, *words: str) -> subprocess.Popen[bytes]:
+    return place.start(*STUDY, "--name", name, "--corpus", str(place.root / "corpus"), *words)
+
+
+def results(place: Place, name: str) -> dict[str, Any]:
+    return json.loads((place.study(name) / "results.json").read_text())
+
+
+def wait_for(process: subprocess.Popen[bytes], study: Path, pattern: str) -> None:
+    while process.poll() is None and not any(study.glob(pattern)):
+        time.sleep(0.02)
+    assert process.poll() is None, "the study ended before it had come so far"
+
+
+# workers
+
+
+def test_a_trial_whose_worker_is_killed_goes_on(place: Place) -> None:
+    process = start(place, "worker")
+    wait_for(process, place.study("worker"), "trials/*/fold_0.json")
+    os.kill(trial_workers(process.pid)[0], signal.SIGKILL)
+    assert process.wait(timeout=300) == 0, place.output()
+    assert "broke off because its worker died (killed, or out of memory); it goes on" in place.output()
+    assert "(raylet)" not in place.output()
+    assert differences(place.study("whole"), place.study("worker")) == []
+    assert mlflow_differences(place.store, place.study("worker")) == []
+
+
+def test_a_trial_whose_worker_dies_again_and_again_fails_and_the_others_go_on(place: Place) -> None:
+    process, killed = start(place, "doomed", "--cpus-per-trial", "2"), set()  # one trial after the other
+    study = place.study("doomed")
+    while process.poll() is None and not any(study.glob("trials/*/failed.json")):
+        running = list(study.glob("trials/*/running.pt"))
+        for worker in set(trial_workers(process.pid)) - killed if running else ():
+            os.kill(worker, signal.SIGKILL)
+            killed.add(worker)
+        time.sleep(0.02)
+    assert process.wait(timeout=300) == 3, place.output()
+    failed, finished = results(place, "doomed")["trials"]
+    assert (failed["status"], finished["status"]) == ("failed", "finished")
+    assert failed["reason"].startswith("it broke off 4 times, the last time because its worker died")
+    assert f"Trial {failed['key']} failed: {failed['reason']}" in place.output()
+    whole = results(place, "whole")["trials"]
+    assert without_times(finished) == without_times(whole[1])
+
+
+# the disk
+
+
+@contextmanager
+def small_disk(root: Path, size: str) -> Iterator[Path]:
+    root.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(root)], check=False).returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        yield root
+    finally:
+        subprocess.run(["umount", "--lazy", str(root)], check=True)
+
+
+def test_a_full_disk_ends_the_study_in_a_line_and_room_continues_it(place: Place) -> None:
+    with small_disk(place.root / "disk", "24m") as disk:
+        small = Place(place.root, studies=Path(disk.name))
+        process = start(small, "full")
+        wait_for(process, small.study("full"), "trials/*/fold_0.json")
+        ballast, said = disk / "ballast", place.output()
+        filled = subprocess.run(
+            ["dd", "if=/dev/zero", f"of={ballast}", "bs=4k"], stderr=subprocess.DEVNULL, check=False
+        )
+        assert filled.returncode != 0
+        assert process.wait(timeout=120) == 2, place.output()
+        errors = [line for line in place.output()[len(said) :].splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1
+        assert "cannot be written (No space left on device)" in errors[0]
+        assert "Traceback" not in place.output()
+        ballast.unlink()
+        again = small.start("--resume", "full", "--cpus-per-trial", "0.5")
+        assert again.wait(timeout=300) == 0, place.output()
+        assert differences(place.study("whole"), small.study("full")) == []
+        assert mlflow_differences(place.store, small.study("full")) == []
+
+
+# the tracking server
+
+
+def serve(root: Path, port: int) -> subprocess.Popen[bytes]:
+    words = ["server", "--backend-store-uri", f"sqlite:///{root / 'served.db'}", "--port", str(port), "--workers", "1"]
+    with (root / "server.log").open("ab") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", *words], cwd=root, stdout=log, stderr=log, start_new_session=True
+        )
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1).close()
+            return server
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError((root / "server.log").read_text())
+
+
+def test_a_tracking_server_that_dies_and_comes_back_lacks_nothing(place: Place, free_port: int) -> None:
+    served = Place(place.root, f"http://127.0.0.1:{free_port}")
+    server = serve(place.root, free_port)
+    try:
+        process = start(served, "served")
+        wait_for(process, place.study("served"), "trials/*/fold_0.json")
+        os.killpg(server.pid, signal.SIGKILL)
+        wait_for(process, place.study("served"), "trials/*/fold_1.json")
+        server = serve(place.root, free_port)
+        assert process.wait(timeout=300) == 0, place.output()
+        assert place.output().count("Training goes on and nothing is lost") == 1
+        assert mlflow_differences(served.store, place.study("served")) == []
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+    assert differences(place.study("whole"), place.study("served")) == []
+
+
+# a larger goal
+
+
+def test_a_sampled_study_grows(place: Place) -> None:
+    words = ["--space", "joint", "--epochs", "1", "--cpus-per-trial", "0.5", "--corpus", str(place.root / "corpus")]
+    assert place.start(*words, "--trials", "1", "--name", "grows").wait(timeout=300) == 0, place.output()
+    (first,) = results(place, "grows")["trials"]
+    assert place.start("--resume", "grows", "--trials", "2").wait(timeout=300) == 0, place.output()
+    kept, added = results(place, "grows")["trials"]
+    assert kept == first
+    assert added["params"] != first["params"]
+    assert mlflow_differences(place.store, place.study("grows")) == []
