@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install study test lint clean
+.PHONY: install study test lint bench clean
 
 install: .venv/installed
 
@@ -23,6 +23,10 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: install
+	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/ledger.py
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache

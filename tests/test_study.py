@@ -16,7 +16,7 @@ from benchmarks.soak import ALL, Place, differences, mlflow_differences, run_bro
 
 TAGS = ("hum", "hiss")
 STUDY = ("--space", "augmentation", "--trials", "3", "--epochs", "3", "--cpus-per-trial", "0.5")
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

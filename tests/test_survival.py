@@ -17,7 +17,7 @@ import pytest
 from benchmarks.soak import Place, differences, mlflow_differences, trial_workers, without_times, write_corpus
 
 STUDY = ("--space", "mixup_alpha", "--trials", "2", "--epochs", "3", "--cpus-per-trial", "0.5")
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("survival")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ convolutional recurrent model for weakly supervised audio tagging" (Xu et al. 20
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from audiotag.models.gru import BidirectionalGRU
+from audiotag.models.norm_pool import norm_pool_elu_dropout
 
 FIRST_FILTERS, MOST_FILTERS = 8, 64  # 8, 16, 32, 64, 64, 64, 64 for 128 bands
 SMALLEST_WEIGHT = 1e-9  # below the localisation's sum over frames: no division by zero
@@ -27,24 +27,7 @@ class ConvBlock(nn.Module):
         self.dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.max_pool2d(self.norm(self.conv(x)), kernel_size=(1, 2))
-        return byte_dropout(F.elu(x), self.dropout) if self.training else F.elu(x)
-
-
-def byte_dropout(x: Tensor, probability: float) -> Tensor:
-    """Dropout that draws one byte a value: on a CPU several times cheaper than torch's, which draws eight.
-
-    The probability is met to 1/256, and is 255/256 at most; the values kept are scaled by the exact share. On other
-    devices it is torch's own.
-    """
-    if x.device.type != "cpu":
-        return F.dropout(x, probability)
-    dropped = min(round(256 * probability), 255)
-    if dropped == 0:
-        return x
-    words = torch.empty(x.numel() // 8 + 1, dtype=torch.int64).random_(-(2**63), None)  # None: the whole range
-    keep = words.view(torch.uint8)[: x.numel()].view_as(x.permute(0, 2, 3, 1)) >= dropped  # as x lies in memory
-    return x * keep.permute(0, 3, 1, 2).to(x.dtype).mul_(256 / (256 - dropped))
+        return norm_pool_elu_dropout(self.conv(x), self.norm, self.dropout)
 
 
 class CRNN(nn.Module):

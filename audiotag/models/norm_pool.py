@@ -1,0 +1,127 @@
+"""Batch norm, max-pool 1 x 2, ELU and dropout as one operation, for CPUs (`audiotag.models.kernels`)."""
+
+from math import gcd
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from audiotag.models.kernels import add_moments, pool_elu_dropout, slopes_before_elu, slopes_before_norm
+
+LANES = 128  # values side by side in a pass over all of a batch
+
+
+def norm_pool_elu_dropout(x: Tensor, norm: nn.BatchNorm2d, probability: float) -> Tensor:
+    """Dropout(ELU(max-pool(norm(x)))) in the order of memory: (B, C, T, M) -> (B, C, T, M / 2), channels last.
+
+    In training the norm's running statistics are brought up to date. Dropout's probability is met to 1/256 (255/256 at
+    most), by one random byte a value. On another device than a CPU, and for gradients in evaluation, it is torch's own
+    operations one after the other.
+    """
+    if x.device.type != "cpu" or x.dtype != torch.float32 or (torch.is_grad_enabled() and not norm.training):
+        return F.dropout(F.elu(F.max_pool2d(norm(x), (1, 2))), probability, norm.training)
+    x = x.contiguous(memory_format=torch.channels_last)
+    dropped = min(round(256 * probability), 255) if norm.training else 0
+    batch, channels, frames, bands = x.shape
+    keep = _bytes((batch * frames * bands // 2, channels), dropped)
+    if norm.training:
+        mean, variance = _moments(x)
+        _update(norm, mean, variance, x.numel() // channels)
+    else:
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        mean, variance = norm.running_mean.double(), norm.running_var.double()
+    return _NormPool.apply(x, norm.weight, norm.bias, mean, variance + norm.eps, keep, dropped)
+
+
+def _bytes(shape: tuple[int, int], dropped: int) -> Tensor:
+    """A random byte a value; zeros, which is all kept, where nothing is dropped."""
+    count = shape[0] * shape[1]
+    if not dropped:
+        return torch.zeros(shape, dtype=torch.uint8)
+    words = torch.empty(count // 8 + 1, dtype=torch.int64).random_(-(2**63), None)  # None: the whole range
+    return words.view(torch.uint8)[:count].view(shape)
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and (biased) variance of each channel, (C,) float64."""
+    channels = x.shape[1]
+    values = _rows(x, channels)
+    times = gcd(len(values), max(1, LANES // channels))  # channels side by side until LANES are full
+    pivot = np.tile(values[0], times)  # sums of differences: a large mean costs no digits
+    sums = np.zeros((2, times * channels))
+    add_moments(values.reshape(-1, times * channels), pivot, sums)
+    first, second = torch.from_numpy(sums.reshape(2, times, channels).sum(axis=1) / len(values))
+    return first + torch.from_numpy(pivot[:channels]), second - first.square()
+
+
+def _update(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) -> None:
+    """Running statistics, as torch keeps them: of the unbiased variance."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    assert norm.momentum is not None
+    with torch.no_grad():
+        norm.running_mean.lerp_(mean.float(), norm.momentum)
+        norm.running_var.lerp_((variance * count / max(count - 1, 1)).float(), norm.momentum)
+        norm.num_batches_tracked += 1
+
+
+def _rows(x: Tensor, *width: int) -> np.ndarray:
+    """The values of a channels-last tensor as they lie in memory."""
+    return x.detach().permute(0, 2, 3, 1).reshape(-1, *width).numpy()
+
+
+class _NormPool(torch.autograd.Function):
+    """The operation with its backward."""
+
+    @staticmethod
+    def forward(
+        context: Any, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, spread: Tensor, keep: Tensor, dropped: int
+    ) -> Tensor:
+        batch, channels, frames, bands = x.shape
+        out = torch.empty((batch, channels, frames, bands // 2), memory_format=torch.channels_last)
+        scale = weight.detach().double() / spread.sqrt()
+        factor = 256 / (256 - dropped)
+        pool_elu_dropout(
+            _rows(x, 2, channels),
+            mean.float().numpy(),
+            scale.float().numpy(),
+            bias.detach().numpy(),
+            keep.numpy(),
+            dropped,
+            factor,
+            _rows(out, channels),
+        )
+        context.save_for_backward(x, weight, scale, mean, spread, keep, out)
+        context.dropped, context.factor = dropped, factor
+        return out
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, scale, mean, spread, keep, out = context.saved_tensors
+        channels = x.shape[1]
+        slope = gradients[0].clone(memory_format=torch.channels_last)
+        pairs, sums = _rows(x, 2, channels), np.zeros((2, channels))
+        line = [mean.float().numpy(), scale.float().numpy()]
+        slopes_before_elu(
+            pairs,
+            *line,
+            keep.numpy(),
+            context.dropped,
+            context.factor,
+            _rows(out, channels),
+            _rows(slope, channels),
+            sums,
+        )
+        total, product = torch.from_numpy(sums)
+        count = x.numel() // channels
+        level, tilt = scale * total / count, scale * product / spread / count
+        d_x = torch.empty_like(x, memory_format=torch.channels_last)
+        slopes_before_norm(
+            pairs, *line, level.float().numpy(), tilt.float().numpy(), _rows(slope, channels), _rows(d_x, 2, channels)
+        )
+        d_weight = (product / spread.sqrt()).to(weight.dtype)
+        return d_x, d_weight, total.to(weight.dtype), None, None, None, None

@@ -1,0 +1,146 @@
+"""The fused norm, pooling, ELU and dropout: the same mathematics as torch's operations one after the other."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from audiotag.models import norm_pool
+from audiotag.models.norm_pool import norm_pool_elu_dropout
+
+SHAPES = [(3, 8, 5, 16), (2, 16, 7, 8), (4, 64, 3, 2), (1, 8, 1, 2), (2, 64, 9, 4), (5, 8, 3, 8)]
+
+
+def norm_of(channels: int, seed: int = 0) -> nn.BatchNorm2d:
+    """A norm that has been trained: some of its scales are negative, which turns the pooling's choice around."""
+    generator, norm = torch.Generator().manual_seed(seed), nn.BatchNorm2d(channels)
+    with torch.no_grad():
+        norm.weight.copy_(torch.rand(channels, generator=generator) * 3 - 1)
+        norm.bias.copy_(torch.randn(channels, generator=generator))
+        norm.running_mean.copy_(torch.randn(channels, generator=generator))  # type: ignore[union-attr]
+        norm.running_var.copy_(torch.rand(channels, generator=generator) + 0.5)  # type: ignore[union-attr]
+    return norm
+
+
+def values(shape: tuple[int, ...], seed: int = 1) -> Tensor:
+    """Far from zero mean: what a difference of large sums would lose shows."""
+    return 30 + 2 * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def one_after_the_other(x: Tensor, norm: nn.BatchNorm2d, keep: Tensor) -> Tensor:
+    return F.elu(F.max_pool2d(norm(x), (1, 2))) * keep
+
+
+def kept(shape: tuple[int, int, int, int], probability: float, seed: int) -> Tensor:
+    """The mask that the operation draws after `torch.manual_seed(seed)`, times its factor."""
+    batch, channels, frames, bands = shape
+    dropped = round(256 * probability)
+    torch.manual_seed(seed)
+    drawn = norm_pool._bytes((batch * frames * bands // 2, channels), dropped)
+    mask = drawn.view(batch, frames, bands // 2, channels).permute(0, 3, 1, 2) >= dropped
+    return mask.double() * 256 / (256 - dropped)
+
+
+# reference
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("probability", [0.0, 0.4])
+def test_output_gradients_and_statistics_are_those_of_torch_in_double(
+    shape: tuple[int, int, int, int], probability: float
+) -> None:
+    ours, theirs = norm_of(shape[1]), norm_of(shape[1]).double()
+    x = values(shape).requires_grad_()
+    twin = x.detach().double().requires_grad_()
+    torch.manual_seed(3)
+    out = norm_pool_elu_dropout(x, ours, probability)
+    expected = one_after_the_other(twin, theirs, kept(shape, probability, seed=3))
+    gradient = values(expected.shape, seed=2) - 30
+    out.backward(gradient)
+    expected.backward(gradient.double())
+    torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=2e-5)
+    spread = twin.detach().var(dim=(0, 2, 3), correction=0).sqrt()
+    size = (ours.weight.abs() / spread).max().detach()  # a gradient of 1 comes back as large as this
+    torch.testing.assert_close(x.grad.double() / size, twin.grad / size, rtol=0, atol=2e-5)  # type: ignore[union-attr]
+    for name in ("weight", "bias"):
+        mine, wanted = getattr(ours, name).grad.double(), getattr(theirs, name).grad
+        torch.testing.assert_close(mine, wanted, rtol=1e-4, atol=1e-4)
+    for name, buffer in ours.named_buffers():
+        torch.testing.assert_close(buffer.double(), theirs.get_buffer(name).double(), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_in_evaluation_it_uses_the_running_statistics_and_drops_nothing(shape: tuple[int, int, int, int]) -> None:
+    norm = norm_of(shape[1]).eval()
+    before = copy.deepcopy(norm.state_dict())
+    with torch.no_grad():
+        out = norm_pool_elu_dropout(values(shape), norm, 0.5)
+        expected = one_after_the_other(values(shape).double(), copy.deepcopy(norm).double(), torch.tensor(1.0))
+    torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=2e-5)
+    assert all(torch.equal(before[name], value) for name, value in norm.state_dict().items())
+
+
+def test_gradients_flow_in_evaluation_too() -> None:
+    norm, x = norm_of(8).eval(), values((2, 8, 3, 4)).requires_grad_()
+    twin = x.detach().clone().requires_grad_()
+    norm_pool_elu_dropout(x, norm, 0.5).sum().backward()
+    one_after_the_other(twin, norm, torch.tensor(1.0)).sum().backward()
+    torch.testing.assert_close(x.grad, twin.grad)
+
+
+# property
+
+
+def test_the_same_seed_gives_the_same_bits() -> None:
+    results = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        x = values((4, 16, 9, 8)).requires_grad_()
+        out = norm_pool_elu_dropout(x, norm_of(16), 0.3)
+        out.square().sum().backward()
+        results.append((out.detach(), x.grad))
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))  # type: ignore[arg-type]
+
+
+def test_the_layout_of_the_input_does_not_matter() -> None:
+    x = values((2, 8, 3, 4))
+    out = norm_pool_elu_dropout(x, norm_of(8), 0.0)
+    again = norm_pool_elu_dropout(x.to(memory_format=torch.channels_last), norm_of(8), 0.0)
+    assert torch.equal(out, again)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_share_that_is_dropped() -> None:
+    torch.manual_seed(0)
+    out = norm_pool_elu_dropout(values((8, 64, 32, 32)), nn.BatchNorm2d(64), 0.25)
+    assert (out == 0).float().mean().item() == pytest.approx(0.25, abs=0.003)
+
+
+# degenerate
+
+
+def test_a_channel_without_variance_gives_its_bias_and_finite_gradients() -> None:
+    norm, x = norm_of(8), torch.full((2, 8, 3, 4), 7.0).requires_grad_()
+    out = norm_pool_elu_dropout(x, norm, 0.0)
+    torch.testing.assert_close(out, F.elu(norm.bias.detach())[None, :, None, None].expand_as(out))
+    out.sum().backward()
+    assert x.grad is not None
+    assert torch.isfinite(x.grad).all()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_is_not_finite_stays_so(bad: float) -> None:
+    x = values((2, 8, 3, 4))
+    x[0, 3, 1, 1] = bad
+    out = norm_pool_elu_dropout(x, norm_of(8), 0.0)
+    assert torch.isnan(out[:, 3]).any()
+    assert torch.isfinite(out[:, 4]).all()
+
+
+def test_very_low_values_end_at_minus_one() -> None:
+    norm = nn.BatchNorm2d(8, affine=True).eval()
+    with torch.no_grad():
+        out = norm_pool_elu_dropout(torch.full((1, 8, 1, 2), -1e4), norm, 0.0)
+    assert (out == -1).all()
