@@ -1,10 +1,11 @@
 """Does a study survive being killed? `python benchmarks/soak.py --studies 3 --kills 8 --seed 0`
 
 Each study runs once undisturbed and once while it is broken off at random instants, from start-up to the last write:
-SIGKILL for the driver and all its Ray processes, and a few times SIGINT, SIGTERM, or SIGKILL for one worker. It is
-resumed each time until it is done. Then the two must not differ: results.json without its clock times, every
-probability array, every epoch that was in the ledger at a kill (its seconds betray a second training of the same
-epoch, so that a kill costs at most the epoch in progress), and MLflow's runs and epochs, each exactly once.
+SIGKILL for the driver and all its Ray processes, and a few times SIGINT, SIGTERM, SIGKILL for one worker, or SIGKILL
+for all and a file of the ledger cut in half. It is resumed each time until it is done. Then the two must not differ:
+results.json without its clock times, every probability array, every epoch that was in the ledger at a kill (its seconds
+betray a second training of the same epoch, so that a kill costs at most the epoch in progress; the fold of a damaged
+file is left out of this), and MLflow's runs and epochs, each exactly once.
 """
 
 import argparse
@@ -30,8 +31,9 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 SPACES = ("mixup_alpha", "augmentation", "dropout")
 TRIALS, EPOCHS, FOLDS, CLIPS = 3, 4, 3, 24
-ALL, WORKER = "SIGKILL for all", "SIGKILL for a worker"
-KINDS = (ALL, WORKER, "SIGINT", "SIGTERM")
+ALL, WORKER, TORN = "SIGKILL for all", "for a worker", "for all, file cut"
+KINDS = (ALL, TORN, WORKER, "SIGINT", "SIGTERM")
+TEARABLE = ("trial.json", "fold_*.json", "fold_*.npz", "fold_*.pt", "running.pt")
 Epochs = dict[tuple[str, int], list[float]]  # {(trial, fold): seconds of each epoch that the ledger holds}
 
 
@@ -185,7 +187,7 @@ class Broken:
 
 def break_off(process: subprocess.Popen[bytes], kind: str, chance: random.Random) -> None:
     """Strikes a driver and waits until it has ended; a driver that lost a worker goes on."""
-    if kind == ALL:
+    if kind in (ALL, TORN):
         kill(process.pid)
     elif kind == WORKER:
         if workers := trial_workers(process.pid):
@@ -194,6 +196,21 @@ def break_off(process: subprocess.Popen[bytes], kind: str, chance: random.Random
     else:
         process.send_signal(getattr(signal, kind))
     process.wait(timeout=120)
+
+
+def tear(study: Path, chance: random.Random) -> Path | None:
+    """Cuts a file of the ledger in half, if there is one; of a kind first, so that each kind has its turn."""
+    kinds = [found for name in TEARABLE if (found := sorted(study.glob(f"trials/*/{name}")))]
+    if not kinds:
+        return None
+    path = chance.choice(chance.choice(kinds))
+    os.truncate(path, path.stat().st_size // 2)
+    return path
+
+
+def belongs(path: Path, place: tuple[str, int]) -> bool:
+    """Whether a file of the ledger holds epochs of a fold (running.pt, of which fold is not told: of any)."""
+    return path.parent.name == place[0] and (path.stem == f"fold_{place[1]}" or path.name == "running.pt")
 
 
 def run_broken(
@@ -216,7 +233,8 @@ def run_broken(
             code = process.wait()
         now = saved_epochs(study)
         broken.trained_again += changed(before, now)
-        before = now
+        torn = tear(study, chance) if kind == TORN and code == -signal.SIGKILL else None
+        before = {place: epochs for place, epochs in now.items() if torn is None or not belongs(torn, place)}
         if code == 0 and not left:
             return broken
         if code not in (0, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT):
@@ -254,7 +272,7 @@ def main() -> int:
         write_corpus(place.root / "corpus")
         rows = []
         for number in range(arguments.studies):
-            kinds = [ALL] * arguments.kills + [WORKER, "SIGINT", "SIGTERM"]
+            kinds = [ALL] * arguments.kills + [TORN, TORN, WORKER, "SIGINT", "SIGTERM"]
             chance.shuffle(kinds)
             rows.append(soak(place, SPACES[number % len(SPACES)], kinds, chance))
     for row in rows:

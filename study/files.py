@@ -32,10 +32,11 @@ class LedgerWarning(UserWarning):
     """A file that cannot be used; the message is one line for the user."""
 
 
-def read_json(path: Path, parts: dict[str, type] | None = None) -> Any:
-    """What a JSON file holds; None where it is missing, or torn or foreign (which is said in one warning).
+def read_json(path: Path, parts: dict[str, type] | None = None, keep: bool = False) -> Any:
+    """What a JSON file holds; None where it is missing, or torn or foreign.
 
-    `parts`: what must be in it, and of which type.
+    The latter is said in one warning, and the file is set aside unless it shall be kept: no writer leaves one, so it is
+    no work in progress. `parts`: what must be in it, and of which type.
     """
     try:
         content = json.loads(path.read_bytes())
@@ -47,6 +48,9 @@ def read_json(path: Path, parts: dict[str, type] | None = None) -> Any:
         return None
     except (OSError, ValueError) as error:
         warn(path, f"cannot be read ({type(error).__name__}) and counts as missing")
+        with suppress(OSError):
+            if not keep:
+                set_aside(path)
         return None
 
 

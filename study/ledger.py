@@ -22,8 +22,10 @@ from filelock import FileLock, Timeout
 from study.files import LedgerError, WriteError, make_folder, read_json, set_aside, warn, write_json, write_whole
 
 STUDY_FILE, RESULTS_FILE, DRIVER_FILE = "study.json", "results.json", ".driver.json"
-RECORD = {"fold": int, "eer": dict, "history": list, "epochs": int, "seconds": float, "files": dict}  # of a fold
-FORMAT = 1  # of the folder; a reader refuses another
+TRIAL = {"number": int, "config": dict}
+# of a finished fold
+RECORD = {"fold": int, "eer": dict, "history": list, "epochs": int, "seconds": float, "files": dict, "trial": dict}
+FORMAT = 2  # of the folder; a reader refuses another
 STUDY = {  # what a study file must hold
     **dict.fromkeys(("study", "id", "space", "space_fingerprint", "question", "protocol", "created"), str),
     **dict.fromkeys(("trials", "seed"), int),
@@ -48,8 +50,14 @@ class TrialFolder:
         self.key = path.name
 
     def trial(self) -> dict[str, Any] | None:
-        """{"number": its place in the study, from 0, "config": every hyperparameter}; None before it is written."""
-        return read_json(self.path / "trial.json", {"number": int, "config": dict})
+        """{"number": its place in the study, from 0, "config": every hyperparameter}; None before it is written.
+
+        The finished folds hold it too, should its own file be damaged.
+        """
+        if (trial := read_json(self.path / "trial.json", TRIAL)) is not None:
+            return trial
+        records = [read_json(path, RECORD) for path in sorted(self.path.glob("fold_*.json"))]
+        return next((record["trial"] for record in records if record is not None), None)
 
     def write_trial(self, number: int, config: dict[str, Any]) -> None:
         """Makes the folder with the trial's number and configuration."""
@@ -89,7 +97,7 @@ class TrialFolder:
         write_whole(model, lambda file: torch.save(weights, file), durable=True)
         write_whole(arrays, lambda file: np.savez(file, **scores), durable=True)  # type: ignore[arg-type]
         sizes = {path.name: path.stat().st_size for path in (arrays, model)}
-        write_json(self._fold_path(fold, "json"), {**record, "files": sizes})
+        write_json(self._fold_path(fold, "json"), {**record, "files": sizes, "trial": self.trial()})
         (self.path / "running.pt").unlink(missing_ok=True)
 
     def running(self, fold: int) -> dict[str, Any] | None:
@@ -196,7 +204,7 @@ class Ledger:
         ledger = cls(root)
         if not (root / STUDY_FILE).is_file():
             raise LedgerError(f"There is no study `{root.name}` in {root.parent} (no {STUDY_FILE} in it).")
-        study = read_json(root / STUDY_FILE, {"format": int})
+        study = read_json(root / STUDY_FILE, {"format": int}, keep=True)
         if study is not None and study["format"] != FORMAT:
             raise LedgerError(
                 f"The study `{root.name}` has format {study['format']!r}, but this version reads {FORMAT}: "
@@ -240,7 +248,7 @@ class Ledger:
 
     def study(self) -> dict[str, Any]:
         """The study's settings, as they were when it began."""
-        study = read_json(self.root / STUDY_FILE)
+        study = read_json(self.root / STUDY_FILE, keep=True)
         assert study is not None, "opened ledgers have a study file"
         return study
 
@@ -254,13 +262,14 @@ class Ledger:
 
     def trials(self) -> list[TrialFolder]:
         """All trials with a configuration, by their numbers."""
-        folders = [TrialFolder(path.parent) for path in (self.root / "trials").glob("*/trial.json")]
+        folders = [TrialFolder(path) for path in (self.root / "trials").glob("*")]
         numbers = {folder.key: trial["number"] for folder in folders if (trial := folder.trial()) is not None}
         return sorted((folder for folder in folders if folder.key in numbers), key=lambda folder: numbers[folder.key])
 
     def next_number(self) -> int:
-        """The number of the next trial."""
-        return max((trial["number"] + 1 for folder in self.trials() if (trial := folder.trial())), default=0)
+        """The first number that no trial has: one whose file was damaged beyond repair gets its place back."""
+        taken = {trial["number"] for folder in self.trials() if (trial := folder.trial())}
+        return next(number for number in range(len(taken) + 1) if number not in taken)
 
     def results(self) -> dict[str, Any] | None:
         """What was last written to results.json; None before."""

@@ -42,9 +42,7 @@ def named(fast: CRNN, plain: Plain) -> dict[str, tuple[torch.nn.Parameter, torch
 
 def test_outputs_and_gradients_are_those_of_the_plain_network() -> None:
     fast, plain = both()
-    torch.manual_seed(
-        1
-    )  # with others two neighbours may tie, and rounding chooses who gets the gradient
+    torch.manual_seed(1)  # with others two neighbours may tie, and rounding chooses who gets the gradient
     x, y = torch.randn(CLIPS, FRAMES, BANDS), (torch.rand(CLIPS, TAGS) < 0.4).float()
     outputs = []
     for model in (fast, plain):

@@ -161,6 +161,36 @@ def test_a_foreign_record_counts_as_missing(folder: TrialFolder, content: str) -
         assert folder.fold(0) is None
 
 
+def test_a_damaged_configuration_is_known_from_a_finished_fold(folder: TrialFolder) -> None:
+    whole = folder.trial()
+    folder.write_fold(0, RECORD, SCORES, WEIGHTS)
+    (folder.path / "trial.json").write_text('{"number": 0, "conf')
+    with pytest.warns(LedgerWarning, match=r"trial.json cannot be read"):
+        assert folder.trial() == whole
+    assert (folder.path / "trial.json.damaged").is_file()
+    assert folder.trial() == whole  # and nothing more is said
+    assert [found.key for found in Ledger(folder.path.parents[1]).trials()] == ["k"]
+
+
+def test_a_configuration_lost_without_a_fold_leaves_its_place_free(tmp_path: Path) -> None:
+    ledger = Ledger.create(tmp_path / "s", {})
+    for number, key in enumerate("abc"):
+        ledger.trial(key).write_trial(number, {})
+    (ledger.trial("b").path / "trial.json").write_bytes(b"")
+    with pytest.warns(LedgerWarning, match="counts as missing"):
+        assert [found.key for found in ledger.trials()] == ["a", "c"]
+    assert ledger.next_number() == 1
+
+
+def test_a_damaged_reason_is_set_aside_and_the_trial_may_go_on(folder: TrialFolder) -> None:
+    folder.write_failure("diverged")
+    (folder.path / "failed.json").write_text("{}")
+    with pytest.warns(LedgerWarning, match=r"failed.json cannot be read"):
+        assert folder.failure() is None
+    assert folder.failure() is None
+    assert not (folder.path / "failed.json").exists()
+
+
 def test_arrays_of_the_right_size_that_are_none_count_as_missing(folder: TrialFolder) -> None:
     folder.write_fold(0, RECORD, SCORES, WEIGHTS)
     path = folder.path / "fold_0.npz"
@@ -208,7 +238,7 @@ def test_a_study_that_is_not_there(tmp_path: Path) -> None:
 def test_another_format_is_refused(tmp_path: Path) -> None:
     ledger = Ledger.create(tmp_path / "s", {})
     (ledger.root / "study.json").write_text(json.dumps({"format": 99}))
-    with pytest.raises(LedgerError, match="format 99, but this version reads 1"):
+    with pytest.raises(LedgerError, match="format 99, but this version reads 2"):
         Ledger.open(ledger.root)
 
 
