@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from audiotag.tables import EVALUATION, CorpusError, read_text
+
 TAG_NAMES = {
     "c": "child speech",
     "m": "adult male speech",
@@ -19,16 +21,11 @@ TAG_NAMES = {
 TAGS = tuple(TAG_NAMES)
 NO_TAGS = ("S", "U")  # silence and unidentifiable: letters of the annotators that are not tags
 CLIP_SECONDS = 4.0
-EVALUATION = -1  # the fold number of clips of the evaluation split
 
 DEVELOPMENT_LIST = "development_chunks_refined.csv"
 FOLD_LIST = "development_chunks_refined_crossval_dcase2016.csv"
 EVALUATION_LIST = "evaluation_chunks_refined.csv"
 SYNTHETIC_MARK = "synthetic.json"  # the file that a made-up corpus in this layout carries
-
-
-class CorpusError(ValueError):
-    """A corpus that cannot be used, in one line: what is wrong, where, and what to do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +75,12 @@ def read_lists(root: str | Path) -> Lists:
     clips = tuple(development + [name for _, name in evaluation])
     _require_unique(clips, folder)
     with ThreadPoolExecutor() as pool:  # thousands of small files: the latency of a cold or remote disk counts
-        chunks = list(pool.map(_read_chunk, (folder / "chunks" / f"{clip}.csv" for clip in clips)))
+        found = list(pool.map(_chunk_or_error, (folder / "chunks" / f"{clip}.csv" for clip in clips)))
+    chunks = [chunk for chunk in found if not isinstance(chunk, CorpusError)]
+    problems = [str(error) for error in found if isinstance(error, CorpusError)]
+    if problems:
+        rest = f" ({len(problems) - 1} more like it)" if len(problems) > 1 else ""
+        raise CorpusError(problems[0] + rest, problems)
     targets = np.array([[tag in letters for tag in TAGS] for _, letters in chunks], dtype=np.float32)
     return Lists(
         root=folder,
@@ -89,21 +91,6 @@ def read_lists(root: str | Path) -> Lists:
         folds=np.array(folds + [EVALUATION] * len(evaluation), dtype=np.int64),
         groups=np.array([group for group, _ in chunks], dtype=np.str_),
     )
-
-
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, with or without a byte order mark.
-
-    Raises:
-        CorpusError: if the file is missing, is no file or is not UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"The file `{path}` is not UTF-8 (byte {error.start}): save it as UTF-8.") from error
-    except OSError as error:
-        reason = (error.strerror or "unknown error").lower()
-        raise CorpusError(f"The file `{path}` cannot be read ({reason}): put it back.") from error
 
 
 def _list_folder(root: Path) -> Path | None:
@@ -152,6 +139,13 @@ def _require_unique(clips: tuple[str, ...], folder: Path) -> None:
         if clip in seen:
             raise CorpusError(f"The chunk `{clip}` is twice in the refined lists of `{folder}`: unpack them again.")
         seen.add(clip)
+
+
+def _chunk_or_error(path: Path) -> tuple[str, str] | CorpusError:
+    try:
+        return _read_chunk(path)
+    except CorpusError as error:
+        return error
 
 
 def _read_chunk(path: Path) -> tuple[str, str]:

@@ -166,6 +166,10 @@ def announce(plan: Plan, uri: str, console: Console) -> None:
     if corpus.kind == "synthetic":
         console.print("         a short budget for the synthetic corpus; --epochs overrides", soft_wrap=True)
     console.print(f"Protocol {study['protocol']}, seed {study['seed']}; MLflow {public(uri)}", soft_wrap=True)
+    for clip, reason in corpus.skipped.items():
+        console.print(f"note: without {clip}: {reason}", style="yellow", soft_wrap=True)
+    for clip in corpus.silent:
+        console.print(f"note: {clip} is nearly silent", style="yellow", soft_wrap=True)
     for tag, fold in corpus.unscored_cells():
         console.print(f"note: tag {tag} has one class only in fold {fold}; that cell is left out", style="yellow")
 
