@@ -1,6 +1,10 @@
-"""The CHiME-Home layout (DCASE 2016 task 4) on disk: the refined lists, the official folds, one small CSV a chunk."""
+"""The CHiME-Home layout (DCASE 2016 task 4) on disk: the refined lists, the official folds, one small CSV a chunk.
+
+python -m audiotag.chime_home [PATH]      downloads it, checks it and unpacks what is needed
+"""
 
 import re
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +29,8 @@ CLIP_SECONDS = 4.0
 DEVELOPMENT_LIST = "development_chunks_refined.csv"
 FOLD_LIST = "development_chunks_refined_crossval_dcase2016.csv"
 EVALUATION_LIST = "evaluation_chunks_refined.csv"
+RAW_LISTS = ("development_chunks_raw.csv", "evaluation_chunks_raw.csv")
+LISTS = (DEVELOPMENT_LIST, FOLD_LIST, EVALUATION_LIST, *RAW_LISTS)
 SYNTHETIC_MARK = "synthetic.json"  # the file that a made-up corpus in this layout carries
 
 
@@ -91,6 +97,16 @@ def read_lists(root: str | Path) -> Lists:
         folds=np.array(folds + [EVALUATION] * len(evaluation), dtype=np.int64),
         groups=np.array([group for group, _ in chunks], dtype=np.str_),
     )
+
+
+def read_names(folder: Path) -> list[str]:
+    """The names of all chunks that the lists of a folder name, the raw ones too, each once and sorted.
+
+    Raises:
+        CorpusError: if a list is malformed.
+    """
+    lists = [folder / name for name in (DEVELOPMENT_LIST, EVALUATION_LIST, *RAW_LISTS) if (folder / name).exists()]
+    return sorted({name for path in lists for _, name in _read_list(path, 2)})
 
 
 def _list_folder(root: Path) -> Path | None:
@@ -167,3 +183,9 @@ def _read_chunk(path: Path) -> tuple[str, str]:
                 f"{', '.join(TAGS + NO_TAGS)}: unpack it again."
             )
     return values["segmentname"], letters
+
+
+if __name__ == "__main__":
+    from audiotag.chime_home_command import main
+
+    sys.exit(main())
