@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 FINISHED, MISTAKE, INTERRUPTED = 0, 2, 130  # exit codes
@@ -34,6 +35,11 @@ def filled(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("an empty value is not allowed: give one, or leave the option out")
     return text
+
+
+def folder(text: str) -> Path:
+    """An option's value that names a folder."""
+    return Path(filled(text))
 
 
 def positive(kind: type) -> Any:

@@ -11,11 +11,12 @@ from audiotag.command_line import (
     Parser,
     fail,
     filled,
+    folder,
     not_negative,
     positive,
 )
 
-__all__ = ["FINISHED", "INTERRUPTED", "MISTAKE", "Parser", "fail", "filled", "not_negative", "positive"]
+__all__ = ["FINISHED", "INTERRUPTED", "MISTAKE", "Parser", "fail", "filled", "folder", "not_negative", "positive"]
 
 SOME_FAILED = 3  # one more exit code
 STUDIES = Path("studies")

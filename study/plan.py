@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from audiotag.cache import cache_bytes
 from audiotag.corpus import Corpus, open_corpus
 from audiotag.features import LogMel, default_cache, load_features
 from audiotag.folds import split_fold
@@ -184,16 +185,20 @@ def _open(path: str | Path | None, skip_bad: bool, console: Console) -> Corpus:
         )
 
 
-def features_of(plan: Plan, console: Console) -> np.ndarray:
+def features_of(plan: Plan, cache: Path | None, console: Console) -> np.ndarray:
     """The features of all clips (N, T, M), from the cache or computed now, with a bar."""
+    cache = cache or default_cache() / "features"
     with progress_bar(console) as bar:
         task = bar.add_task("computing features", total=None)
-        return load_features(
+        features = load_features(
             plan.corpus,
             LogMel(),
-            default_cache() / "features",
+            cache,
             lambda n, total: bar.update(task, completed=n, total=total),
         )
+    megabytes = cache_bytes(cache) / 1e6
+    console.print(f"Features {megabytes:.0f} MB in {cache}, which may be deleted at any time", soft_wrap=True)
+    return features
 
 
 def _settings(root: Path, study: dict[str, Any]) -> TrialSettings:

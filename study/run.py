@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import warnings
-from pathlib import Path
 from types import FrameType
 
 from study.command_line import (
@@ -16,6 +15,7 @@ from study.command_line import (
     fail,
     fail_on,
     filled,
+    folder,
     not_negative,
     positive,
     warn_in_a_line,
@@ -61,7 +61,8 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     add("--cpus-per-trial", type=positive(float), metavar="F", help="cores, also a fraction (default 1)")
     add("--gpus-per-trial", type=not_negative(float), metavar="F", help="cards, also a fraction (default 0.25, if any)")
     add("--address", type=filled, metavar="ADDR", help="of a running Ray cluster; default: one of our own")
-    add("--studies", type=Path, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
+    add("--cache", type=folder, metavar="DIR", help="where features are kept (default ~/.cache/audiotag/features)")
+    add("--studies", type=folder, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
     add(
         "--tracking-uri",
         type=filled,

@@ -60,7 +60,7 @@ def run_plan(
                 close(ledger, tracker, "finished", arguments, console)  # it may have been killed at its very end
         if complete:
             return ledger
-    features = features_of(plan, console)
+    features = features_of(plan, arguments.cache, console)
     from study.search import start_ray, stop_ray
 
     try:
@@ -185,7 +185,7 @@ def resume_command(root: Path, arguments: argparse.Namespace) -> str:
     words: list[Any] = ["python", "study/run.py", "--resume", root.name]
     if arguments.studies != STUDIES:
         words += ["--studies", arguments.studies]
-    for flag in ("cpus_per_trial", "gpus_per_trial", "address", "tracking_uri"):
+    for flag in ("cpus_per_trial", "gpus_per_trial", "address", "tracking_uri", "cache"):
         if (value := getattr(arguments, flag)) is not None:
             words += [f"--{flag.replace('_', '-')}", value]
     return shlex.join(map(str, words))
