@@ -163,7 +163,9 @@ def test_progress_counts_every_clip(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(CacheError, match=r"cache `.*file` cannot be written \((not a directory|file exists)\): .* --cache"):
+    with pytest.raises(
+        CacheError, match=r"cache `.*file` cannot be written \((not a directory|file exists)\): .* --cache"
+    ):
         Clips(1).load(tmp_path / "file")
 
 

@@ -46,6 +46,7 @@ def changed(path: Path, change: Callable[[bytes], bytes]) -> Path:
         ("a.ogg", "VORBIS", {}),
         ("a.ogg", "OPUS", {}),
         ("a.flac", "PCM_16", {}),
+        ("a.mp3", "MPEG_LAYER_III", {}),
     ],
 )
 def test_whole_files_are_whole(tmp_path: Path, name: str, subtype: str, options: dict[str, str]) -> None:
@@ -74,6 +75,12 @@ def test_the_real_recordings(shared_data: Path) -> None:
 def test_a_torn_file_is_never_read_as_if_it_were_whole(tmp_path: Path, name: str, share: float) -> None:
     path = changed(written(tmp_path / name), lambda data: data[: int(len(data) * share)])
     with pytest.raises(AudioError, match=r"truncated|damaged|lost sync|decoder"):
+        read_audio(path, RATE, RATE)
+
+
+def test_half_an_mp3_is_noticed(tmp_path: Path) -> None:
+    path = changed(written(tmp_path / "a.mp3"), lambda data: data[: len(data) // 2])
+    with pytest.raises(AudioError, match=r"it is damaged: .* samples can be decoded"):
         read_audio(path, RATE, RATE)
 
 
