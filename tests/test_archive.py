@@ -123,7 +123,7 @@ def test_a_header_without_end_is_refused_before_it_is_in_memory(folder: Path) ->
     header = member("x", tarfile.XHDTYPE)
     header.size = 1 << 30
     block = header.tobuf(tarfile.USTAR_FORMAT)
-    with pytest.raises(ArchiveError, match=r"a header of more than \d+ bytes|no whole"):
+    with pytest.raises(ArchiveError, match=r"a header of more than \d+ bytes"):
         unpack(pieces(gzip.compress(block + bytes(8 << 20)), 1 << 16), folder, everything)
 
 
