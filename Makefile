@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install study test lint bench clean
+.PHONY: install data study test lint bench clean
 
 install: .venv/installed
 
@@ -15,6 +15,9 @@ install: .venv/installed
 
 study: install
 	$(BIN)/python study/run.py --space mixup_alpha
+
+data: install
+	$(BIN)/python -m audiotag.chime_home data/chime_home
 
 test: install
 	$(BIN)/python -m pytest

@@ -1,17 +1,27 @@
 """Audio files in, mono waveforms of a fixed length out. The only module that decodes audio."""
 
+import hashlib
 import math
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from audiotag.containers import container_damage
+
+FORMATS = ("WAV", "WAVEX", "RF64", "AIFF", "FLAC", "OGG", "MP3")  # of those libsndfile knows, all that can be checked
+MP3_SUFFIXES = (".mp3", ".mp2", ".mpa")  # MP3 has no header to speak of: noise would be taken for it
+LOUDEST = 1e15  # above it the energy of a window overflows float32
+FULL_SCALE = 0.999
 FILTER_WIDTH = 6  # zero crossings of the resampling filter on each side, torchaudio's default
 ROLLOFF = 0.99  # cutoff as a fraction of the lower Nyquist frequency, torchaudio's default
-MAX_FILTER_TAPS = 20_000_000  # torchaudio's filter bank for 44,099 -> 16,000 Hz would take 11 GB and a minute
+MAX_FILTER_TAPS = 1_000_000  # a filter bank of more takes seconds and gigabytes (44,099 to 16,000 Hz: 11 GB)
 
 
 class AudioError(ValueError):
@@ -31,6 +41,29 @@ class AudioError(ValueError):
         return f"The audio file `{self.path}` cannot be used: {self.reason}. Replace it, or take it out of the corpus."
 
 
+@dataclass(frozen=True)
+class AudioFacts:
+    """What an audio file is and how it sounds; the figures are those of the part that was decoded.
+
+    Attributes:
+        seconds: The duration of the whole file.
+        sample_rate: Hz.
+        channels: How many.
+        kind: Container and coding, such as "WAV PCM_16".
+        peak: The largest absolute value, 1 is full scale.
+        clipped: The share of samples at full scale.
+        digest: Hash of the decoded samples: the same for the same sound in another container.
+    """
+
+    seconds: float
+    sample_rate: int
+    channels: int
+    kind: str
+    peak: float
+    clipped: float
+    digest: str
+
+
 def read_audio(path: str | Path, sample_rate: int, samples: int) -> np.ndarray:
     """The beginning of an audio file as a mono waveform, (S,) float32.
 
@@ -38,8 +71,8 @@ def read_audio(path: str | Path, sample_rate: int, samples: int) -> np.ndarray:
     (S). Only the frames needed for that are decoded.
 
     Raises:
-        AudioError: if the file is missing, unreadable, empty or holds a NaN or an infinity in the part that is read, or
-            its rate has no small ratio to `sample_rate`.
+        AudioError: if the file is missing, unreadable, damaged, empty, or holds a NaN, an infinity or absurdly large
+            values in the part that is read.
     """
     for name, value in (("sample_rate", sample_rate), ("samples", samples)):
         if value < 1:
@@ -49,22 +82,38 @@ def read_audio(path: str | Path, sample_rate: int, samples: int) -> np.ndarray:
         frames = math.ceil(samples * rate / sample_rate)
         if rate != sample_rate:  # what the filter sees beyond the last output sample
             frames += math.ceil(FILTER_WIDTH * max(1, rate / sample_rate) / ROLLOFF) + 1
-        channels = file.read(frames=min(frames, file.frames), dtype="float32", always_2d=True)  # (frames, channels)
-    if not len(channels):
-        raise AudioError(path, "it has no samples")
-    if not np.isfinite(channels).all():
-        raise AudioError(path, "it holds a NaN or an infinity")
-    mono = _resample(path, channels.mean(axis=1), rate, sample_rate)[:samples]
+        channels = _decode(path, file, frames)
+    mono = _resample(channels.mean(axis=1), rate, sample_rate)[:samples]
     waveform = np.zeros(samples, dtype=np.float32)
     waveform[: len(mono)] = mono
     return waveform
+
+
+def inspect_audio(path: str | Path, seconds: float) -> AudioFacts:
+    """Decodes the first `seconds` of an audio file and tells what they are.
+
+    Raises:
+        AudioError: as `read_audio`.
+    """
+    with _opened(path) as file:
+        channels = _decode(path, file, math.ceil(seconds * file.samplerate))
+        size = np.abs(channels)
+        return AudioFacts(
+            seconds=file.frames / file.samplerate,
+            sample_rate=file.samplerate,
+            channels=file.channels,
+            kind=f"{file.format} {file.subtype}",
+            peak=float(size.max()),
+            clipped=float((size >= FULL_SCALE).mean()),
+            digest=hashlib.blake2b(channels.tobytes(), digest_size=16).hexdigest(),
+        )
 
 
 def audio_seconds(path: str | Path) -> float:
     """The duration of an audio file in seconds, from its header.
 
     Raises:
-        AudioError: if the file is missing, unreadable or has no samples.
+        AudioError: if the file is missing, unreadable, damaged or has no samples.
     """
     with _opened(path) as file:
         if file.frames < 1:
@@ -74,24 +123,61 @@ def audio_seconds(path: str | Path) -> float:
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
-    if not Path(path).is_file():
-        raise AudioError(path, "there is no such file")
     try:
+        _require_sound_container(path)
         with soundfile.SoundFile(os.fspath(path)) as file:
+            if file.format not in FORMATS or (file.format == "MP3" and Path(path).suffix.lower() not in MP3_SUFFIXES):
+                raise AudioError(path, f"it looks like {file.format}, but must be WAV, FLAC, OGG, AIFF or an .mp3 file")
             yield file
     except soundfile.LibsndfileError as error:
         raise AudioError(path, error.error_string.rstrip(".").strip().lower()) from error
-    except TypeError as error:  # soundfile asks for the rate of a headerless file (.raw)
+    except OSError as error:
+        raise AudioError(path, (error.strerror or str(error)).lower()) from error
+    except (TypeError, ValueError) as error:  # soundfile asks for the rate of a headerless file (.raw)
+        if isinstance(error, AudioError):
+            raise
         raise AudioError(path, "it has no header") from error
 
 
-def _resample(path: str | Path, mono: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
+def _require_sound_container(path: str | Path) -> None:
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, ValueError) as error:  # ValueError: a NUL in the name
+        raise AudioError(path, "there is no such file") from error
+    if stat.S_ISDIR(mode):
+        raise AudioError(path, "it is a folder, not a file")
+    if not stat.S_ISREG(mode):  # a pipe would be waited for
+        raise AudioError(path, "it is no regular file")
+    damage = container_damage(path)
+    if damage:
+        raise AudioError(path, damage)
+
+
+def _decode(path: str | Path, file: soundfile.SoundFile, frames: int) -> np.ndarray:
+    """The first `frames` samples of all channels, (S, C) float32."""
+    wanted = min(frames, file.frames)
+    channels = file.read(frames=wanted, dtype="float32", always_2d=True)
+    if not len(channels):
+        raise AudioError(path, "it has no samples")
+    if len(channels) < (0.9 if file.format == "MP3" else 1) * wanted:  # an MP3's length may be an estimate
+        raise AudioError(path, f"it is damaged: {len(channels)} of {wanted} samples can be decoded")
+    if not np.isfinite(channels).all():
+        raise AudioError(path, "it holds a NaN or an infinity")
+    if np.abs(channels).max() > LOUDEST:
+        raise AudioError(path, "it is too loud for float32, scale it down")
+    return channels
+
+
+def _resample(mono: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
     if rate == sample_rate:
         return mono
-    if rate * sample_rate / math.gcd(rate, sample_rate) ** 2 > MAX_FILTER_TAPS:
-        raise AudioError(path, f"its rate of {rate} Hz has no small ratio to {sample_rate} Hz")
+    ratio = Fraction(rate, sample_rate)
+    if ratio.numerator * ratio.denominator > MAX_FILTER_TAPS:
+        ratio = ratio.limit_denominator(math.isqrt(int(MAX_FILTER_TAPS / ratio)))  # off by less than 1 in 1000
     import torch  # seconds to import, and a corpus can be opened without it
     from torchaudio.functional import resample
 
     waveform = torch.from_numpy(mono)
-    return resample(waveform, rate, sample_rate, lowpass_filter_width=FILTER_WIDTH, rolloff=ROLLOFF).numpy()
+    return resample(
+        waveform, ratio.numerator, ratio.denominator, lowpass_filter_width=FILTER_WIDTH, rolloff=ROLLOFF
+    ).numpy()

@@ -1,11 +1,17 @@
-"""The CHiME-Home layout (DCASE 2016 task 4) on disk: the refined lists, the official folds, one small CSV a chunk."""
+"""The CHiME-Home layout (DCASE 2016 task 4) on disk: the refined lists, the official folds, one small CSV a chunk.
+
+python -m audiotag.chime_home [PATH]      downloads it, checks it and unpacks what is needed
+"""
 
 import re
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from audiotag.tables import EVALUATION, CorpusError, read_text
 
 TAG_NAMES = {
     "c": "child speech",
@@ -19,16 +25,13 @@ TAG_NAMES = {
 TAGS = tuple(TAG_NAMES)
 NO_TAGS = ("S", "U")  # silence and unidentifiable: letters of the annotators that are not tags
 CLIP_SECONDS = 4.0
-EVALUATION = -1  # the fold number of clips of the evaluation split
 
 DEVELOPMENT_LIST = "development_chunks_refined.csv"
 FOLD_LIST = "development_chunks_refined_crossval_dcase2016.csv"
 EVALUATION_LIST = "evaluation_chunks_refined.csv"
+RAW_LISTS = ("development_chunks_raw.csv", "evaluation_chunks_raw.csv")
+LISTS = (DEVELOPMENT_LIST, FOLD_LIST, EVALUATION_LIST, *RAW_LISTS)
 SYNTHETIC_MARK = "synthetic.json"  # the file that a made-up corpus in this layout carries
-
-
-class CorpusError(ValueError):
-    """A corpus that cannot be used, in one line: what is wrong, where, and what to do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +81,12 @@ def read_lists(root: str | Path) -> Lists:
     clips = tuple(development + [name for _, name in evaluation])
     _require_unique(clips, folder)
     with ThreadPoolExecutor() as pool:  # thousands of small files: the latency of a cold or remote disk counts
-        chunks = list(pool.map(_read_chunk, (folder / "chunks" / f"{clip}.csv" for clip in clips)))
+        found = list(pool.map(_chunk_or_error, (folder / "chunks" / f"{clip}.csv" for clip in clips)))
+    chunks = [chunk for chunk in found if not isinstance(chunk, CorpusError)]
+    problems = [str(error) for error in found if isinstance(error, CorpusError)]
+    if problems:
+        rest = f" ({len(problems) - 1} more like it)" if len(problems) > 1 else ""
+        raise CorpusError(problems[0] + rest, problems)
     targets = np.array([[tag in letters for tag in TAGS] for _, letters in chunks], dtype=np.float32)
     return Lists(
         root=folder,
@@ -91,19 +99,14 @@ def read_lists(root: str | Path) -> Lists:
     )
 
 
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, with or without a byte order mark.
+def read_names(folder: Path) -> list[str]:
+    """The names of all chunks that the lists of a folder name, the raw ones too, each once and sorted.
 
     Raises:
-        CorpusError: if the file is missing, is no file or is not UTF-8.
+        CorpusError: if a list is malformed.
     """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"The file `{path}` is not UTF-8 (byte {error.start}): save it as UTF-8.") from error
-    except OSError as error:
-        reason = (error.strerror or "unknown error").lower()
-        raise CorpusError(f"The file `{path}` cannot be read ({reason}): put it back.") from error
+    lists = [folder / name for name in (DEVELOPMENT_LIST, EVALUATION_LIST, *RAW_LISTS) if (folder / name).exists()]
+    return sorted({name for path in lists for _, name in _read_list(path, 2)})
 
 
 def _list_folder(root: Path) -> Path | None:
@@ -154,6 +157,13 @@ def _require_unique(clips: tuple[str, ...], folder: Path) -> None:
         seen.add(clip)
 
 
+def _chunk_or_error(path: Path) -> tuple[str, str] | CorpusError:
+    try:
+        return _read_chunk(path)
+    except CorpusError as error:
+        return error
+
+
 def _read_chunk(path: Path) -> tuple[str, str]:
     """The segment a chunk was cut from, and the letters of its majority vote."""
     values = {}
@@ -173,3 +183,9 @@ def _read_chunk(path: Path) -> tuple[str, str]:
                 f"{', '.join(TAGS + NO_TAGS)}: unpack it again."
             )
     return values["segmentname"], letters
+
+
+if __name__ == "__main__":
+    from audiotag.chime_home_command import main
+
+    sys.exit(main())

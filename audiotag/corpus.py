@@ -1,36 +1,44 @@
-"""A corpus: clips, their tags, folds and groups. Opens CHiME-Home and a folder of a user's own."""
+"""A corpus: clips, their tags, folds and groups. Opens CHiME-Home, public sets and a folder of a user's own.
 
-import csv
+python -m audiotag.corpus check PATH      what the project sees in a corpus, with errors and warnings
+python -m audiotag.corpus folds PATH      proposes folds for a corpus that has none
+"""
+
 import hashlib
-import io
 import json
 import os
-import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
-from audiotag import chime_home
-from audiotag.audio import AudioError, audio_seconds
-from audiotag.chime_home import EVALUATION, CorpusError, read_text
+from audiotag import chime_home, folder_corpus, public_layouts
+from audiotag.audio import AudioError, AudioFacts
+from audiotag.inspection import MAX_CLIP_SECONDS, Progress, bad_audio_error, common_seconds, inspect_files
+from audiotag.tables import EVALUATION, NO_FOLD, CorpusError, Listing
 
-MAX_CLIP_SECONDS = 10.0  # longer clips of a folder are cut
-SPLITS = ("development", "evaluation")
-REQUIRED = ("filename", "fold", "tags")
-COLUMNS = (*REQUIRED, "group", "split")
+NEARLY_SILENT = 1e-4  # peak: 3 steps of 16 bits, -80 dB
+FIXED_LENGTH = ("chime_home", "synthetic")  # kinds
+READERS: dict[Path, Callable[[Path], Listing]] = {
+    folder_corpus.TABLE: folder_corpus.read_folder,
+    public_layouts.ESC50_TABLE: public_layouts.read_esc50,
+    public_layouts.URBANSOUND8K_TABLE: public_layouts.read_urbansound8k,
+}
 FORMS = (
-    f"the CHiME-Home layout ({chime_home.DEVELOPMENT_LIST} and chunks/), or clips.csv (columns {', '.join(REQUIRED)}; "
-    "optional group, split) with audio/"
+    f"the CHiME-Home layout ({chime_home.DEVELOPMENT_LIST} and chunks/), or clips.csv "
+    f"(columns {', '.join(folder_corpus.COLUMNS)}; fold, group and split are optional) with audio/, or "
+    f"{public_layouts.ESC50_TABLE} or {public_layouts.URBANSOUND8K_TABLE} with audio/"
 )
 REMEDIES = {  # of missing audio, by kind
-    "folder": "add the files to audio/, or take their rows out of clips.csv",
-    "chime_home": "unpack the audio of chime_home.tar.gz into chunks/",
+    "chime_home": "unpack the audio of chime_home.tar.gz into chunks/ (python -m audiotag.chime_home does it)",
     "synthetic": "delete the folder and write the synthetic corpus again",
 }
+REMEDY = "add the files to audio/, or take their rows out of the table"
+PROPOSE = "python -m audiotag.corpus folds PATH proposes some"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +47,7 @@ class Corpus:
 
     Attributes:
         name: The name of the root folder.
-        kind: "chime_home", "synthetic" or "folder".
+        kind: "chime_home", "synthetic", "folder", "esc50" or "urbansound8k".
         root: The folder that holds the lists.
         tags: (K,).
         clips: (N,) names, unique.
@@ -48,6 +56,8 @@ class Corpus:
         folds: (N,) int64, `EVALUATION` for the evaluation split.
         groups: (N,) the recording each clip was cut from.
         clip_seconds: The length to which every clip is cut or padded (s).
+        skipped: The clips that were left out because of their audio, each with the reason.
+        silent: The clips that are as good as silent; they are used.
     """
 
     name: str
@@ -60,6 +70,8 @@ class Corpus:
     folds: np.ndarray
     groups: np.ndarray
     clip_seconds: float
+    skipped: dict[str, str] = field(default_factory=dict)
+    silent: tuple[str, ...] = ()
 
     @property
     def fold_numbers(self) -> tuple[int, ...]:
@@ -112,41 +124,80 @@ class Corpus:
         return np.array([(part.min(axis=0) < part.max(axis=0)) for part in parts])
 
 
-def open_corpus(path: str | Path) -> Corpus:
-    """Open a corpus on disk, and check everything that can be checked without decoding audio.
+@dataclass(frozen=True, eq=False)
+class Examination:
+    """A corpus as its tables say, and what came of looking at all of it.
+
+    Attributes:
+        corpus: Every clip of the tables, whether its audio can be used or not.
+        audio: (N,) what each file is, or why it cannot be used.
+        problems: Mistakes in the tables.
+    """
+
+    corpus: Corpus
+    audio: tuple[AudioFacts | AudioError, ...]
+    problems: tuple[str, ...]
+
+
+def open_corpus(path: str | Path, *, skip_bad: bool = False, progress: Progress | None = None) -> Corpus:
+    """Open a corpus on disk and check all of it: tables, folds and, by decoding it, the audio.
 
     Args:
-        path: A folder in the CHiME-Home layout, the parent of such a `chime_home/`, or a folder with `clips.csv` and
-            `audio/`.
+        path: A folder in the CHiME-Home layout, the parent of such a `chime_home/`, a folder with `clips.csv` and
+            `audio/`, or ESC-50 or UrbanSound8K as they come.
+        skip_bad: Leave out clips whose audio is missing or cannot be used, instead of refusing the corpus.
+        progress: Called with (files checked, files in all).
 
     Raises:
-        CorpusError: if the folder is in neither form, a table is malformed, an audio file is missing or unreadable, or
-            the folds cannot be scored.
+        CorpusError: if the folder is in no known form, a table is malformed, audio is missing or unusable, or the folds
+            cannot be scored; its `problems` are all there are.
+    """
+    examination = examine(path, progress)
+    corpus, audio = examination.corpus, examination.audio
+    bad = [what for what in audio if isinstance(what, AudioError)]
+    errors = [CorpusError(problem) for problem in examination.problems]
+    if bad and not skip_bad:
+        errors.append(bad_audio_error(bad, len(audio), REMEDIES.get(corpus.kind, REMEDY)))
+    usable = usable_part(corpus, audio) if skip_bad or not bad else corpus
+    if not examination.problems:  # the rows that they are about are missing
+        errors += map(CorpusError, scoring_problems(usable))
+    if errors:
+        problems = [problem for error in errors for problem in error.problems]
+        rest = f" (and {len(errors) - 1} more problems)" if len(errors) > 1 else ""
+        raise CorpusError(f"{errors[0]}{rest}", problems)
+    return usable
+
+
+def examine(path: str | Path, progress: Progress | None = None) -> Examination:
+    """Reads the tables of a corpus and looks at all of its audio; what is wrong is told, not raised.
+
+    Raises:
+        CorpusError: if the folder is in no known form, or a table cannot be read at all.
+    """
+    corpus, problems = read_tables(path)
+    audio = inspect_files(corpus.paths, progress)
+    return Examination(corpus, tuple(audio), problems)
+
+
+def read_tables(path: str | Path) -> tuple[Corpus, tuple[str, ...]]:
+    """A corpus as its tables say, its audio not looked at, and the mistakes in them; the clip length is the longest.
+
+    Raises:
+        CorpusError: if the folder is in no known form, or a table cannot be read at all.
     """
     root = Path(os.path.abspath(path))  # "." has a name then; symbolic links keep theirs
     if not root.exists():
         raise CorpusError(f"The corpus `{path}` does not exist: give a folder that holds {FORMS}.")
-    if (root / "clips.csv").is_file():
-        corpus = _read_folder(root)
-    elif chime_home.is_chime_home(root):
-        corpus = _read_chime_home(root)
-    else:
-        raise CorpusError(f"The corpus `{path}` is in neither form: give a folder that holds {FORMS}.")
-    _require_scorable(corpus)
-    _require_files(corpus)
-    seconds = _durations(corpus.paths)
-    if corpus.kind == "folder":
-        corpus = replace(corpus, clip_seconds=_clip_seconds(seconds))
-    return corpus
+    for table, read in READERS.items():
+        if (root / table).is_file():
+            listing = read(root)
+            return _from_listing(root, listing), listing.problems
+    if chime_home.is_chime_home(root):
+        return _from_lists(chime_home.read_lists(root)), ()
+    raise CorpusError(f"The corpus `{path}` is in neither form: give a folder that holds {FORMS}.")
 
 
-def _clip_seconds(seconds: list[float]) -> float:
-    """The length to which a folder's clips are cut or padded: that of the longest, a few (5 %) outliers aside."""
-    return min(MAX_CLIP_SECONDS, float(np.quantile(seconds, 0.95, method="higher")))
-
-
-def _read_chime_home(root: Path) -> Corpus:
-    lists = chime_home.read_lists(root)
+def _from_lists(lists: chime_home.Lists) -> Corpus:
     return Corpus(
         name=lists.root.name,
         kind=lists.kind,
@@ -161,17 +212,17 @@ def _read_chime_home(root: Path) -> Corpus:
     )
 
 
-def _read_folder(root: Path) -> Corpus:
-    rows = _read_rows(root / "clips.csv")
+def _from_listing(root: Path, listing: Listing) -> Corpus:
+    rows = listing.rows
     tags = tuple(sorted({tag for row in rows for tag in row.tags}))
     targets = np.array([[tag in row.tags for tag in tags] for row in rows], dtype=np.float32)
     return Corpus(
         name=root.name,
-        kind="folder",
+        kind=listing.kind,
         root=root,
         tags=tags,
-        clips=tuple(row.filename for row in rows),
-        paths=tuple(root / "audio" / row.filename for row in rows),
+        clips=tuple(row.clip for row in rows),
+        paths=tuple(row.path for row in rows),
         targets=targets.reshape(len(rows), len(tags)),
         folds=np.array([row.fold for row in rows], dtype=np.int64),
         groups=np.array([row.group for row in rows], dtype=np.str_),
@@ -179,115 +230,59 @@ def _read_folder(root: Path) -> Corpus:
     )
 
 
-@dataclass(frozen=True)
-class _Row:
-    filename: str
-    fold: int
-    tags: frozenset[str]
-    group: str
+def usable_part(corpus: Corpus, audio: Sequence[AudioFacts | AudioError]) -> Corpus:
+    """The corpus of the clips that can be used, with what their audio tells."""
+    kept = [place for place, what in enumerate(audio) if isinstance(what, AudioFacts)]
+    bad = {clip: what.reason for clip, what in zip(corpus.clips, audio, strict=True) if isinstance(what, AudioError)}
+    facts = [what for what in audio if isinstance(what, AudioFacts)]
+    clips = tuple(corpus.clips[place] for place in kept)
+    return replace(
+        corpus,
+        clips=clips,
+        paths=tuple(corpus.paths[place] for place in kept),
+        targets=corpus.targets[kept],
+        folds=corpus.folds[kept],
+        groups=corpus.groups[kept],
+        clip_seconds=corpus.clip_seconds if corpus.kind in FIXED_LENGTH else common_seconds(facts),
+        skipped=bad,
+        silent=tuple(clip for clip, what in zip(clips, facts, strict=True) if what.peak < NEARLY_SILENT),
+    )
 
 
-def _read_rows(path: Path) -> list[_Row]:
-    reader = csv.reader(io.StringIO(read_text(path)), strict=True)
-    rows: list[_Row] = []
-    seen: set[str] = set()
-    try:
-        header = _read_header(next(reader, []), path)
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            where = f"Line {reader.line_num} of `{path}`"
-            if len(cells) != len(header):
-                raise CorpusError(f"{where} has {len(cells)} cells, but the header has {len(header)}: correct it.")
-            row = _read_row(dict(zip(header, (cell.strip() for cell in cells), strict=True)), where)
-            if row.filename in seen:
-                raise CorpusError(f"{where} has the filename `{row.filename}` again: take one of the two rows out.")
-            seen.add(row.filename)
-            rows.append(row)
-    except csv.Error as error:
-        raise CorpusError(f"Line {reader.line_num} of `{path}` is not CSV ({error}): correct the quotes.") from error
-    return rows
-
-
-def _read_header(cells: list[str], path: Path) -> list[str]:
-    header = [cell.strip() for cell in cells]
-    for column in header:
-        if column not in COLUMNS:
-            raise CorpusError(f"Unknown column {column!r} in `{path}`: the columns are {', '.join(COLUMNS)}.")
-        if header.count(column) > 1:
-            raise CorpusError(f"The column `{column}` is in `{path}` twice: take one out.")
-    for column in REQUIRED:
-        if column not in header:
-            raise CorpusError(f"The column `{column}` is missing in the first line of `{path}`: add it.")
-    return header
-
-
-def _read_row(cells: dict[str, str], where: str) -> _Row:
-    filename = PurePosixPath(cells["filename"])
-    if not filename.name or filename.is_absolute() or ".." in filename.parts:
-        raise CorpusError(f"{where} has filename {cells['filename']!r}, but it must name a file inside audio/.")
-    split = cells.get("split", SPLITS[0])
-    if split not in SPLITS:
-        raise CorpusError(f"{where} has split {split!r}, but it must be {' or '.join(SPLITS)}.")
-    fold = str(EVALUATION) if split == "evaluation" else cells["fold"]
-    if split == "development" and not re.fullmatch("[0-9]{1,9}", fold):
-        raise CorpusError(f"{where} has fold {fold!r}, but it must be a whole number of at least 0.")
-    tags = frozenset(tag.strip() for tag in cells["tags"].split(";")) - {""}
-    return _Row(filename.as_posix(), int(fold), tags, cells.get("group") or filename.as_posix())
-
-
-def _require_scorable(corpus: Corpus) -> None:
+def scoring_problems(corpus: Corpus) -> list[str]:
+    """Why the folds of a corpus cannot be scored, a line each; empty if they can."""
     where = f"the corpus `{corpus.root}`"
     if not corpus.clips:
-        raise CorpusError(f"There are no clips in {where}: list at least one clip a fold and tag.")
+        return [f"There are no clips in {where}: list at least one clip a fold and tag."]
     if not corpus.tags:
-        raise CorpusError(f"There are no tags in {where}: write the tags of each clip into the column `tags`.")
+        return [f"There are no tags in {where}: write the tags of each clip into the column `tags`."]
+    if (corpus.folds == NO_FOLD).any():
+        return [f"There are no folds in {where}: write them into the column `fold`; {PROPOSE}."]
     folds = corpus.fold_numbers
     if len(folds) < 2:
-        raise CorpusError(f"The number of development folds is {len(folds)} in {where}, but must be at least 2.")
+        return [f"The number of development folds is {len(folds)} in {where}, but must be at least 2: {PROPOSE}."]
     scored = corpus._scored()
-    for fold, row in zip(folds, scored, strict=True):
-        if not row.any():
-            raise CorpusError(
-                f"Fold {fold} has one class only in {where} (no tag has a clip with it and one without it), so its EER "
-                "is undefined: merge it with another fold."
-            )
-    for tag, column in zip(corpus.tags, scored.T, strict=True):
-        if not column.any():
-            raise CorpusError(
-                f"Tag `{tag}` cannot be scored in any fold of {where} (none has a clip with it and a clip without it): "
-                "take the tag out, or add clips."
-            )
-
-
-def _require_files(corpus: Corpus) -> None:
-    missing = [path for path in corpus.paths if not os.path.isfile(path)]  # Path's own raises for impossible names
-    if missing:
-        rest = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise CorpusError(f"Missing audio: `{missing[0]}`{rest} of {len(corpus.paths)} files: {REMEDIES[corpus.kind]}.")
-
-
-def _durations(paths: Sequence[Path]) -> list[float]:
-    """Seconds of every file, from the headers."""
-    with ThreadPoolExecutor() as pool:
-        results = list(pool.map(_seconds_or_error, paths))
-    errors = [result for result in results if isinstance(result, AudioError)]
-    if errors:
-        shown = ", ".join(f"`{error.path}` ({error.reason})" for error in errors[:3])
-        rest = f" and {len(errors) - 3} more" if len(errors) > 3 else ""
-        raise CorpusError(
-            f"Unusable audio, {len(errors)} of {len(paths)} files: {shown}{rest}: replace them, or take them out."
-        )
-    return [result for result in results if not isinstance(result, AudioError)]
-
-
-def _seconds_or_error(path: Path) -> float | AudioError:
-    try:
-        return audio_seconds(path)
-    except AudioError as error:
-        return error
+    problems = [
+        f"Fold {fold} has one class only in {where} (no tag has a clip with it and one without it), so its EER "
+        "is undefined: merge it with another fold."
+        for fold, row in zip(folds, scored, strict=True)
+        if not row.any()
+    ]
+    problems += [
+        f"Tag `{tag}` cannot be scored in any fold of {where} (none has a clip with it and a clip without it): "
+        "take the tag out, or add clips."
+        for tag, column in zip(corpus.tags, scored.T, strict=True)
+        if not column.any()
+    ]
+    return problems
 
 
 def _file_digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+if __name__ == "__main__":
+    from audiotag.corpus_command import main
+
+    sys.exit(main())

@@ -1,14 +1,10 @@
-"""Front ends: waveforms to the features that a network sees, and their cache on disk.
+"""Front ends: waveforms to the features that a network sees.
 
 Shapes: N clips, S samples, T frames, M mel bands.
 """
 
-import hashlib
-import json
 import os
-import tempfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -18,13 +14,12 @@ from typing import Any
 import numpy as np
 
 from audiotag.audio import AudioError, read_audio
-from audiotag.corpus import Corpus, CorpusError
+from audiotag.cache import Progress, cached_features
+from audiotag.corpus import Corpus
+from audiotag.tables import CorpusError
 
-CACHE_VERSION = 1  # raised when the numbers of a front end change
-CLIPS_A_TASK = 16  # clips a thread takes at a time: 4 MB of audio, often enough for a live progress bar
+CACHE_VERSION = 2  # raised when the numbers of a front end change
 SMALLEST_SCALE = 1e-4  # a band that never changes, rounding (2e-6 near -18) aside, is left at zero, not blown up
-
-Progress = Callable[[int, int], None]  # (clips done, clips in all)
 
 
 @dataclass(frozen=True)
@@ -95,81 +90,52 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "audiotag"
 
 
-def cache_path(corpus: Corpus, settings: LogMel, cache: Path) -> Path:
-    """The cache file of a corpus's features: its name is a hash of the audio and of the settings."""
-    content = {
-        "version": CACHE_VERSION,
-        "settings": settings.to_dict(),
-        "samples": settings.samples(corpus.clip_seconds),
-        "clips": corpus.digests,
-    }
-    return cache / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]}.npy"
+def cache_settings(settings: LogMel, samples: int) -> dict[str, Any]:
+    """All that the features of a clip of so many samples depend on, but the recording."""
+    return {"version": CACHE_VERSION, "settings": settings.to_dict(), "samples": samples}
 
 
 def load_features(corpus: Corpus, settings: LogMel, cache: Path, progress: Progress | None = None) -> np.ndarray:
-    """Features of every clip of a corpus, (N, T, M) float32, mapped read-only from the cache.
+    """Features of every clip of a corpus, (N, T, M) float32, read-only.
 
-    What is missing is computed by one thread a core and written aside before it gets its name: a cache file is whole or
-    absent. `progress` is called with (clips done, clips in all).
+    What the cache lacks is computed by one thread a core, and kept there clip by clip. `progress` is called with (clips
+    done, clips in all).
 
     Raises:
-        CorpusError: for clips that cannot be decoded; the first three are named, the others counted.
+        CorpusError: for clips that cannot be decoded; the first three are named in its line, all in its problems.
+        CacheError: if the cache cannot be written.
     """
-    path = cache_path(corpus, settings, cache)
-    if not path.is_file():
-        cache.mkdir(parents=True, exist_ok=True)
-        _compute(corpus, settings, path, progress)
-    return np.load(path, mmap_mode="r")
-
-
-def _compute(corpus: Corpus, settings: LogMel, path: Path, progress: Progress | None) -> None:
     samples = settings.samples(corpus.clip_seconds)
-    shape = (len(corpus.clips), settings.frames(samples), settings.n_mels)
-    starts = range(0, len(corpus.clips), CLIPS_A_TASK)
-    problems: list[str] = []
-    with _aside(path) as temporary, _one_torch_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        features = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+    shape = (settings.frames(samples), settings.n_mels)
+    problems: dict[Path, str] = {}
 
-        def compute(start: int) -> int:
-            paths = corpus.paths[start : start + CLIPS_A_TASK]
-            waveforms = np.stack(list(_decode(paths, settings.sample_rate, samples, problems)))
-            values = features[start : start + len(paths)]
-            values[:] = log_mel(waveforms, settings)
-            loud = np.flatnonzero(~np.isfinite(values).all(axis=(1, 2)))
-            problems.extend(f"The audio file `{paths[clip]}` is too loud for float32: scale it down." for clip in loud)
-            return len(paths)
+    def compute(clips: Sequence[int]) -> np.ndarray:
+        paths = [corpus.paths[clip] for clip in clips]
+        waveforms = np.stack(list(_decode(paths, settings.sample_rate, samples, problems)))
+        values = log_mel(waveforms, settings)
+        for place in np.flatnonzero(~np.isfinite(values).all(axis=(1, 2))):
+            path = paths[place]
+            problems.setdefault(path, f"The audio file `{path}` is too loud for float32: scale it down.")
+        return values
 
-        done = 0
-        for clips in pool.map(compute, starts):
-            done += clips
-            if progress:
-                progress(done, len(corpus.clips))
-        if problems:
-            more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
-            raise CorpusError("; ".join(sorted(problems)[:3]) + more)
-        features.flush()
+    with _one_torch_thread():
+        how = cache_settings(settings, samples)
+        features = cached_features(cache, how, corpus.digests, shape, compute, progress)
+    if problems:
+        told = [problems[path] for path in sorted(problems)]
+        more = f" (and {len(told) - 3} more)" if len(told) > 3 else ""
+        raise CorpusError("; ".join(told[:3]) + more, told)
+    return features
 
 
-def _decode(paths: tuple[Path, ...], sample_rate: int, samples: int, problems: list[str]) -> Iterator[np.ndarray]:
-    """Waveforms (S,) one by one; a clip that cannot be read is silent here and its problem is noted."""
+def _decode(paths: Sequence[Path], sample_rate: int, samples: int, problems: dict[Path, str]) -> Iterator[np.ndarray]:
+    """Waveforms (S,) one by one; what cannot be read is NaN here, which is not kept, and a noted problem."""
     for path in paths:
         try:
             yield read_audio(path, sample_rate, samples)
         except AudioError as error:
-            problems.append(str(error))
-            yield np.zeros(samples, np.float32)
-
-
-@contextmanager
-def _aside(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder that takes the name `path` when all went well, and is gone when not."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        yield Path(name)
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+            problems[path] = str(error)
+            yield np.full(samples, np.nan, np.float32)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from audiotag.cache import cache_bytes
 from audiotag.corpus import Corpus, open_corpus
 from audiotag.features import LogMel, default_cache, load_features
 from audiotag.folds import split_fold
@@ -88,7 +89,7 @@ def make_plan(arguments: argparse.Namespace, console: Console) -> Plan:
     if root.exists():
         raise LedgerError(f"The study `{name}` exists in {root.parent}: choose another --name, or --resume {name}.")
     _check_writable(root.parent)
-    corpus = _open(arguments.corpus, console)
+    corpus = _open(arguments.corpus, arguments.skip_bad, console)
     _check_folds(corpus, arguments)
     base = dict(SYNTHETIC_BUDGET) if corpus.kind == "synthetic" else {}
     if arguments.epochs is not None:
@@ -111,7 +112,8 @@ def _resumed_plan(arguments: argparse.Namespace, console: Console) -> Plan:
     if space.fingerprint != study["space_fingerprint"]:
         was, now = first_difference(study.get("space_source", ""), space.source)
         raise PlanError(_changed(f"the file of the space `{space.name}`", was, now))
-    corpus = _open(arguments.corpus or study["corpus"]["path"], console)
+    skip_bad = arguments.skip_bad or bool(study["corpus"].get("skipped"))
+    corpus = _open(arguments.corpus or study["corpus"]["path"], skip_bad, console)
     if corpus.fingerprint != study["corpus"]["fingerprint"]:
         raise PlanError(_changed(f"the corpus {corpus.root}", *_corpus_difference(study["corpus"], corpus)))
     if arguments.trials is not None and arguments.trials < study["trials"]:
@@ -164,7 +166,7 @@ def _newest_unfinished(arguments: argparse.Namespace) -> Path:
     return max(found)[1].absolute()
 
 
-def _open(path: str | Path | None, console: Console) -> Corpus:
+def _open(path: str | Path | None, skip_bad: bool, console: Console) -> Corpus:
     """The corpus at a path; by default CHiME-Home where it is there, else the synthetic one, made if need be."""
     if path is None and (CHIME_HOME / "chunks").is_dir():
         path = CHIME_HOME
@@ -176,19 +178,27 @@ def _open(path: str | Path | None, console: Console) -> Corpus:
             path = write_synthetic_corpus(
                 SYNTHETIC, progress=lambda n, total: bar.update(task, completed=n, total=total)
             )
-    return open_corpus(path)
+    with progress_bar(console) as bar:
+        task = bar.add_task("checking the audio", total=None)
+        return open_corpus(
+            path, skip_bad=skip_bad, progress=lambda n, total: bar.update(task, completed=n, total=total)
+        )
 
 
-def features_of(plan: Plan, console: Console) -> np.ndarray:
+def features_of(plan: Plan, cache: Path | None, console: Console) -> np.ndarray:
     """The features of all clips (N, T, M), from the cache or computed now, with a bar."""
+    cache = cache or default_cache() / "features"
     with progress_bar(console) as bar:
         task = bar.add_task("computing features", total=None)
-        return load_features(
+        features = load_features(
             plan.corpus,
             LogMel(),
-            default_cache() / "features",
+            cache,
             lambda n, total: bar.update(task, completed=n, total=total),
         )
+    megabytes = cache_bytes(cache) / 1e6
+    console.print(f"Features {megabytes:.0f} MB in {cache}, which may be deleted at any time", soft_wrap=True)
+    return features
 
 
 def _settings(root: Path, study: dict[str, Any]) -> TrialSettings:

@@ -96,6 +96,7 @@ def corpus_record(corpus: Corpus) -> dict[str, Any]:
         "evaluation_clips": len(corpus.evaluation),
         "evaluation_targets": evaluation,
         "clip_seconds": corpus.clip_seconds,
+        "skipped": corpus.skipped,
     }
 
 

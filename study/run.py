@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import warnings
-from pathlib import Path
 from types import FrameType
 
 from study.command_line import (
@@ -15,6 +14,8 @@ from study.command_line import (
     Parser,
     fail,
     fail_on,
+    filled,
+    folder,
     not_negative,
     positive,
     warn_in_a_line,
@@ -31,10 +32,16 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     """The command line's options."""
     parser = Parser(prog="study/run.py", description="Run a study: one question about audio tagging, many trials.")
     add = parser.add_argument
-    add("--space", metavar="NAME", help="the question: a file in search_spaces/ (--list shows them)")
+    add("--space", type=filled, metavar="NAME", help="the question: a file in search_spaces/ (--list shows them)")
     add("--list", action="store_true", help="show the spaces and end")
-    add("--corpus", metavar="synthetic|PATH", help="default: data/chime_home if it is there, else the synthetic corpus")
-    add("--name", help="of the study; default: <space>-<UTC time>")
+    add(
+        "--corpus",
+        type=filled,
+        metavar="synthetic|PATH",
+        help="default: data/chime_home if it is there, else the synthetic corpus",
+    )
+    add("--skip-bad", action="store_true", help="leave out clips whose audio is missing or cannot be used")
+    add("--name", type=filled, help="of the study; default: <space>-<UTC time>")
     add(
         "--resume",
         nargs="?",
@@ -53,10 +60,12 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     add("--protocol", choices=("paper", "nested"), help="paper: the held-out fold also stops training (default)")
     add("--cpus-per-trial", type=positive(float), metavar="F", help="cores, also a fraction (default 1)")
     add("--gpus-per-trial", type=not_negative(float), metavar="F", help="cards, also a fraction (default 0.25, if any)")
-    add("--address", metavar="ADDR", help="of a running Ray cluster; default: one of our own")
-    add("--studies", type=Path, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
+    add("--address", type=filled, metavar="ADDR", help="of a running Ray cluster; default: one of our own")
+    add("--cache", type=folder, metavar="DIR", help="where features are kept (default ~/.cache/audiotag/features)")
+    add("--studies", type=folder, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
     add(
         "--tracking-uri",
+        type=filled,
         metavar="URI",
         help="MLflow (default MLFLOW_TRACKING_URI, else mlflow.db here)",
     )

@@ -60,7 +60,7 @@ def run_plan(
                 close(ledger, tracker, "finished", arguments, console)  # it may have been killed at its very end
         if complete:
             return ledger
-    features = features_of(plan, console)
+    features = features_of(plan, arguments.cache, console)
     from study.search import start_ray, stop_ray
 
     try:
@@ -166,6 +166,10 @@ def announce(plan: Plan, uri: str, console: Console) -> None:
     if corpus.kind == "synthetic":
         console.print("         a short budget for the synthetic corpus; --epochs overrides", soft_wrap=True)
     console.print(f"Protocol {study['protocol']}, seed {study['seed']}; MLflow {public(uri)}", soft_wrap=True)
+    for clip, reason in corpus.skipped.items():
+        console.print(f"note: without {clip}: {reason}", style="yellow", soft_wrap=True)
+    for clip in corpus.silent:
+        console.print(f"note: {clip} is nearly silent", style="yellow", soft_wrap=True)
     for tag, fold in corpus.unscored_cells():
         console.print(f"note: tag {tag} has one class only in fold {fold}; that cell is left out", style="yellow")
 
@@ -181,7 +185,7 @@ def resume_command(root: Path, arguments: argparse.Namespace) -> str:
     words: list[Any] = ["python", "study/run.py", "--resume", root.name]
     if arguments.studies != STUDIES:
         words += ["--studies", arguments.studies]
-    for flag in ("cpus_per_trial", "gpus_per_trial", "address", "tracking_uri"):
+    for flag in ("cpus_per_trial", "gpus_per_trial", "address", "tracking_uri", "cache"):
         if (value := getattr(arguments, flag)) is not None:
             words += [f"--{flag.replace('_', '-')}", value]
     return shlex.join(map(str, words))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from audiotag.check import check_corpus
 from audiotag.corpus import EVALUATION, Corpus, CorpusError, open_corpus
 
 Write = Callable[..., Path]
@@ -44,7 +45,13 @@ def test_groups_and_the_evaluation_split(folder_corpus: Write) -> None:
 
 
 def test_esc10(shared_data: Path) -> None:
-    corpus = open_corpus(shared_data / "esc10")
+    report = check_corpus(shared_data / "esc10")
+    assert report.errors == ()
+    assert [text.split(":")[0] for text in report.warnings] == [
+        "3 clips clipped (of more than 0.1% of its samples at full scale)",
+        "5 clips longer than the clip length of 5.00 s and cut",
+    ]
+    corpus = report.usable
     assert (len(corpus.clips), len(corpus.tags), corpus.fold_numbers) == (400, 10, (1, 2, 3, 4, 5))
     assert corpus.targets.sum(axis=0).tolist() == [40] * 10
     assert corpus.targets.sum(axis=1).tolist() == [1] * 400
@@ -169,9 +176,17 @@ TABLES = [
         "",
         "Unknown column 'colour' in `.*`: the columns are filename, fold, tags, group, split",
     ),
-    ("filename;fold;tags", "", "Unknown column 'filename;fold;tags'"),
+    ("filename;fold;tags", "", "The cells of `.*` are separated by semicolons, but must be separated by commas"),
+    ("filename\tfold\ttags", "a.wav\t1\tx", "The cells of `.*` are separated by tabs, but must be"),
+    ("filename,fold,tags", "a.wav,1,x,y", "has 4 cells, but the header has 3: correct it; separate tags by `;`"),
+    ("filename,fold,tags", "a.wav,1,x\x07y", r"Line 2 of `.*` has the control character '\\x07' in 'x\\x07y'"),
+    ("filename,fold,tags", "a\0.wav,1,x", "Line 2 of `.*` (is not CSV|has the control character)"),
+    ("filename,fold,tags", f"a.wav,1,{'x' * 101}", "Line 2 of `.*` has a tag of 101 characters, but 100 are the most"),
+    ("filename,fold,tags", "sub\\a.wav,1,x", "has filename 'sub.*a.wav', but folders must be separated by /"),
     ("filename,fold,fold,tags", "", "The column `fold` is in `.*` twice"),
-    ("filename,tags", "", "The column `fold` is missing in the first line of `.*clips.csv`: add it"),
+    ("filename,fold", "", "The column `tags` is missing in the first line of `.*clips.csv`: add it"),
+    ("filename,tags", "a.wav,x", "There are no folds in the corpus .*corpus folds PATH proposes some"),
+    ("filename,fold,tags", "a.wav,,x\nb.wav,1,", "The clip `a.wav` of `.*` has no fold: give it one"),
     ("", "", "The column `filename` is missing in the first line"),
     ("filename,fold,tags", "", "There are no clips in the corpus"),
     ("filename,fold,tags", "a.wav,1", r"Line 2 of `.*clips\.csv` has 2 cells, but the header has 3"),
@@ -183,7 +198,7 @@ TABLES = [
     ),
     ("filename,fold,tags", "a.wav,one,x", "Line 2 of `.*` has fold 'one'"),
     ("filename,fold,tags", "a.wav,1.0,x", "Line 2 of `.*` has fold '1.0'"),
-    ("filename,fold,tags", "a.wav,,x", "Line 2 of `.*` has fold ''"),
+    ("filename,fold,tags", "a.wav,,x", "There are no folds in the corpus"),
     (
         "filename,fold,tags,split",
         "a.wav,1,x,test",

@@ -31,7 +31,7 @@ def fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         assert sorted(studies.rglob("*")) == before
         assert not (tmp_path / "mlflow.db").exists()
         *warned, line = capsys.readouterr().err.splitlines()
-        assert all(text.startswith("warning: ") for text in warned)
+        assert all(text.startswith(("warning: ", "problem: ")) for text in warned)
         assert line.startswith("error: ")
         return "\n".join([*warned, line])
 
@@ -74,6 +74,9 @@ def test_defaults() -> None:
         (["--space", "joint", "--cpus-per-trial", "4096"], f"is 4096, but this machine has {os.cpu_count()}"),
         (["--space", "joint", "--gpus-per-trial", "-1"], "--gpus-per-trial: -1 is not allowed: it must be 0 or more"),
         (["--space", "joint", "--protocol", "best"], "invalid choice: 'best'"),
+        (["--space", "joint", "--name", ""], "--name: an empty value is not allowed"),
+        (["--space", "joint", "--corpus", ""], "--corpus: an empty value is not allowed"),
+        (["--space", "joint", "--tracking-uri", " "], "--tracking-uri: an empty value is not allowed"),
         (["--space", "joint", "--colour"], "unrecognized arguments: --colour"),
         (["--space", "joint", "--corpus", "/nowhere"], "The corpus `/nowhere` does not exist"),
         (["--space", "joint", "--name", "a/b"], "--name is 'a/b', but must be at most 100 letters, digits"),
@@ -117,6 +120,29 @@ def test_a_spoilt_corpus_is_named(
     root = folder_corpus(ROWS, seconds=0.2)
     spoil(root)
     assert line in fails("--space", "joint", "--corpus", str(root))
+
+
+def test_all_bad_audio_is_told_in_one_report(fails: Fails, folder_corpus: Callable[..., Path]) -> None:
+    root = folder_corpus([*ROWS, ("e.wav", 1, "x"), ("f.wav", 1, "")], seconds=0.2)
+    (root / "audio" / "a.wav").unlink()
+    (root / "audio" / "b.wav").write_text("no sound")
+    torn = (root / "audio" / "e.wav").read_bytes()[:1000]
+    (root / "audio" / "e.wav").write_bytes(torn)
+    told = fails("--space", "joint", "--corpus", str(root)).splitlines()
+    assert [line.split(": ")[0] for line in told] == ["problem"] * 3 + ["error"]
+    for line, name, reason in zip(
+        told, "abe", ["no such file", "format not recognised", "it is truncated: 478 of 1600"], strict=False
+    ):
+        assert f"{name}.wav`" in line
+        assert reason in line
+    assert "Unusable audio, 3 of 6 files" in told[-1]
+    assert "--skip-bad" in told[-1]
+
+
+def test_skipping_bad_audio_may_leave_too_little(fails: Fails, folder_corpus: Callable[..., Path]) -> None:
+    root = folder_corpus(ROWS, seconds=0.2)
+    (root / "audio" / "b.wav").unlink()
+    assert "Fold 0 has one class only" in fails("--space", "joint", "--corpus", str(root), "--skip-bad")
 
 
 def test_clips_shorter_than_a_window_are_told(fails: Fails, folder_corpus: Callable[..., Path]) -> None:

@@ -1,0 +1,74 @@
+"""What all commands share: exit codes, and mistakes told in one line."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+FINISHED, MISTAKE, INTERRUPTED = 0, 2, 130  # exit codes
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends with the exit code for a user's mistake."""
+        fail(f"{message} (--help shows all options)")
+
+
+def fail(message: str, problems: Sequence[str] = ()) -> NoReturn:
+    """Ends with the exit code for a user's mistake and one line on the terminal, below a line for each problem."""
+    for problem in problems:
+        print(f"problem: {one_line(problem)}", file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
+    sys.exit(MISTAKE)
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks."""
+    return " ".join(text.split())
+
+
+def filled(text: str) -> str:
+    """An option's value that must not be empty, as an unset shell variable is."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("an empty value is not allowed: give one, or leave the option out")
+    return text
+
+
+def folder(text: str) -> Path:
+    """An option's value that names a folder."""
+    return Path(filled(text))
+
+
+def positive(kind: type) -> Any:
+    """An option's value above zero."""
+
+    def convert(text: str) -> Any:
+        value = _number(kind, text)
+        if not 0 < value < float("inf"):
+            raise argparse.ArgumentTypeError(f"{text} is not allowed: it must be above 0")
+        return value
+
+    return convert
+
+
+def not_negative(kind: type) -> Any:
+    """An option's value of 0 or above."""
+
+    def convert(text: str) -> Any:
+        value = _number(kind, text)
+        if not 0 <= value < float("inf"):
+            raise argparse.ArgumentTypeError(f"{text} is not allowed: it must be 0 or more")
+        return value
+
+    return convert
+
+
+def _number(kind: type, text: str) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        wanted = "a whole number" if kind is int else "a number"
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed: it must be {wanted}") from None

@@ -1,0 +1,155 @@
+"""Damage in the containers of audio files that decoders pass over in silence: torn ends, lost pages, false headers.
+
+libsndfile reads what is left of a truncated WAV or Ogg file without a word; the missing part would become silence.
+"""
+
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+UNKNOWN_SIZE = 0xFFFFFFFF  # of a WAV that was written to a pipe, and of one larger than 4 GB (RF64)
+PLAIN_CODES = (1, 3, 6, 7)  # PCM, float, A-law, mu-law: sizes follow from channels and bits
+EXTENSIBLE = 0xFFFE  # the code is in the first bytes of a GUID
+OGG_HEADER = struct.Struct("<4sBBqIIIB")
+OGG_LAST = 0x04  # the flag of a stream's last page
+REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))  # the bits of each byte
+
+
+def container_damage(path: str | Path) -> str | None:
+    """What is wrong with the container of a WAV, AIFF or Ogg file, in a few words; None where nothing is found.
+
+    Other files are left to their decoders. Of WAV and AIFF only the headers are read, of Ogg every page.
+
+    Raises:
+        OSError: if the file cannot be read.
+    """
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        start = file.read(12)
+        if start[:4] == b"OggS":
+            file.seek(0)
+            return _ogg_damage(file)
+        if start[:4] in (b"RIFF", b"RIFX", b"RF64") and start[8:] == b"WAVE":
+            return _wav_damage(file, "big" if start[:4] == b"RIFX" else "little", _riff_end(start, size))
+        if start[:4] == b"FORM" and start[8:] in (b"AIFF", b"AIFC"):
+            return _aiff_damage(file, size)
+    return None
+
+
+def _riff_end(start: bytes, size: int) -> int:
+    """Where the RIFF chunk ends; the end of the file where its size is unknown or too large."""
+    length = int.from_bytes(start[4:8], "big" if start[:4] == b"RIFX" else "little")
+    return min(size, length + 8) if length else size
+
+
+def _wav_damage(file: BinaryIO, order: str, riff_end: int) -> str | None:
+    size = os.fstat(file.fileno()).st_size
+    long_size = None
+    block = 1
+    while (head := _chunk(file, order)) is not None:
+        name, length = head
+        begin = file.tell()
+        if name == b"ds64":
+            long_size = int.from_bytes(file.read(16)[8:], "little")
+        elif name == b"fmt ":
+            block, damage = _format_damage(file.read(min(length, 40)), order)
+            if damage:
+                return damage
+        elif name == b"data":
+            if length == UNKNOWN_SIZE:
+                if long_size is None:
+                    return None  # nothing says how long it should be
+                length = long_size
+            if begin + length > size:
+                return f"it is truncated: {(size - begin) // block} of {length // block} samples are there"
+            end = begin + length
+            return _tail_damage(file, order, end, riff_end if riff_end >= end else size)
+        elif not _is_name(name):
+            break
+        file.seek(begin + length + (length & 1))
+    return "it is truncated or damaged before its samples"
+
+
+def _format_damage(data: bytes, order: str) -> tuple[int, str | None]:
+    """Bytes of a sample of all channels, and what the header of a WAV says against itself."""
+    if len(data) < 16:
+        return 1, "its header is truncated"
+    code, channels, rate, byte_rate, block, bits = struct.unpack(
+        "<HHIIHH" if order == "little" else ">HHIIHH", data[:16]
+    )
+    if code == EXTENSIBLE and len(data) >= 26:
+        code = int.from_bytes(data[24:26], "little" if order == "little" else "big")
+    if code in PLAIN_CODES and (block != channels * -(-bits // 8) or byte_rate != rate * block):
+        what = f"{channels} channels of {bits} bits at {rate} Hz, yet {block} bytes a sample and {byte_rate} a second"
+        return max(block, 1), f"its header contradicts itself: {what}"
+    return max(block, 1), None
+
+
+def _tail_damage(file: BinaryIO, order: str, end: int, riff_end: int) -> str | None:
+    """What follows the samples must be chunks, or zeros; else the samples are longer than their header says."""
+    if _are_chunks(file, order, end + (end & 1), riff_end) or _are_chunks(file, order, end, riff_end):
+        return None
+    file.seek(end)
+    while tail := file.read(min(1 << 16, riff_end - file.tell())):
+        if tail.strip(b"\0"):
+            return f"its header is damaged: {riff_end - end} bytes after its samples belong to nothing"
+    return None
+
+
+def _are_chunks(file: BinaryIO, order: str, begin: int, end: int) -> bool:
+    while begin < end:
+        file.seek(begin)
+        head = _chunk(file, order)
+        if head is None or not _is_name(head[0]) or begin + 8 + head[1] > end:
+            return False
+        begin += 8 + head[1] + (head[1] & 1)
+    return True
+
+
+def _chunk(file: BinaryIO, order: str) -> tuple[bytes, int] | None:
+    head = file.read(8)
+    return (head[:4], int.from_bytes(head[4:], order)) if len(head) == 8 else None  # type: ignore[arg-type]
+
+
+def _is_name(name: bytes) -> bool:
+    return all(32 <= byte < 127 for byte in name)
+
+
+def _aiff_damage(file: BinaryIO, size: int) -> str | None:
+    while (head := _chunk(file, "big")) is not None:
+        begin = file.tell()
+        if head[0] == b"SSND":
+            return "it is truncated" if begin + head[1] > size else None
+        file.seek(begin + head[1] + (head[1] & 1))
+    return "it is truncated or damaged before its samples"
+
+
+def _ogg_damage(file: BinaryIO) -> str | None:
+    """Each page has its checksum and its number; the last one of the stream says so."""
+    serial, number, ended = None, 0, False
+    while (header := file.read(OGG_HEADER.size)).startswith(b"OggS") or not ended:
+        if len(header) < OGG_HEADER.size:
+            return "it is truncated: its last page is missing"
+        name, version, flags, _, stream, count, checksum, segments = OGG_HEADER.unpack(header)
+        table = file.read(segments)
+        page = header[:22] + bytes(4) + header[26:] + table + file.read(sum(table))
+        if len(page) < len(header) + segments + sum(table):
+            return "it is truncated within a page"
+        if name != b"OggS" or version != 0 or _ogg_checksum(page) != checksum:
+            return f"it is damaged: the checksum of page {number} is wrong"
+        if serial is None:
+            serial = stream
+        if stream != serial or ended:
+            return "it holds several streams: keep one"
+        if count != number:
+            return f"it is damaged: page {number} is missing"
+        number, ended = number + 1, bool(flags & OGG_LAST)
+    return None
+
+
+def _ogg_checksum(page: bytes) -> int:
+    """CRC-32 with the most significant bit first, from zlib's, which has it last (RFC 3533)."""
+    value = zlib.crc32(page.translate(REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{value:032b}"[::-1], 2)

@@ -1,0 +1,161 @@
+"""The command line of a corpus: `python -m audiotag.corpus check|folds PATH`."""
+
+import argparse
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from audiotag.check import Report, check_corpus
+from audiotag.command_line import FINISHED, INTERRUPTED, MISTAKE, Parser, fail, filled, not_negative, positive
+from audiotag.corpus import Corpus, read_tables
+from audiotag.propose_folds import propose_folds, write_folds
+from audiotag.tables import EVALUATION, NO_FOLD, CorpusError
+
+PLAIN_WIDTH = 10_000  # of a file or pipe: no line is broken
+
+
+def parse(words: list[str] | None = None) -> argparse.Namespace:
+    """The command line's options."""
+    parser = Parser(prog="python -m audiotag.corpus", description="Look at a corpus before training on it.")
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
+    check = commands.add_parser("check", help="clips, tags, folds, errors and warnings; exit code 2 on errors")
+    folds = commands.add_parser("folds", help="propose folds, written to a new table")
+    for command in (check, folds):
+        command.add_argument("path", type=filled, metavar="PATH", help="the corpus's folder")
+    folds.add_argument("--folds", type=positive(int), default=5, metavar="N", help="how many (default 5)")
+    folds.add_argument("--seed", type=not_negative(int), default=0, metavar="N", help="of the choice (default 0)")
+    folds.add_argument("--output", type=filled, metavar="FILE", help="default: PATH/clips_with_folds.csv")
+    return parser.parse_args(words)
+
+
+def main(words: list[str] | None = None) -> int:
+    """Runs the command line and returns its exit code."""
+    arguments = parse(words)
+    console = make_console()
+    try:
+        return check(arguments, console) if arguments.command == "check" else fold(arguments, console)
+    except CorpusError as error:
+        fail(str(error), error.problems if len(error.problems) > 1 else ())
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
+
+
+def make_console() -> Console:
+    """The terminal, or a file or pipe that lines of any length may go to."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    return console if console.is_terminal else Console(highlight=False, markup=False, emoji=False, width=PLAIN_WIDTH)
+
+
+@contextmanager
+def file_progress(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar over files; silent where there is no terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def check(arguments: argparse.Namespace, console: Console) -> int:
+    """Prints what is known of a corpus; returns the exit code for a mistake if there are errors."""
+    with file_progress(console, "reading audio") as progress:
+        report = check_corpus(arguments.path, progress)
+    for line in describe(report):
+        console.print(line, soft_wrap=True)
+    if report.corpus.tags:
+        console.print(tag_table(report.usable))
+    for kind, lines, style in (("error", report.errors, "red"), ("warning", report.warnings, "yellow")):
+        for line in lines:
+            console.print(f"{kind}: {line}", style=style, soft_wrap=True)
+    console.print(f"{len(report.errors)} errors, {len(report.warnings)} warnings")
+    return MISTAKE if report.errors else FINISHED
+
+
+def describe(report: Report) -> Iterator[str]:
+    """The corpus in a few lines."""
+    corpus, facts = report.usable, report.facts
+    yield f"Corpus  {corpus.name} ({corpus.kind.replace('_', '-')}) in {corpus.root}"
+    evaluation = f", {len(corpus.evaluation)} for evaluation" if len(corpus.evaluation) else ""
+    bad = len(report.audio) - len(facts)
+    yield (
+        f"Clips   {len(report.audio)}{f', {bad} of them unusable' if bad else ''}: {len(corpus.development)} in "
+        f"{len([fold for fold in corpus.fold_numbers if fold != NO_FOLD])} folds{evaluation}; "
+        f"{len(np.unique(corpus.groups))} groups"
+    )
+    if not facts:
+        return
+    seconds = [what.seconds for what in facts]
+    yield (
+        f"Audio   {sum(seconds) / 60:.1f} min, {min(seconds):.2f} to {max(seconds):.2f} s a clip; "
+        f"each is cut or padded to {corpus.clip_seconds:.2f} s"
+    )
+    for name, values in (
+        ("Rates", Counter(f"{what.sample_rate} Hz" for what in facts)),
+        ("Kinds", Counter(f"{what.kind}, {_channels(what.channels)}" for what in facts)),
+    ):
+        yield f"{name}   {'; '.join(f'{value} ({count})' for value, count in values.most_common())}"
+    silent = int((corpus.targets.sum(axis=1) == 0).sum())
+    yield f"Tags    {len(corpus.tags)}, {corpus.targets.sum() / len(corpus.clips):.2f} a clip; {silent} clips have none"
+
+
+def _channels(number: int) -> str:
+    return {1: "mono", 2: "stereo"}.get(number, f"{number} channels")
+
+
+def tag_table(corpus: Corpus) -> Table:
+    """Clips with each tag, by fold."""
+    names = {NO_FOLD: "no fold", EVALUATION: "evaluation"}
+    folds = [fold for fold in np.unique(corpus.folds).tolist() if fold >= 0]
+    folds += [fold for fold in names if (corpus.folds == fold).any()]
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("tag")
+    for fold in folds:
+        table.add_column(names.get(fold, f"fold {fold}"), justify="right")
+    table.add_column("all", justify="right")
+    for tag, column in zip(corpus.tags, corpus.targets.T, strict=True):
+        counts = [int(column[corpus.folds == fold].sum()) for fold in folds]
+        table.add_row(tag, *map(str, counts), str(int(column.sum())))
+    table.add_row("(clips)", *(str(int((corpus.folds == fold).sum())) for fold in folds), str(len(corpus.clips)))
+    return table
+
+
+def fold(arguments: argparse.Namespace, console: Console) -> int:
+    """Writes a table with proposed folds and prints their balance."""
+    corpus, problems = read_tables(arguments.path)
+    if problems:
+        fail(f"The table of `{corpus.root}` has mistakes: correct them first.", problems)
+    if arguments.folds < 2:
+        fail(f"--folds is {arguments.folds}, but must be at least 2.")
+    if not len(corpus.development) or not corpus.tags:
+        fail(f"The corpus `{corpus.root}` has no development clips or no tags: there is nothing to divide.")
+    output = Path(arguments.output) if arguments.output else corpus.root / "clips_with_folds.csv"
+    if output.exists():
+        fail(f"The file `{output}` exists: take it away, or name another with --output.")
+    folds = propose_folds(corpus, arguments.folds, arguments.seed)
+    write_folds(corpus, folds, output)
+    proposed = replace(corpus, folds=folds)
+    console.print(tag_table(proposed))
+    if len(np.unique(corpus.groups)) == len(corpus.clips):
+        console.print(
+            "warning: each clip is a group of its own; name in a column `group` what clips were cut from, so that "
+            "pieces of one recording stay in one fold",
+            style="yellow",
+            soft_wrap=True,
+        )
+    for tag, number in proposed.unscored_cells():
+        console.print(f"warning: tag `{tag}` has one class only in fold {number}", style="yellow", soft_wrap=True)
+    console.print(f"Written to {output}", soft_wrap=True)
+    if corpus.kind == "folder":
+        words = shlex.join(["mv", str(output), str(corpus.root / "clips.csv")])
+        console.print(f"To use these folds: {words}", soft_wrap=True)
+    return FINISHED

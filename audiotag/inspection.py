@@ -1,0 +1,56 @@
+"""All the audio of a corpus looked at, and what is wrong with it told in one report."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from audiotag.audio import AudioError, AudioFacts, inspect_audio
+from audiotag.tables import CorpusError
+
+MAX_CLIP_SECONDS = 10.0  # longer clips of a folder are cut
+
+Progress = Callable[[int, int], None]  # (files done, files in all)
+
+
+def inspect_files(paths: Sequence[Path], progress: Progress | None = None) -> list[AudioFacts | AudioError]:
+    """What each file is, or why it cannot be used; one thread a core, the part that a clip can have is decoded."""
+    results = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for result in pool.map(_facts_or_error, paths):
+            results.append(result)
+            if progress:
+                progress(len(results), len(paths))
+    return results
+
+
+def _facts_or_error(path: Path) -> AudioFacts | AudioError:
+    try:
+        return inspect_audio(path, MAX_CLIP_SECONDS)
+    except AudioError as error:
+        return error
+
+
+def common_seconds(facts: Sequence[AudioFacts]) -> float:
+    """The length to which clips are cut or padded: that of the longest, a few (5 %) outliers aside, 10 s at most."""
+    seconds = [what.seconds for what in facts]
+    return min(MAX_CLIP_SECONDS, float(np.quantile(seconds, 0.95, method="higher"))) if seconds else MAX_CLIP_SECONDS
+
+
+def bad_audio_error(bad: Sequence[AudioError], files: int, remedy: str) -> CorpusError:
+    """One error for all unusable files, at least one: three of them in its line, every one in its problems.
+
+    Args:
+        files: Files in all.
+        remedy: What to do about missing files.
+    """
+    problems = [f"`{error.path}`: {error.reason}" for error in bad]
+    rest = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+    if not any(os.path.lexists(error.path) for error in bad):
+        return CorpusError(f"Missing audio: `{bad[0].path}`{rest} of {files} files: {remedy}.", problems)
+    shown = ", ".join(f"`{error.path}` ({error.reason})" for error in bad[:3])
+    rest = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+    remedy = "replace them, take them out, or leave them out with --skip-bad"
+    return CorpusError(f"Unusable audio, {len(bad)} of {files} files: {shown}{rest}: {remedy}.", problems)

@@ -1,0 +1,184 @@
+"""The tables of a corpus: text in, rows out, and every mistake in them told at once."""
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+EVALUATION = -1  # the fold number of clips of the evaluation split
+NO_FOLD = -2  # of clips of a table without folds
+LONGEST_TAG = 100  # characters; MLflow's names of metrics end at 250
+
+
+class CorpusError(ValueError):
+    """A corpus that cannot be used, in one line: what is wrong, where, and what to do.
+
+    Attributes:
+        problems: Each single problem in a line of its own; at least one.
+    """
+
+    def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
+        super().__init__(message, tuple(problems))  # both in args: the error survives pickling between processes
+        self.problems = tuple(problems) or (message,)
+
+    def __str__(self) -> str:
+        return self.args[0]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A clip as a table names it; the audio may be absent. `fold` may be EVALUATION or NO_FOLD."""
+
+    clip: str
+    path: Path
+    fold: int
+    tags: frozenset[str]
+    group: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What the table of a folder says.
+
+    Attributes:
+        kind: The layout.
+        rows: One a clip, those with a mistake left out.
+        problems: The mistakes, a line each.
+    """
+
+    kind: str
+    rows: tuple[Row, ...]
+    problems: tuple[str, ...]
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, with or without a byte order mark.
+
+    Raises:
+        CorpusError: if the file is missing, is no file or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"The file `{path}` is not UTF-8 (byte {error.start}): save it as UTF-8.") from error
+    except OSError as error:
+        reason = (error.strerror or "unknown error").lower()
+        raise CorpusError(f"The file `{path}` cannot be read ({reason}): put it back.") from error
+
+
+def read_listing(
+    kind: str, path: Path, check_header: Callable[[list[str]], None], read_row: Callable[[dict[str, str]], Row]
+) -> Listing:
+    """The rows of a table with a header. `read_row` takes a row's cells by column and raises ValueError for a mistake.
+
+    Raises:
+        CorpusError: if the file cannot be read or `check_header` finds a mistake.
+    """
+    reader = csv.reader(io.StringIO(read_text(path)), strict=True)
+    rows: dict[str, Row] = {}
+    problems = []
+    try:
+        header = [cell.strip() for cell in next(reader, [])]
+        check_header(header)
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            where = f"Line {reader.line_num} of `{path}`"
+            try:
+                row = read_row(_by_column(cells, header))
+                if row.clip in rows:
+                    raise ValueError(f"has the filename `{row.clip}` again: take one of the two rows out")
+                rows[row.clip] = row
+            except ValueError as error:
+                problems.append(f"{where} {error}.")
+    except csv.Error as error:  # the rest of the file cannot be told apart
+        problems.append(f"Line {reader.line_num} of `{path}` is not CSV ({error}): correct the quotes.")
+    return Listing(kind, tuple(rows.values()), tuple(problems))
+
+
+def _by_column(cells: list[str], header: list[str]) -> dict[str, str]:
+    if len(cells) != len(header):
+        hint = "; separate tags by `;` and quote a cell that holds a comma" if len(cells) > len(header) else ""
+        raise ValueError(f"has {len(cells)} cells, but the header has {len(header)}: correct it{hint}")
+    values = {column: cell.strip() for column, cell in zip(header, cells, strict=True)}
+    for value in values.values():
+        for character in "" if value.isprintable() else value:
+            if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):  # a line break too
+                raise ValueError(f"has the control character {character!r} in {value!r}: take it out")
+    return values
+
+
+def require_columns(header: list[str], required: Sequence[str], path: Path) -> None:
+    """Refuses a header that lacks a column or has one twice.
+
+    Raises:
+        CorpusError: for the first such column.
+    """
+    separators = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+    for separator, name in separators.items():
+        if len(header) == 1 and separator in header[0]:
+            raise CorpusError(
+                f"The cells of `{path}` are separated by {name}, but must be separated by commas (tags within their "
+                "cell by `;`): save it as comma-separated CSV."
+            )
+    for column in header:
+        if header.count(column) > 1:
+            raise CorpusError(f"The column `{column}` is in `{path}` twice: take one out.")
+    for column in required:
+        if column not in header:
+            raise CorpusError(f"The column `{column}` is missing in the first line of `{path}`: add it.")
+
+
+def read_fold(text: str) -> int:
+    """A fold's number.
+
+    Raises:
+        ValueError: if it is no whole number.
+    """
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise ValueError(f"has fold {text!r}, but it must be a whole number of at least 0")
+    return int(text)
+
+
+def read_tag(text: str) -> str:
+    """A tag, spaces around it taken away.
+
+    Raises:
+        ValueError: if it is too long for a name.
+    """
+    tag = text.strip()
+    if len(tag) > LONGEST_TAG:
+        raise ValueError(f"has a tag of {len(tag)} characters, but {LONGEST_TAG} are the most: separate tags by `;`")
+    return tag
+
+
+def read_place(folder: Path, filename: str, what: str = "audio/") -> tuple[str, Path]:
+    """A filename of a table, made plain, and its path inside a folder.
+
+    Accents may be written in either of Unicode's two ways on the disk: that of the table is tried first.
+
+    Raises:
+        ValueError: if it names nothing or leaves the folder.
+    """
+    place = PurePosixPath(filename)
+    if not place.name or place.is_absolute() or ".." in place.parts:
+        raise ValueError(f"has filename {filename!r}, but it must name a file inside {what}")
+    path = folder / place
+    if not _is_there(path):
+        if "\\" in filename:
+            raise ValueError(f"has filename {filename!r}, but folders must be separated by /")
+        for form in ("NFC", "NFD"):
+            other = folder / unicodedata.normalize(form, str(place))
+            if _is_there(other):
+                path = other
+    return place.as_posix(), path
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long, a folder that may not be entered
+        return False

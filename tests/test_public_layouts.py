@@ -1,0 +1,98 @@
+"""ESC-50 and UrbanSound8K as they are published; rows as in their own files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from audiotag.corpus import CorpusError, open_corpus
+
+ESC50 = """filename,fold,target,category,esc10,src_file,take
+1-100032-A-0.wav,1,0,dog,True,100032,A
+1-100038-A-14.wav,1,14,chirping_birds,False,100038,A
+2-100648-A-43.wav,2,43,car_horn,False,100648,A
+2-102414-A-0.wav,2,0,dog,True,102414,A
+2-102414-B-0.wav,2,0,dog,True,102414,B
+"""
+URBANSOUND8K = """slice_file_name,fsID,start,end,salience,fold,classID,class
+100032-3-0-0.wav,100032,0.0,0.317551,1,5,3,dog_bark
+100263-2-0-117.wav,100263,58.5,62.5,1,5,2,children_playing
+100648-1-0-0.wav,100648,4.823402,5.471927,2,10,1,car_horn
+100652-3-0-0.wav,100652,0.0,4.0,1,10,3,dog_bark
+"""
+
+
+def written(root: Path, table: str, text: str, names: list[str]) -> Path:
+    (root / table).parent.mkdir(parents=True)
+    (root / table).write_text(text)
+    for number, name in enumerate(names):
+        path = root / "audio" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, np.random.default_rng(number).uniform(-0.1, 0.1, 800), 8000)
+    return root
+
+
+def esc50(root: Path, text: str = ESC50) -> Path:
+    return written(root, "meta/esc50.csv", text, [line.split(",")[0] for line in ESC50.splitlines()[1:]])
+
+
+def urbansound8k(root: Path, text: str = URBANSOUND8K) -> Path:
+    rows = [line.split(",") for line in URBANSOUND8K.splitlines()[1:]]
+    return written(root, "metadata/UrbanSound8K.csv", text, [f"fold{row[5]}/{row[0]}" for row in rows])
+
+
+def test_esc50(tmp_path: Path) -> None:
+    corpus = open_corpus(esc50(tmp_path / "ESC-50-master"))
+    assert (corpus.name, corpus.kind, corpus.fold_numbers) == ("ESC-50-master", "esc50", (1, 2))
+    assert corpus.tags == ("car_horn", "chirping_birds", "dog")
+    assert corpus.targets.tolist() == [[0, 0, 1], [0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1]]
+    assert corpus.groups.tolist() == ["100032", "100038", "100648", "102414", "102414"]
+    assert corpus.clips[0] == "1-100032-A-0.wav"
+    assert corpus.clip_seconds == 0.1
+
+
+def test_urbansound8k(tmp_path: Path) -> None:
+    corpus = open_corpus(urbansound8k(tmp_path / "UrbanSound8K"))
+    assert (corpus.kind, corpus.fold_numbers) == ("urbansound8k", (5, 10))
+    assert corpus.tags == ("car_horn", "children_playing", "dog_bark")
+    assert corpus.clips == (
+        "fold5/100032-3-0-0.wav",
+        "fold5/100263-2-0-117.wav",
+        "fold10/100648-1-0-0.wav",
+        "fold10/100652-3-0-0.wav",
+    )
+    assert corpus.groups.tolist() == ["100032", "100263", "100648", "100652"]
+    assert corpus.targets.sum(axis=1).tolist() == [1] * 4
+
+
+def test_a_table_of_the_users_own_goes_first(tmp_path: Path) -> None:
+    root = esc50(tmp_path)
+    rows = [
+        ("1-100032-A-0.wav", 1, "x"),
+        ("1-100038-A-14.wav", 1, ""),
+        ("2-102414-A-0.wav", 2, "x"),
+        ("2-102414-B-0.wav", 2, ""),
+    ]
+    (root / "clips.csv").write_text("filename,fold,tags\n" + "".join(f"{a},{b},{c}\n" for a, b, c in rows))
+    assert open_corpus(root).kind == "folder"
+
+
+@pytest.mark.parametrize("make", [esc50, urbansound8k])
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("fold", "part", "The column `fold` is missing in the first line of"),
+        ("100032", "../../100032", "must name a file inside audio/"),
+        ("\n100", "\n", "Missing audio"),
+        (".wav,", ".wave,", "Missing audio"),
+        (",5,3,", ",five,3,", "Line 2 of .* has fold 'five'"),
+    ],
+)
+def test_malformed_tables(tmp_path: Path, make, old: str, new: str, message: str) -> None:
+    text = {esc50: ESC50, urbansound8k: URBANSOUND8K}[make]
+    changed = text.replace(old, new, 1)
+    if changed == text:
+        pytest.skip("the other table has no such text")
+    with pytest.raises(CorpusError, match=message):
+        open_corpus(make(tmp_path, changed))
