@@ -64,8 +64,11 @@ def run_plan(
     from study.search import start_ray, stop_ray
 
     try:
-        per_trial = start_ray(arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.address)
-        catch_signals()  # again: Ray has set its own
+        try:
+            per_trial = start_ray(arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.address)
+            catch_signals()  # again: Ray has set its own
+        except SystemExit as end:  # what Ray's own makes of SIGTERM meanwhile
+            raise KeyboardInterrupt from end
         ledger = plan.ledger()
         with ledger.locked():
             train(plan, ledger, features, per_trial, arguments, uri, console, stop_ray)
