@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-_CROSSING = 1e-6  # the scorer's tolerance where fpr meets 1 - tpr
+CROSSING = 1e-6  # the scorer's tolerance where fpr meets 1 - tpr
 
 
 def equal_error_rate(targets: np.ndarray, scores: np.ndarray) -> float:
@@ -31,7 +31,7 @@ def equal_error_rate(targets: np.ndarray, scores: np.ndarray) -> float:
     if positives == 0 or negatives == 0:
         return float("nan")
     fpr, tpr = _roc_points(targets, scores, positives, negatives)
-    crossing = int(np.argmax(fpr + _CROSSING >= 1 - tpr))
+    crossing = int(np.argmax(fpr + CROSSING >= 1 - tpr))
     x0, x1, y0, y1 = fpr[crossing - 1], fpr[crossing], tpr[crossing - 1], tpr[crossing]
     if x1 == x0:  # a vertical step: the line meets tpr = 1 - fpr at its own fpr
         return float(x0)

@@ -11,8 +11,8 @@ from typing import Any
 
 TAGS = ("c", "m", "f", "v", "p", "b", "o")  # of CHiME-Home, in the order of the columns
 FOOTNOTE = (
-    "Published rows: Wei et al. 2018, Table 1, as printed. Two of them do not follow from their own cells: the cells of "
-    "mixup 0 give Avg .121 and Var 5.31 (an m of .20 instead of .11 would give the printed .13 and 6.13), and those of "
+    "Published rows: Wei et al. 2018, Table 1, as printed. Two of them do not follow from their own cells: those of "
+    "mixup 0 give Avg .121 and Var 5.31 (an m of .20 instead of .11 would give the printed .13 and 6.13), those of "
     "mixup_lp 1.5 give Var 6.75."
 )
 
