@@ -24,6 +24,7 @@ from audiotag.features import LogMel, default_cache, load_features
 from audiotag.folds import split_fold
 from search_spaces import Space, load_space
 from study import PROJECT
+from study.clips import write_clips
 from study.ledger import STUDY_FILE, Ledger, LedgerError
 from study.progress import progress_bar
 from study.results import corpus_record, is_complete
@@ -59,11 +60,10 @@ class Plan:
 
     def ledger(self) -> Ledger:
         """The study's ledger, made now if the study is new."""
-        if not self.resumed:
-            return Ledger.create(self.root, self.study)
-        ledger = Ledger.open(self.root)
+        ledger = Ledger.open(self.root) if self.resumed else Ledger.create(self.root, self.study)
         if self.grown:
             ledger.write_study(self.study)
+        write_clips(self.root, self.corpus)
         return ledger
 
 
@@ -184,7 +184,7 @@ def _describe(
     name: str, space: Space, corpus: Corpus, base: dict[str, Any], arguments: argparse.Namespace
 ) -> dict[str, Any]:
     """The content of study.json."""
-    from study.combinations import check_space
+    from study.combinations import check_space, ranges
 
     return {
         "study": name,
@@ -194,6 +194,8 @@ def _describe(
         "question": space.question,
         "sampler": space.sampler,
         "varied": check_space(space, base),
+        "ranges": ranges(space),
+        "baseline": space.baseline,
         "trials": _count(space, arguments.trials),
         "corpus": corpus_record(corpus),
         "seed": arguments.seed or 0,

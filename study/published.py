@@ -48,3 +48,14 @@ ROWS = (
 def published_rows(corpus: dict[str, Any]) -> tuple[PublishedRow, ...]:
     """The rows that may stand beside a study on a corpus (as study.json records it); none for any other corpus."""
     return ROWS if corpus.get("kind") == "chime_home" and tuple(corpus["tags"]) == TAGS else ()
+
+
+def is_row_of(row: PublishedRow, params: dict[str, Any]) -> bool:
+    """Whether a trial did what a published row did, as far as model, augmentation and alpha tell."""
+    if row.model.lower().replace("-", "_") != params.get("model", "crnn"):
+        return False
+    kind, _, alpha = row.augmentation.partition(" ")
+    names = {"SamplePairing": "sample_pairing", "-": "none", "IMD": "none"}
+    if (kind, alpha) == ("mixup", "0.0"):
+        return params["augmentation"] == "none" or (params["augmentation"] == "mixup" and params["alpha"] == 0)
+    return params["augmentation"] == names.get(kind, kind) and params["alpha"] == float(alpha or 0)

@@ -3,8 +3,9 @@
 import shlex
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console
 
@@ -14,6 +15,8 @@ from study.ledger import Ledger, write_whole
 from study.progress import make_console
 from study.results import is_complete, study_results
 from study.table import CROSS_VALIDATION, EVALUATION, TITLES, has_evaluation, markdown_table, rich_table
+
+FIGURES = "figures"  # a folder
 
 
 def write_results(ledger: Ledger, status: str) -> dict[str, Any]:
@@ -25,6 +28,29 @@ def write_results(ledger: Ledger, status: str) -> dict[str, Any]:
     text = markdown_report(results, ledger.study()).encode()
     write_whole(ledger.root / "table.md", lambda file: file.write(text))
     return results
+
+
+def write_report(ledger: Ledger, results: dict[str, Any]) -> None:
+    """Writes report.html and its figures from the ledger."""
+    from study.findings import find
+    from study.page import draw, study_page
+
+    findings = find(ledger, results)
+    figures = draw(findings, ledger)
+    page = study_page(findings, figures).encode()
+    folder = ledger.root / FIGURES
+    folder.mkdir(exist_ok=True)
+    drawn = {f"{panel.name}.svg": panel.file().encode() for panels in figures.values() for panel in panels}
+    for path in folder.glob("*.svg"):
+        if path.name not in drawn:
+            path.unlink()
+    for name, content in drawn.items():
+        write_whole(folder / name, partial(_put, content))
+    write_whole(ledger.root / "report.html", partial(_put, page))
+
+
+def _put(content: bytes, file: IO[bytes]) -> None:
+    file.write(content)
 
 
 def prefixes(results: dict[str, Any]) -> list[str]:
