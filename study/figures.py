@@ -110,16 +110,16 @@ def _draw_folds(ax: Any, places: Sequence[float], rows: list[Row], width: float,
 
 
 def curve_rows(findings: Findings) -> list[Row]:
-    """The trials whose training is drawn: the best of each augmentation; where there is one only, all or the best."""
+    """The trials whose training is drawn: the best of each augmentation; where there is one only, the best of all."""
     by_kind: dict[Any, Row] = {}
     for row in sorted(findings.rows, key=lambda row: row.mean):
-        by_kind.setdefault(row.params.get("augmentation"), row)
+        by_kind.setdefault((row.params.get("model"), row.params.get("augmentation")), row)
     rows = list(by_kind.values())
     if len(rows) == 1:
         best = sorted(findings.rows, key=lambda row: row.mean)[:CURVES]
         with_baseline = [findings.baseline, *best] if findings.baseline else best
         rows = list({row.key: row for row in with_baseline if row is not None}.values())[:CURVES]
-    return [row for row in findings.rows if row in rows]
+    return [row for row in findings.rows if row in rows][:CURVES]
 
 
 def training(findings: Findings, ledger: Ledger) -> list[Panel]:

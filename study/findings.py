@@ -10,8 +10,9 @@ from study.bootstrap import centred, draw_groups, interval, resampled_means, res
 from study.clips import Clips, read_clips
 from study.ledger import Ledger
 from study.optimism import best_of_many, early_stopping
+from study.projection import trial_name
 from study.significance import PairedTest, corrected_t, holm, in_words
-from study.table import show
+from study.table import label, show
 
 SHOWN = 24  # rows of a larger study that are shown and resampled: the best ones, and the baseline
 
@@ -123,10 +124,8 @@ def find(ledger: Ledger, results: dict[str, Any]) -> Findings:
 def make_row(study: str, trial: dict[str, Any], columns: list[str], named: list[str]) -> Row:
     """A row of a finished trial, labelled by the parameters in `named`."""
     params = trial["params"]
-    cells = [show(params[name]) if applies(name, params) else "-" for name in columns]
-    values = {name: params[name] for name in named if applies(name, params)}
-    words = [value if isinstance(value, str) else f"{name} {show(value)}" for name, value in values.items()]
-    return Row(study, trial["key"], params, cells, ", ".join(words) or trial["key"], trial)
+    cells = [text if applies(name, params) else "" for name, text in zip(columns, label(params, columns), strict=True)]
+    return Row(study, trial["key"], params, cells, trial_name(params, named) or trial["key"], trial)
 
 
 def without_mixing(params: dict[str, Any]) -> bool:
@@ -148,8 +147,10 @@ def choose_baseline(rows: list[Row], study: dict[str, Any]) -> tuple[Row | None,
         return rows[0], "the first row, because none is without augmentation"
     defaults = TrialConfig().to_dict() | study.get("settings", {})
 
+    others = [name for name in study["varied"] if name not in ("augmentation", "alpha")]
+
     def distance(row: Row) -> int:
-        return sum(row.params[name] != defaults.get(name) for name in study["varied"] if name in row.params)
+        return sum(row.params.get(name) != defaults.get(name) for name in others)
 
     why = "the row without augmentation"
     if len(plain) > 1:

@@ -6,11 +6,22 @@ from typing import Any
 from study.clips import read_clips
 from study.drawing import Panel, style
 from study.figures import by_parameter, differences, errors_by_tag, training
-from study.findings import Findings, Row
+from study.findings import Findings
 from study.ledger import Ledger
-from study.published import FOOTNOTE, PublishedRow, is_row_of, published_rows
 from study.search_figures import at_edge, importance, optimisation_history, parallel_coordinates
-from study.sentences import answer, cost, facts, notes, origin, partial, signed, table_note, test_note, trust
+from study.sentences import (
+    answer,
+    cost,
+    facts,
+    notes,
+    origin,
+    partial,
+    published_note,
+    signed,
+    table_note,
+    test_note,
+    trust,
+)
 from study.table import CROSS_VALIDATION, EVALUATION, TITLES, decimal, has_evaluation
 
 SECTIONS = ("differences", "parameters", "search", "training", "errors")  # with figures
@@ -57,9 +68,6 @@ def draw(findings: Findings, ledger: Ledger) -> Figures:
 def study_page(findings: Findings, figures: Figures) -> str:
     """report.html of a study."""
     question, _, background = findings.study["question"].partition("\n")
-    published = beside_published(findings)
-    on = EVALUATION if has_evaluation(findings.results) else CROSS_VALIDATION
-    where = {EVALUATION: "on the evaluation split", CROSS_VALIDATION: "in cross-validation"}[on]
     comparisons = [row for row in findings.shown if row is not findings.baseline] if findings.baseline else []
     return render(
         "study.html",
@@ -69,14 +77,12 @@ def study_page(findings: Findings, figures: Figures) -> str:
         f=findings,
         study=findings.study,
         figures=figures,
-        answer=sentence(answer(findings)),
+        answer=capitalised(answer(findings)),
         partial=partial(findings),
         notes=notes(findings),
         facts=facts(findings),
         tables=tables(findings),
-        published=published,
-        published_prefix=on,
-        published_note=f"{FOOTNOTE} Rows of this study: EER {where}.",
+        published_note=published_note(findings),
         comparisons=comparisons,
         test_note=test_note(findings),
         parameters_note=PARAMETERS_NOTE,
@@ -104,7 +110,7 @@ def render(template: str, **content: Any) -> str:
         "signed": signed,
         "thousandths": lambda value: "" if value is None else f"{1e3 * value:.2f}",
         "percent": lambda value: "" if value is None else f"{100 * value:.0f} %",
-        "printed": lambda value: f"{value:.2f}".removeprefix("0"),
+        "two": lambda value: "" if value is None else f"{value:.2f}".removeprefix("0"),
         "p_value": lambda value: "" if value is None else "< .001" if value < 1e-3 else decimal(value),
     }
     return environment.get_template(template).render(content)
@@ -130,12 +136,6 @@ def tables(findings: Findings) -> list[dict[str, Any]]:
     return [first, second | {"shares": False, "caption": EVALUATION_NOTE}]
 
 
-def beside_published(findings: Findings) -> list[tuple[PublishedRow, list[Row]]]:
-    """The published rows, each with the trials of this study that did the same; empty for other corpora."""
-    rows = published_rows(findings.study["corpus"])
-    return [(row, [own for own in findings.rows if is_row_of(row, own.params)]) for row in rows]
-
-
 def edges(findings: Findings) -> list[str]:
     """Whether the best row lies at the edge of what was tried."""
     best = findings.best
@@ -145,11 +145,6 @@ def edges(findings: Findings) -> list[str]:
     if found:
         return [f"The best trial's {line}: the best may lie beyond." for line in found]
     return ["The best trial lies at no edge of what was tried."]
-
-
-def sentence(text: str) -> str:
-    """The text with a capital at its start, unless it starts with a parameter's name or a colon follows."""
-    return text[:1].upper() + text[1:]
 
 
 def _params(trial: dict[str, Any], findings: Findings) -> str:

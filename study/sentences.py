@@ -37,6 +37,11 @@ def answer(findings: Findings) -> str:
     )
 
 
+def capitalised(text: str) -> str:
+    """A sentence with a capital at its start."""
+    return text[:1].upper() + text[1:]
+
+
 def folds_in_words(findings: Findings) -> str:
     """ "five folds"."""
     folds = len(findings.study["corpus"]["folds"])
@@ -78,6 +83,16 @@ def table_note(findings: Findings) -> str:
     if any(row.best_share is not None for row in findings.shown):
         said += " Best in: the share of those draws in which the row is the best of those shown."
     return said + hidden(findings)
+
+
+def published_note(findings: Findings) -> str:
+    """Below tables with published rows, where they come from and what is odd in them; nothing without such rows."""
+    printed = [row.result["published"] for row in findings.shown if row.result.get("published")]
+    if not printed:
+        return ""
+    doubts = dict.fromkeys(row["footnote"] for row in printed if row.get("footnote"))
+    source = "Published rows: Wei et al. 2018, Table 1, as printed; by its caption they are of the evaluation set."
+    return " ".join([source, *(f"* {doubt[0].upper()}{doubt[1:]}." for doubt in doubts)])
 
 
 def hidden(findings: Findings) -> str:
@@ -129,8 +144,8 @@ def _stopping(findings: Findings) -> list[str]:
         return [f"{said}; by how much cannot be estimated here."]
     moved = signed(findings.stopping_optimism)
     return [
-        f"{said}. Had each fold been stopped where the others had their best epochs, the best row's mean would change by "
-        f"{moved}. --protocol nested avoids it."
+        f"{said}. Stopped where the other folds had their best epochs, the best row's mean would change by {moved}. "
+        "--protocol nested avoids it."
     ]
 
 
@@ -215,9 +230,26 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def best_line(row: Row) -> str:
-    """A row and its figure."""
-    return f"{row.label}: mean EER {decimal(row.mean)}"
+def markdown_findings(findings: Findings) -> str:
+    """What table.md says below its tables: the answer, each row against the baseline, how far to trust it."""
+    parts = ["## Answer", answer(findings)]
+    if findings.baseline is not None and findings.others:
+        lines = ["| trial | Avg | 95 % interval | difference | t | p | Holm p | in words |"]
+        lines += ["| --- " + "| ---: " * 6 + "| --- |"]
+        lines += [_markdown_row(row) for row in findings.rows]
+        parts += ["## Against the baseline", "\n".join(lines), test_note(findings)]
+    parts += ["## How far to trust this", "\n".join(f"- {line}" for line in [*findings.missing, *trust(findings)])]
+    return "\n\n".join(parts)
+
+
+def _markdown_row(row: Row) -> str:
+    held = row.intervals.get("mean")
+    interval = "" if held is None else f"{decimal(held[0])} to {decimal(held[1])}"
+    test = ["", "", "", ""]
+    if row.test is not None and row.adjusted is not None:
+        test = [signed(row.test.difference), f"{row.test.t:.2f}", decimal(row.test.p), decimal(row.adjusted)]
+    cells = [row.label, decimal(row.mean), interval, *test, row.words]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _count(number: int, what: str) -> str:
