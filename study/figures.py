@@ -1,6 +1,7 @@
 """The figures of any study: differences, parameters, training, errors by tag."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from study.ledger import Ledger
 from study.significance import LEVEL
 from study.table import decimal, show
 
+LONGEST_LABEL = 22  # characters of a trial's name beside an axis, before it is wrapped
 CURVES = 8  # trials with training curves
 POINTS = 60  # trials whose folds are shown as points
 NUMBERS = 12  # values of a parameter that get a place each, evenly spaced
@@ -28,10 +30,10 @@ def differences(findings: Findings) -> list[Panel]:
     rows = [row for row in findings.shown if row.test is not None]
     if not rows or findings.baseline is None:
         return []
+    labels = [wrapped(row.label) for row in rows]
     ax = new_axes(
-        width=6.4,
-        height=0.9 + 0.3 * len(rows),
-        xlabel=f"mean EER minus that of {findings.baseline.label}",
+        height=0.9 + 0.2 * sum(1.5 + label.count("\n") for label in labels),
+        xlabel="mean EER minus the baseline's",
         ylim=(len(rows) - 0.5, -0.5),
     )
     ax.axvline(0, color=INK, linewidth=1)
@@ -41,9 +43,15 @@ def differences(findings: Findings) -> list[Panel]:
         colour = FAINT if not sure else BLUE if row.test.difference < 0 else VERMILION
         ax.plot([row.test.low, row.test.high], [place, place], color=colour, linewidth=2.2)
         ax.plot(row.test.difference, place, marker="o" if sure else "s", color=colour, markersize=6)
-    ax.set_yticks(range(len(rows)), [row.label for row in rows])
+    ax.set_yticks(range(len(rows)), labels)
     ax.grid(False, axis="y")
     return [as_panel(ax, "differences", f"Differences from the baseline {findings.baseline.label}, with intervals")]
+
+
+def wrapped(text: str) -> str:
+    """A trial's name in lines, cut between its parameters."""
+    whole = text.replace(" ", "\u00a0").replace(",\u00a0", ", ")  # textwrap cuts at plain spaces alone
+    return "\n".join(wrap(whole, LONGEST_LABEL)).replace("\u00a0", " ")
 
 
 def by_parameter(findings: Findings) -> list[Panel]:
@@ -62,16 +70,17 @@ def _parameter(findings: Findings, name: str) -> Panel:
         ax.set_xticks(range(len(distinct)), [show(value) for value in distinct])
         if max(map(len, map(show, distinct))) > 6:
             ax.tick_params(axis="x", labelrotation=25)
-        width = 0.3
+        width = True
     else:
         places = [float(value) for value in values]
         if is_log(findings, name):
             log_axis(ax.xaxis)
-        width = 0.0
+        width = False
     groups = _split(findings, rows, name)
     for number, (label, members) in enumerate(groups.items()):
-        shift = 0.5 * (number - (len(groups) - 1) / 2) / max(len(groups), 3) if width else 0.0
-        _draw_folds(ax, [places[i] + shift for i in members], [rows[i] for i in members], width, number, label)
+        room = 0.8 / max(len(groups), 2) if width else 0.0
+        shift = room * (number - (len(groups) - 1) / 2)
+        _draw_folds(ax, [places[i] + shift for i in members], [rows[i] for i in members], 0.4 * room, number, label)
     if len(groups) > 1:
         ax.legend(loc="best", ncols=2 if len(groups) > 3 else 1)
     ax.margins(x=0.08)
@@ -98,15 +107,16 @@ def _split(findings: Findings, rows: list[Row], name: str) -> dict[str, list[int
 
 def _draw_folds(ax: Any, places: Sequence[float], rows: list[Row], width: float, number: int, label: str) -> None:
     colour, marker = SERIES[number % len(SERIES)], "osD^vP"[number % 6]
+    means = [row.mean for row in rows]
     if len(rows) <= POINTS:
         for place, row in zip(places, rows, strict=True):
             eers = [entry["eer_mean"] for entry in row.result["folds"] if entry["eer_mean"] is not None]
-            ax.plot([place] * len(eers), eers, marker, color=colour, markersize=4, alpha=0.45, linewidth=0)
-    means = [row.mean for row in rows]
+            ax.plot([place] * len(eers), eers, marker, color=colour, markersize=4.5, alpha=0.5, markeredgewidth=0)
     if width:
-        reach = min(width, 0.16)
-        ax.hlines(means, np.array(places) - reach, np.array(places) + reach, color=colour, linewidth=2.6)
-    ax.plot(places, means, marker, color=colour, markersize=6, linewidth=0, markeredgecolor=PAPER, label=label or None)
+        ax.hlines(means, np.array(places) - width, np.array(places) + width, color=colour, linewidth=2.4)
+        ax.plot([], [], marker, color=colour, linestyle="-", label=label or None)
+    else:
+        ax.plot(places, means, marker, color=colour, markersize=6.5, markeredgecolor=PAPER, label=label or None)
 
 
 def curve_rows(findings: Findings) -> list[Row]:
@@ -158,24 +168,27 @@ def errors_by_tag(findings: Findings, ledger: Ledger, clips: Clips) -> list[Pane
     best, baseline = findings.best, findings.baseline
     if best is None or baseline is None:
         return []
-    shown = [(baseline, INK, "--"), (best, BLUE, "-")] if best is not baseline else [(best, BLUE, "-")]
-    scored = [(row, colour, dash, *_held_out(ledger, clips, row)) for row, colour, dash in shown]
+    shown = [("baseline", baseline, INK, "--"), ("best", best, BLUE, "-")]
+    shown = shown[1:] if best is baseline else shown
+    scored = [(name, row, colour, dash, *_held_out(ledger, clips, row)) for name, row, colour, dash in shown]
     panels = []
     for k, tag in enumerate(findings.tags):
-        ax = new_axes(width=3.7, height=4.2, xlabel="false alarms, %", ylabel="misses, %")
+        ax = new_axes(width=3.6, height=4.1, xlabel="false alarms, %", ylabel="misses, %")
         ends = ndtri(RATES[[0, -1]])
         ax.plot(ends, ends, color=FAINT, linewidth=1, linestyle=":")
-        for row, colour, dash, folds, scores in scored:
+        for name, row, colour, dash, folds, scores in scored:
             pairs = [(fold.targets[:, k], part[:, k]) for fold, part in zip(folds, scores, strict=True)]
             grid, misses = mean_det(pairs)
             if len(misses):
-                label = f"{row.label}: EER {decimal(row.result['eer'][tag])}"
+                label = f"{name}: EER {decimal(row.result['eer'][tag])}"
                 clipped = np.clip(misses, RATES[0] / 2, 0.99)
                 ax.plot(ndtri(grid), ndtri(clipped), color=colour, linestyle=dash, label=label)
         ax.set(xlim=ends, ylim=ends, aspect="equal")
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_ticks(ndtri(RATES), [f"{100 * rate:g}" for rate in RATES])
-        heading = ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), borderaxespad=0, title=tag, alignment="left")
+        heading = ax.legend(
+            loc="lower left", bbox_to_anchor=(-0.02, 1), borderaxespad=0, title=wrapped(tag), alignment="left"
+        )
         heading.get_title().set(fontweight="bold", fontsize=11)
         panels.append(as_panel(ax, f"errors {k} {tag}", f"Misses against false alarms, tag {tag}"))
     return panels

@@ -20,7 +20,7 @@ def optimisation_history(findings: Findings) -> list[Panel]:
     if len(findings.rows) < 2:
         return []
     numbers, means = np.arange(1, len(findings.rows) + 1), [row.mean for row in findings.rows]
-    ax = new_axes(xlabel="finished trial", ylabel="mean EER", width=6.0)
+    ax = new_axes(xlabel="finished trial", ylabel="mean EER")
     ax.plot(numbers, means, "o", color=FAINT, markersize=4, alpha=0.7, label="trial")
     ax.step(numbers, np.minimum.accumulate(means), color=BLUE, where="post", linewidth=2, label="best so far")
     ax.xaxis.get_major_locator().set_params(integer=True)
@@ -69,7 +69,7 @@ def importance(findings: Findings) -> list[Panel]:
     found = importances(findings)
     if not found:
         return []
-    ax = new_axes(xlabel="share of the importance (PED-ANOVA)", width=6.0, height=0.9 + 0.42 * len(found))
+    ax = new_axes(xlabel="share of the importance (PED-ANOVA)", height=0.9 + 0.42 * len(found))
     ax.barh(range(len(found)), list(found.values()), color=BLUE, height=0.6)
     for place, value in enumerate(found.values()):
         ax.annotate(f"{value:.2f}", (value, place), xytext=(4, 0), textcoords="offset points", va="center")
@@ -89,7 +89,7 @@ def parallel_coordinates(findings: Findings) -> list[Panel]:
     means = np.array([row.mean for row in findings.rows])
     columns.append(_scaled(means, False))
     labels = [*names, "mean EER"]
-    ax = new_axes(width=7.0, height=4.0, xlim=(-0.15, len(labels) - 0.85), ylim=(-0.06, 1.06))
+    ax = new_axes(width=5.2, height=3.8, xlim=(-0.15, len(labels) - 0.85), ylim=(-0.06, 1.06))
     good = means <= np.quantile(means, max(TOP, 1 / len(means)))
     for number in np.argsort(good, kind="stable"):
         heights = [places[number] for places, _ in columns]
