@@ -37,8 +37,8 @@ TRAINING_NOTE = (
     "dropout, so they may lie above those of validation."
 )
 ERRORS_NOTE = (
-    "Misses against false alarms of the best row and the baseline, on the axes of a DET plot, means over the folds; where "
-    "a curve meets the dotted line lies its equal error rate, up to averaging. The EERs are those of the table."
+    "Misses against false alarms of the best row and the baseline, on the axes of a DET plot, means over the folds; "
+    "where a curve meets the dotted line lies its equal error rate, up to averaging. The EERs are those of the table."
 )
 EVALUATION_NOTE = (
     "Clips that no fold trained on, scored by the mean probability of the fold models; nothing is selected on them. "

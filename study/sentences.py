@@ -17,23 +17,32 @@ def answer(findings: Findings) -> str:
         return f"{so_far}there is no answer yet, because no trial has finished."
     if not findings.others:
         return f"{so_far}{best.label} has a mean EER of {decimal(best.mean)}, and there is nothing to compare it with."
+    return so_far + _verdict(findings, best, baseline)
+
+
+def _verdict(findings: Findings, best: Row, baseline: Row) -> str:
+    """What the comparisons with the baseline come to."""
     real = [row for row in findings.others if row.adjusted is not None and row.adjusted < LEVEL]
     better = [row for row in real if row.mean < baseline.mean]
     worse = len(real) - len(better)
+    one = len(findings.others) == 1
     there = f"{baseline.label} (mean EER {decimal(baseline.mean)})"
-    count = f"{len(findings.others)} other{'s' if len(findings.others) > 1 else ''}"
-    tail = f"; {worse} of the {count} {'is' if worse == 1 else 'are'} worse" if worse else ""
+    tail = f"; {worse} of the {len(findings.others)} others {'is' if worse == 1 else 'are'} worse" if worse else ""
     if better:
         first = min(better, key=lambda row: row.mean)
         more = f", and so {'is one' if len(better) == 2 else f'are {len(better) - 1}'} more" if len(better) > 1 else ""
-        lead = f"{first.label} (mean EER {decimal(first.mean)}) is better than {there} by more than chance"
-        return f"{so_far}{lead}{more}{tail}."
+        return f"{first.label} (mean EER {decimal(first.mean)}) is better than {there} by more than chance{more}{tail}."
+    subject = findings.others[0].label if one else f"none of the {len(findings.others)} others"
     if best is baseline:
-        return f"{so_far}none of the {count} does better than {there}{tail or ', and none is distinguishably worse'}."
-    gap = decimal(baseline.mean - best.mean)
+        sure = tail if not one else "; it is worse" if worse else ""
+        return (
+            f"{subject} does {'no ' if one else ''}better than {there}{sure or ', but not by more than chance worse'}."
+        )
+    lowest = "its mean" if one else f"the lowest, {best.label}"
     return (
-        f"{so_far}none of the {count} is better than {there} by more than chance: the lowest, {best.label} "
-        f"({decimal(best.mean)}), lies {gap} below it, which {folds_in_words(findings)} cannot tell from nothing{tail}."
+        f"{subject} is {'not ' if one else ''}better than {there} by more than chance: {lowest} ({decimal(best.mean)}) "
+        f"lies {decimal(baseline.mean - best.mean)} below it, which {folds_in_words(findings)} cannot tell from "
+        f"nothing{tail}."
     )
 
 

@@ -1,5 +1,6 @@
 """Studies made up for the tests of reports: real ledgers, with probabilities from a random generator."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from study.ledger import Ledger
 from study.results import fold_eers, study_results
 
 TAGS = ("c", "m", "f", "v", "p", "b", "o")
+SMALL = {"groups": 12, "clips": 5, "tags": 2, "folds": 3}  # of make_corpus
 SHARES = (0.6, 0.1, 0.2, 0.6, 0.4, 0.15, 0.2)  # of clips with each tag
 ALPHAS = [{"augmentation": "mixup", "alpha": alpha} for alpha in (0.0, 0.1, 0.5, 1.0, 1.5, 2.0, 5.0)]
 
@@ -37,8 +39,9 @@ def make_study(
     finished: int | None = None,
     epochs: int = 6,
     gains: list[float] | None = None,
-    tags: tuple[str, ...] = TAGS,
+    tags: tuple[str, ...] | None = None,
     with_clips: bool = True,
+    prefix: str = "key",
     **study: Any,
 ) -> Ledger:
     """A study whose first `finished` trials (default: all) have every fold.
@@ -47,6 +50,7 @@ def make_study(
     """
     configs = ALPHAS if configs is None else configs
     corpus = make_corpus() if corpus is None else corpus
+    tags = TAGS[: corpus["targets"].shape[1]] if tags is None else tags
     folds = sorted(int(fold) for fold in np.unique(corpus["folds"]) if fold != EVALUATION)
     evaluation = corpus["folds"] == EVALUATION
     rows = {
@@ -55,7 +59,7 @@ def make_study(
     }
     content = {
         "study": root.name,
-        "id": f"{abs(hash(root.name)):032x}"[:32],
+        "id": hashlib.sha256(root.name.encode()).hexdigest()[:32],
         "space": "mixup_alpha",
         "question": "How strong should mixup be?\n\nFrom none to much, all else equal.",
         "sampler": "exhaustive",
@@ -89,11 +93,11 @@ def make_study(
     if with_clips:
         np.savez(root / CLIPS_FILE, **corpus)
     for number, config in enumerate(configs):
-        ledger.trial(f"key{number:04}").write_trial(number, TrialConfig(**config, max_epochs=epochs).to_dict())
+        ledger.trial(f"{prefix}{number:04}").write_trial(number, TrialConfig(**config, max_epochs=epochs).to_dict())
     for number in range(len(configs) if finished is None else finished):
         gain = gains[number] if gains else 0.1 * (number % 3)
         for fold in folds:
-            finish_fold(ledger, f"key{number:04}", number, fold, corpus, tags, epochs, gain)
+            finish_fold(ledger, f"{prefix}{number:04}", number, fold, corpus, tags, epochs, gain)
     return ledger
 
 
@@ -111,7 +115,8 @@ def finish_fold(
     parts = {"held_out": corpus["folds"] == fold, "evaluation": corpus["folds"] == EVALUATION}
     scores = {}
     for name, mask in parts.items():
-        shared, own = np.random.default_rng((1, fold)), np.random.default_rng((2, number, fold))
+        shared = np.random.default_rng((1, fold if name == "held_out" else 99))  # hard clips are hard for every fold
+        own = np.random.default_rng((2, number, fold))
         targets = corpus["targets"][mask]
         noise = shared.normal(size=targets.shape) + 0.3 * own.normal(size=targets.shape)
         scores[name] = (1 / (1 + np.exp(1 - (1.8 + gain) * targets - noise))).astype(np.float32)
