@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from audiotag.config import AUGMENTATIONS
-from audiotag.metrics import CROSSING
+from audiotag.metrics import roc_points
 from study.bootstrap import ScoredFold
 from study.clips import Clips
 from study.drawing import BLUE, FAINT, INK, PAPER, SERIES, VERMILION, Panel, as_panel, log_axis, new_axes
@@ -209,14 +209,11 @@ def mean_det(folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray
     Args:
         folds: targets (n,) and scores (n,) of one tag, a fold each.
     """
-    grid = np.geomspace(RATES[0] / 2, 1 - CROSSING, 200)
+    grid = np.geomspace(RATES[0] / 2, 1.0, 200)
     misses = []
     for targets, scores in folds:
-        negatives, positives = np.sort(scores[targets == 0])[::-1], np.sort(scores[targets == 1])
-        if len(negatives) and len(positives):
-            # the k highest negatives lie above the threshold: between two such steps the curve goes straight
-            steps = np.arange(len(negatives) + 1)
-            thresholds = np.append(negatives, -np.inf)
-            missed = np.searchsorted(positives, thresholds, side="left") / len(positives)
-            misses.append(np.interp(grid, steps / len(negatives), missed))
+        positives = int(targets.sum())
+        if 0 < positives < len(targets):
+            false, true = roc_points(targets.astype(np.float64), scores, positives, len(targets) - positives)
+            misses.append(np.interp(grid, false, 1 - true))
     return (grid, np.mean(misses, axis=0)) if misses else (grid[:0], grid[:0])

@@ -9,6 +9,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,8 +91,10 @@ def _description(study: dict[str, Any], name: str) -> str:
 def _new_version(store: Store, model: FoldModel, folder: TrialFolder, name: str, summary: str) -> Any:
     logged = _logged_model(store, model, folder)
     described = f"Fold {model.fold} of {summary}"
+    # A database is asked for the model at MLflow's global URI, which may be another one: name the place itself
+    source = logged.artifact_location if store.is_database else f"models:/{logged.model_id}"
     return store.client.create_model_version(
-        name, f"models:/{logged.model_id}", model.run.id, model.tags, description=described, model_id=logged.model_id
+        name, source, model.run.id, model.tags, description=described, model_id=logged.model_id
     )
 
 
@@ -137,19 +140,21 @@ def save_model(path: Path, study: dict[str, Any], folder: TrialFolder, model: Fo
     config = TrialConfig.from_dict(trial["config"])
     write_description(data, config, study["features"], tags, study["corpus"]["clip_seconds"])
     signature = mlflow.models.ModelSignature(
-        inputs=mlflow.types.Schema([from_mlflow(np.dtype(np.float32), (-1, -1), "waveforms")]),
+        inputs=mlflow.types.Schema([from_mlflow(np.dtype(np.float32), (-1, -1))]),
         outputs=mlflow.types.Schema([from_mlflow(np.dtype(np.float32), (-1, len(tags)))]),
     )
-    mlflow.pyfunc.save_model(
-        path,
-        loader_module="audiotag.tagger",
-        data_path=str(data),
-        code_paths=[str(PROJECT / "audiotag")],
-        mlflow_model=mlflow.models.Model(model_id=model_id, run_id=model.run.id),
-        signature=signature,
-        pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
-        metadata={"tags": tags, "sample_rate": study["features"]["sample_rate"]},
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*input example.*")  # the signature says all
+        mlflow.pyfunc.save_model(
+            path,
+            loader_module="audiotag.tagger",
+            data_path=str(data),
+            code_paths=[str(PROJECT / "audiotag")],
+            mlflow_model=mlflow.models.Model(model_id=model_id, run_id=model.run.id),
+            signature=signature,
+            pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
+            metadata={"tags": tags, "sample_rate": study["features"]["sample_rate"]},
+        )
     for cache in path.rglob("__pycache__"):
         shutil.rmtree(cache, ignore_errors=True)
 

@@ -165,6 +165,7 @@ class Store:
 
     def __init__(self, uri: str, study: dict[str, Any], stamps: dict[tuple[str, str, int], int]) -> None:
         self.client = load_mlflow().MlflowClient(uri)
+        self.is_database = uri.startswith("sqlite")
         self.study = study
         self.experiment = self._find_experiment(uri, study)
         self.identity = {

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tracked import FOLDS, client_of, make_ledger, runs_of
+from tracked import FOLDS, client_of, epoch_result, make_ledger, runs_of
 
 from audiotag.config import TrialConfig
 from audiotag.features import LogMel, log_mel
@@ -65,7 +65,7 @@ def trained(tmp_path: Path) -> Ledger:
             record["eer"] = dict.fromkeys(eers["eer"], 0.3 - number / 10)
             weights = network(seed).state_dict()
             scores = {"held_out": scores_of(seed), "evaluation": np.zeros((40, 3), np.float32)}
-            ledger.trial(key).write_fold(fold, {**record, "history": []}, scores, weights)
+            ledger.trial(key).write_fold(fold, {**record, "history": [epoch_result(key, fold, 0)]}, scores, weights)
     return ledger
 
 
@@ -113,7 +113,8 @@ def test_models_belong_to_the_runs_of_the_best_trials_folds(trained: Ledger, uri
         run = runs[version.run_id]
         assert run.data.tags["audiotag.trial"] == "key1"
         assert alias == f"fold_{run.data.tags['audiotag.fold']}"
-        assert [output.model_id for output in run.outputs.model_outputs] == [version.source.removeprefix("models:/")]
+        (output,) = run.outputs.model_outputs
+        assert output.model_id in version.source
         assert version.tags["audiotag.trial"] == "key1"
         assert "alpha 1" in version.description
 
