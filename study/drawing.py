@@ -70,7 +70,8 @@ class Panel:
     def inline(self) -> str:
         """The SVG for a page: ids that no other panel has, colours from the page."""
         svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{self.name}-", self.svg)
-        svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', f'role="img" aria-label="{escape(self.alt)}"', svg, count=1)
+        role = f'role="img" aria-label="{escape(self.alt)}"'
+        svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', lambda _: role, svg, count=1)
         for colour, variable in VARIABLES.items():
             svg = svg.replace(colour, f"var({variable})")
         return svg

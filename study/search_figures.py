@@ -1,6 +1,7 @@
 """The figures of a sampled study: how the search went, which parameter mattered, where the good trials lie."""
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -47,10 +48,12 @@ def importances(findings: Findings) -> dict[str, float]:
             there = {name: kinds[name] for name in findings.scientific if applies(name, row.params)}
             values = {name: row.params[name] for name in there}
             study.add_trial(create_trial(value=row.mean, params=values, distributions=there))
-        try:
-            found = optuna.importance.get_param_importances(study)
-        except (RuntimeError, ValueError):  # of trials that are all alike
-            return {}
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*select the same set.*")
+            try:
+                found = optuna.importance.get_param_importances(study)
+            except (RuntimeError, ValueError, UserWarning):
+                return {}
     return {name: float(value) for name, value in found.items() if math.isfinite(value)}
 
 

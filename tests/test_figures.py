@@ -1,6 +1,5 @@
 """What the figures are drawn from: curves, importances, edges, and names that a drawing could stumble over."""
 
-import math
 import xml.etree.ElementTree as ET
 from typing import Any
 
@@ -41,7 +40,7 @@ def test_det_is_the_mean_over_folds_that_have_both_classes() -> None:
     _, misses = mean_det([perfect, inverted, one_class])
     grid, alone = mean_det([inverted])
     assert misses == pytest.approx(alone / 2)
-    assert np.interp(0.5, grid, alone) == pytest.approx(0.5, abs=0.01)
+    assert np.interp(0.5, grid, alone) == pytest.approx(1.0)
 
 
 def test_curves_end_where_half_of_the_folds_have_stopped() -> None:
@@ -65,7 +64,7 @@ def test_importance_finds_the_parameter_that_matters() -> None:
 # property
 
 
-@pytest.mark.parametrize("text", ["$x$ & <y>", "a\\b", "_{", "Tür ]]>", "%d{}"])
+@pytest.mark.parametrize("text", ["$x$ & <y>", "a\\b", "x_{", "Tür ]]>", "%d{}"])
 def test_any_name_may_stand_in_a_figure(text: str) -> None:
     with style():
         ax = new_axes(text, xlabel=text)
@@ -110,8 +109,7 @@ def test_two_values_have_no_inside() -> None:
 def test_no_importance_of_few_trials_or_of_equal_ones() -> None:
     rows = [{"dropout": number / 40} for number in range(20)]
     assert importances(findings_of(rows[:3], [0.1, 0.2, 0.3])) == {}
-    found = importances(findings_of(rows, [0.1] * 20))
-    assert all(math.isfinite(value) for value in found.values())
+    assert importances(findings_of(rows, [0.1] * 20)) == {}
 
 
 def test_no_det_without_both_classes() -> None:
