@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-_CROSSING = 1e-6  # the scorer's tolerance where fpr meets 1 - tpr
+CROSSING = 1e-6  # the scorer's tolerance where fpr meets 1 - tpr
 
 
 def equal_error_rate(targets: np.ndarray, scores: np.ndarray) -> float:
@@ -30,8 +30,8 @@ def equal_error_rate(targets: np.ndarray, scores: np.ndarray) -> float:
     negatives = len(targets) - positives
     if positives == 0 or negatives == 0:
         return float("nan")
-    fpr, tpr = _roc_points(targets, scores, positives, negatives)
-    crossing = int(np.argmax(fpr + _CROSSING >= 1 - tpr))
+    fpr, tpr = roc_points(targets, scores, positives, negatives)
+    crossing = int(np.argmax(fpr + CROSSING >= 1 - tpr))
     x0, x1, y0, y1 = fpr[crossing - 1], fpr[crossing], tpr[crossing - 1], tpr[crossing]
     if x1 == x0:  # a vertical step: the line meets tpr = 1 - fpr at its own fpr
         return float(x0)
@@ -55,7 +55,7 @@ def validate(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.nd
     return targets, scores
 
 
-def _roc_points(
+def roc_points(
     targets: np.ndarray, scores: np.ndarray, positives: int, negatives: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """False and true positive rates (p,), one point a distinct score, highest first, with (0, 0) in front."""

@@ -2,7 +2,8 @@
 
 A space is a module with `define(trial)`, an Optuna define-by-run function whose parameters are TrialConfig's fields
 (what it returns is set beside them), `SAMPLER` ("exhaustive": every combination, in order; or "tpe") and, for a sampler
-that never ends by itself, `TRIALS`, the default number of trials.
+that never ends by itself, `TRIALS`, the default number of trials. `BASELINE` (optional) names the trial that the others
+are compared with by some of its values, such as {"augmentation": "none"}; without it, that is a trial without mixing.
 """
 
 import hashlib
@@ -31,6 +32,7 @@ class Space:
     sampler: str
     trials: int | None  # None: as many as there are combinations
     source: str  # the file's text
+    baseline: dict[str, Any] | None = None  # values of the trial that the others are compared with
 
     @property
     def fingerprint(self) -> str:
@@ -68,6 +70,13 @@ def load_space(name: str) -> Space:
         raise SpaceError(f"The space `{name}` has SAMPLER {sampler!r}, but must have one of {', '.join(SAMPLERS)}.")
     if sampler != "exhaustive" and not (isinstance(trials, int) and trials > 0):
         raise SpaceError(f"The space `{name}` is sampled and must say how many trials: TRIALS = a positive number.")
+    baseline = getattr(module, "BASELINE", None)
+    if baseline is not None and not (isinstance(baseline, dict) and baseline):
+        raise SpaceError(
+            f"The space `{name}` has BASELINE {baseline!r}, but must have hyperparameters with values: "
+            'BASELINE = {"augmentation": "none"}.'
+        )
     assert module.__file__ is not None
     source = Path(module.__file__).read_text(encoding="utf-8")
-    return Space(name, question, module.define, sampler, trials if sampler != "exhaustive" else None, source)
+    wanted = trials if sampler != "exhaustive" else None
+    return Space(name, question, module.define, sampler, wanted, source, baseline)

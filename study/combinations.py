@@ -68,11 +68,27 @@ def configurations(space: Space) -> list[dict[str, Any]]:
     if space.sampler == "exhaustive":
         trials: list[Any] = [optuna.trial.FixedTrial(parameters) for parameters in combinations(space)]
         return [{**defined(space, trial), **trial.params} for trial in trials]
+    return [{**trial.params, **fixed} for trial, fixed in _drawn(space)]
+
+
+def ranges(space: Space) -> dict[str, dict[str, Any]]:
+    """The numeric parameters of a sampled space: {"low", "high", "log"} of each, the widest where they differ."""
+    found: dict[str, dict[str, Any]] = {}
+    for trial, _ in [] if space.sampler == "exhaustive" else _drawn(space):
+        for name, kind in trial.distributions.items():
+            if isinstance(kind, optuna.distributions.FloatDistribution | optuna.distributions.IntDistribution):
+                before = found.get(name, {"low": kind.low, "high": kind.high})
+                low, high = min(before["low"], kind.low), max(before["high"], kind.high)
+                found[name] = {"low": low, "high": high, "log": kind.log}
+    return found
+
+
+def _drawn(space: Space) -> list[tuple[optuna.Trial, dict[str, Any]]]:
+    """Some random trials of a sampled space, with what it sets beside what it suggests."""
     with quiet_optuna():
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
         drawn = [study.ask() for _ in range(DRAWS)]
-        constants = [defined(space, trial) for trial in drawn]
-    return [{**trial.params, **fixed} for trial, fixed in zip(drawn, constants, strict=True)]
+        return [(trial, defined(space, trial)) for trial in drawn]
 
 
 def check_space(space: Space, base: dict[str, Any]) -> list[str]:
@@ -82,10 +98,16 @@ def check_space(space: Space, base: dict[str, Any]) -> list[str]:
         SpaceError: for an unknown hyperparameter or a value out of its range.
     """
     names: dict[str, None] = {}
+    known = list(TrialConfig.__dataclass_fields__)
+    for name in space.baseline or {}:
+        if name not in known:
+            raise SpaceError(
+                f"The space `{space.name}` has BASELINE with `{name}`, but the names are {', '.join(known)}."
+            )
     for parameters in configurations(space):
         try:
             TrialConfig.from_dict({**base, **parameters})
         except ValueError as error:
             raise SpaceError(f"The space `{space.name}` does not fit: {error}") from error
         names |= dict.fromkeys(parameters)
-    return sorted(names, key=list(TrialConfig.__dataclass_fields__).index)
+    return sorted(names, key=known.index)

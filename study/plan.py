@@ -1,11 +1,9 @@
 """From the command line's words to a study that is ready to run: what can be wrong is found out here."""
 
 import argparse
-import os
 import platform
 import re
 import shlex
-import socket
 import subprocess
 import sys
 import uuid
@@ -23,9 +21,10 @@ from rich.console import Console
 from audiotag.cache import cache_bytes
 from audiotag.corpus import Corpus, open_corpus
 from audiotag.features import LogMel, default_cache, load_features
-from audiotag.folds import split_fold
 from search_spaces import Space, load_space
 from study import PROJECT
+from study.checks import PlanError, check_address, check_folds, check_resources, check_writable
+from study.clips import write_clips
 from study.files import LedgerError
 from study.ledger import STUDY_FILE, Ledger
 from study.progress import progress_bar
@@ -35,13 +34,8 @@ from study.settings import TrialSettings
 CHIME_HOME, SYNTHETIC = PROJECT / "data" / "chime_home", PROJECT / "data" / "synthetic"
 # enough to learn that corpus on two cores within minutes: more and larger steps in fewer epochs than the paper's
 SYNTHETIC_BUDGET = {"max_epochs": 4, "patience": 4, "batch_size": 22, "learning_rate": 2e-3}
-CARDS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # a machine with GPUs has one of them
 PACKAGES = ("torch", "torchaudio", "ray", "optuna", "mlflow", "numpy")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-
-class PlanError(ValueError):
-    """A request that cannot be met; one line for the user."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +57,10 @@ class Plan:
 
     def ledger(self) -> Ledger:
         """The study's ledger, made now if the study is new."""
-        if not self.resumed:
-            return Ledger.create(self.root, self.study)
-        ledger = Ledger.open(self.root)
+        ledger = Ledger.open(self.root) if self.resumed else Ledger.create(self.root, self.study)
         if self.grown:
             ledger.write_study(self.study)
+        write_clips(self.root, self.corpus)
         return ledger
 
 
@@ -77,8 +70,8 @@ def make_plan(arguments: argparse.Namespace, console: Console) -> Plan:
     Raises:
         ValueError: (PlanError, SpaceError, CorpusError, AudioError, LedgerError) for whatever the user must mend.
     """
-    _check_resources(arguments)
-    _check_address(arguments.address)
+    check_resources(arguments)
+    check_address(arguments.address)
     if arguments.resume is not None:
         return _resumed_plan(arguments, console)
     space = load_space(arguments.space)
@@ -88,9 +81,9 @@ def make_plan(arguments: argparse.Namespace, console: Console) -> Plan:
     root = (arguments.studies / name).absolute()
     if root.exists():
         raise LedgerError(f"The study `{name}` exists in {root.parent}: choose another --name, or --resume {name}.")
-    _check_writable(root.parent)
+    check_writable(root.parent)
     corpus = _open(arguments.corpus, arguments.skip_bad, console)
-    _check_folds(corpus, arguments)
+    check_folds(corpus, arguments)
     base = dict(SYNTHETIC_BUDGET) if corpus.kind == "synthetic" else {}
     if arguments.epochs is not None:
         base["max_epochs"] = arguments.epochs
@@ -101,7 +94,7 @@ def make_plan(arguments: argparse.Namespace, console: Console) -> Plan:
 def _resumed_plan(arguments: argparse.Namespace, console: Console) -> Plan:
     root = (arguments.studies / arguments.resume).absolute() if arguments.resume else _newest_unfinished(arguments)
     study = Ledger.open(root).study()
-    _check_writable(root)
+    check_writable(root)
     asked = {"space": arguments.space, "seed": arguments.seed, "protocol": arguments.protocol}
     if arguments.epochs is not None and arguments.epochs != study["settings"].get("max_epochs"):
         raise PlanError(_changed("--epochs", study["settings"].get("max_epochs"), arguments.epochs))
@@ -216,7 +209,7 @@ def _describe(
     name: str, space: Space, corpus: Corpus, base: dict[str, Any], arguments: argparse.Namespace
 ) -> dict[str, Any]:
     """The content of study.json."""
-    from study.combinations import check_space
+    from study.combinations import check_space, ranges
 
     return {
         "study": name,
@@ -227,6 +220,8 @@ def _describe(
         "question": space.question,
         "sampler": space.sampler,
         "varied": check_space(space, base),
+        "ranges": ranges(space),
+        "baseline": space.baseline,
         "trials": _count(space, arguments.trials),
         "corpus": corpus_record(corpus),
         "seed": arguments.seed or 0,
@@ -248,48 +243,6 @@ def _count(space: Space, asked: int | None) -> int:
         return asked or space.trials or 1
     there = len(combinations(space))
     return there if asked is None else min(asked, there)
-
-
-def _check_resources(arguments: argparse.Namespace) -> None:
-    """A first check that needs no Ray: more cores or cards a trial than this machine has, on a cluster of our own."""
-    cores = os.cpu_count() or 1
-    if arguments.address is not None:
-        return
-    if arguments.cpus_per_trial is not None and arguments.cpus_per_trial > cores:
-        raise PlanError(
-            f"--cpus-per-trial is {arguments.cpus_per_trial:g}, but this machine has {cores}: ask for no more."
-        )
-    if arguments.gpus_per_trial and not any(Path(device).exists() for device in CARDS):
-        raise PlanError(f"--gpus-per-trial is {arguments.gpus_per_trial:g}, but this machine has no GPU: leave it out.")
-
-
-def _check_writable(folder: Path) -> None:
-    """A folder that cannot be made or written is told before Ray has started."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise PlanError(f"The study folder {folder} cannot be written ({there} does not allow it): choose --studies.")
-
-
-def _check_folds(corpus: Corpus, arguments: argparse.Namespace) -> None:
-    """Splits each fold once, so that a corpus that the protocol cannot use is told before training."""
-    for fold in corpus.fold_numbers:
-        try:
-            split_fold(corpus, fold, arguments.protocol or "paper", arguments.seed or 0)
-        except ValueError as error:
-            raise PlanError(f"Fold {fold} of the corpus `{corpus.name}`: {error}") from error
-
-
-def _check_address(address: str | None) -> None:
-    """A first check that needs no Ray, which tries an address where nothing listens for minutes."""
-    if address is None or address == "auto":
-        return
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise PlanError(f"--address is {address}, but must be HOST:PORT of a running Ray cluster, or auto.")
-    try:
-        socket.create_connection((host, int(port)), timeout=3).close()
-    except (OSError, OverflowError) as error:
-        raise PlanError(f"--address is {address}, but nothing answers there ({error}): start a cluster.") from None
 
 
 def _git_commit() -> str | None:

@@ -8,11 +8,14 @@ import re
 from typing import Any
 
 from study.ledger import RESULTS_FILE, Ledger, TrialFolder
+from study.notes import ended_note, fold_note, number, study_note, trial_note
+from study.registry import log_dataset, register_best
 from study.results import trial_results
 from study.tracking import CURVES, FAILURE, LONGEST_NOTE, NAME, PARENT, STUDY, Run, Store, translated
 
 NO_TAG_NAMES = ("mean", "var_classes", "var_folds")  # of our own metrics eer/...
-ARTIFACTS = (RESULTS_FILE, "table.md", "report.html")
+ARTIFACTS = ("report.html", "table.md", RESULTS_FILE)  # of a study, with the folder of figures
+FIGURES = "figures"
 
 Live = dict[tuple[str, int], list[dict[str, Any]]]
 
@@ -71,6 +74,9 @@ class Projection:
             if not running:
                 _end_study(store, run, "FINISHED" if study_status == "finished" else "KILLED")
                 self._log_artifacts(store, run)
+            if study_status == "finished" and (best := _best_trial(store)) is not None:
+                key = best.tags["audiotag.trial"]
+                register_best(store, self._ledger.trial(key), f"{best.tags[NAME]} ({store.study['study']})")
             self._store = store
 
     def _open_trials(self, store: Store) -> list[TrialFolder]:
@@ -88,6 +94,8 @@ class Projection:
         for name in ARTIFACTS:
             if (path := self._ledger.root / name).is_file():
                 store.client.log_artifact(run.id, str(path))
+        if any((folder := self._ledger.root / FIGURES).glob("*.svg")):
+            store.client.log_artifacts(run.id, str(folder), FIGURES)
 
 
 def _is_complete(store: Store, key: str) -> bool:
@@ -109,16 +117,9 @@ def _study_run(store: Store) -> Run:
         "trials": study["trials"],
         "folds": len(corpus["folds"]),
     }
-    return store.run(STUDY, study["study"], params, {}, _study_note(study))
-
-
-def _study_note(study: dict[str, Any]) -> str:
-    name, folds = study["study"], len(study["corpus"]["folds"])
-    return (
-        f"{study['question']}\n\n**{name}**: {study['trials']} trials of {folds} folds on "
-        f"`{study['corpus']['name']}`, protocol {study['protocol']}, seed {study['seed']}.\n\nStarted with "
-        f"`{study['command']}`; continue it with `--resume {study['study']}`."
-    )
+    run = store.run(STUDY, study["study"], params, {}, study_note(study))
+    log_dataset(store, run)
+    return run
 
 
 def _project_trial(store: Store, folder: TrialFolder, live: Live, running: bool) -> None:
@@ -126,16 +127,17 @@ def _project_trial(store: Store, folder: TrialFolder, live: Live, running: bool)
     study, trial, failure = store.study, folder.trial(), folder.failure()
     assert trial is not None, "opened trials have a configuration"
     name = trial_name(trial["config"], study["varied"]) or folder.key
-    title = f"Trial {trial['number']} of {study['study']}: {name}."
+    title = trial_note(study, trial["number"], name)
     tags = {PARENT: store.runs[STUDY].id} | ({FAILURE: failure[:LONGEST_NOTE]} if failure else {})
     run = store.run(("trial", folder.key, ""), name, trial["config"], tags, title)
+    log_dataset(store, run)
     open_status = "FAILED" if failure else "RUNNING" if running else None
     folds = study["corpus"]["folds"]
     ended = [_project_fold(store, folder, trial["config"], fold, live, open_status) for fold in folds]
     result = trial_results(folder, study) if failure or all(ended) else None
     if result is not None:
         history = [] if failure else _mean_history(folder, folds)
-        note = f"{title} " + (f"Failed: {failure}" if failure else f"Mean EER {_decimal(result['eer_mean'])}.")
+        note = f"{title} " + (f"Failed: {failure}" if failure else f"Mean EER {number(result['eer_mean'])}.")
         store.log(run, history, _trial_values(result), note)
         store.done.add(folder.key)
     store.set_status(run, "FINISHED" if result is not None and not failure else open_status)
@@ -152,12 +154,13 @@ def _project_fold(
     history = record["history"] if record else live.get((folder.key, fold), [])
     if known is None and not history:
         return False
-    title = f"Fold {fold} of the trial {folder.key}."
-    run = store.run(place, f"fold {fold}", config | {"fold": fold}, {PARENT: parent.id}, title)
+    title = fold_note(folder.key, fold)
+    varied = {name: config[name] for name in store.study["varied"]}
+    run = store.run(place, f"fold {fold}", varied | {"fold": fold}, {PARENT: parent.id}, title)
     if record is not None:
         values = _eer_values("eer", record["eer"], record["eer_mean"])
         values |= {name: record[name] for name in ("best_epoch", "epochs", "seconds")}
-        note = f"{title} EER {_decimal(record['eer_mean'])}; epoch {record['best_epoch']} was the best."
+        note = f"{title} EER {number(record['eer_mean'])}; epoch {record['best_epoch']} was the best."
         store.log(run, history, values, note)
         store.set_status(run, "FINISHED")
     elif not finished:
@@ -198,18 +201,23 @@ def _end_study(store: Store, study_run: Run, status: str) -> None:
         if run.status == "RUNNING" and run is not study_run:
             store.set_status(run, "KILLED")
     trials = {key: run for (level, key, _), run in store.runs.items() if level == "trial"}
-    finished = [run for run in trials.values() if run.status == "FINISHED"]
+    finished = sum(run.status == "FINISHED" for run in trials.values())
     failed = sum(run.status == "FAILED" for run in trials.values())
-    scored = [run for run in finished if "eer/mean" in run.metrics]
-    best = min(scored, key=lambda run: (run.metrics["eer/mean"], run.tags[NAME]), default=None)
-    values: dict[str, float | None] = {"trials/finished": len(finished), "trials/failed": failed}
-    note = f"{_study_note(store.study)}\n\n{len(finished)} trials finished, {failed} failed."
+    best = _best_trial(store)
+    values: dict[str, float | None] = {"trials/finished": finished, "trials/failed": failed}
     if best is not None:
         values["best/eer_mean"] = best.metrics["eer/mean"]
-        note += f" The best is {best.tags[NAME]}: mean EER {_decimal(best.metrics['eer/mean'])}."
+    name = None if best is None else best.tags[NAME]
+    note = ended_note(store.study, finished, failed, name, values.get("best/eer_mean"))
     store.log(study_run, [], values, note)
     store.set_status(study_run, status)
 
 
-def _decimal(value: float | None) -> str:
-    return "not defined" if value is None else f"{value:.3f}"
+def _best_trial(store: Store) -> Run | None:
+    """The finished trial with the lowest mean EER; of equals the first by name, and then by key."""
+    scored = [
+        (run.metrics["eer/mean"], run.tags[NAME], key, run)
+        for (level, key, _), run in store.runs.items()
+        if level == "trial" and run.status == "FINISHED" and "eer/mean" in run.metrics
+    ]
+    return min(scored, key=lambda entry: entry[:3])[3] if scored else None

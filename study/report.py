@@ -3,8 +3,9 @@
 import shlex
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console
 
@@ -16,16 +17,58 @@ from study.progress import make_console
 from study.results import is_complete, study_results
 from study.table import CROSS_VALIDATION, EVALUATION, TITLES, has_evaluation, markdown_table, rich_table
 
+FIGURES = "figures"  # a folder
 
-def write_results(ledger: Ledger, status: str) -> dict[str, Any]:
-    """Writes results.json and table.md from the ledger, unless they are up to date; returns the results."""
+
+def write_results(ledger: Ledger, status: str, redraw: bool = False) -> dict[str, Any]:
+    """Writes results.json, table.md and report.html from the ledger, unless they are up to date; returns the results.
+
+    The results come first, and a report that cannot be drawn costs one warning. `redraw` draws it in any case.
+    """
     results = study_results(ledger, status)
-    if results == ledger.results() and (ledger.root / "table.md").is_file():
-        return results
-    ledger.write_results(results)
-    text = markdown_report(results, ledger.study()).encode()
-    write_whole(ledger.root / "table.md", lambda file: file.write(text))
+    table, page = ledger.root / "table.md", ledger.root / "report.html"
+    current = results == ledger.results()
+    if not current or not table.is_file():
+        ledger.write_results(results)
+        write_whole(table, partial(_put, markdown_report(results, ledger.study()).encode()))
+    if redraw or not current or not page.is_file():
+        try:
+            write_report(ledger, results)
+        except Exception as error:  # whatever it is, the results are safe
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            text = f"The report of {ledger.root.name} could not be drawn ({reason}); its results are in {table.parent}."
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
     return results
+
+
+def write_report(ledger: Ledger, results: dict[str, Any]) -> None:
+    """Writes report.html, its figures, and table.md with what they show."""
+    from study.findings import find
+    from study.page import draw, study_page
+    from study.sentences import markdown_findings
+
+    findings = find(ledger, results)
+    figures = draw(findings, ledger)
+    page = study_page(findings, figures).encode()
+    text = f"{markdown_report(results, ledger.study())}\n{markdown_findings(findings)}\n"
+    write_figures(ledger.root / FIGURES, figures)
+    write_whole(ledger.root / "table.md", partial(_put, text.encode()))
+    write_whole(ledger.root / "report.html", partial(_put, page))
+
+
+def write_figures(folder: Path, figures: dict[str, Any]) -> None:
+    """Writes each panel as a file, and removes those of panels that are no more."""
+    folder.mkdir(exist_ok=True)
+    drawn = {f"{panel.name}.svg": panel.file().encode() for panels in figures.values() for panel in panels}
+    for path in folder.glob("*.svg"):
+        if path.name not in drawn:
+            path.unlink()
+    for name, content in drawn.items():
+        write_whole(folder / name, partial(_put, content))
+
+
+def _put(content: bytes, file: IO[bytes]) -> None:
+    file.write(content)
 
 
 def prefixes(results: dict[str, Any]) -> list[str]:
@@ -89,36 +132,56 @@ def show_next(root: Path, studies: Path, tracking_uri: str | None, uri: str, con
     server = uri.startswith(("http://", "https://", "databricks"))
     look = f"open {uri}" if server else f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
     console.print("\nNext:")
+    console.print(f"  what it means         {root / 'report.html'}", soft_wrap=True)
     console.print(f"  compare the trials    {look}", soft_wrap=True)
     console.print(f"  results as data       {root / 'results.json'}", soft_wrap=True)
     console.print(f"  write all this again  {report_command(root, studies, tracking_uri)}", soft_wrap=True)
 
 
 def main() -> int:
-    """Rebuilds results.json, table.md and the MLflow projection of a study from its ledger, and shows the table."""
-    parser = Parser(prog="study/report.py", description="Rebuild a study's report and its MLflow runs from its ledger.")
-    parser.add_argument("name", help="of the study")
+    """Rebuilds the results, the report and the MLflow projection of studies from their ledgers, and compares them."""
+    parser = Parser(
+        prog="study/report.py", description="Rebuild the report and the MLflow runs of studies; compare several."
+    )
+    parser.add_argument(
+        "names", nargs="+", metavar="NAME", help="of a study; several are also compared with each other"
+    )
     parser.add_argument("--studies", type=Path, default=STUDIES, metavar="DIR", help="where studies are kept")
     parser.add_argument("--tracking-uri", metavar="URI", help="MLflow server or store to bring up to date")
     arguments = parser.parse_args()
     warnings.showwarning = warn_in_a_line
     console = make_console()
+    names = list(dict.fromkeys(arguments.names))
     try:
-        from study.projection import Projection
         from study.tracking import check_server, default_uri
 
-        ledger = Ledger.open((arguments.studies / arguments.name).absolute())
+        ledgers = [Ledger.open((arguments.studies / name).absolute()) for name in names]
         uri = arguments.tracking_uri or default_uri(PROJECT)
         check_server(uri)
-        with ledger.locked():
-            status = "finished" if is_complete(ledger) else "interrupted"
-            results = write_results(ledger, status)
-            show_results(results, ledger.study(), console)
-            Projection(ledger, uri).update({}, status)
+        for ledger in ledgers:
+            rebuild(ledger, uri, console)
+        if len(ledgers) > 1:
+            from study.comparison import write_comparison
+
+            path = write_comparison(ledgers, arguments.studies.absolute(), console)
     except ValueError as error:
         fail_on(error)
-    show_next(ledger.root, arguments.studies, arguments.tracking_uri, uri, console)
+    if len(ledgers) > 1:
+        console.print(f"\nThe comparison: {path}", soft_wrap=True)
+    else:
+        show_next(ledgers[0].root, arguments.studies, arguments.tracking_uri, uri, console)
     return FINISHED
+
+
+def rebuild(ledger: Ledger, uri: str, console: Console) -> None:
+    """Writes a study's results, report and MLflow projection again, and shows its table."""
+    from study.projection import Projection
+
+    with ledger.locked():
+        status = "finished" if is_complete(ledger) else "interrupted"
+        results = write_results(ledger, status, redraw=True)
+        show_results(results, ledger.study(), console)
+        Projection(ledger, uri).update({}, status)
 
 
 if __name__ == "__main__":

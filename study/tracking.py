@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from study.notes import experiment_note
+
 ENVIRONMENT = {  # MLflow's own settings, unless the user has set them
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # s; a dead server is noticed soon
@@ -147,6 +149,7 @@ class Run:
     params: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)  # the last value of each
     points: set[tuple[str, int]] | None = None  # (metric, epoch) of its curves; None: not read yet
+    has_dataset: bool = False
 
 
 def _new_values(run: Run, values: dict[str, float | None]) -> list[Point]:
@@ -162,6 +165,7 @@ class Store:
 
     def __init__(self, uri: str, study: dict[str, Any], stamps: dict[tuple[str, str, int], int]) -> None:
         self.client = load_mlflow().MlflowClient(uri)
+        self.is_database = uri.startswith("sqlite")
         self.study = study
         self.experiment = self._find_experiment(uri, study)
         self.identity = {
@@ -174,7 +178,7 @@ class Store:
         self._stamps = stamps
 
     def _find_experiment(self, uri: str, study: dict[str, Any]) -> str:
-        name, note = study["space"], {NOTE: study["question"]}
+        name, note = study["space"], {NOTE: experiment_note(study)}
         found = self.client.get_experiment_by_name(name)
         if found is None:
             folder = (_database(uri).parent / "mlartifacts" / name).as_uri() if uri.startswith("sqlite") else None
@@ -185,7 +189,7 @@ class Store:
                 f"`mlflow experiments restore -x {found.experiment_id}`, or choose another --tracking-uri."
             )
         if NOTE not in found.tags:
-            self.client.set_experiment_tag(found.experiment_id, NOTE, study["question"])
+            self.client.set_experiment_tag(found.experiment_id, NOTE, note[NOTE])
         return found.experiment_id
 
     def _find_runs(self, study_id: str) -> dict[Place, Run]:
@@ -202,7 +206,10 @@ class Store:
             if place in runs:  # a request to make it was answered too late, and it was made again
                 self.client.delete_run(run.info.run_id)
             else:
-                runs[place] = Run(run.info.run_id, run.info.status, data.tags, data.params, data.metrics)
+                has_dataset = bool(run.inputs and run.inputs.dataset_inputs)
+                runs[place] = Run(
+                    run.info.run_id, run.info.status, data.tags, data.params, data.metrics, has_dataset=has_dataset
+                )
         return runs
 
     def run(self, place: Place, name: str, params: dict[str, Any], tags: dict[str, str], note: str) -> Run:

@@ -80,9 +80,20 @@ def test_runs_are_named_tagged_nested_and_described(ledger: Ledger, uri: str) ->
         "trials": "2",
         "folds": "2",
     }
-    assert store["fold", "key1", "1"]["params"] == store["trial", "key1"]["params"] | {"fold": "1"}
+    assert store["fold", "key1", "1"]["params"] == {"alpha": "1.5", "fold": "1"}  # what the space varies
     experiment = client_of(uri).get_experiment_by_name("mixup_alpha")
-    assert experiment.tags["mlflow.note.content"] == "How strong?"
+    assert experiment.tags["mlflow.note.content"].startswith("How strong?\n\n")
+    assert "columns `alpha` and" in experiment.tags["mlflow.note.content"]
+
+
+def test_runs_name_their_corpus_once(ledger: Ledger, uri: str) -> None:
+    finish(ledger, "key0", "key1")
+    for _ in range(2):
+        Projection(ledger, uri).update({}, "finished")
+    for run in runs_of(uri):
+        there = [entry.dataset for entry in run.inputs.dataset_inputs]
+        level = run.data.tags["audiotag.level"]
+        assert [(dataset.name, dataset.digest) for dataset in there] == [("tiny", "f00d")] * (level != "fold")
 
 
 def test_curves_of_folds_and_their_mean_over_the_folds_that_have_the_epoch(ledger: Ledger, uri: str) -> None:
@@ -99,9 +110,13 @@ def test_curves_of_folds_and_their_mean_over_the_folds_that_have_the_epoch(ledge
 
 def test_artifacts_are_stored_beside_the_database(ledger: Ledger, uri: str, tmp_path: Path) -> None:
     (ledger.root / "table.md").write_text("| a |")
+    (ledger.root / "figures").mkdir()
+    (ledger.root / "figures" / "importance.svg").write_text("<svg/>")
     Projection(ledger, uri).update({}, "interrupted")
     run = next(run for run in runs_of(uri) if run.data.tags["audiotag.level"] == "study")
-    assert [file.path for file in client_of(uri).list_artifacts(run.info.run_id)] == ["table.md"]
+    assert [file.path for file in client_of(uri).list_artifacts(run.info.run_id)] == ["figures", "table.md"]
+    inside = client_of(uri).list_artifacts(run.info.run_id, "figures")
+    assert [file.path for file in inside] == ["figures/importance.svg"]
     assert run.info.artifact_uri.startswith((tmp_path / "mlartifacts" / "mixup_alpha").as_uri())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mlartifacts", "mlflow.db", "studies"]
 

@@ -1,5 +1,6 @@
 """The search spaces and what is found out about them before training."""
 
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import search_spaces
 from audiotag.config import TrialConfig
 from search_spaces import Space, SpaceError, load_space, space_names
-from study.combinations import check_space, combinations, configurations
+from study.combinations import check_space, combinations, configurations, ranges
 
 
 def space(define: Any, sampler: str = "exhaustive") -> Space:
@@ -46,6 +47,14 @@ def test_joint_has_alpha_only_where_it_means_something() -> None:
     assert {row["augmentation"] for row in rows} == {"none", "mixup", "sample_pairing", "mixup_lp", "extrapolation"}
     for row in rows:
         assert ("alpha" in row) == (row["augmentation"] in ("mixup", "mixup_lp", "extrapolation"))
+
+
+def test_ranges_are_those_of_the_numbers_of_a_sampled_space() -> None:
+    assert ranges(load_space("joint")) == {
+        "alpha": {"low": 0.1, "high": 5.0, "log": True},
+        "dropout": {"low": 0.0, "high": 0.5, "log": False},
+    }
+    assert ranges(load_space("mixup_alpha")) == {}
 
 
 # property
@@ -89,6 +98,12 @@ def test_only_names_of_spaces_are_loaded(name: str) -> None:
         load_space(name)
 
 
+def test_misspelt_baseline_is_told() -> None:
+    made_up = Space("made_up", "Why?", lambda trial: trial.suggest_categorical("alpha", [1.0]), "exhaustive", 5, "0")
+    with pytest.raises(SpaceError, match=r"has BASELINE with `dropuot`, but the names are .*dropout"):
+        check_space(replace(made_up, baseline={"dropuot": 0.1}), {})
+
+
 def test_misspelt_hyperparameter_is_told() -> None:
     with pytest.raises(SpaceError, match=r"Unknown hyperparameter `dropuot`: the hyperparameters are .*dropout"):
         check_space(space(lambda trial: {"dropuot": trial.suggest_categorical("alpha", [1.0])}), {})
@@ -116,6 +131,8 @@ def test_range_without_steps_is_not_exhaustive() -> None:
         ({"define": None}, "a function `define"),
         ({"SAMPLER": "magic"}, "has SAMPLER 'magic', but must have one of"),
         ({"SAMPLER": "tpe"}, "must say how many trials"),
+        ({"BASELINE": "none"}, "has BASELINE 'none', but must have hyperparameters with values"),
+        ({"BASELINE": {}}, "has BASELINE {}, but must have"),
     ],
 )
 def test_incomplete_space_file(change: dict[str, Any], match: str, monkeypatch: pytest.MonkeyPatch) -> None:

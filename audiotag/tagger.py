@@ -1,0 +1,79 @@
+"""A trained network with its front end: waveforms in, probabilities of tags out. What a study's winner is kept as.
+
+A folder holds it: tagger.json (configuration, front end, tags) and weights.pt (a state dict). `_load_pyfunc` is what
+MLflow calls to load one; nothing here knows MLflow.
+"""
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from audiotag.config import TrialConfig
+from audiotag.features import LogMel, log_mel
+from audiotag.models.crnn import CRNN
+from audiotag.train import predict
+
+DESCRIPTION, WEIGHTS = "tagger.json", "weights.pt"
+BLOCK = 64  # clips whose features are computed at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Tagger:
+    """A network with its front end and the names of its tags (K,)."""
+
+    network: nn.Module
+    front_end: LogMel
+    tags: tuple[str, ...]
+
+    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> np.ndarray:
+        """Probability of each tag in each clip, (B, K) float32, from waveforms (B, S) at the front end's rate.
+
+        Mono, in [-1, 1]; one clip (S,) counts as a batch of one. `params` is there because MLflow passes it.
+
+        Raises:
+            ValueError: for waveforms that are shorter than a window, or not finite.
+        """
+        waveforms = np.atleast_2d(np.asarray(model_input, dtype=np.float32))
+        if not np.isfinite(waveforms).all():
+            raise ValueError("The waveforms hold a NaN or an infinity: leave those clips out.")
+        self.front_end.frames(waveforms.shape[-1])
+        blocks = [
+            predict(self.network, log_mel(block, self.front_end), np.arange(len(block)))
+            for block in np.split(waveforms, range(BLOCK, len(waveforms), BLOCK))
+            if len(block)
+        ]
+        return np.concatenate(blocks) if blocks else np.zeros((0, len(self.tags)), np.float32)
+
+
+def write_description(
+    folder: Path, config: TrialConfig, front_end: dict[str, Any], tags: list[str], clip_seconds: float
+) -> None:
+    """Writes what `load_tagger` needs beside the weights."""
+    content = {"config": config.to_dict(), "front_end": front_end, "tags": tags, "clip_seconds": clip_seconds}
+    (folder / DESCRIPTION).write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def load_tagger(folder: str | Path) -> Tagger:
+    """The tagger that a folder holds, on the CPU, with dropout off."""
+    content = json.loads((Path(folder) / DESCRIPTION).read_text(encoding="utf-8"))
+    config, tags = TrialConfig.from_dict(content["config"]), tuple(content["tags"])
+    known = {field.name for field in fields(LogMel)}
+    front_end = LogMel(**{name: value for name, value in content["front_end"].items() if name in known})
+    network = CRNN(
+        front_end.n_mels,
+        len(tags),
+        dropout=config.dropout,
+        gru_units=config.gru_units,
+        gru_layers=config.gru_layers,
+    )
+    network.load_state_dict(torch.load(Path(folder) / WEIGHTS, map_location="cpu", weights_only=True))
+    return Tagger(network.to(memory_format=torch.channels_last).eval(), front_end, tags)  # type: ignore[call-overload]
+
+
+def _load_pyfunc(data_path: str) -> Tagger:
+    return load_tagger(data_path)

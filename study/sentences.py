@@ -1,0 +1,269 @@
+"""A study's findings in sentences."""
+
+from typing import Any
+
+from study.findings import SHOWN, Findings, Row
+from study.significance import LEVEL
+from study.table import decimal
+
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def answer(findings: Findings) -> str:
+    """The answer to the study's question, in one sentence."""
+    best, baseline = findings.best, findings.baseline
+    so_far = "" if findings.results["status"] == "finished" else "So far: "
+    if best is None or baseline is None:
+        return f"{so_far}there is no answer yet, because no trial has finished."
+    if not findings.others:
+        return f"{so_far}{best.label} has a mean EER of {decimal(best.mean)}, and there is nothing to compare it with."
+    return so_far + _verdict(findings, best, baseline)
+
+
+def _verdict(findings: Findings, best: Row, baseline: Row) -> str:
+    """What the comparisons with the baseline come to."""
+    real = [row for row in findings.others if row.adjusted is not None and row.adjusted < LEVEL]
+    better = [row for row in real if row.mean < baseline.mean]
+    worse = len(real) - len(better)
+    one = len(findings.others) == 1
+    there = f"{baseline.label} (mean EER {decimal(baseline.mean)})"
+    tail = f"; {worse} of the {len(findings.others)} others {'is' if worse == 1 else 'are'} worse" if worse else ""
+    if better:
+        first = min(better, key=lambda row: row.mean)
+        more = f", and so {'is one' if len(better) == 2 else f'are {len(better) - 1}'} more" if len(better) > 1 else ""
+        return f"{first.label} (mean EER {decimal(first.mean)}) is better than {there} by more than chance{more}{tail}."
+    subject = findings.others[0].label if one else f"none of the {len(findings.others)} others"
+    if best is baseline:
+        sure = tail if not one else "; it is worse" if worse else ""
+        return (
+            f"{subject} does {'no ' if one else ''}better than {there}{sure or ', but not by more than chance worse'}."
+        )
+    lowest = "its mean" if one else f"the lowest, {best.label}"
+    return (
+        f"{subject} is {'not ' if one else ''}better than {there} by more than chance: {lowest} ({decimal(best.mean)}) "
+        f"lies {decimal(baseline.mean - best.mean)} below it, which {folds_in_words(findings)} cannot tell from "
+        f"nothing{tail}."
+    )
+
+
+def capitalised(text: str) -> str:
+    """A sentence with a capital at its start."""
+    return text[:1].upper() + text[1:]
+
+
+def folds_in_words(findings: Findings) -> str:
+    """ "five folds"."""
+    folds = len(findings.study["corpus"]["folds"])
+    return f"{NUMBERS[folds] if folds < len(NUMBERS) else folds} folds"
+
+
+def partial(findings: Findings) -> str | None:
+    """What is not there yet; None for a finished study."""
+    if findings.results["status"] == "finished":
+        return None
+    done = len(findings.results["trials"])
+    return (
+        f"{done} of {findings.study['trials']} trials are done; the others are not in these figures. "
+        f"Continue with: python study/run.py --resume {findings.study['study']}"
+    )
+
+
+def notes(findings: Findings) -> list[str]:
+    """What a reader must know before any figure."""
+    said = []
+    if findings.study["corpus"].get("kind") == "synthetic":
+        said.append(
+            "A synthetic corpus: these figures show that the study works and say nothing about real recordings."
+        )
+    if findings.failed:
+        said.append(
+            f"{_trials(len(findings.failed))} failed and {'is' if len(findings.failed) == 1 else 'are'} left out."
+        )
+    return said
+
+
+def table_note(findings: Findings) -> str:
+    """Under the table of the cross-validation."""
+    said = (
+        "EER of each tag, mean over the folds; Avg, their mean; Var, their sample variance times 1000, as published. "
+        "Small: where the figure would lie in 95 % of the cases with as many other recordings of the same kind "
+        "(bootstrap over groups; the networks stay as they are)."
+    )
+    if any(row.best_share is not None for row in findings.shown):
+        said += " Best in: the share of those draws in which the row is the best of those shown."
+    return said + hidden(findings)
+
+
+def published_note(findings: Findings) -> str:
+    """Below tables with published rows, where they come from and what is odd in them; nothing without such rows."""
+    printed = [row.result["published"] for row in findings.shown if row.result.get("published")]
+    if not printed:
+        return ""
+    doubts = dict.fromkeys(row["footnote"] for row in printed if row.get("footnote"))
+    source = "Published rows: Wei et al. 2018, Table 1, as printed; by its caption they are of the evaluation set."
+    return " ".join([source, *(f"* {doubt[0].upper()}{doubt[1:]}." for doubt in doubts)])
+
+
+def hidden(findings: Findings) -> str:
+    """What of a large study is not shown."""
+    if len(findings.shown) == len(findings.rows):
+        return ""
+    return f" Shown are the best {SHOWN} of {len(findings.rows)} trials and the baseline; table.md has all."
+
+
+def test_note(findings: Findings) -> str:
+    """Under the comparisons with the baseline."""
+    folds = len(findings.study["corpus"]["folds"])
+    factor = 1 / folds + 1 / max(folds - 1, 1)
+    return (
+        f"Paired over {folds_in_words(findings)}: t = mean(d) / sqrt({factor:.2f} var(d)) with {folds - 1} degrees of "
+        "freedom (Nadeau and Bengio's corrected resampled t, because training sets overlap). Holm's p allows for "
+        f'{_count(len(findings.others), "comparison")}. "Not distinguishable" is no proof of equality: the interval '
+        "says how large a difference may still be." + hidden(findings)
+    )
+
+
+def trust(findings: Findings) -> list[str]:
+    """The protocol and what it means, with the optimism that could be estimated."""
+    folds = folds_in_words(findings)
+    said = [
+        f"An EER is the mean over {folds}, each held out once; it is never pooled over them.",
+        *_stopping(findings),
+        *_selection(findings),
+    ]
+    if any("eval_eer" in row.result for row in findings.rows):
+        said.append(
+            "The evaluation split took no part in training, stopping or choosing, so its figures are not optimistic, "
+            "unless a row is picked by them."
+        )
+    said.append(
+        "All trials share folds, initial weights and batch order, so their differences are paired. What another "
+        "seed would give is in no interval: run the study again with another --seed and compare the reports."
+    )
+    return said
+
+
+def _stopping(findings: Findings) -> list[str]:
+    if findings.results["protocol"] == "nested":
+        return [
+            "Protocol nested: the held-out folds were only scored; validation clips came out of the training folds."
+        ]
+    said = "Protocol paper: the held-out fold also chose the epoch to stop at, so its EER is optimistic"
+    if findings.stopping_optimism is None:
+        return [f"{said}; by how much cannot be estimated here."]
+    moved = signed(findings.stopping_optimism)
+    return [
+        f"{said}. Stopped where the other folds had their best epochs, the best row's mean would change by {moved}. "
+        "--protocol nested avoids it."
+    ]
+
+
+def _selection(findings: Findings) -> list[str]:
+    best, optimism = findings.best, findings.selection_optimism
+    if best is None or optimism is None:
+        return []
+    trials = _count(len(findings.rows), "trial")
+    return [
+        f"The best of {trials} was chosen on the folds that score it, so its mean of {decimal(best.mean)} is too good. "
+        f"Chosen on the other folds each time and scored on the one left out, it is {decimal(best.mean + optimism)}: "
+        f"an optimism of {signed(optimism)}."
+    ]
+
+
+def cost(findings: Findings) -> list[str]:
+    """Seconds, epochs, and what went wrong."""
+    trials = findings.results["trials"]
+    folds = [fold for trial in trials for fold in trial["folds"]]
+    epochs = sum(fold["epochs"] for fold in folds)
+    seconds = sum(trial["seconds"] for trial in trials)
+    pruned = sum(trial["status"] == "pruned" for trial in trials)
+    said = [
+        f"{_count(len(findings.rows), 'trial')} finished, {pruned} stopped early by a scheduler, "
+        f"{len(findings.failed)} failed, {findings.unfinished} without a result yet.",
+        f"{_count(epochs, 'epoch')} in {_count(len(folds), 'fold')}; {duration(seconds)} of training in all"
+        + (f", {duration(seconds / len(trials))} a trial on average." if trials else "."),
+    ]
+    limits = {trial["key"]: trial["params"].get("max_epochs") for trial in trials}
+    full = sum(fold["epochs"] == limits[trial["key"]] for trial in trials for fold in trial["folds"])
+    if full:
+        said.append(
+            f"{full} of {_count(len(folds), 'fold')} ran into the limit of epochs before they stopped by themselves: "
+            "with more epochs they might still get better."
+        )
+    return said
+
+
+def facts(findings: Findings) -> list[tuple[str, str]]:
+    """What the figures are about."""
+    study, corpus = findings.study, findings.study["corpus"]
+    clips = f"{corpus['name']}, {corpus['development_clips']} clips in {len(corpus['folds'])} folds"
+    if corpus.get("evaluation_clips"):
+        clips += f" and {corpus['evaluation_clips']} for evaluation"
+    return [
+        ("corpus", clips),
+        ("trials", f"{len(findings.results['trials'])} of {study['trials']}"),
+        ("protocol", study["protocol"]),
+        ("seed", str(study["seed"])),
+        ("begun", study.get("created", "")[:10]),
+    ]
+
+
+def origin(findings: Findings) -> list[tuple[str, str]]:
+    """What it takes to get the same numbers again."""
+    study = findings.study
+    said: list[tuple[str, Any]] = [
+        ("corpus", study["corpus"].get("path")),
+        ("fingerprint", study["corpus"]["fingerprint"]),
+        ("seed", study["seed"]),
+        ("protocol", study["protocol"]),
+        (
+            "settings",
+            ", ".join(f"{name} {value}" for name, value in study.get("settings", {}).items()) or "the defaults",
+        ),
+        ("commit", study.get("git_commit")),
+        ("versions", ", ".join(f"{name} {text}" for name, text in study.get("versions", {}).items())),
+        ("space", f"{study['space']}, file {study.get('space_fingerprint', '')}"),
+    ]
+    return [(name, str(value)) for name, value in said if value not in (None, "")]
+
+
+def signed(value: float) -> str:
+    """A difference of EERs: +.012, -.003."""
+    return f"{value:+.3f}".replace("0.", ".", 1)
+
+
+def duration(seconds: float) -> str:
+    """12 s, 3.4 min, 5.6 h."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def markdown_findings(findings: Findings) -> str:
+    """What table.md says below its tables: the answer, each row against the baseline, how far to trust it."""
+    parts = ["## Answer", answer(findings)]
+    if findings.baseline is not None and findings.others:
+        lines = ["| trial | Avg | 95 % interval | difference | t | p | Holm p | in words |"]
+        lines += ["| --- " + "| ---: " * 6 + "| --- |"]
+        lines += [_markdown_row(row) for row in findings.rows]
+        parts += ["## Against the baseline", "\n".join(lines), test_note(findings)]
+    parts += ["## How far to trust this", "\n".join(f"- {line}" for line in [*findings.missing, *trust(findings)])]
+    return "\n\n".join(parts)
+
+
+def _markdown_row(row: Row) -> str:
+    held = row.intervals.get("mean")
+    interval = "" if held is None else f"{decimal(held[0])} to {decimal(held[1])}"
+    test = ["", "", "", ""]
+    if row.test is not None and row.adjusted is not None:
+        test = [signed(row.test.difference), f"{row.test.t:.2f}", decimal(row.test.p), decimal(row.adjusted)]
+    cells = [row.label, decimal(row.mean), interval, *test, row.words]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _trials(number: int) -> str:
+    return _count(number, "trial")
