@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from audiotag import chime_home
-from audiotag.audio import AudioError, audio_seconds
+from audiotag.audio import AudioError, audio_seconds, file_digests
 from audiotag.chime_home import EVALUATION, CorpusError, read_text
 
 MAX_CLIP_SECONDS = 10.0  # longer clips of a folder are cut
@@ -48,6 +48,7 @@ class Corpus:
         folds: (N,) int64, `EVALUATION` for the evaluation split.
         groups: (N,) the recording each clip was cut from.
         clip_seconds: The length to which every clip is cut or padded (s).
+        stereo_paths: (N,) where each clip's stereo recording would be; not checked, see stereo.py.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Corpus:
     folds: np.ndarray
     groups: np.ndarray
     clip_seconds: float
+    stereo_paths: tuple[Path, ...] = ()
 
     @property
     def fold_numbers(self) -> tuple[int, ...]:
@@ -79,8 +81,12 @@ class Corpus:
     @cached_property
     def digests(self) -> tuple[str, ...]:
         """(N,) hash of the bytes of each audio file, 32 hex digits; reads every file once."""
-        with ThreadPoolExecutor() as pool:
-            return tuple(pool.map(_file_digest, self.paths))
+        return file_digests(self.paths)
+
+    @cached_property
+    def stereo_digests(self) -> tuple[str, ...]:
+        """(N,) as `digests`, of the stereo recordings; the same where they are the same files."""
+        return self.digests if self.stereo_paths == self.paths else file_digests(self.stereo_paths)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -158,6 +164,7 @@ def _read_chime_home(root: Path) -> Corpus:
         folds=lists.folds,
         groups=lists.groups,
         clip_seconds=chime_home.CLIP_SECONDS,
+        stereo_paths=lists.stereo_paths,
     )
 
 
@@ -165,17 +172,19 @@ def _read_folder(root: Path) -> Corpus:
     rows = _read_rows(root / "clips.csv")
     tags = tuple(sorted({tag for row in rows for tag in row.tags}))
     targets = np.array([[tag in row.tags for tag in tags] for row in rows], dtype=np.float32)
+    paths = tuple(root / "audio" / row.filename for row in rows)
     return Corpus(
         name=root.name,
         kind="folder",
         root=root,
         tags=tags,
         clips=tuple(row.filename for row in rows),
-        paths=tuple(root / "audio" / row.filename for row in rows),
+        paths=paths,
         targets=targets.reshape(len(rows), len(tags)),
         folds=np.array([row.fold for row in rows], dtype=np.int64),
         groups=np.array([row.group for row in rows], dtype=np.str_),
         clip_seconds=MAX_CLIP_SECONDS,
+        stereo_paths=paths,
     )
 
 
@@ -286,8 +295,3 @@ def _seconds_or_error(path: Path) -> float | AudioError:
         return audio_seconds(path)
     except AudioError as error:
         return error
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -17,23 +17,27 @@ from typing import Any
 
 import numpy as np
 
-from audiotag.audio import AudioError, read_audio
+from audiotag.audio import AudioError, read_audio, read_stereo
 from audiotag.corpus import Corpus, CorpusError
 
 CACHE_VERSION = 1  # raised when the numbers of a front end change
 CLIPS_A_TASK = 16  # clips a thread takes at a time: 4 MB of audio, often enough for a live progress bar
 SMALLEST_SCALE = 1e-4  # a band that never changes, rounding (2e-6 near -18) aside, is left at zero, not blown up
+SMALLEST_SHARE, SMALLEST = 1e-5, 1e-7  # the same of a column with small values: of its mean, and in all
 
 Progress = Callable[[int, int], None]  # (clips done, clips in all)
 
 
 @dataclass(frozen=True)
 class LogMel:
-    """The paper's front end: the logarithm of mel band energies.
+    """A front end: the logarithm of mel bands. The defaults are the paper's, for its CRNN.
 
     A Hamming window of 1024 samples every 512, no centre padding: 4 s at 16 kHz give 124 frames (Wei et
     al. 2018). The mel scale is open in the paper: Slaney's, whose filters all hold two FFT bins or more at this
     resolution (HTK's lowest hold one), with their areas equal. The logarithm's offset is open in the paper.
+
+    Raises:
+        ValueError: for an inter-channel difference of anything but magnitudes.
     """
 
     sample_rate: int = 16_000  # Hz
@@ -41,6 +45,18 @@ class LogMel:
     hop_length: int = 512  # samples
     n_mels: int = 128
     log_offset: float = 1e-8
+    power: float = 2.0  # of the magnitudes that the bands sum: 1 magnitudes, 2 energies
+    unit_peaks: bool = False  # each filter divided by its maximum, in place of equal areas
+    imd: bool = False  # of stereo: the bands of the mean channel, then |X_L| - |X_R| of each FFT bin
+
+    def __post_init__(self) -> None:
+        if self.imd and self.power != 1:
+            raise ValueError(f"The value of `power` is {self.power}, but must be 1 for the difference of magnitudes.")
+
+    @property
+    def columns(self) -> int:
+        """Values a frame: the mel bands, and the FFT bins of the inter-channel difference."""
+        return self.n_mels + (self.n_fft // 2 + 1 if self.imd else 0)
 
     def samples(self, seconds: float) -> int:
         """Samples of a clip."""
@@ -65,12 +81,21 @@ class LogMel:
 
 
 def log_mel(waveforms: np.ndarray, settings: LogMel) -> np.ndarray:
-    """Log-mel features: (..., S) float32 in [-1, 1] to (..., T, M) float32."""
+    """Log-mel features: (..., S) float32 in [-1, 1] to (..., T, M) float32.
+
+    With the inter-channel magnitude difference (IMD): (..., 2, S) to (..., T, M + bins).
+    """
     import torch
 
+    transform = _mel_spectrogram(settings)
+    waves = torch.from_numpy(np.ascontiguousarray(waveforms))
     with torch.inference_mode():
-        energies = _mel_spectrogram(settings)(torch.from_numpy(np.ascontiguousarray(waveforms)))
-        return torch.log(energies + settings.log_offset).transpose(-1, -2).contiguous().numpy()
+        mono = waves.mean(dim=-2) if settings.imd else waves
+        rows = torch.log(transform(mono) + settings.log_offset)
+        if settings.imd:
+            left, right = transform.spectrogram(waves).unbind(dim=-3)
+            rows = torch.cat([rows, left - right], dim=-2)
+        return rows.transpose(-1, -2).contiguous().numpy()
 
 
 @cache
@@ -78,16 +103,20 @@ def _mel_spectrogram(settings: LogMel) -> Any:
     import torch
     import torchaudio
 
-    return torchaudio.transforms.MelSpectrogram(
+    transform = torchaudio.transforms.MelSpectrogram(
         settings.sample_rate,
         n_fft=settings.n_fft,
         hop_length=settings.hop_length,
         n_mels=settings.n_mels,
+        power=settings.power,
         center=False,
         window_fn=torch.hamming_window,
         mel_scale="slaney",
         norm="slaney",
     )
+    if settings.unit_peaks:
+        transform.mel_scale.fb /= transform.mel_scale.fb.amax(dim=0)  # (bins, M)
+    return transform
 
 
 def default_cache() -> Path:
@@ -101,13 +130,13 @@ def cache_path(corpus: Corpus, settings: LogMel, cache: Path) -> Path:
         "version": CACHE_VERSION,
         "settings": settings.to_dict(),
         "samples": settings.samples(corpus.clip_seconds),
-        "clips": corpus.digests,
+        "clips": corpus.stereo_digests if settings.imd else corpus.digests,
     }
     return cache / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]}.npy"
 
 
 def load_features(corpus: Corpus, settings: LogMel, cache: Path, progress: Progress | None = None) -> np.ndarray:
-    """Features of every clip of a corpus, (N, T, M) float32, mapped read-only from the cache.
+    """Features of every clip of a corpus, (N, T, columns) float32, mapped read-only from the cache.
 
     What is missing is computed by one thread a core and written aside before it gets its name: a cache file is whole or
     absent. `progress` is called with (clips done, clips in all).
@@ -124,15 +153,17 @@ def load_features(corpus: Corpus, settings: LogMel, cache: Path, progress: Progr
 
 def _compute(corpus: Corpus, settings: LogMel, path: Path, progress: Progress | None) -> None:
     samples = settings.samples(corpus.clip_seconds)
-    shape = (len(corpus.clips), settings.frames(samples), settings.n_mels)
+    shape = (len(corpus.clips), settings.frames(samples), settings.columns)
+    files, read = (corpus.stereo_paths, read_stereo) if settings.imd else (corpus.paths, read_audio)
     starts = range(0, len(corpus.clips), CLIPS_A_TASK)
     problems: list[str] = []
     with _aside(path) as temporary, _one_torch_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
         features = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
 
         def compute(start: int) -> int:
-            paths = corpus.paths[start : start + CLIPS_A_TASK]
-            waveforms = np.stack(list(_decode(paths, settings.sample_rate, samples, problems)))
+            paths = files[start : start + CLIPS_A_TASK]
+            blank = np.zeros((2, samples) if settings.imd else samples, np.float32)
+            waveforms = np.stack(list(_decode(paths, read, settings.sample_rate, blank, problems)))
             values = features[start : start + len(paths)]
             values[:] = log_mel(waveforms, settings)
             loud = np.flatnonzero(~np.isfinite(values).all(axis=(1, 2)))
@@ -150,14 +181,20 @@ def _compute(corpus: Corpus, settings: LogMel, path: Path, progress: Progress | 
         features.flush()
 
 
-def _decode(paths: tuple[Path, ...], sample_rate: int, samples: int, problems: list[str]) -> Iterator[np.ndarray]:
-    """Waveforms (S,) one by one; a clip that cannot be read is silent here and its problem is noted."""
+def _decode(
+    paths: tuple[Path, ...],
+    read: Callable[[Path, int, int], np.ndarray],
+    sample_rate: int,
+    blank: np.ndarray,
+    problems: list[str],
+) -> Iterator[np.ndarray]:
+    """Waveforms one by one; a clip that cannot be read is `blank` here and its problem is noted."""
     for path in paths:
         try:
-            yield read_audio(path, sample_rate, samples)
+            yield read(path, sample_rate, blank.shape[-1])
         except AudioError as error:
             problems.append(str(error))
-            yield np.zeros(samples, np.float32)
+            yield blank
 
 
 @contextmanager
@@ -186,7 +223,7 @@ def _one_torch_thread() -> Iterator[None]:
 
 
 def band_statistics(features: np.ndarray, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each band over the frames of some clips: (N, T, M) and (n,) to (M,), (M,) float32.
+    """Mean and standard deviation of each column over the frames of some clips: (N, T, M), (n,) to (M,), (M,) float32.
 
     Meant for the training part of a fold, so that nothing of the clips to be scored leaks into their standardisation.
     """
@@ -199,4 +236,5 @@ def band_statistics(features: np.ndarray, clips: np.ndarray) -> tuple[np.ndarray
         squares += np.square(values).sum(axis=0)
     mean = total / frames
     scale = np.sqrt(np.maximum(squares / frames - mean**2, 0))
-    return mean.astype(np.float32), np.where(scale < SMALLEST_SCALE, 1.0, scale).astype(np.float32)
+    smallest = np.minimum(SMALLEST_SCALE, SMALLEST_SHARE * np.abs(mean) + SMALLEST)
+    return mean.astype(np.float32), np.where(scale < smallest, 1.0, scale).astype(np.float32)
