@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from study.table import decimal, label
+from study.table import decimal, duration, label, trial_name
 
 REFRESH = 4  # times a second, at most
 PLAIN_WIDTH = 160  # columns of a table that goes to a file or a pipe
@@ -23,6 +23,7 @@ class Row:
 
     key: str
     cells: list[str]  # its parameters
+    name: str  # the same in a line
     state: str = "running"
     fold: int | None = None
     folds_done: int = 0
@@ -31,11 +32,6 @@ class Row:
     best_eer: float | None = None  # lowest validation EER of the fold in progress
     eer_mean: float | None = None  # over the finished folds
     epoch_seconds: list[float] = field(default_factory=list)
-
-    @property
-    def label(self) -> str:
-        """Its parameters in a line."""
-        return " ".join(self.cells)
 
 
 class LiveTable:
@@ -78,10 +74,10 @@ class LiveTable:
     def started(self, key: str, config: dict[str, Any]) -> None:
         """A trial got its resources (again, when its worker died)."""
         if key in self.rows:
-            text = f"trial {key} ({self.rows[key].label}) starts again: its worker died; it goes on where it was"
+            text = f"trial {key} ({self.rows[key].name}) starts again: its worker died; it goes on where it was"
             self.console.print(text, style="yellow", soft_wrap=True)
         else:
-            self.rows[key] = Row(key, label(config, self.varied))
+            self.rows[key] = Row(key, label(config, self.varied), trial_name(config, self.varied) or key)
 
     def reported(self, key: str, report: dict[str, Any]) -> None:
         """An epoch, or the end of the last fold."""
@@ -94,7 +90,7 @@ class LiveTable:
             row.eer_mean, row.best_eer = report["eer_mean"], None
             if not self.console.is_terminal:
                 progress = f"{row.folds_done} of {len(self.folds)} folds, mean EER so far {row.eer_mean:.3f}"
-                self.console.print(f"{row.label}: {progress} ({self.time_left()})", soft_wrap=True)
+                self.console.print(f"{row.name}: {progress} ({self.time_left()})", soft_wrap=True)
         if "epoch" in report:
             if row.fold != report["fold"]:
                 self._fold_started[key] = now - report["seconds"]
@@ -107,7 +103,7 @@ class LiveTable:
         row = self.rows[key]
         row.state = "finished" if reason is None else "failed"
         if reason is not None:
-            self.console.print(f"trial {key} ({row.label}) failed: {reason}", style="red", soft_wrap=True)
+            self.console.print(f"trial {key} ({row.name}) failed: {reason}", style="red", soft_wrap=True)
 
     def time_left(self) -> str:
         """The time left in words: from finished folds where there are any, else at most what all epochs would take."""
@@ -119,10 +115,10 @@ class LiveTable:
         if folds <= 0:
             return "nearly done"
         if self.fold_seconds:
-            return f"about {_duration(folds * sum(self.fold_seconds) / len(self.fold_seconds) / self.slots)} left"
+            return f"about {duration(folds * sum(self.fold_seconds) / len(self.fold_seconds) / self.slots)} left"
         if epochs:
             most = folds * self.max_epochs * sum(epochs) / len(epochs) / self.slots
-            return f"at most {_duration(most)} left"
+            return f"at most {duration(most)} left"
         return "time left not known yet"
 
     def render(self) -> Table:
@@ -164,10 +160,3 @@ def progress_bar(console: Console) -> Progress:
     """A bar over clips; silent where there is no terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes < 1:
-        return f"{max(round(seconds), 1)} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
