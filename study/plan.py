@@ -24,14 +24,13 @@ from audiotag.features import LogMel, default_cache, load_features
 from audiotag.folds import split_fold
 from search_spaces import Space, load_space
 from study import PROJECT
+from study.budget import budgets
 from study.ledger import STUDY_FILE, Ledger, LedgerError
 from study.progress import progress_bar
 from study.results import corpus_record, is_complete
 from study.settings import TrialSettings
 
 CHIME_HOME, SYNTHETIC = PROJECT / "data" / "chime_home", PROJECT / "data" / "synthetic"
-# enough to learn that corpus on two cores within minutes: more and larger steps in fewer epochs than the paper's
-SYNTHETIC_BUDGET = {"max_epochs": 4, "patience": 4, "batch_size": 22, "learning_rate": 2e-3}
 PACKAGES = ("torch", "torchaudio", "ray", "optuna", "mlflow", "numpy")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -86,10 +85,7 @@ def make_plan(arguments: argparse.Namespace, console: Console) -> Plan:
         raise LedgerError(f"The study `{name}` exists in {root.parent}: choose another --name, or --resume {name}.")
     corpus = _open(arguments.corpus, console)
     _check_folds(corpus, arguments)
-    base = dict(SYNTHETIC_BUDGET) if corpus.kind == "synthetic" else {}
-    if arguments.epochs is not None:
-        base["max_epochs"] = arguments.epochs
-    study = _describe(name, space, corpus, base, arguments)
+    study = _describe(name, space, corpus, arguments)
     return Plan(root, study, space, corpus, _settings(root, study), resumed=False)
 
 
@@ -97,8 +93,9 @@ def _resumed_plan(arguments: argparse.Namespace, console: Console) -> Plan:
     root = (arguments.studies / arguments.resume).absolute() if arguments.resume else _newest_unfinished(arguments)
     study = Ledger.open(root).study()
     asked = {"space": arguments.space, "seed": arguments.seed, "protocol": arguments.protocol}
-    if arguments.epochs is not None and arguments.epochs != study["settings"].get("max_epochs"):
-        raise PlanError(_changed("--epochs", study["settings"].get("max_epochs"), arguments.epochs))
+    epochs = {values.get("max_epochs") for values in study["settings"].values()}
+    if arguments.epochs is not None and epochs != {arguments.epochs}:
+        raise PlanError(_changed("--epochs", " or ".join(map(str, epochs)), arguments.epochs))
     for name, value in asked.items():
         if value is not None and value != study[name]:
             raise PlanError(_changed(f"--{name}", study[name], value))
@@ -110,11 +107,22 @@ def _resumed_plan(arguments: argparse.Namespace, console: Console) -> Plan:
     corpus = _open(arguments.corpus or study["corpus"]["path"], console)
     if corpus.fingerprint != study["corpus"]["fingerprint"]:
         raise PlanError(_changed(f"the corpus {corpus.root}", study["corpus"]["fingerprint"], corpus.fingerprint))
+    _check_hearing(study, space, corpus)
     if arguments.trials is not None and arguments.trials < study["trials"]:
         raise PlanError(f"--trials is {arguments.trials}, but the study has {study['trials']}: it can only grow.")
-    trials = study["trials"] if arguments.trials is None else _count(space, arguments.trials)
+    trials = study["trials"] if arguments.trials is None else _count(space, arguments.trials, len(study["left_out"]))
     grown = {**study, "trials": trials}
     return Plan(root, grown, space, corpus, _settings(root, study), resumed=True, grown=grown != study)
+
+
+def _check_hearing(study: dict[str, Any], space: Space, corpus: Corpus) -> None:
+    from study.hearing import front_ends, stereo_fingerprint
+
+    heard = [settings.to_dict() for settings in front_ends(space, study["settings"], study["left_out"])]
+    if heard != study["features"]:
+        raise PlanError(_changed("what the systems hear", study["features"], heard))
+    if study["stereo"] is not None and (now := stereo_fingerprint(corpus)) != study["stereo"]:
+        raise PlanError(_changed(f"the stereo recordings of {corpus.root}", study["stereo"], now))
 
 
 def _changed(what: str, was: Any, now: Any) -> str:
@@ -157,35 +165,43 @@ def _open(path: str | Path | None, console: Console) -> Corpus:
     return open_corpus(path)
 
 
-def features_of(plan: Plan, console: Console) -> np.ndarray:
-    """The features of all clips (N, T, M), from the cache or computed now, with a bar."""
+def features_of(plan: Plan, console: Console) -> dict[LogMel, np.ndarray]:
+    """For each front end that a trial may need the features of all clips (N, T, F), from the cache or computed now."""
+    from study.hearing import front_ends
+
+    needed = front_ends(plan.space, plan.settings.base, plan.study["left_out"])
+    found = {}
     with progress_bar(console) as bar:
-        task = bar.add_task("computing features", total=None)
-        return load_features(
-            plan.corpus,
-            LogMel(),
-            default_cache() / "features",
-            lambda n, total: bar.update(task, completed=n, total=total),
-        )
+        for number, heard in enumerate(needed, start=1):
+            task = bar.add_task(f"computing features ({number} of {len(needed)})", total=None)
+
+            def progress(done: int, total: int, task: Any = task) -> None:
+                bar.update(task, completed=done, total=total)
+
+            found[heard] = load_features(plan.corpus, heard, default_cache() / "features", progress)
+    return found
 
 
 def _settings(root: Path, study: dict[str, Any]) -> TrialSettings:
     return TrialSettings(
         ledger=str(root),
         base=study["settings"],
-        features=study["features"],
         fingerprint=study["corpus"]["fingerprint"],
         seed=study["seed"],
         protocol=study["protocol"],
+        stereo=study["stereo"],
     )
 
 
-def _describe(
-    name: str, space: Space, corpus: Corpus, base: dict[str, Any], arguments: argparse.Namespace
-) -> dict[str, Any]:
+def _describe(name: str, space: Space, corpus: Corpus, arguments: argparse.Namespace) -> dict[str, Any]:
     """The content of study.json."""
-    from study.combinations import check_space
+    from study.combinations import check_space, models
+    from study.hearing import front_ends, leave_out, stereo_fingerprint
 
+    base = budgets(models(space), corpus.kind == "synthetic", arguments.epochs)
+    varied = check_space(space, base)
+    left_out = leave_out(space, corpus, base, varied)
+    heard = front_ends(space, base, left_out)
     return {
         "study": name,
         "id": uuid.uuid4().hex,
@@ -193,13 +209,15 @@ def _describe(
         "space_fingerprint": space.fingerprint,
         "question": space.question,
         "sampler": space.sampler,
-        "varied": check_space(space, base),
-        "trials": _count(space, arguments.trials),
+        "varied": varied,
+        "trials": _count(space, arguments.trials, len(left_out)),
+        "left_out": left_out,
         "corpus": corpus_record(corpus),
         "seed": arguments.seed or 0,
         "protocol": arguments.protocol or "paper",
         "settings": base,
-        "features": LogMel().to_dict(),
+        "stereo": stereo_fingerprint(corpus) if any(settings.imd for settings in heard) else None,
+        "features": [settings.to_dict() for settings in heard],
         "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
         "git_commit": _git_commit(),
         "command": shlex.join(["python", *sys.argv]),
@@ -207,13 +225,13 @@ def _describe(
     }
 
 
-def _count(space: Space, asked: int | None) -> int:
-    """Trials of a study: what is asked for, but of an exhaustive space never more than it has."""
-    from study.combinations import combinations
-
+def _count(space: Space, asked: int | None, left_out: int) -> int:
+    """Trials of a study: what is asked for, but of an exhaustive space never more than can be run."""
     if space.sampler != "exhaustive":
         return asked or space.trials or 1
-    there = len(combinations(space))
+    from study.combinations import combinations
+
+    there = len(combinations(space)) - left_out
     return there if asked is None else min(asked, there)
 
 

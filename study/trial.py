@@ -13,8 +13,10 @@ from ray import tune
 
 from audiotag.config import TrialConfig
 from audiotag.corpus import Corpus
+from audiotag.features import LogMel
 from audiotag.folds import split_fold
-from audiotag.train import Diverged, EpochResult, fit, predict, start_fit
+from audiotag.systems import front_end
+from audiotag.train import Diverged, EpochResult, fit, fit_unsupervised, predict, start_fit
 from study.ledger import Ledger, TrialFolder
 from study.results import fold_eers, summarise
 from study.settings import TrialSettings
@@ -24,18 +26,24 @@ FAILED = "failed"  # the key in a last report that says why a trial has no resul
 
 
 def run_trial(
-    parameters: dict[str, Any], *, settings: TrialSettings, corpus: Corpus, features: np.ndarray, threads: int
+    parameters: dict[str, Any],
+    *,
+    settings: TrialSettings,
+    corpus: Corpus,
+    features: dict[LogMel, np.ndarray],
+    threads: int,
 ) -> None:
     """The function that Ray Tune runs: trains what the ledger lacks of a trial and reports each epoch.
 
-    A loss that is not finite ends the trial: the reason goes into the ledger and into a last report.
+    `features` holds those of each front end, of which the trial takes its own. A loss that is not finite ends the
+    trial: the reason goes into the ledger and into a last report.
     """
     torch.set_num_threads(threads)
     config = settings.config(parameters)
     folder = Ledger(Path(settings.ledger)).trial(settings.key(config))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with folder.locked():
-        for report in trial_reports(config, folder, settings, corpus, features, device):
+        for report in trial_reports(config, folder, settings, corpus, features[front_end(config)], device):
             tune.report(report)
 
 
@@ -78,7 +86,8 @@ def train_fold(
     """Trains one fold, from its last saved epoch where there is one, and ends with the fold's record in the ledger."""
     folder.set_aside(fold)
     split = split_fold(corpus, fold, settings.protocol, settings.seed)
-    state = start_fit(config, features, len(corpus.tags), split.train, seed=settings.seed, fold=fold, device=device)
+    chance: dict[str, Any] = {"seed": settings.seed, "fold": fold, "device": device}
+    state = start_fit(config, features, len(corpus.tags), split.train, **chance)
     if (saved := folder.running(fold)) is not None:
         try:
             state.load_state_dict(saved)
@@ -90,10 +99,10 @@ def train_fold(
             AttributeError,
         ) as error:  # readable, but of no such network
             folder.set_running_aside(error)
-            state = start_fit(
-                config, features, len(corpus.tags), split.train, seed=settings.seed, fold=fold, device=device
-            )
-    for result in fit(state, config, features, corpus.targets, split, seed=settings.seed, fold=fold, device=device):
+            state = start_fit(config, features, len(corpus.tags), split.train, **chance)
+    for _ in fit_unsupervised(state, config, features, split.train, **chance):
+        folder.write_running(fold, state.state_dict())
+    for result in fit(state, config, features, corpus.targets, split, **chance):
         folder.write_running(fold, state.state_dict())
         yield result
     started = time.perf_counter()
@@ -113,8 +122,9 @@ def train_fold(
         **fold_eers(corpus.targets[split.held_out], scores["held_out"], corpus.tags),
         "best_epoch": state.best_epoch,
         "epochs": len(state.history),
-        "seconds": sum(result.seconds for result in state.history) + time.perf_counter() - started,
+        "seconds": state.seconds + time.perf_counter() - started,
         "history": [{name: _plain(value) for name, value in asdict(result).items()} for result in state.history],
+        "unsupervised": [asdict(result) for result in state.unsupervised],
     }
     folder.write_fold(fold, record, {**scores, **names}, state.best)
 
