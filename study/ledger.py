@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 STUDY_FILE, RESULTS_FILE = "study.json", "results.json"
 RECORD = {"fold": int, "eer": dict, "history": list, "epochs": int, "seconds": float, "files": dict}  # of a fold
-FORMAT = 1  # of the folder; a reader refuses another
+FORMAT = 2  # of the folder; a reader refuses another
 
 
 class LedgerError(ValueError):

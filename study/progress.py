@@ -27,11 +27,19 @@ class Row:
     state: str = "running"
     fold: int | None = None
     folds_done: int = 0
-    epoch: int = 0
+    epoch: int | None = None
+    unsupervised_epoch: int | None = None  # of the stage without tags, which comes first
     val_loss: float | None = None
     best_eer: float | None = None  # lowest validation EER of the fold in progress
     eer_mean: float | None = None  # over the finished folds
     epoch_seconds: list[float] = field(default_factory=list)
+
+    @property
+    def place(self) -> str:
+        """The epoch, from 1, in words; "pre" in the stage without tags."""
+        if self.unsupervised_epoch is not None:
+            return f"pre {self.unsupervised_epoch + 1}"
+        return "" if self.epoch is None else str(self.epoch + 1)
 
 
 class LiveTable:
@@ -91,10 +99,12 @@ class LiveTable:
             if not self.console.is_terminal:
                 progress = f"{row.folds_done} of {len(self.folds)} folds, mean EER so far {row.eer_mean:.3f}"
                 self.console.print(f"{row.name}: {progress} ({self.time_left()})", soft_wrap=True)
+        if "fold" in report and row.fold != report["fold"]:
+            self._fold_started[key] = now - report["seconds"]
+            row.fold, row.epoch = report["fold"], None
+        row.unsupervised_epoch = report.get("unsupervised_epoch")
         if "epoch" in report:
-            if row.fold != report["fold"]:
-                self._fold_started[key] = now - report["seconds"]
-            row.fold, row.epoch, row.val_loss = report["fold"], report["epoch"], report["val_loss"]
+            row.epoch, row.val_loss = report["epoch"], report["val_loss"]
             row.best_eer = min(report["val_eer_mean"], row.best_eer if row.best_eer is not None else 1.0)
             row.epoch_seconds.append(report["seconds"])
 
@@ -134,13 +144,13 @@ class LiveTable:
         running = [row for row in rows if row.state == "running"]
         ended = [row for row in rows if row.state != "running"]
         for row in [*ended[-max(SHOWN - len(running), 0) :], *running]:
-            place = f"{min(row.folds_done + 1, len(self.folds))}/{len(self.folds)}"
+            fold = f"{min(row.folds_done + 1, len(self.folds))}/{len(self.folds)}"
             values = row.cells
             table.add_row(
                 row.key[:6],
                 *values,
-                place,
-                "" if row.fold is None else str(row.epoch + 1),
+                fold,
+                row.place,
                 decimal(row.val_loss),
                 decimal(row.best_eer),
                 decimal(row.eer_mean),

@@ -16,7 +16,7 @@ from audiotag.corpus import Corpus
 from audiotag.features import LogMel
 from audiotag.folds import split_fold
 from audiotag.systems import front_end
-from audiotag.train import Diverged, EpochResult, fit, fit_unsupervised, predict, start_fit
+from audiotag.train import Diverged, EpochResult, UnsupervisedEpoch, fit, fit_unsupervised, predict, start_fit
 from study.ledger import Ledger, TrialFolder
 from study.results import fold_eers, summarise
 from study.settings import TrialSettings
@@ -62,8 +62,9 @@ def trial_reports(
         if (record := folder.fold(fold)) is None:
             try:
                 for result in train_fold(config, folder, settings, corpus, features, fold, device):
-                    so_far = summarise(done, tags)[METRIC] if done else _defined(result.val_eer_mean)
-                    yield {METRIC: so_far, "fold": fold, "folds_done": len(done), **asdict(result)}
+                    report = _plain_report(result)
+                    so_far = summarise(done, tags)[METRIC] if done else _defined(report.get("val_eer_mean"))
+                    yield {METRIC: so_far, "fold": fold, "folds_done": len(done), **report}
             except Diverged as diverged:
                 folder.write_failure(str(diverged))
                 yield {METRIC: 1.0, "folds_done": len(done), FAILED: str(diverged)}
@@ -82,7 +83,7 @@ def train_fold(
     features: np.ndarray,
     fold: int,
     device: str,
-) -> Iterator[EpochResult]:
+) -> Iterator[EpochResult | UnsupervisedEpoch]:
     """Trains one fold, from its last saved epoch where there is one, and ends with the fold's record in the ledger."""
     folder.set_aside(fold)
     split = split_fold(corpus, fold, settings.protocol, settings.seed)
@@ -100,8 +101,9 @@ def train_fold(
         ) as error:  # readable, but of no such network
             folder.set_running_aside(error)
             state = start_fit(config, features, len(corpus.tags), split.train, **chance)
-    for _ in fit_unsupervised(state, config, features, split.train, **chance):
+    for stage in fit_unsupervised(state, config, features, split.train, **chance):
         folder.write_running(fold, state.state_dict())
+        yield stage
     for result in fit(state, config, features, corpus.targets, split, **chance):
         folder.write_running(fold, state.state_dict())
         yield result
@@ -133,6 +135,13 @@ def _plain(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _defined(eer: float) -> float:
+def _plain_report(result: EpochResult | UnsupervisedEpoch) -> dict[str, Any]:
+    """What listeners hear of an epoch; one without tags has its own name, for it has neither curve nor score."""
+    if isinstance(result, UnsupervisedEpoch):
+        return {"unsupervised_epoch": result.epoch, "seconds": result.seconds}
+    return asdict(result)
+
+
+def _defined(eer: float | None) -> float:
     """An EER for Optuna, to which NaN must never be reported: 0.5, chance, where there is none."""
-    return 0.5 if math.isnan(eer) else eer
+    return 0.5 if eer is None or math.isnan(eer) else eer

@@ -129,7 +129,9 @@ def test_a_trial_killed_in_its_stage_without_tags_ends_as_an_unbroken_one(
     """Killed right after a state was saved: in the stage without tags (two saves), or in the training."""
     config = TrialConfig(model="dae_dnn", max_epochs=2, pretrain_epochs=2, batch_size=8)
     unbroken, killed = (folder_of(tmp_path, name, config) for name in ("unbroken", "killed"))
-    list(reports(unbroken, config=config))
+    seen = [row for row in reports(unbroken, config=config) if "fold" in row]
+    assert [row.get("unsupervised_epoch") for row in seen] == [0, 1, None, None] * 2
+    assert [row["epoch"] for row in seen if "epoch" in row] == [0, 1] * 2
     left = iter(range(saves - 1, -1, -1))
     write = TrialFolder.write_running
 
