@@ -1,10 +1,11 @@
-"""Audio files in, mono waveforms of a fixed length out. The only module that decodes audio."""
+"""Audio files in, waveforms of a fixed length out, mono or stereo. The only module that decodes audio."""
 
 import hashlib
 import math
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -74,19 +75,20 @@ def read_audio(path: str | Path, sample_rate: int, samples: int) -> np.ndarray:
         AudioError: if the file is missing, unreadable, damaged, empty, or holds a NaN, an infinity or absurdly large
             values in the part that is read.
     """
-    for name, value in (("sample_rate", sample_rate), ("samples", samples)):
-        if value < 1:
-            raise ValueError(f"The value of `{name}` is {value!r}, but must be at least 1.")
-    with _opened(path) as file:
-        rate = file.samplerate
-        frames = math.ceil(samples * rate / sample_rate)
-        if rate != sample_rate:  # what the filter sees beyond the last output sample
-            frames += math.ceil(FILTER_WIDTH * max(1, rate / sample_rate) / ROLLOFF) + 1
-        channels = _decode(path, file, frames)
-    mono = _resample(channels.mean(axis=1), rate, sample_rate)[:samples]
-    waveform = np.zeros(samples, dtype=np.float32)
-    waveform[: len(mono)] = mono
-    return waveform
+    channels, rate = _beginning(path, sample_rate, samples)
+    return _fitted(_resample(channels.mean(axis=1), rate, sample_rate), samples)
+
+
+def read_stereo(path: str | Path, sample_rate: int, samples: int) -> np.ndarray:
+    """As `read_audio`, but both channels of a stereo file, (2, S) float32, left first.
+
+    Raises:
+        AudioError: as `read_audio`, and for a file that has not two channels.
+    """
+    channels, rate = _beginning(path, sample_rate, samples)
+    if channels.shape[1] != 2:
+        raise AudioError(path, f"the number of its channels is {channels.shape[1]}, not 2")
+    return _fitted(_resample(np.ascontiguousarray(channels.T), rate, sample_rate), samples)
 
 
 def inspect_audio(path: str | Path, seconds: float) -> AudioFacts:
@@ -121,6 +123,27 @@ def audio_seconds(path: str | Path) -> float:
         return file.frames / file.samplerate
 
 
+def audio_channels(path: str | Path) -> int:
+    """The number of channels of an audio file, from its header.
+
+    Raises:
+        AudioError: if the file is missing, unreadable or damaged.
+    """
+    with _opened(path) as file:
+        return file.channels
+
+
+def file_digests(paths: Sequence[Path]) -> tuple[str, ...]:
+    """A hash of the bytes of each file, 32 hex digits."""
+
+    def digest(path: Path) -> str:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+    with ThreadPoolExecutor() as pool:
+        return tuple(pool.map(digest, paths))
+
+
 @contextmanager
 def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
     try:
@@ -153,6 +176,19 @@ def _require_sound_container(path: str | Path) -> None:
         raise AudioError(path, damage)
 
 
+def _beginning(path: str | Path, sample_rate: int, samples: int) -> tuple[np.ndarray, int]:
+    """The frames (F, C) of a file that `samples` at `sample_rate` need, and the file's own rate (Hz)."""
+    for name, value in (("sample_rate", sample_rate), ("samples", samples)):
+        if value < 1:
+            raise ValueError(f"The value of `{name}` is {value!r}, but must be at least 1.")
+    with _opened(path) as file:
+        rate = file.samplerate
+        frames = math.ceil(samples * rate / sample_rate)
+        if rate != sample_rate:  # what the filter sees beyond the last output sample
+            frames += math.ceil(FILTER_WIDTH * max(1, rate / sample_rate) / ROLLOFF) + 1
+        return _decode(path, file, frames), rate
+
+
 def _decode(path: str | Path, file: soundfile.SoundFile, frames: int) -> np.ndarray:
     """The first `frames` samples of all channels, (S, C) float32."""
     wanted = min(frames, file.frames)
@@ -168,16 +204,24 @@ def _decode(path: str | Path, file: soundfile.SoundFile, frames: int) -> np.ndar
     return channels
 
 
-def _resample(mono: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
+def _fitted(wave: np.ndarray, samples: int) -> np.ndarray:
+    """The last axis cut or padded with zeros to `samples`."""
+    fitted = np.zeros((*wave.shape[:-1], samples), dtype=np.float32)
+    fitted[..., : wave.shape[-1]] = wave[..., :samples]
+    return fitted
+
+
+def _resample(wave: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
+    """(..., samples at `rate`) to (..., samples at `sample_rate`)."""
     if rate == sample_rate:
-        return mono
+        return wave
     ratio = Fraction(rate, sample_rate)
     if ratio.numerator * ratio.denominator > MAX_FILTER_TAPS:
         ratio = ratio.limit_denominator(math.isqrt(int(MAX_FILTER_TAPS / ratio)))  # off by less than 1 in 1000
     import torch  # seconds to import, and a corpus can be opened without it
     from torchaudio.functional import resample
 
-    waveform = torch.from_numpy(mono)
+    waveform = torch.from_numpy(wave)
     return resample(
         waveform, ratio.numerator, ratio.denominator, lowpass_filter_width=FILTER_WIDTH, rolloff=ROLLOFF
     ).numpy()

@@ -44,7 +44,8 @@ class Lists:
         root: The folder that holds the lists.
         kind: "synthetic" or "chime_home".
         clips: (N,) chunk names.
-        paths: (N,) the 16 kHz files, not checked.
+        paths: (N,) the 16 kHz files, mono, not checked.
+        stereo_paths: (N,) the 48 kHz files, not checked.
         targets: (N, K) float32, 0 or 1, K in the order of `TAGS`.
         folds: (N,) int64, `EVALUATION` for the evaluation split.
         groups: (N,) the 5-minute recording segment a chunk was cut from.
@@ -54,6 +55,7 @@ class Lists:
     kind: str
     clips: tuple[str, ...]
     paths: tuple[Path, ...]
+    stereo_paths: tuple[Path, ...]
     targets: np.ndarray
     folds: np.ndarray
     groups: np.ndarray
@@ -93,6 +95,7 @@ def read_lists(root: str | Path) -> Lists:
         kind="synthetic" if (folder / SYNTHETIC_MARK).exists() else "chime_home",
         clips=clips,
         paths=tuple(folder / "chunks" / f"{clip}.16kHz.wav" for clip in clips),
+        stereo_paths=tuple(folder / "chunks" / f"{clip}.48kHz.wav" for clip in clips),
         targets=targets.reshape(len(clips), len(TAGS)),
         folds=np.array(folds + [EVALUATION] * len(evaluation), dtype=np.int64),
         groups=np.array([group for group, _ in chunks], dtype=np.str_),

@@ -9,7 +9,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from audiotag import chime_home, folder_corpus, public_layouts
-from audiotag.audio import AudioError, AudioFacts
+from audiotag.audio import AudioError, AudioFacts, file_digests
 from audiotag.inspection import MAX_CLIP_SECONDS, Progress, bad_audio_error, common_seconds, inspect_files
 from audiotag.tables import EVALUATION, NO_FOLD, CorpusError, Listing
 
@@ -56,6 +55,7 @@ class Corpus:
         folds: (N,) int64, `EVALUATION` for the evaluation split.
         groups: (N,) the recording each clip was cut from.
         clip_seconds: The length to which every clip is cut or padded (s).
+        stereo_paths: (N,) where each clip's stereo recording would be; not checked, see stereo.py.
         skipped: The clips that were left out because of their audio, each with the reason.
         silent: The clips that are as good as silent; they are used.
     """
@@ -70,6 +70,7 @@ class Corpus:
     folds: np.ndarray
     groups: np.ndarray
     clip_seconds: float
+    stereo_paths: tuple[Path, ...] = ()
     skipped: dict[str, str] = field(default_factory=dict)
     silent: tuple[str, ...] = ()
 
@@ -91,8 +92,12 @@ class Corpus:
     @cached_property
     def digests(self) -> tuple[str, ...]:
         """(N,) hash of the bytes of each audio file, 32 hex digits; reads every file once."""
-        with ThreadPoolExecutor() as pool:
-            return tuple(pool.map(_file_digest, self.paths))
+        return file_digests(self.paths)
+
+    @cached_property
+    def stereo_digests(self) -> tuple[str, ...]:
+        """(N,) as `digests`, of the stereo recordings; the same where they are the same files."""
+        return self.digests if self.stereo_paths == self.paths else file_digests(self.stereo_paths)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -209,6 +214,7 @@ def _from_lists(lists: chime_home.Lists) -> Corpus:
         folds=lists.folds,
         groups=lists.groups,
         clip_seconds=chime_home.CLIP_SECONDS,
+        stereo_paths=lists.stereo_paths,
     )
 
 
@@ -216,17 +222,19 @@ def _from_listing(root: Path, listing: Listing) -> Corpus:
     rows = listing.rows
     tags = tuple(sorted({tag for row in rows for tag in row.tags}))
     targets = np.array([[tag in row.tags for tag in tags] for row in rows], dtype=np.float32)
+    paths = tuple(row.path for row in rows)
     return Corpus(
         name=root.name,
         kind=listing.kind,
         root=root,
         tags=tags,
         clips=tuple(row.clip for row in rows),
-        paths=tuple(row.path for row in rows),
+        paths=paths,
         targets=targets.reshape(len(rows), len(tags)),
         folds=np.array([row.fold for row in rows], dtype=np.int64),
         groups=np.array([row.group for row in rows], dtype=np.str_),
         clip_seconds=MAX_CLIP_SECONDS,
+        stereo_paths=paths,
     )
 
 
@@ -240,6 +248,7 @@ def usable_part(corpus: Corpus, audio: Sequence[AudioFacts | AudioError]) -> Cor
         corpus,
         clips=clips,
         paths=tuple(corpus.paths[place] for place in kept),
+        stereo_paths=tuple(corpus.stereo_paths[place] for place in kept) if corpus.stereo_paths else (),
         targets=corpus.targets[kept],
         folds=corpus.folds[kept],
         groups=corpus.groups[kept],
@@ -275,11 +284,6 @@ def scoring_problems(corpus: Corpus) -> list[str]:
         if not column.any()
     ]
     return problems
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 if __name__ == "__main__":

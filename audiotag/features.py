@@ -4,7 +4,7 @@ Shapes: N clips, S samples, T frames, M mel bands.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -13,22 +13,26 @@ from typing import Any
 
 import numpy as np
 
-from audiotag.audio import AudioError, read_audio
+from audiotag.audio import AudioError, read_audio, read_stereo
 from audiotag.cache import Progress, cached_features
 from audiotag.corpus import Corpus
 from audiotag.tables import CorpusError
 
 CACHE_VERSION = 2  # raised when the numbers of a front end change
 SMALLEST_SCALE = 1e-4  # a band that never changes, rounding (2e-6 near -18) aside, is left at zero, not blown up
+SMALLEST_SHARE, SMALLEST = 1e-5, 1e-7  # the same of a column with small values: of its mean, and in all
 
 
 @dataclass(frozen=True)
 class LogMel:
-    """The paper's front end: the logarithm of mel band energies.
+    """A front end: the logarithm of mel bands. The defaults are the paper's, for its CRNN.
 
     A Hamming window of 1024 samples every 512, no centre padding: 4 s at 16 kHz give 124 frames (Wei et
     al. 2018). The mel scale is open in the paper: Slaney's, whose filters all hold two FFT bins or more at this
     resolution (HTK's lowest hold one), with their areas equal. The logarithm's offset is open in the paper.
+
+    Raises:
+        ValueError: for an inter-channel difference of anything but magnitudes.
     """
 
     sample_rate: int = 16_000  # Hz
@@ -36,6 +40,18 @@ class LogMel:
     hop_length: int = 512  # samples
     n_mels: int = 128
     log_offset: float = 1e-8
+    power: float = 2.0  # of the magnitudes that the bands sum: 1 magnitudes, 2 energies
+    unit_peaks: bool = False  # each filter divided by its maximum, in place of equal areas
+    imd: bool = False  # of stereo: the bands of the mean channel, then |X_L| - |X_R| of each FFT bin
+
+    def __post_init__(self) -> None:
+        if self.imd and self.power != 1:
+            raise ValueError(f"The value of `power` is {self.power}, but must be 1 for the difference of magnitudes.")
+
+    @property
+    def columns(self) -> int:
+        """Values a frame: the mel bands, and the FFT bins of the inter-channel difference."""
+        return self.n_mels + (self.n_fft // 2 + 1 if self.imd else 0)
 
     def samples(self, seconds: float) -> int:
         """Samples of a clip."""
@@ -60,12 +76,21 @@ class LogMel:
 
 
 def log_mel(waveforms: np.ndarray, settings: LogMel) -> np.ndarray:
-    """Log-mel features: (..., S) float32 in [-1, 1] to (..., T, M) float32."""
+    """Log-mel features: (..., S) float32 in [-1, 1] to (..., T, M) float32.
+
+    With the inter-channel magnitude difference (IMD): (..., 2, S) to (..., T, M + bins).
+    """
     import torch
 
+    transform = _mel_spectrogram(settings)
+    waves = torch.from_numpy(np.ascontiguousarray(waveforms))
     with torch.inference_mode():
-        energies = _mel_spectrogram(settings)(torch.from_numpy(np.ascontiguousarray(waveforms)))
-        return torch.log(energies + settings.log_offset).transpose(-1, -2).contiguous().numpy()
+        mono = waves.mean(dim=-2) if settings.imd else waves
+        rows = torch.log(transform(mono) + settings.log_offset)
+        if settings.imd:
+            left, right = transform.spectrogram(waves).unbind(dim=-3)
+            rows = torch.cat([rows, left - right], dim=-2)
+        return rows.transpose(-1, -2).contiguous().numpy()
 
 
 @cache
@@ -73,16 +98,20 @@ def _mel_spectrogram(settings: LogMel) -> Any:
     import torch
     import torchaudio
 
-    return torchaudio.transforms.MelSpectrogram(
+    transform = torchaudio.transforms.MelSpectrogram(
         settings.sample_rate,
         n_fft=settings.n_fft,
         hop_length=settings.hop_length,
         n_mels=settings.n_mels,
+        power=settings.power,
         center=False,
         window_fn=torch.hamming_window,
         mel_scale="slaney",
         norm="slaney",
     )
+    if settings.unit_peaks:
+        transform.mel_scale.fb /= transform.mel_scale.fb.amax(dim=0)  # (bins, M)
+    return transform
 
 
 def default_cache() -> Path:
@@ -96,7 +125,7 @@ def cache_settings(settings: LogMel, samples: int) -> dict[str, Any]:
 
 
 def load_features(corpus: Corpus, settings: LogMel, cache: Path, progress: Progress | None = None) -> np.ndarray:
-    """Features of every clip of a corpus, (N, T, M) float32, read-only.
+    """Features of every clip of a corpus, (N, T, columns) float32, read-only.
 
     What the cache lacks is computed by one thread a core, and kept there clip by clip. `progress` is called with (clips
     done, clips in all).
@@ -106,12 +135,16 @@ def load_features(corpus: Corpus, settings: LogMel, cache: Path, progress: Progr
         CacheError: if the cache cannot be written.
     """
     samples = settings.samples(corpus.clip_seconds)
-    shape = (settings.frames(samples), settings.n_mels)
+    shape = (settings.frames(samples), settings.columns)
+    read, files, digests = read_audio, corpus.paths, corpus.digests
+    if settings.imd:
+        read, files, digests = read_stereo, corpus.stereo_paths, corpus.stereo_digests
+    blank = np.full((2, samples) if settings.imd else samples, np.nan, np.float32)
     problems: dict[Path, str] = {}
 
     def compute(clips: Sequence[int]) -> np.ndarray:
-        paths = [corpus.paths[clip] for clip in clips]
-        waveforms = np.stack(list(_decode(paths, settings.sample_rate, samples, problems)))
+        paths = [files[clip] for clip in clips]
+        waveforms = np.stack(list(_decode(paths, read, settings.sample_rate, blank, problems)))
         values = log_mel(waveforms, settings)
         for place in np.flatnonzero(~np.isfinite(values).all(axis=(1, 2))):
             path = paths[place]
@@ -120,7 +153,7 @@ def load_features(corpus: Corpus, settings: LogMel, cache: Path, progress: Progr
 
     with _one_torch_thread():
         how = cache_settings(settings, samples)
-        features = cached_features(cache, how, corpus.digests, shape, compute, progress)
+        features = cached_features(cache, how, digests, shape, compute, progress)
     if problems:
         told = [problems[path] for path in sorted(problems)]
         more = f" (and {len(told) - 3} more)" if len(told) > 3 else ""
@@ -128,14 +161,20 @@ def load_features(corpus: Corpus, settings: LogMel, cache: Path, progress: Progr
     return features
 
 
-def _decode(paths: Sequence[Path], sample_rate: int, samples: int, problems: dict[Path, str]) -> Iterator[np.ndarray]:
-    """Waveforms (S,) one by one; what cannot be read is NaN here, which is not kept, and a noted problem."""
+def _decode(
+    paths: Sequence[Path],
+    read: Callable[[Path, int, int], np.ndarray],
+    sample_rate: int,
+    blank: np.ndarray,
+    problems: dict[Path, str],
+) -> Iterator[np.ndarray]:
+    """Waveforms one by one; what cannot be read is `blank` here, NaN, which is not kept, and a noted problem."""
     for path in paths:
         try:
-            yield read_audio(path, sample_rate, samples)
+            yield read(path, sample_rate, blank.shape[-1])
         except AudioError as error:
             problems[path] = str(error)
-            yield np.full(samples, np.nan, np.float32)
+            yield blank
 
 
 @contextmanager
@@ -152,7 +191,7 @@ def _one_torch_thread() -> Iterator[None]:
 
 
 def band_statistics(features: np.ndarray, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each band over the frames of some clips: (N, T, M) and (n,) to (M,), (M,) float32.
+    """Mean and standard deviation of each column over the frames of some clips: (N, T, M), (n,) to (M,), (M,) float32.
 
     Meant for the training part of a fold, so that nothing of the clips to be scored leaks into their standardisation.
     """
@@ -165,4 +204,5 @@ def band_statistics(features: np.ndarray, clips: np.ndarray) -> tuple[np.ndarray
         squares += np.square(values).sum(axis=0)
     mean = total / frames
     scale = np.sqrt(np.maximum(squares / frames - mean**2, 0))
-    return mean.astype(np.float32), np.where(scale < SMALLEST_SCALE, 1.0, scale).astype(np.float32)
+    smallest = np.minimum(SMALLEST_SCALE, SMALLEST_SHARE * np.abs(mean) + SMALLEST)
+    return mean.astype(np.float32), np.where(scale < smallest, 1.0, scale).astype(np.float32)

@@ -15,7 +15,7 @@ from torch import nn
 
 from audiotag.config import TrialConfig
 from audiotag.features import LogMel, log_mel
-from audiotag.models.crnn import CRNN
+from audiotag.systems import build_model
 from audiotag.train import predict
 
 DESCRIPTION, WEIGHTS = "tagger.json", "weights.pt"
@@ -33,12 +33,18 @@ class Tagger:
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> np.ndarray:
         """Probability of each tag in each clip, (B, K) float32, from waveforms (B, S) at the front end's rate.
 
-        Mono, in [-1, 1]; one clip (S,) counts as a batch of one. `params` is there because MLflow passes it.
+        Mono, in [-1, 1]; for a system that hears in stereo (B, 2, S), left first. A clip without a batch axis counts as
+        a batch of one. `params` is there because MLflow passes it.
 
         Raises:
-            ValueError: for waveforms that are shorter than a window, or not finite.
+            ValueError: for waveforms of another shape, shorter than a window, or not finite.
         """
-        waveforms = np.atleast_2d(np.asarray(model_input, dtype=np.float32))
+        waveforms = np.asarray(model_input, dtype=np.float32)
+        clip = (2, "S") if self.front_end.imd else ("S",)
+        waveforms = waveforms[None] if waveforms.ndim == len(clip) else waveforms
+        if waveforms.ndim != 1 + len(clip) or (self.front_end.imd and waveforms.shape[1] != 2):
+            wanted = ", ".join(map(str, ("clips", *clip)))
+            raise ValueError(f"The shape of the waveforms is {waveforms.shape}, but must be ({wanted}).")
         if not np.isfinite(waveforms).all():
             raise ValueError("The waveforms hold a NaN or an infinity: leave those clips out.")
         self.front_end.frames(waveforms.shape[-1])
@@ -64,13 +70,8 @@ def load_tagger(folder: str | Path) -> Tagger:
     config, tags = TrialConfig.from_dict(content["config"]), tuple(content["tags"])
     known = {field.name for field in fields(LogMel)}
     front_end = LogMel(**{name: value for name, value in content["front_end"].items() if name in known})
-    network = CRNN(
-        front_end.n_mels,
-        len(tags),
-        dropout=config.dropout,
-        gru_units=config.gru_units,
-        gru_layers=config.gru_layers,
-    )
+    columns = front_end.columns
+    network = build_model(config, columns, len(tags), torch.zeros(columns), torch.ones(columns))  # then as it was saved
     network.load_state_dict(torch.load(Path(folder) / WEIGHTS, map_location="cpu", weights_only=True))
     return Tagger(network.to(memory_format=torch.channels_last).eval(), front_end, tags)  # type: ignore[call-overload]
 

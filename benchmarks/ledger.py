@@ -27,7 +27,7 @@ TRAINING, HELD_OUT = CLIPS * 4 // 5, CLIPS // 5
 
 def measure(rounds: int, batches: int, folder: TrialFolder) -> list[tuple[float, float, float]]:
     """(seconds of a full epoch, of writing its state, of writing the same bytes plainly), a row a round."""
-    config = TrialConfig("mixup", 1.5, max_epochs=rounds)
+    config = TrialConfig(augmentation="mixup", alpha=1.5, max_epochs=rounds)
     train, score = batches * config.batch_size, batches * config.batch_size // 4  # the proportions of five folds
     rng = np.random.default_rng(0)
     features = rng.normal(size=(train + score, FRAMES, BANDS)).astype(np.float32)

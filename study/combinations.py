@@ -10,8 +10,9 @@ from optuna.trial import FrozenTrial
 
 from audiotag.config import TrialConfig
 from search_spaces import Space, SpaceError
+from study.settings import Base, resolve
 
-DRAWS = 64  # from a sampled space, to see its parameters and try its values
+DRAWS = 256  # from a sampled space, to see its parameters and try its values
 
 
 @contextmanager
@@ -66,8 +67,7 @@ def defined(space: Space, trial: Any) -> dict[str, Any]:
 def configurations(space: Space) -> list[dict[str, Any]]:
     """What trials of a space set: every combination of an exhaustive one, a sample of the others."""
     if space.sampler == "exhaustive":
-        trials: list[Any] = [optuna.trial.FixedTrial(parameters) for parameters in combinations(space)]
-        return [{**defined(space, trial), **trial.params} for trial in trials]
+        return [configured(space, parameters) for parameters in combinations(space)]
     return [{**trial.params, **fixed} for trial, fixed in _drawn(space)]
 
 
@@ -91,7 +91,18 @@ def _drawn(space: Space) -> list[tuple[optuna.Trial, dict[str, Any]]]:
         return [(trial, defined(space, trial)) for trial in drawn]
 
 
-def check_space(space: Space, base: dict[str, Any]) -> list[str]:
+def configured(space: Space, parameters: dict[str, Any]) -> dict[str, Any]:
+    """What a trial of a space sets, of which the suggested parameters are given."""
+    trial = optuna.trial.FixedTrial(parameters)
+    return {**defined(space, trial), **trial.params}
+
+
+def models(space: Space) -> set[str]:
+    """The models that a space sets, whether or not there are such; of a space that sets none, the default one."""
+    return {str(parameters.get("model", TrialConfig.model)) for parameters in configurations(space)}
+
+
+def check_space(space: Space, base: Base) -> list[str]:
     """The names of the hyperparameters that a space sets, in order, after each configuration was tried.
 
     Raises:
@@ -106,7 +117,7 @@ def check_space(space: Space, base: dict[str, Any]) -> list[str]:
             )
     for parameters in configurations(space):
         try:
-            TrialConfig.from_dict({**base, **parameters})
+            resolve(base, parameters)
         except ValueError as error:
             raise SpaceError(f"The space `{space.name}` does not fit: {error}") from error
         names |= dict.fromkeys(parameters)

@@ -7,20 +7,21 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
-from audiotag.config import AUGMENTATIONS
+from audiotag.config import AUGMENTATIONS, MODELS, OPTIMIZERS, SCHEDULES
 from audiotag.metrics import roc_points
 from study.bootstrap import ScoredFold
 from study.clips import Clips
 from study.drawing import BLUE, FAINT, INK, PAPER, SERIES, VERMILION, Panel, as_panel, log_axis, new_axes
-from study.findings import Findings, Row, applies, histories
+from study.findings import Findings, Row, histories
 from study.ledger import Ledger
 from study.significance import LEVEL
-from study.table import decimal, show
+from study.table import applies, decimal, show
 
 LONGEST_LABEL = 22  # characters of a trial's name beside an axis, before it is wrapped
 CURVES = 8  # trials with training curves
 POINTS = 60  # trials whose folds are shown as points
 NUMBERS = 12  # values of a parameter that get a place each, evenly spaced
+KINDS = (*MODELS, *AUGMENTATIONS, *SCHEDULES, *OPTIMIZERS)  # their order on an axis
 LOG = 20.0  # ratio of values from which an axis is logarithmic
 RATES = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6])  # ticks of error rates
 
@@ -63,8 +64,7 @@ def _parameter(findings: Findings, name: str) -> Panel:
     rows = [row for row in findings.rows if applies(name, row.params)]
     values = [row.params[name] for row in rows]
     ax = new_axes(xlabel=name, ylabel="EER, mean over tags")
-    order = {kind: place for place, kind in enumerate(AUGMENTATIONS)}
-    distinct = sorted(set(values), key=lambda value: order.get(value, len(order)) if isinstance(value, str) else value)
+    distinct = sorted(set(values), key=lambda value: KINDS.index(value) if isinstance(value, str) else value)
     if isinstance(values[0], str) or len(distinct) <= NUMBERS:
         places = [float(distinct.index(value)) for value in values]
         ax.set_xticks(range(len(distinct)), [show(value) for value in distinct])
@@ -96,12 +96,13 @@ def is_log(findings: Findings, name: str) -> bool:
 
 
 def _split(findings: Findings, rows: list[Row], name: str) -> dict[str, list[int]]:
-    """Rows by augmentation where that differs too, else all together."""
-    if name == "augmentation" or "augmentation" not in findings.scientific:
+    """Rows by augmentation where that differs too, or else by model, else all together."""
+    kinds = [kind for kind in ("augmentation", "model") if kind in findings.scientific and kind != name]
+    if not kinds:
         return {"": list(range(len(rows)))}
     groups: dict[str, list[int]] = {}
     for place, row in enumerate(rows):
-        groups.setdefault(row.params["augmentation"], []).append(place)
+        groups.setdefault(row.params[kinds[0]], []).append(place)
     return groups
 
 

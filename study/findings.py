@@ -5,14 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from audiotag.config import TrialConfig
 from study.bootstrap import centred, draw_groups, interval, resampled_means, resampled_table
 from study.clips import Clips, read_clips
 from study.ledger import Ledger
 from study.optimism import best_of_many, early_stopping
-from study.projection import trial_name
+from study.settings import resolve
 from study.significance import PairedTest, corrected_t, holm, in_words
-from study.table import label, show
+from study.table import applies, label, show, trial_name
 
 SHOWN = 24  # rows of a larger study that are shown and resampled: the best ones, and the baseline
 
@@ -49,7 +48,7 @@ class Findings:
     study: dict[str, Any]
     results: dict[str, Any]
     columns: list[str]  # the hyperparameters that the space sets
-    scientific: list[str]  # those of them that differ between trials
+    scientific: list[str]  # those of them that differ between trials in which they mean anything
     rows: list[Row]  # finished trials, by number
     baseline: Row | None
     why_baseline: str
@@ -84,18 +83,13 @@ class Findings:
         return [row for row in self.rows if row is not self.baseline]
 
 
-def applies(name: str, params: dict[str, Any]) -> bool:
-    """Whether a hyperparameter means anything in a trial: alpha does not without mixing, nor in SamplePairing."""
-    return not (name == "alpha" and params.get("augmentation") in ("none", "sample_pairing"))
-
-
 def find(ledger: Ledger, results: dict[str, Any]) -> Findings:
     """Everything that the report says of a study, from its ledger and its results."""
     study = ledger.study()
     done = [trial for trial in results["trials"] if trial["status"] == "finished" and trial["eer_mean"] is not None]
     columns = [name for name in study["varied"] if all(name in trial["params"] for trial in done)]
-    scientific = [name for name in columns if len({show(trial["params"][name]) for trial in done}) > 1]
-    rows = [make_row(study["study"], trial, columns, scientific or columns) for trial in done]
+    named = [name for name in columns if len({show(trial["params"][name]) for trial in done}) > 1]
+    rows = [make_row(study["study"], trial, columns, named or columns) for trial in done]
     baseline, why = choose_baseline(rows, study)
     compare(rows, baseline, len(study["corpus"]["folds"]))
     shown = rows if len(rows) <= SHOWN + 1 else best_rows(rows, baseline)
@@ -105,12 +99,13 @@ def find(ledger: Ledger, results: dict[str, Any]) -> Findings:
     stopping = None
     best = min(rows, key=lambda row: row.mean, default=None)
     if results["protocol"] == "paper" and best is not None:
-        stopping = early_stopping(histories(ledger, best.key))
+        best_epochs = [entry["best_epoch"] for entry in best.result["folds"]]
+        stopping = early_stopping(histories(ledger, best.key), best_epochs)
     return Findings(
         study=study,
         results=results,
         columns=columns,
-        scientific=scientific,
+        scientific=[name for name in named if differs(name, rows)],
         rows=rows,
         baseline=baseline,
         why_baseline=why,
@@ -124,8 +119,12 @@ def find(ledger: Ledger, results: dict[str, Any]) -> Findings:
 def make_row(study: str, trial: dict[str, Any], columns: list[str], named: list[str]) -> Row:
     """A row of a finished trial, labelled by the parameters in `named`."""
     params = trial["params"]
-    cells = [text if applies(name, params) else "" for name, text in zip(columns, label(params, columns), strict=True)]
-    return Row(study, trial["key"], params, cells, trial_name(params, named) or trial["key"], trial)
+    return Row(study, trial["key"], params, label(params, columns), trial_name(params, named) or trial["key"], trial)
+
+
+def differs(name: str, rows: list[Row]) -> bool:
+    """Whether a hyperparameter has several values among the trials in which it means anything."""
+    return len({show(row.params[name]) for row in rows if applies(name, row.params)}) > 1
 
 
 def without_mixing(params: dict[str, Any]) -> bool:
@@ -145,7 +144,7 @@ def choose_baseline(rows: list[Row], study: dict[str, Any]) -> tuple[Row | None,
     plain = [row for row in rows if without_mixing(row.params)]
     if not plain:
         return rows[0], "the first row, because none is without augmentation"
-    defaults = TrialConfig().to_dict() | study.get("settings", {})
+    defaults = resolve(study.get("settings", {}), {}).to_dict()
 
     others = [name for name in study["varied"] if name not in ("augmentation", "alpha")]
 

@@ -25,12 +25,12 @@ STUDY_FILE, RESULTS_FILE, DRIVER_FILE = "study.json", "results.json", ".driver.j
 TRIAL = {"number": int, "config": dict}
 # of a finished fold
 RECORD = {"fold": int, "eer": dict, "history": list, "epochs": int, "seconds": float, "files": dict, "trial": dict}
-FORMAT = 2  # of the folder; a reader refuses another
+FORMAT = 3  # of the folder; a reader refuses another
 STUDY = {  # what a study file must hold
     **dict.fromkeys(("study", "id", "space", "space_fingerprint", "question", "protocol", "created"), str),
     **dict.fromkeys(("trials", "seed"), int),
-    **dict.fromkeys(("corpus", "settings", "features"), dict),
-    "varied": list,
+    **dict.fromkeys(("corpus", "settings"), dict),
+    **dict.fromkeys(("varied", "left_out", "features"), list),
 }
 
 

@@ -28,7 +28,7 @@ def best_of_many(eers: np.ndarray) -> float | None:
     return float(chosen.mean() - eers.mean(axis=1).min())
 
 
-def early_stopping(histories: Sequence[Sequence[dict[str, Any]]]) -> float | None:
+def early_stopping(histories: Sequence[Sequence[dict[str, Any]]], best_epochs: Sequence[int]) -> float | None:
     """By how much an EER is too good because the fold that scores it also chose the epoch (protocol "paper").
 
     Each fold is stopped where the other folds had their best epochs on average, and its own EER is read off there.
@@ -36,12 +36,13 @@ def early_stopping(histories: Sequence[Sequence[dict[str, Any]]]) -> float | Non
 
     Args:
         histories: a fold each, of epochs as EpochResult's fields.
+        best_epochs: the epoch that each fold chose, from 0.
 
     Returns None below two folds, or where an EER is missing.
     """
     if len(histories) < 2 or not all(histories):
         return None
-    best = np.array([int(np.argmin([epoch["val_loss"] for epoch in history])) for history in histories])
+    best = np.array(best_epochs)
     others = np.rint((best.sum() - best) / (len(best) - 1)).astype(int)
     gains = []
     for history, own, other in zip(histories, best, others, strict=True):

@@ -23,6 +23,7 @@ from audiotag.corpus import Corpus, open_corpus
 from audiotag.features import LogMel, default_cache, load_features
 from search_spaces import Space, load_space
 from study import PROJECT
+from study.budget import budgets
 from study.checks import PlanError, check_address, check_folds, check_resources, check_writable
 from study.clips import write_clips
 from study.files import LedgerError
@@ -32,8 +33,6 @@ from study.results import corpus_record, is_complete
 from study.settings import TrialSettings
 
 CHIME_HOME, SYNTHETIC = PROJECT / "data" / "chime_home", PROJECT / "data" / "synthetic"
-# enough to learn that corpus on two cores within minutes: more and larger steps in fewer epochs than the paper's
-SYNTHETIC_BUDGET = {"max_epochs": 4, "patience": 4, "batch_size": 22, "learning_rate": 2e-3}
 PACKAGES = ("torch", "torchaudio", "ray", "optuna", "mlflow", "numpy")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -84,10 +83,7 @@ def make_plan(arguments: argparse.Namespace, console: Console) -> Plan:
     check_writable(root.parent)
     corpus = _open(arguments.corpus, arguments.skip_bad, console)
     check_folds(corpus, arguments)
-    base = dict(SYNTHETIC_BUDGET) if corpus.kind == "synthetic" else {}
-    if arguments.epochs is not None:
-        base["max_epochs"] = arguments.epochs
-    study = _describe(name, space, corpus, base, arguments)
+    study = _describe(name, space, corpus, arguments)
     return Plan(root, study, space, corpus, _settings(root, study), resumed=False)
 
 
@@ -96,8 +92,9 @@ def _resumed_plan(arguments: argparse.Namespace, console: Console) -> Plan:
     study = Ledger.open(root).study()
     check_writable(root)
     asked = {"space": arguments.space, "seed": arguments.seed, "protocol": arguments.protocol}
-    if arguments.epochs is not None and arguments.epochs != study["settings"].get("max_epochs"):
-        raise PlanError(_changed("--epochs", study["settings"].get("max_epochs"), arguments.epochs))
+    epochs = {values.get("max_epochs") for values in study["settings"].values()}
+    if arguments.epochs is not None and epochs != {arguments.epochs}:
+        raise PlanError(_changed("--epochs", " or ".join(map(str, epochs)), arguments.epochs))
     for name, value in asked.items():
         if value is not None and value != study[name]:
             raise PlanError(_changed(f"--{name}", study[name], value))
@@ -109,11 +106,22 @@ def _resumed_plan(arguments: argparse.Namespace, console: Console) -> Plan:
     corpus = _open(arguments.corpus or study["corpus"]["path"], skip_bad, console)
     if corpus.fingerprint != study["corpus"]["fingerprint"]:
         raise PlanError(_changed(f"the corpus {corpus.root}", *_corpus_difference(study["corpus"], corpus)))
+    _check_hearing(study, space, corpus)
     if arguments.trials is not None and arguments.trials < study["trials"]:
         raise PlanError(f"--trials is {arguments.trials}, but the study has {study['trials']}: it can only grow.")
-    trials = study["trials"] if arguments.trials is None else _count(space, arguments.trials)
+    trials = study["trials"] if arguments.trials is None else _count(space, arguments.trials, len(study["left_out"]))
     grown = {**study, "trials": trials}
     return Plan(root, grown, space, corpus, _settings(root, study), resumed=True, grown=grown != study)
+
+
+def _check_hearing(study: dict[str, Any], space: Space, corpus: Corpus) -> None:
+    from study.hearing import front_ends, stereo_fingerprint
+
+    heard = [settings.to_dict() for settings in front_ends(space, study["settings"], study["left_out"])]
+    if heard != study["features"]:
+        raise PlanError(_changed("what the systems hear", study["features"], heard))
+    if study.get("stereo") is not None and (now := stereo_fingerprint(corpus)) != study["stereo"]:
+        raise PlanError(_changed(f"the stereo recordings of {corpus.root}", study["stereo"], now))
 
 
 def _changed(what: str, was: Any, now: Any) -> str:
@@ -178,39 +186,46 @@ def _open(path: str | Path | None, skip_bad: bool, console: Console) -> Corpus:
         )
 
 
-def features_of(plan: Plan, cache: Path | None, console: Console) -> np.ndarray:
-    """The features of all clips (N, T, M), from the cache or computed now, with a bar."""
+def features_of(plan: Plan, cache: Path | None, console: Console) -> dict[LogMel, np.ndarray]:
+    """For each front end that a trial may need the features of all clips (N, T, F), from the cache or computed now."""
+    from study.hearing import front_ends
+
     cache = cache or default_cache() / "features"
+    needed = front_ends(plan.space, plan.settings.base, plan.study["left_out"])
+    found = {}
     with progress_bar(console) as bar:
-        task = bar.add_task("computing features", total=None)
-        features = load_features(
-            plan.corpus,
-            LogMel(),
-            cache,
-            lambda n, total: bar.update(task, completed=n, total=total),
-        )
+        for number, heard in enumerate(needed, start=1):
+            task = bar.add_task(f"computing features ({number} of {len(needed)})", total=None)
+
+            def progress(done: int, total: int, task: Any = task) -> None:
+                bar.update(task, completed=done, total=total)
+
+            found[heard] = load_features(plan.corpus, heard, cache, progress)
     megabytes = cache_bytes(cache) / 1e6
     console.print(f"Features {megabytes:.0f} MB in {cache}, which may be deleted at any time", soft_wrap=True)
-    return features
+    return found
 
 
 def _settings(root: Path, study: dict[str, Any]) -> TrialSettings:
     return TrialSettings(
         ledger=str(root),
         base=study["settings"],
-        features=study["features"],
         fingerprint=study["corpus"]["fingerprint"],
         seed=study["seed"],
         protocol=study["protocol"],
+        stereo=study.get("stereo"),
     )
 
 
-def _describe(
-    name: str, space: Space, corpus: Corpus, base: dict[str, Any], arguments: argparse.Namespace
-) -> dict[str, Any]:
+def _describe(name: str, space: Space, corpus: Corpus, arguments: argparse.Namespace) -> dict[str, Any]:
     """The content of study.json."""
-    from study.combinations import check_space, ranges
+    from study.combinations import check_space, models, ranges
+    from study.hearing import front_ends, leave_out, stereo_fingerprint
 
+    base = budgets(models(space), corpus.kind == "synthetic", arguments.epochs)
+    varied = check_space(space, base)
+    left_out = leave_out(space, corpus, base, varied)
+    heard = front_ends(space, base, left_out)
     return {
         "study": name,
         "id": uuid.uuid4().hex,
@@ -219,15 +234,17 @@ def _describe(
         "space_source": space.source,
         "question": space.question,
         "sampler": space.sampler,
-        "varied": check_space(space, base),
+        "varied": varied,
         "ranges": ranges(space),
         "baseline": space.baseline,
-        "trials": _count(space, arguments.trials),
+        "trials": _count(space, arguments.trials, len(left_out)),
+        "left_out": left_out,
         "corpus": corpus_record(corpus),
         "seed": arguments.seed or 0,
         "protocol": arguments.protocol or "paper",
         "settings": base,
-        "features": LogMel().to_dict(),
+        "stereo": stereo_fingerprint(corpus) if any(settings.imd for settings in heard) else None,
+        "features": [settings.to_dict() for settings in heard],
         "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
         "git_commit": _git_commit(),
         "command": shlex.join(["python", *sys.argv]),
@@ -235,13 +252,13 @@ def _describe(
     }
 
 
-def _count(space: Space, asked: int | None) -> int:
-    """Trials of a study: what is asked for, but of an exhaustive space never more than it has."""
-    from study.combinations import combinations
-
+def _count(space: Space, asked: int | None, left_out: int) -> int:
+    """Trials of a study: what is asked for, but of an exhaustive space never more than can be run."""
     if space.sampler != "exhaustive":
         return asked or space.trials or 1
-    there = len(combinations(space))
+    from study.combinations import combinations
+
+    there = len(combinations(space)) - left_out
     return there if asked is None else min(asked, there)
 
 

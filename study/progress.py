@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from study.table import decimal, label
+from study.table import decimal, duration, label, trial_name
 
 REFRESH = 4  # times a second, at most
 PLAIN_WIDTH = 160  # columns of a table that goes to a file or a pipe
@@ -24,19 +24,23 @@ class Row:
 
     key: str
     cells: list[str]  # its parameters
+    name: str  # the same in a line
     state: str = "running"
     fold: int | None = None
     folds_done: int = 0
-    epoch: int = 0
+    epoch: int | None = None
+    unsupervised_epoch: int | None = None  # of the stage without tags, which comes first
     val_loss: float | None = None
     best_eer: float | None = None  # lowest validation EER of the fold in progress
     eer_mean: float | None = None  # over the finished folds
     epoch_seconds: list[float] = field(default_factory=list)
 
     @property
-    def label(self) -> str:
-        """Its parameters in a line."""
-        return " ".join(self.cells)
+    def place(self) -> str:
+        """The epoch, from 1, in words; "pre" in the stage without tags."""
+        if self.unsupervised_epoch is not None:
+            return f"pre {self.unsupervised_epoch + 1}"
+        return "" if self.epoch is None else str(self.epoch + 1)
 
 
 class LiveTable:
@@ -78,11 +82,12 @@ class LiveTable:
 
     def started(self, key: str, config: dict[str, Any]) -> None:
         """A trial got its resources (again, when it broke off)."""
-        self.rows.setdefault(key, Row(key, label(config, self.varied)))
+        name = trial_name(config, self.varied) or key
+        self.rows.setdefault(key, Row(key, label(config, self.varied), name))
 
     def broke_off(self, key: str, reason: str) -> None:
         """A trial's worker died or raised."""
-        text = f"trial {key} ({self.rows[key].label}) broke off because {reason}; it goes on after its last epoch"
+        text = f"trial {key} ({self.rows[key].name}) broke off because {reason}; it goes on after its last epoch"
         self.console.print(text, style="yellow", soft_wrap=True)
 
     def reported(self, key: str, report: dict[str, Any]) -> None:
@@ -96,11 +101,13 @@ class LiveTable:
             row.eer_mean, row.best_eer = report["eer_mean"], None
             if not self.console.is_terminal:
                 progress = f"{row.folds_done} of {len(self.folds)} folds, mean EER so far {row.eer_mean:.3f}"
-                self.console.print(f"{row.label}: {progress} ({self.time_left()})", soft_wrap=True)
+                self.console.print(f"{row.name}: {progress} ({self.time_left()})", soft_wrap=True)
+        if "fold" in report and row.fold != report["fold"]:
+            self._fold_started[key] = now - report["seconds"]
+            row.fold, row.epoch = report["fold"], None
+        row.unsupervised_epoch = report.get("unsupervised_epoch")
         if "epoch" in report:
-            if row.fold != report["fold"]:
-                self._fold_started[key] = now - report["seconds"]
-            row.fold, row.epoch, row.val_loss = report["fold"], report["epoch"], report["val_loss"]
+            row.epoch, row.val_loss = report["epoch"], report["val_loss"]
             if not math.isnan(eer := report["val_eer_mean"]):
                 row.best_eer = min(eer, row.best_eer if row.best_eer is not None else 1.0)
             row.epoch_seconds.append(report["seconds"])
@@ -110,7 +117,7 @@ class LiveTable:
         row = self.rows[key]
         row.state = "finished" if reason is None else "failed"
         if reason is not None:
-            self.console.print(f"trial {key} ({row.label}) failed: {reason}", style="red", soft_wrap=True)
+            self.console.print(f"trial {key} ({row.name}) failed: {reason}", style="red", soft_wrap=True)
 
     def time_left(self) -> str:
         """The time left in words: from finished folds where there are any, else at most what all epochs would take."""
@@ -123,10 +130,10 @@ class LiveTable:
             return "nearly done"
         rounds = max(folds / self.slots, *(len(self.folds) - row.folds_done for row in running), 0)
         if self.fold_seconds:
-            return f"about {_duration(rounds * sum(self.fold_seconds) / len(self.fold_seconds))} left"
+            return f"about {duration(rounds * sum(self.fold_seconds) / len(self.fold_seconds))} left"
         if epochs:
             most = rounds * self.max_epochs * sum(epochs) / len(epochs)
-            return f"at most {_duration(most)} left"
+            return f"at most {duration(most)} left"
         return "time left not known yet"
 
     def render(self) -> Table:
@@ -142,13 +149,13 @@ class LiveTable:
         running = [row for row in rows if row.state == "running"]
         ended = [row for row in rows if row.state != "running"]
         for row in [*ended[-max(SHOWN - len(running), 0) :], *running]:
-            place = f"{min(row.folds_done + 1, len(self.folds))}/{len(self.folds)}"
+            fold = f"{min(row.folds_done + 1, len(self.folds))}/{len(self.folds)}"
             values = row.cells
             table.add_row(
                 row.key[:6],
                 *values,
-                place,
-                "" if row.fold is None else str(row.epoch + 1),
+                fold,
+                row.place,
                 decimal(row.val_loss),
                 decimal(row.best_eer),
                 decimal(row.eer_mean),
@@ -168,10 +175,3 @@ def progress_bar(console: Console) -> Progress:
     """A bar over clips; silent where there is no terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes < 1:
-        return f"{max(round(seconds), 1)} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"

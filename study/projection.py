@@ -11,6 +11,7 @@ from study.ledger import RESULTS_FILE, Ledger, TrialFolder
 from study.notes import ended_note, fold_note, number, study_note, trial_note
 from study.registry import log_dataset, register_best
 from study.results import trial_results
+from study.table import trial_name
 from study.tracking import CURVES, FAILURE, LONGEST_NOTE, NAME, PARENT, STUDY, Run, Store, translated
 
 NO_TAG_NAMES = ("mean", "var_classes", "var_folds")  # of our own metrics eer/...
@@ -33,14 +34,6 @@ def metric_names(tags: list[str]) -> dict[str, str]:
         numbered = (plain if number == 1 else f"{plain}_{number}" for number in range(1, len(taken) + 2))
         names[tag] = next(name for name in numbered if name not in taken)
     return names
-
-
-def trial_name(config: dict[str, Any], varied: list[str]) -> str:
-    """A trial's parameters that its space varies: "mixup, alpha 1.5". Without an alpha where there is none."""
-    without_alpha = config["augmentation"] in ("none", "sample_pairing")
-    shown = {name: config[name] for name in varied if not (name == "alpha" and without_alpha)}
-    numbers = {name: f"{value:.3g}" if isinstance(value, float) else str(value) for name, value in shown.items()}
-    return ", ".join(text if isinstance(shown[name], str) else f"{name} {text}" for name, text in numbers.items())
 
 
 class Projection:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from audiotag.config import TrialConfig
 from study import PROJECT
 from study.ledger import TrialFolder
 from study.tracking import Run, Store, load_mlflow
@@ -50,9 +51,9 @@ def register_best(store: Store, folder: TrialFolder, summary: str) -> None:
 
 
 def fold_models(store: Store, folder: TrialFolder) -> list[FoldModel]:
-    """What there is to register: nothing where the study does not say what its networks hear."""
+    """What there is to register: nothing where the study does not say that its networks hear what they hear here."""
     study = store.study
-    if "features" not in study or "clip_seconds" not in study["corpus"]:
+    if _heard(folder) not in study.get("features", []) or "clip_seconds" not in study["corpus"]:
         return []
     models = []
     for fold in study["corpus"]["folds"]:
@@ -62,6 +63,19 @@ def fold_models(store: Store, folder: TrialFolder) -> list[FoldModel]:
         tags = {IDENTITY: study["id"], "audiotag.study": study["study"], "audiotag.trial": folder.key}
         models.append(FoldModel(weights, fold, run, tags | {"audiotag.fold": str(fold), "audiotag.weights": digest}))
     return models
+
+
+def _heard(folder: TrialFolder) -> dict[str, Any]:
+    """The settings of a trial's front end."""
+    from audiotag.systems import front_end
+
+    return front_end(_config(folder)).to_dict()
+
+
+def _config(folder: TrialFolder) -> TrialConfig:
+    trial = folder.trial()
+    assert trial is not None, "a trial with finished folds has a configuration"
+    return TrialConfig.from_dict(trial["config"])
 
 
 def model_name(store: Store) -> str:
@@ -83,8 +97,9 @@ def _description(study: dict[str, Any], name: str) -> str:
     return (
         f"The fold models of the best trial of **{study['study']}** on `{study['corpus']['name']}`: {study['question']}"
         f'\n\n`mlflow.pyfunc.load_model("models:/{name}@fold_0").predict(waveforms)` takes mono waveforms (clips, '
-        f"samples), float32 in [-1, 1], and gives the probability of each tag (clips, tags): {tags}. Each model was "
-        "trained without its own fold; their mean is what the evaluation split is scored with."
+        "samples), of a system that hears in stereo (clips, 2, samples), float32 in [-1, 1], and gives the probability "
+        f"of each tag (clips, tags): {tags}. Each model was trained without its own fold; their mean is what the "
+        "evaluation split is scored with."
     )
 
 
@@ -127,20 +142,18 @@ def save_model(path: Path, study: dict[str, Any], folder: TrialFolder, model: Fo
 
     import numpy as np
 
-    from audiotag.config import TrialConfig
     from audiotag.tagger import WEIGHTS, write_description
 
     mlflow = load_mlflow()
     from_mlflow = mlflow.types.TensorSpec
-    trial, tags = folder.trial(), study["corpus"]["tags"]
-    assert trial is not None, "a trial with finished folds has a configuration"
+    tags, heard = study["corpus"]["tags"], _heard(folder)
     data = path.with_name("tagger")
     data.mkdir()
     shutil.copyfile(model.weights, data / WEIGHTS)
-    config = TrialConfig.from_dict(trial["config"])
-    write_description(data, config, study["features"], tags, study["corpus"]["clip_seconds"])
+    write_description(data, _config(folder), heard, tags, study["corpus"]["clip_seconds"])
+    waveforms = (-1, 2, -1) if heard["imd"] else (-1, -1)
     signature = mlflow.models.ModelSignature(
-        inputs=mlflow.types.Schema([from_mlflow(np.dtype(np.float32), (-1, -1))]),
+        inputs=mlflow.types.Schema([from_mlflow(np.dtype(np.float32), waveforms)]),
         outputs=mlflow.types.Schema([from_mlflow(np.dtype(np.float32), (-1, len(tags)))]),
     )
     with warnings.catch_warnings():
@@ -153,7 +166,7 @@ def save_model(path: Path, study: dict[str, Any], folder: TrialFolder, model: Fo
             mlflow_model=mlflow.models.Model(model_id=model_id, run_id=model.run.id),
             signature=signature,
             pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
-            metadata={"tags": tags, "sample_rate": study["features"]["sample_rate"]},
+            metadata={"tags": tags, "sample_rate": heard["sample_rate"]},
         )
     for cache in path.rglob("__pycache__"):
         shutil.rmtree(cache, ignore_errors=True)

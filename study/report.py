@@ -15,7 +15,16 @@ from study.files import write_whole
 from study.ledger import Ledger
 from study.progress import make_console
 from study.results import is_complete, study_results
-from study.table import CROSS_VALIDATION, EVALUATION, TITLES, has_evaluation, markdown_table, rich_table
+from study.table import (
+    CROSS_VALIDATION,
+    EVALUATION,
+    TITLES,
+    footnotes,
+    has_evaluation,
+    left_out,
+    markdown_table,
+    rich_table,
+)
 
 FIGURES = "figures"  # a folder
 
@@ -81,7 +90,7 @@ def markdown_report(results: dict[str, Any], study: dict[str, Any]) -> str:
     parts = [f"# {study['study']}", study["question"], context(results, study)]
     for prefix in prefixes(results):
         parts += [f"## {TITLES[prefix]}", markdown_table(results, study["varied"], prefix)]
-    return "\n\n".join([*parts, *failures(results)]) + "\n"
+    return "\n\n".join([*parts, *footnotes(results), *failures(results)]) + "\n"
 
 
 def context(results: dict[str, Any], study: dict[str, Any]) -> str:
@@ -99,8 +108,8 @@ def context(results: dict[str, Any], study: dict[str, Any]) -> str:
     return (
         f"{partial}Corpus {results['corpus']}{synthetic}, {study['corpus']['development_clips']} clips in "
         f"{len(study['corpus']['folds'])} folds, seed {results['seed']}. Protocol {results['protocol']}: "
-        f"{optimism[results['protocol']]}. Var is the variance over the tags, times 1000."
-    )
+        f"{optimism[results['protocol']]}. Var is the variance over the tags, times 1000. {left_out(study)}"
+    ).rstrip()
 
 
 def failures(results: dict[str, Any]) -> list[str]:
@@ -116,6 +125,8 @@ def show_results(results: dict[str, Any], study: dict[str, Any], console: Consol
         console.print(TITLES[prefix], soft_wrap=True)
         console.print(rich_table(results, study["varied"], prefix))
     console.print(context(results, study), soft_wrap=not console.is_terminal)
+    for line in footnotes(results):
+        console.print(line, style="dim", soft_wrap=not console.is_terminal)
     for line in failures(results):
         console.print(line, style="red", soft_wrap=True)
 

@@ -8,6 +8,7 @@ import numpy as np
 from audiotag.corpus import Corpus
 from audiotag.metrics import mean_defined, sample_variance, tag_eers
 from study.ledger import Ledger, TrialFolder
+from study.published import published
 
 
 def study_results(ledger: Ledger, status: str) -> dict[str, Any]:
@@ -54,6 +55,8 @@ def trial_results(folder: TrialFolder, study: dict[str, Any]) -> dict[str, Any] 
         result["reason"] = failure
     elif (evaluation := evaluation_targets(study)) is not None:
         result |= evaluation_results(folder, evaluation, tags, fold_numbers)
+    if study["corpus"].get("kind") == "chime_home" and (row := published(trial["config"])) is not None:
+        result["published"] = row
     shown = ("fold", "eer", "eer_mean", "best_epoch", "epochs", "seconds")
     result["folds"] = [{name: record[name] for name in shown} for record in records]
     return result

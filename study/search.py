@@ -15,6 +15,7 @@ from ray.tune.experiment import Trial
 from ray.tune.search.optuna import OptunaSearch
 
 from audiotag.corpus import Corpus
+from audiotag.features import LogMel
 from search_spaces import Space
 from study.combinations import combinations, quiet_optuna
 from study.files import LedgerError, LedgerWarning
@@ -166,8 +167,10 @@ def make_search(space: Space, ledger: Ledger, settings: TrialSettings) -> Ledger
         for config in unfinished:
             study.enqueue_trial(_frozen(space, config, None).params)
         if space.sampler == "exhaustive":
+            left_out = [row["params"] for row in ledger.study().get("left_out", [])]
             for parameters in combinations(space):
-                study.enqueue_trial(parameters, skip_if_exists=True)
+                if parameters not in left_out:
+                    study.enqueue_trial(parameters, skip_if_exists=True)
             sampler: optuna.samplers.BaseSampler = optuna.samplers.BruteForceSampler(seed=settings.seed)
         else:
             sampler = optuna.samplers.TPESampler(seed=settings.seed + len(study.trials))
@@ -248,7 +251,7 @@ def run_trials(
     search: LedgerSearch,
     settings: TrialSettings,
     corpus: Corpus,
-    features: np.ndarray,
+    features: dict[LogMel, np.ndarray],
     *,
     trials: int,
     per_trial: dict[str, float],
@@ -263,7 +266,7 @@ def run_trials(
         run_trial,
         settings=settings,
         corpus=corpus,
-        features=np.asarray(features),
+        features={heard: np.asarray(values) for heard, values in features.items()},
         threads=max(1, int(per_trial["cpu"])),
     )
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)

@@ -8,8 +8,8 @@ import numpy as np
 
 from study.drawing import BLUE, FAINT, GRID, INK, PAPER, Panel, as_panel, new_axes
 from study.figures import is_log
-from study.findings import Findings, Row, applies
-from study.table import show
+from study.findings import Findings, Row
+from study.table import applies, show
 
 FEWEST = 8  # finished trials, below which importance would be noise
 TOP = 0.1  # share of the trials that is marked as good
@@ -117,10 +117,10 @@ def _column(findings: Findings, name: str) -> tuple[np.ndarray, Ticks]:
     """Heights in [0, 1] of each trial's value, and ticks; a value without meaning lies at the bottom, at "none"."""
     values = [row.params[name] if applies(name, row.params) else None for row in findings.rows]
     there = [value for value in values if value is not None]
-    if isinstance(there[0], str):
+    if isinstance(there[0], str | bool):
         distinct = list(dict.fromkeys(there))
         heights = {value: place / max(len(distinct) - 1, 1) for place, value in enumerate(distinct)}
-        return np.array([heights.get(value, 0.0) for value in values]), [(h, v) for v, h in heights.items()]
+        return np.array([heights.get(value, 0.0) for value in values]), [(h, show(v)) for v, h in heights.items()]
     scaled, ticks = _scaled(np.array(there, dtype=float), is_log(findings, name))
     if len(there) == len(values):
         return scaled, ticks

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from study import published
 from study.findings import SHOWN, Findings, Row
 from study.significance import LEVEL
-from study.table import decimal
+from study.table import decimal, duration, left_out
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -75,6 +76,8 @@ def notes(findings: Findings) -> list[str]:
         said.append(
             "A synthetic corpus: these figures show that the study works and say nothing about real recordings."
         )
+    if note := left_out(findings.study):
+        said.append(note)
     if findings.failed:
         said.append(
             f"{_trials(len(findings.failed))} failed and {'is' if len(findings.failed) == 1 else 'are'} left out."
@@ -96,12 +99,7 @@ def table_note(findings: Findings) -> str:
 
 def published_note(findings: Findings) -> str:
     """Below tables with published rows, where they come from and what is odd in them; nothing without such rows."""
-    printed = [row.result["published"] for row in findings.shown if row.result.get("published")]
-    if not printed:
-        return ""
-    doubts = dict.fromkeys(row["footnote"] for row in printed if row.get("footnote"))
-    source = "Published rows: Wei et al. 2018, Table 1, as printed; by its caption they are of the evaluation set."
-    return " ".join([source, *(f"* {doubt[0].upper()}{doubt[1:]}." for doubt in doubts)])
+    return " ".join(published.notes([row.result["published"] for row in findings.shown if "published" in row.result]))
 
 
 def hidden(findings: Findings) -> str:
@@ -216,10 +214,7 @@ def origin(findings: Findings) -> list[tuple[str, str]]:
         ("fingerprint", study["corpus"]["fingerprint"]),
         ("seed", study["seed"]),
         ("protocol", study["protocol"]),
-        (
-            "settings",
-            ", ".join(f"{name} {value}" for name, value in study.get("settings", {}).items()) or "the defaults",
-        ),
+        ("settings", "; ".join(_settings(model, values) for model, values in study["settings"].items())),
         ("commit", study.get("git_commit")),
         ("versions", ", ".join(f"{name} {text}" for name, text in study.get("versions", {}).items())),
         ("space", f"{study['space']}, file {study.get('space_fingerprint', '')}"),
@@ -232,11 +227,8 @@ def signed(value: float) -> str:
     return f"{value:+.3f}".replace("0.", ".", 1)
 
 
-def duration(seconds: float) -> str:
-    """12 s, 3.4 min, 5.6 h."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+def _settings(model: str, values: dict[str, Any]) -> str:
+    return f"{model}: " + (", ".join(f"{name} {value}" for name, value in values.items()) or "the defaults")
 
 
 def markdown_findings(findings: Findings) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from audiotag.config import TrialConfig
+from audiotag.features import LogMel
 from study import PROJECT
 from study.command_line import FINISHED, INTERRUPTED, SOME_FAILED, STUDIES
 from study.files import LedgerError
@@ -18,6 +20,7 @@ from study.plan import Plan, features_of, make_plan
 from study.progress import LiveTable
 from study.report import report_command, show_next, show_results, write_results
 from study.results import is_complete, study_results
+from study.table import left_out
 from study.tracker import Tracker
 from study.tracking import check_server, default_uri, public
 
@@ -80,7 +83,7 @@ def run_plan(
 def train(
     plan: Plan,
     ledger: Ledger,
-    features: np.ndarray,
+    features: dict[LogMel, np.ndarray],
     per_trial: dict[str, float],
     arguments: argparse.Namespace,
     uri: str,
@@ -102,7 +105,7 @@ def train(
         done=done,
         folds=list(plan.corpus.fold_numbers),
         slots=slots,
-        max_epochs=plan.settings.config({}).max_epochs,
+        max_epochs=max(config.max_epochs for config in model_configs(plan)),
     )
     search = make_search(plan.space, ledger, plan.settings)
     tracker.start()
@@ -154,7 +157,6 @@ def conclude(ledger: Ledger, arguments: argparse.Namespace, uri: str, console: C
 def announce(plan: Plan, uri: str, console: Console) -> None:
     """What is about to run."""
     study, corpus = plan.study, plan.corpus
-    config = plan.settings.config({})
     kinds = {"synthetic": "a synthetic corpus: figures on it say nothing about real recordings"}
     what = f" ({kinds[corpus.kind]})" if corpus.kind in kinds else ""
     console.print(f"Corpus   {corpus.name}{what}", soft_wrap=True)
@@ -164,8 +166,9 @@ def announce(plan: Plan, uri: str, console: Console) -> None:
         f"Clips    {len(corpus.development)} in {len(corpus.fold_numbers)} folds, {len(corpus.tags)} tags"
         + (f"; {len(corpus.evaluation)} for evaluation" if len(corpus.evaluation) else "")
     )
-    budget = f"batches of {config.batch_size}, at most {config.max_epochs} epochs a fold, patience {config.patience}"
-    console.print(f"Trials   {study['trials']} ({study['sampler']}); {budget}", soft_wrap=True)
+    console.print(f"Trials   {study['trials']} ({study['sampler']})", soft_wrap=True)
+    for config in model_configs(plan):
+        console.print(f"         {budget_line(config)}", soft_wrap=True)
     if corpus.kind == "synthetic":
         console.print("         a short budget for the synthetic corpus; --epochs overrides", soft_wrap=True)
     console.print(f"Protocol {study['protocol']}, seed {study['seed']}; MLflow {public(uri)}", soft_wrap=True)
@@ -173,8 +176,22 @@ def announce(plan: Plan, uri: str, console: Console) -> None:
         console.print(f"note: without {clip}: {reason}", style="yellow", soft_wrap=True)
     for clip in corpus.silent:
         console.print(f"note: {clip} is nearly silent", style="yellow", soft_wrap=True)
+    if note := left_out(study):
+        console.print(f"note: {note}", style="yellow", soft_wrap=True)
     for tag, fold in corpus.unscored_cells():
         console.print(f"note: tag {tag} has one class only in fold {fold}; that cell is left out", style="yellow")
+
+
+def model_configs(plan: Plan) -> list[TrialConfig]:
+    """A configuration of each model of the study, as far as the space does not set it."""
+    return [plan.settings.config({"model": model}) for model in plan.study["settings"]]
+
+
+def budget_line(config: TrialConfig) -> str:
+    """How long a fold of a model is trained, and in what steps."""
+    first = f"{config.pretrain_epochs} epochs without tags, then " if config.pretrain_epochs else ""
+    steps = f"batches of {config.batch_size}, {config.optimizer} at {config.learning_rate:g}"
+    return f"{config.model}: {first}at most {config.max_epochs} epochs a fold, patience {config.patience}, {steps}"
 
 
 def resources_line(per_trial: dict[str, float], slots: int) -> str:

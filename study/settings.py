@@ -4,7 +4,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from audiotag.config import TrialConfig
+from audiotag.systems import front_end
 from study.ledger import trial_key
+
+Base = dict[str, dict[str, Any]]  # by model: TrialConfig values that the space does not set
+
+
+def resolve(base: Base, parameters: dict[str, Any]) -> TrialConfig:
+    """The configuration of a trial whose search-space parameters are given.
+
+    Raises:
+        ValueError: for an unknown hyperparameter or a value out of its range.
+    """
+    model = parameters.get("model", TrialConfig.model)
+    shared = base.get(model, {}) if isinstance(model, str) else {}
+    return TrialConfig.from_dict({**shared, **parameters})
 
 
 @dataclass(frozen=True)
@@ -12,20 +26,18 @@ class TrialSettings:
     """What all trials of a study share, apart from corpus and features; small, and sent to each worker."""
 
     ledger: str  # absolute path of the study folder
-    base: dict[str, Any]  # TrialConfig values that the space does not set
-    features: dict[str, Any]  # of the front end
+    base: Base
     fingerprint: str  # of the corpus
     seed: int
     protocol: str
+    stereo: str | None = None  # fingerprint of the stereo recordings, where a trial hears them
 
     def config(self, parameters: dict[str, Any]) -> TrialConfig:
-        """The configuration of a trial whose search-space parameters are given.
-
-        Raises:
-            ValueError: for an unknown hyperparameter or a value out of its range.
-        """
-        return TrialConfig.from_dict({**self.base, **parameters})
+        """The configuration of a trial whose search-space parameters are given."""
+        return resolve(self.base, parameters)
 
     def key(self, config: TrialConfig) -> str:
         """The name of the trial's folder."""
-        return trial_key(config.to_dict(), self.fingerprint, self.features, self.seed, self.protocol)
+        heard = front_end(config)
+        features = heard.to_dict() | ({"stereo": self.stereo} if heard.imd else {})
+        return trial_key(config.to_dict(), self.fingerprint, features, self.seed, self.protocol)

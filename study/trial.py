@@ -14,8 +14,10 @@ from ray import tune
 
 from audiotag.config import TrialConfig
 from audiotag.corpus import Corpus
+from audiotag.features import LogMel
 from audiotag.folds import split_fold
-from audiotag.train import Diverged, EpochResult, fit, predict, start_fit
+from audiotag.systems import front_end
+from audiotag.train import Diverged, EpochResult, UnsupervisedEpoch, fit, fit_unsupervised, predict, start_fit
 from study.files import LedgerWarning, WriteError
 from study.ledger import Ledger, TrialFolder
 from study.results import fold_eers, summarise
@@ -28,12 +30,18 @@ SAID = "said"  # the key in any report that holds warnings for the user
 
 
 def run_trial(
-    parameters: dict[str, Any], *, settings: TrialSettings, corpus: Corpus, features: np.ndarray, threads: int
+    parameters: dict[str, Any],
+    *,
+    settings: TrialSettings,
+    corpus: Corpus,
+    features: dict[LogMel, np.ndarray],
+    threads: int,
 ) -> None:
     """The function that Ray Tune runs: trains what the ledger lacks of a trial and reports each epoch.
 
-    A loss that is not finite ends the trial: the reason goes into the ledger and into a last report. A ledger that
-    cannot be written ends the study. Warnings travel with the reports: nobody reads what a worker prints.
+    `features` holds those of each front end, of which the trial takes its own. A loss that is not finite ends the
+    trial: the reason goes into the ledger and into a last report. A ledger that cannot be written ends the study.
+    Warnings travel with the reports: nobody reads what a worker prints.
     """
     torch.set_num_threads(threads)
     config = settings.config(parameters)
@@ -43,7 +51,7 @@ def run_trial(
         warnings.simplefilter("always", LedgerWarning)
         try:
             with folder.locked():
-                for report in trial_reports(config, folder, settings, corpus, features, device):
+                for report in trial_reports(config, folder, settings, corpus, features[front_end(config)], device):
                     said = [str(warning.message) for warning in caught if warning.category is LedgerWarning]
                     caught.clear()
                     tune.report(report | {SAID: said})
@@ -66,8 +74,9 @@ def trial_reports(
         if (record := folder.fold(fold)) is None:
             try:
                 for result in train_fold(config, folder, settings, corpus, features, fold, device):
-                    so_far = summarise(done, tags)[METRIC] if done else _defined(result.val_eer_mean)
-                    yield {METRIC: so_far, "fold": fold, "folds_done": len(done), **asdict(result)}
+                    report = _plain_report(result)
+                    so_far = summarise(done, tags)[METRIC] if done else _defined(report.get("val_eer_mean"))
+                    yield {METRIC: so_far, "fold": fold, "folds_done": len(done), **report}
             except Diverged as diverged:
                 folder.write_failure(str(diverged))
                 yield {METRIC: 1.0, "folds_done": len(done), FAILED: str(diverged)}
@@ -86,11 +95,12 @@ def train_fold(
     features: np.ndarray,
     fold: int,
     device: str,
-) -> Iterator[EpochResult]:
+) -> Iterator[EpochResult | UnsupervisedEpoch]:
     """Trains one fold, from its last saved epoch where there is one, and ends with the fold's record in the ledger."""
     folder.set_aside(fold)
     split = split_fold(corpus, fold, settings.protocol, settings.seed)
-    state = start_fit(config, features, len(corpus.tags), split.train, seed=settings.seed, fold=fold, device=device)
+    chance: dict[str, Any] = {"seed": settings.seed, "fold": fold, "device": device}
+    state = start_fit(config, features, len(corpus.tags), split.train, **chance)
     if (saved := folder.running(fold)) is not None:
         try:
             state.load_state_dict(saved)
@@ -102,10 +112,11 @@ def train_fold(
             AttributeError,
         ) as error:  # readable, but of no such network
             folder.set_running_aside(error)
-            state = start_fit(
-                config, features, len(corpus.tags), split.train, seed=settings.seed, fold=fold, device=device
-            )
-    for result in fit(state, config, features, corpus.targets, split, seed=settings.seed, fold=fold, device=device):
+            state = start_fit(config, features, len(corpus.tags), split.train, **chance)
+    for stage in fit_unsupervised(state, config, features, split.train, **chance):
+        folder.write_running(fold, state.state_dict())
+        yield stage
+    for result in fit(state, config, features, corpus.targets, split, **chance):
         folder.write_running(fold, state.state_dict())
         yield result
     started = time.perf_counter()
@@ -125,8 +136,9 @@ def train_fold(
         **fold_eers(corpus.targets[split.held_out], scores["held_out"], corpus.tags),
         "best_epoch": state.best_epoch,
         "epochs": len(state.history),
-        "seconds": sum(result.seconds for result in state.history) + time.perf_counter() - started,
+        "seconds": state.seconds + time.perf_counter() - started,
         "history": [{name: _plain(value) for name, value in asdict(result).items()} for result in state.history],
+        "unsupervised": [asdict(result) for result in state.unsupervised],
     }
     folder.write_fold(fold, record, {**scores, **names}, state.best)
 
@@ -135,6 +147,13 @@ def _plain(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _defined(eer: float) -> float:
+def _plain_report(result: EpochResult | UnsupervisedEpoch) -> dict[str, Any]:
+    """What listeners hear of an epoch; one without tags has its own name, for it has neither curve nor score."""
+    if isinstance(result, UnsupervisedEpoch):
+        return {"unsupervised_epoch": result.epoch, "seconds": result.seconds}
+    return asdict(result)
+
+
+def _defined(eer: float | None) -> float:
     """An EER for Optuna, to which NaN must never be reported: 0.5, chance, where there is none."""
-    return 0.5 if math.isnan(eer) else eer
+    return 0.5 if eer is None or math.isnan(eer) else eer

@@ -8,6 +8,7 @@ import numpy as np
 
 from audiotag.chime_home import EVALUATION
 from audiotag.config import TrialConfig
+from audiotag.features import LogMel
 from study.clips import CLIPS_FILE
 from study.ledger import Ledger
 from study.results import fold_eers, study_results
@@ -42,6 +43,7 @@ def make_study(
     tags: tuple[str, ...] | None = None,
     with_clips: bool = True,
     prefix: str = "key",
+    kind: str = "folder",
     **study: Any,
 ) -> Ledger:
     """A study whose first `finished` trials (default: all) have every fold.
@@ -61,6 +63,7 @@ def make_study(
         "study": root.name,
         "id": hashlib.sha256(root.name.encode()).hexdigest()[:32],
         "space": "mixup_alpha",
+        "space_fingerprint": "fedcba9876543210",
         "question": "How strong should mixup be?\n\nFrom none to much, all else equal.",
         "sampler": "exhaustive",
         "varied": sorted(
@@ -71,7 +74,7 @@ def make_study(
         "trials": len(configs),
         "corpus": {
             "name": "made_up",
-            "kind": "folder",
+            "kind": kind,
             "path": "/nowhere/made_up",
             "fingerprint": "0123456789abcdef",
             "tags": list(tags),
@@ -83,7 +86,9 @@ def make_study(
         },
         "seed": 0,
         "protocol": "paper",
-        "settings": {"max_epochs": epochs},
+        "left_out": [],
+        "settings": {"crnn": {"max_epochs": epochs}},
+        "features": [LogMel().to_dict()],
         "versions": {"python": "3.11.8", "torch": "2.11.0"},
         "git_commit": "0" * 40,
         "command": f"python study/run.py --space mixup_alpha --name {root.name}",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from audiotag.audio import AudioError, audio_seconds, inspect_audio, read_audio
+from audiotag.audio import AudioError, audio_channels, audio_seconds, inspect_audio, read_audio, read_stereo
 
 RATE = 16000
 
@@ -46,6 +46,18 @@ def test_formats_decode_to_the_same_waveform(tmp_path: Path, suffix: str, tolera
 def test_channels_are_averaged(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", np.array([[0.5, 0.25, 0.0], [-0.75, 0.0, 0.0]]), subtype="FLOAT")
     np.testing.assert_array_equal(read_audio(path, RATE, 2), np.array([0.25, -0.25], dtype=np.float32))
+
+
+@pytest.mark.parametrize(("rate", "tolerance"), [(16_000, 1e-6), (48_000, 2e-3)])
+def test_stereo_keeps_both_channels_apart(tmp_path: Path, rate: int, tolerance: float) -> None:
+    both = np.stack([sine(rate, 0.2), 0.5 * sine(rate, 0.2, 1000.0)], axis=1)
+    path = write(tmp_path / "a.wav", both, rate, "FLOAT")
+    waveform = read_stereo(path, RATE, 3200)
+    assert (waveform.shape, waveform.dtype, audio_channels(path)) == ((2, 3200), np.float32, 2)
+    inner = slice(100, 3100)  # the ends ring
+    np.testing.assert_allclose(waveform[0, inner], sine(RATE, 0.2)[inner], atol=tolerance)
+    np.testing.assert_allclose(waveform[1, inner], 0.5 * sine(RATE, 0.2, 1000.0)[inner], atol=tolerance)
+    np.testing.assert_allclose(waveform.mean(axis=0), read_audio(path, RATE, 3200), atol=1e-6)
 
 
 def test_six_real_chunks(shared_data: Path) -> None:
@@ -135,6 +147,11 @@ def test_a_short_file_is_padded_at_the_end(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_audio(path, RATE, 15), np.array([0.5] * 10 + [0.0] * 5, dtype=np.float32))
 
 
+def test_a_short_stereo_file_is_padded_at_the_end(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", np.array([[0.5, 0.25]] * 2), subtype="FLOAT")
+    assert read_stereo(path, RATE, 4).tolist() == [[0.5, 0.5, 0, 0], [0.25, 0.25, 0, 0]]
+
+
 def test_one_frame_and_silence_are_audio(tmp_path: Path) -> None:
     assert not read_audio(write(tmp_path / "a.wav", np.zeros(1), 44100), RATE, 100).any()
 
@@ -177,6 +194,13 @@ def test_a_file_that_is_no_audio(tmp_path: Path, function, name: str, content: b
         path.write_bytes(content)
     with pytest.raises(AudioError, match=rf"^The audio file `{path}` cannot be used: {reason}\. Replace it, or take"):
         function(path)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_stereo_has_two_channels(tmp_path: Path, channels: int) -> None:
+    path = write(tmp_path / "a.wav", np.zeros((9, channels)))
+    with pytest.raises(AudioError, match=f"cannot be used: the number of its channels is {channels}, not 2"):
+        read_stereo(path, RATE, 9)
 
 
 @pytest.mark.parametrize("function", [audio_seconds, lambda path: read_audio(path, RATE, 100)])

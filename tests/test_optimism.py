@@ -43,13 +43,19 @@ def test_early_stopping_worked_by_hand() -> None:
         history([0.3, 0.1, 0.2], [0.30, 0.31, 0.32]),
         history([0.3, 0.2, 0.1], [0.40, 0.41, 0.38]),
     ]
-    assert early_stopping(folds) == pytest.approx((0.05 + 0.0 + 0.02) / 3)
+    assert early_stopping(folds, [0, 1, 2]) == pytest.approx((0.05 + 0.0 + 0.02) / 3)
+
+
+def test_early_stopping_starts_from_the_chosen_epochs_not_from_the_lowest_losses() -> None:
+    """With a schedule the first epochs may not be chosen, whatever their losses."""
+    folds = [history([0.1, 0.3, 0.2], [0.1, 0.5, 0.4]), history([0.1, 0.2, 0.3], [0.1, 0.3, 0.6])]
+    assert early_stopping(folds, [2, 1]) == pytest.approx(((0.5 - 0.4) + (0.6 - 0.3)) / 2)
 
 
 def test_early_stopping_in_a_shorter_fold_takes_its_last_epoch() -> None:
     long = history([0.4, 0.3, 0.2, 0.1], [0.4, 0.3, 0.2, 0.1])
     short = history([0.1, 0.2], [0.2, 0.4])
-    assert early_stopping([long, short]) == pytest.approx(((0.4 - 0.1) + (0.4 - 0.2)) / 2)
+    assert early_stopping([long, short], [3, 0]) == pytest.approx(((0.4 - 0.1) + (0.4 - 0.2)) / 2)
 
 
 # degenerate
@@ -59,10 +65,10 @@ def test_nothing_to_choose_from() -> None:
     assert best_of_many(np.array([[0.1, 0.2]])) is None
     assert best_of_many(np.array([[0.1], [0.2]])) is None
     assert best_of_many(np.array([[0.1, np.nan], [0.2, np.nan]])) is None
-    assert early_stopping([]) is None
-    assert early_stopping([history([0.1], [0.1])]) is None
-    assert early_stopping([history([0.1], [0.1]), []]) is None
-    assert early_stopping([history([0.1], [None]), history([0.1], [0.1])]) is None
+    assert early_stopping([], []) is None
+    assert early_stopping([history([0.1], [0.1])], [0]) is None
+    assert early_stopping([history([0.1], [0.1]), []], [0, 0]) is None
+    assert early_stopping([history([0.1], [None]), history([0.1], [0.1])], [0, 0]) is None
 
 
 def test_folds_that_a_row_lacks_are_left_out() -> None:

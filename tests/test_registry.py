@@ -3,17 +3,19 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from tracked import FOLDS, client_of, epoch_result, make_ledger, runs_of
 
 from audiotag.config import TrialConfig
 from audiotag.features import LogMel, log_mel
-from audiotag.models.crnn import CRNN
+from audiotag.systems import build_model, front_end
 from audiotag.tagger import load_tagger, write_description
 from audiotag.train import predict
 from study import registry
@@ -25,7 +27,7 @@ from study.tracking import TrackingError, load_mlflow
 SAMPLES = 4096
 WAVES = np.random.default_rng(0).normal(0, 0.1, (6, SAMPLES)).astype(np.float32)
 TARGETS = np.array([[0, 1, 1], [1, 0, 1]] * 3, np.float32)
-FRONT_END = LogMel(n_mels=16)
+FRONT_END = LogMel()
 WRITES = (
     "create_registered_model",
     "create_logged_model",
@@ -36,10 +38,13 @@ WRITES = (
 WRITES += ("create_model_version", "set_registered_model_alias")
 
 
-def network(seed: int) -> CRNN:
+SMALL = TrialConfig(augmentation="mixup", alpha=1.0, gru_units=4)
+
+
+def network(seed: int, config: TrialConfig = SMALL) -> nn.Module:
     torch.manual_seed(seed)
-    mean, scale = torch.full((16,), -9.0), torch.full((16,), 2.0)
-    made = CRNN(16, 3, dropout=0.1, gru_units=4, gru_layers=1, mean=mean, scale=scale)
+    columns = front_end(config).columns
+    made = build_model(config, columns, 3, torch.full((columns,), -9.0), torch.full((columns,), 2.0))
     return made.to(memory_format=torch.channels_last).eval()
 
 
@@ -53,10 +58,10 @@ def trained(tmp_path: Path) -> Ledger:
     ledger = make_ledger(tmp_path / "studies" / "first", "a" * 32)
     study = ledger.study()
     study.pop("format")
-    study |= {"features": FRONT_END.to_dict(), "corpus": study["corpus"] | {"clip_seconds": SAMPLES / 16000}}
+    study |= {"features": [FRONT_END.to_dict()], "corpus": study["corpus"] | {"clip_seconds": SAMPLES / 16000}}
     ledger.write_study(study)
     for number, key in enumerate(("key0", "key1")):
-        config = TrialConfig("mixup", float(number), gru_units=4).to_dict()
+        config = replace(SMALL, alpha=float(number)).to_dict()
         ledger.trial(key).write_trial(number, config)
         for fold in FOLDS:
             seed = 10 * number + fold
@@ -208,8 +213,7 @@ def test_a_study_that_does_not_say_what_its_networks_hear_has_no_models(ledger: 
 
 
 def test_tagger_takes_one_clip_none_and_many(tmp_path: Path) -> None:
-    config = TrialConfig("mixup", 1.0, gru_units=4)
-    write_description(tmp_path, config, FRONT_END.to_dict(), ["a", "b", "c"], 0.256)
+    write_description(tmp_path, SMALL, FRONT_END.to_dict(), ["a", "b", "c"], 0.256)
     torch.save(network(3).state_dict(), tmp_path / "weights.pt")
     tagger = load_tagger(tmp_path)
     assert tagger.tags == ("a", "b", "c")
@@ -224,3 +228,27 @@ def test_tagger_takes_one_clip_none_and_many(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="hold a NaN or an infinity"):
         tagger.predict(np.full((1, SAMPLES), np.nan, np.float32))
     assert json.loads((tmp_path / "tagger.json").read_text())["clip_seconds"] == 0.256
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TrialConfig(model="dae_dnn"),
+        TrialConfig(model="cgrnn", gru_units=4, gru_layers=1),
+        TrialConfig(model="cgrnn", imd=True, gru_units=4, gru_layers=1),
+        TrialConfig(model="att_loc", imd=True, gru_units=4, gru_layers=1),
+    ],
+    ids=lambda config: f"{config.model}{'_imd' if config.imd else ''}",
+)
+def test_tagger_of_every_system(config: TrialConfig, tmp_path: Path) -> None:
+    heard = front_end(config)
+    write_description(tmp_path, config, heard.to_dict(), ["a", "b", "c"], 1.0)
+    torch.save(network(1, config).state_dict(), tmp_path / "weights.pt")
+    shape = (3, 2, 18_000) if config.imd else (3, 18_000)
+    waves = np.random.default_rng(1).normal(0, 0.1, shape).astype(np.float32)
+    tagger = load_tagger(tmp_path)
+    wanted = predict(network(1, config), log_mel(waves, heard), np.arange(3))
+    assert tagger.predict(waves) == pytest.approx(wanted, abs=1e-6)
+    assert tagger.predict(waves[0]) == pytest.approx(wanted[:1], abs=1e-5)
+    with pytest.raises(ValueError, match=r"must be \(clips, 2, S\)" if config.imd else r"must be \(clips, S\)"):
+        tagger.predict(waves[:, 0] if config.imd else waves[:, None])

@@ -191,6 +191,45 @@ def test_published_rows_stand_below_their_trials(tmp_path: Path, monkeypatch: py
     assert "* It is odd." in page_of(ledger).text
 
 
+def test_rows_that_were_left_out_are_named(tmp_path: Path) -> None:
+    left_out = [{"name": "cgrnn, imd", "params": {}}, {"name": "att_loc, imd", "params": {}}]
+    ledger = make_study(tmp_path / "s", ALPHAS[:2], corpus=make_corpus(**SMALL), left_out=left_out)
+    write_results(ledger, "finished")
+    said = "Left out, because the corpus has no stereo recordings: cgrnn, imd; att_loc, imd."
+    assert said in page_of(ledger).text
+    assert said in (ledger.root / "table.md").read_text(encoding="utf-8")
+
+
+SYSTEMS = [
+    {"model": "dae_dnn"},
+    {"model": "cgrnn", "imd": True},
+    {"augmentation": "mixup"},
+    {"augmentation": "mixup", "alpha": 1.5},
+    {"augmentation": "sample_pairing"},
+    {"augmentation": "sample_pairing", "schedule": "intermittent"},
+]
+
+
+def test_every_system_on_the_papers_corpus(tmp_path: Path) -> None:
+    ledger = make_study(
+        tmp_path / "s",
+        SYSTEMS,
+        corpus=make_corpus(evaluation=10),
+        kind="chime_home",
+        baseline={"model": "crnn", "augmentation": "mixup", "alpha": 0.0},
+    )
+    write_results(ledger, "finished")
+    text, page = (ledger.root / "table.md").read_text(encoding="utf-8"), page_of(ledger)
+    assert text.count("*published*") == 2 * 5  # once a table
+    assert "* The cells of mixup 0 give a mean of .121" in text
+    assert "The baseline is crnn, mixup, alpha 0 : named by the space" in page.text
+    assert page.text.count("published .17 .16 .18 .03 .15 .00 .24 .13 7.39") == 2
+    assert "crnn: max_epochs 6" in page.text
+    names = {path.stem for path in (ledger.root / "figures").iterdir()}
+    assert {"eer-by-model", "eer-by-augmentation", "eer-by-alpha", "eer-by-schedule"} <= names
+    assert "eer-by-imd" not in names  # the one system that could do without has it
+
+
 # the command
 
 

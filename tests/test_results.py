@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from audiotag.config import TrialConfig
 from audiotag.metrics import equal_error_rate
 from study.ledger import Ledger
 from study.results import fold_eers, is_complete, study_results, summarise
@@ -86,6 +87,21 @@ def test_evaluation_is_scored_by_the_mean_of_the_fold_models(tmp_path: Path) -> 
     assert trial["eval_eer"] == pytest.approx(expected)
     assert trial["eval_eer_mean"] == pytest.approx(np.mean(list(expected.values())))
     assert trial["eval_eer_var_classes"] == pytest.approx(np.var(list(expected.values()), ddof=1))
+
+
+@pytest.mark.parametrize(("kind", "there"), [("chime_home", True), ("synthetic", False), ("folder", False)])
+def test_the_papers_own_figures_stand_beside_measured_ones_on_its_corpus(
+    tmp_path: Path, kind: str, there: bool
+) -> None:
+    ledger = Ledger.create(tmp_path / "s", {**STUDY, "corpus": {**STUDY["corpus"], "kind": kind}})
+    for number, config in enumerate((TrialConfig(model="cgrnn", imd=True), TrialConfig(model="cgrnn"))):
+        write(ledger, f"k{number}", number, [record(1, 0.1, 0.2), record(2, 0.3, 0.6)])
+        ledger.trial(f"k{number}").write_trial(number, config.to_dict())
+    quoted, own = study_results(ledger, "finished")["trials"]
+    assert ("published" in quoted) == there
+    assert "published" not in own
+    if there:
+        assert (quoted["published"]["eer"]["o"], quoted["published"]["eer_mean"]) == (0.24, 0.13)
 
 
 # degenerate

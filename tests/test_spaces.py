@@ -88,7 +88,7 @@ def test_conditional_parameters_are_enumerated_in_order() -> None:
 def test_unknown_name_tells_the_near_ones() -> None:
     with pytest.raises(SpaceError, match=r"Unknown space `mixup_alfa`: did you mean mixup_alpha"):
         load_space("mixup_alfa")
-    with pytest.raises(SpaceError, match=r"the spaces are augmentation, dropout, joint, mixup_alpha"):
+    with pytest.raises(SpaceError, match=r"the spaces are augmentation, dropout, joint, mixup_alpha, stereo, table1"):
         load_space("zzz")
 
 

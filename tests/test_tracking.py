@@ -48,9 +48,13 @@ def test_metric_names_are_distinct_and_accepted(uri: str) -> None:
 @pytest.mark.parametrize(
     ("config", "varied", "name"),
     [
-        (TrialConfig("mixup", 1.5), ["alpha"], "alpha 1.5"),
-        (TrialConfig("mixup", 0.123456, 0.0), ["augmentation", "alpha", "dropout"], "mixup, alpha 0.123, dropout 0"),
-        (TrialConfig("sample_pairing"), ["augmentation", "alpha"], "sample_pairing"),
+        (TrialConfig(augmentation="mixup", alpha=1.5), ["alpha"], "alpha 1.5"),
+        (
+            TrialConfig(augmentation="mixup", alpha=0.123456, dropout=0.0),
+            ["augmentation", "alpha", "dropout"],
+            "mixup, alpha 0.123, dropout 0",
+        ),
+        (TrialConfig(augmentation="sample_pairing"), ["augmentation", "alpha"], "sample_pairing"),
         (TrialConfig(gru_units=1024), ["gru_units"], "gru_units 1024"),
         (TrialConfig(), [], ""),
     ],

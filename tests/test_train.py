@@ -115,6 +115,35 @@ def test_the_best_epoch_is_the_first_with_the_lowest_validation_loss() -> None:
     assert with_losses(0.5, 0.3, 0.4, 0.3).best_epoch == 1
 
 
+def test_with_a_schedule_only_the_last_stretch_is_chosen_from_and_waited_in() -> None:
+    config = replace(TINY, augmentation="sample_pairing", schedule="intermittent", patience=1, max_epochs=10)
+    assert start(config).first_choice == 8
+    losses = [0.1, *[0.5 + epoch / 10 for epoch in range(9)]]  # ever worse: patience would end it after an epoch
+    for done in range(1, 10):
+        state = with_losses(*losses[:done])
+        state.first_choice = 8
+        assert state.best_epoch == (8 if done == 9 else -1)
+        assert not state.stopped(config)
+    state = with_losses(*losses)
+    state.first_choice = 8
+    assert (state.best_epoch, state.stopped(config)) == (8, True)
+
+
+def test_a_schedule_mixes_in_its_epochs_and_ends_with_the_weights_of_the_last_stretch(batches: list[Tensor]) -> None:
+    """Of 10 epochs the first is plain, 7 are mixed, and the last two are plain; the mixed ones share partners."""
+    plain = replace(TINY, learning_rate=STILL, max_epochs=10, patience=10, batch_size=16, dropout=0.0)
+    pairing = replace(plain, augmentation="sample_pairing")
+    losses = [
+        [result.train_loss for result in trained(config).history]
+        for config in (plain, pairing, replace(pairing, schedule="intermittent"))
+    ]
+    assert losses[2] == [losses[0][0], *losses[1][1:8], *losses[0][8:]]
+    assert all(first != second for first, second in zip(losses[0], losses[1], strict=True))
+    state = trained(replace(pairing, schedule="intermittent", learning_rate=1e-2))
+    assert len(state.history) == 10
+    assert state.best_epoch >= 8
+
+
 def test_the_best_weights_are_those_of_the_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     losses = iter([0.5, 0.4, 0.6, 0.3, 0.3, 0.8])
     monkeypatch.setattr(audiotag.train, "_mean_loss", lambda scores, truth: next(losses))

@@ -69,7 +69,7 @@ def test_a_learning_rate_that_is_far_too_high() -> None:
         trained(replace(TINY, learning_rate=1e30))
 
 
-@pytest.mark.parametrize("missing", ["model", "optimizer", "best", "history"])
+@pytest.mark.parametrize("missing", ["model", "optimizer", "best", "history", "unsupervised"])
 def test_a_saved_state_without_a_part(missing: str) -> None:
     saved = start().state_dict()
     del saved[missing]

@@ -18,7 +18,7 @@ from study.settings import TrialSettings
 from study.trial import FAILED, METRIC, trial_reports
 
 CLIPS, TAGS, FOLDS = 30, ("a", "b"), (0, 1)
-CONFIG = TrialConfig("mixup", 1.0, max_epochs=3, batch_size=8, gru_units=4)
+CONFIG = TrialConfig(augmentation="mixup", alpha=1.0, max_epochs=3, batch_size=8, gru_units=4)
 
 
 def corpus() -> Corpus:
@@ -37,16 +37,18 @@ def features(clips: Corpus) -> np.ndarray:
     return (rng.normal(size=(CLIPS, 6, 8)) + clips.targets.sum(axis=1)[:, None, None]).astype(np.float32)
 
 
-def folder_of(root: Path, name: str = "s") -> TrialFolder:
+def folder_of(root: Path, name: str = "s", config: TrialConfig = CONFIG) -> TrialFolder:
     ledger = Ledger.create(root / name, {"study": name})
-    ledger.trial("key").write_trial(0, CONFIG.to_dict())
+    ledger.trial("key").write_trial(0, config.to_dict())
     return ledger.trial("key")
 
 
-def reports(folder: TrialFolder, values: np.ndarray | None = None) -> Iterator[dict[str, Any]]:
+def reports(
+    folder: TrialFolder, values: np.ndarray | None = None, config: TrialConfig = CONFIG
+) -> Iterator[dict[str, Any]]:
     clips = corpus()
-    settings = TrialSettings(str(folder.path.parents[1]), {}, {}, "f", seed=5, protocol="paper")
-    return trial_reports(CONFIG, folder, settings, clips, features(clips) if values is None else values, "cpu")
+    settings = TrialSettings(str(folder.path.parents[1]), {}, "f", seed=5, protocol="paper")
+    return trial_reports(config, folder, settings, clips, features(clips) if values is None else values, "cpu")
 
 
 def content(folder: TrialFolder) -> list[Any]:
@@ -58,7 +60,13 @@ def content(folder: TrialFolder) -> list[Any]:
         history = [{name: value for name, value in row.items() if name != "seconds"} for row in record["history"]]
         scores = {name: values.tolist() for name, values in folder.scores(fold).items()}
         weights = torch.load(folder.path / f"fold_{fold}.pt", weights_only=True)
-        held += [record["eer"], record["best_epoch"], history, scores, {k: v.tolist() for k, v in weights.items()}]
+        held += [
+            record["eer"],
+            record["best_epoch"],
+            history,
+            scores,
+            {k: v.numpy().tobytes() for k, v in weights.items()},
+        ]
     return held
 
 
@@ -113,6 +121,40 @@ def test_a_trial_stopped_after_any_epoch_ends_as_an_unbroken_one(tmp_path: Path,
     assert content(stopped) == content(unbroken)
     epochs = [(row["fold"], row["epoch"]) for row in [*before, *after] if "epoch" in row]
     assert epochs == [(fold, epoch) for fold in FOLDS for epoch in range(3)]  # none twice
+
+
+@pytest.mark.parametrize("saves", [1, 2, 5])
+def test_a_trial_killed_in_its_stage_without_tags_ends_as_an_unbroken_one(
+    tmp_path: Path, saves: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed right after a state was saved: in the stage without tags (two saves), or in the training."""
+    config = TrialConfig(model="dae_dnn", max_epochs=2, pretrain_epochs=2, batch_size=8)
+    unbroken, killed = (folder_of(tmp_path, name, config) for name in ("unbroken", "killed"))
+    seen = [row for row in reports(unbroken, config=config) if "fold" in row]
+    assert [row.get("unsupervised_epoch") for row in seen] == [0, 1, None, None] * 2
+    assert [row["epoch"] for row in seen if "epoch" in row] == [0, 1] * 2
+    left = iter(range(saves - 1, -1, -1))
+    write = TrialFolder.write_running
+
+    def dying(folder: TrialFolder, fold: int, state: dict[str, Any]) -> None:
+        write(folder, fold, state)
+        if next(left) == 0:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrialFolder, "write_running", dying)
+        with pytest.raises(KeyboardInterrupt):
+            list(reports(killed, config=config))
+    saved = killed.running(0 if saves < 5 else 1)
+    assert saved is not None
+    assert len(saved["unsupervised"]) == (1 if saves in (1, 5) else 2)
+    list(reports(killed, config=config))
+    assert content(killed) == content(unbroken)
+    record = killed.fold(0)
+    assert record is not None
+    stages = [*record["unsupervised"], *record["history"]]
+    assert [row["epoch"] for row in stages] == [0, 1, 0, 1]
+    assert record["seconds"] >= sum(row["seconds"] for row in stages)
 
 
 @pytest.mark.parametrize("name", ["fold_0.json", "fold_0.npz", "fold_0.pt"])

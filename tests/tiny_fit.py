@@ -1,7 +1,7 @@
 """A network and clips so small that a fold trains in a moment, for the tests of training."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -67,11 +67,11 @@ def with_losses(*losses: float) -> FitState:
     return FitState(model, torch.optim.Adam(model.parameters()), history=results)
 
 
-def reopened(state: FitState, config: TrialConfig) -> FitState:
+def reopened(state: FitState, config: TrialConfig, begin: Callable[[TrialConfig], FitState] = start) -> FitState:
     """The state after a journey through a file."""
     file = io.BytesIO()
     torch.save(state.state_dict(), file)
     file.seek(0)
-    fresh = start(config)
+    fresh = begin(config)
     fresh.load_state_dict(torch.load(file, weights_only=True))
     return fresh

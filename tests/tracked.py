@@ -28,7 +28,7 @@ def make_ledger(root: Path, study_id: str, alphas: tuple[float, ...] = ALPHAS) -
     study |= {"corpus": corpus, "seed": 7, "protocol": "paper", "trials": len(alphas), "command": "python study/run.py"}
     ledger = Ledger.create(root, study)
     for number, alpha in enumerate(alphas):
-        ledger.trial(f"key{number}").write_trial(number, TrialConfig("mixup", alpha).to_dict())
+        ledger.trial(f"key{number}").write_trial(number, TrialConfig(augmentation="mixup", alpha=alpha).to_dict())
     return ledger
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+MANY = 256  # sequences: from there on, and without a gradient to prepare for, torch's kernel is the faster one
+
 
 class BidirectionalGRU(nn.Module):
     """Features (B, T, I) to states (B, T, 2 H), as `torch.nn.GRU(batch_first=True, bidirectional=True)` gives them.
@@ -23,7 +25,7 @@ class BidirectionalGRU(nn.Module):
         self.cells = nn.GRU(features, units, layers, batch_first=True, bidirectional=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu":
+        if x.device.type != "cpu" or (len(x) >= MANY and not torch.is_grad_enabled()):
             return self.cells(x)[0]
         for layer in range(self.cells.num_layers):
             names = (f"weight_ih_l{layer}", f"weight_hh_l{layer}", f"bias_ih_l{layer}", f"bias_hh_l{layer}")

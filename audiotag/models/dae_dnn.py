@@ -1,0 +1,98 @@
+"""DAE-DNN: frames coded by an auto-encoder that was trained without tags, blocks of codes tagged by a dense network.
+
+Source: "Unsupervised feature learning based on deep models for environmental audio tagging" (Xu et al. 2017) and the
+authors' public code. Its front end: 40 log-mel bands, windows of 20 ms every 10 ms (4 s give 399 frames).
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from audiotag.models.blocks import Framing, mean_over_blocks, padded
+from audiotag.models.unsupervised import Unsupervised
+
+CONTEXT = 7  # frames that the auto-encoder sees at once; it gives back the middle one
+HIDDEN, CODE = 500, 50
+CODES = 91  # frames of codes in a block
+NOISE_FRAMES = 6  # the first ones, whose mean stands for the background
+DENSE = 1000, 500
+INPUT_DROPOUT = 0.1  # the noise of the auto-encoder, and on the codes
+
+
+class AutoEncoder(nn.Module):
+    """The asymmetric denoising auto-encoder: it gives back the middle one of seven frames with gaps.
+
+    Args:
+        n_mels: bands M of a frame.
+    """
+
+    def __init__(self, n_mels: int) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(CONTEXT * n_mels, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, CODE), nn.ReLU())
+        self.decoder = nn.Sequential(nn.Linear(CODE, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, n_mels))
+        self.gaps = nn.Dropout(INPUT_DROPOUT)
+
+    def codes(self, x: Tensor) -> Tensor:
+        """The code of each frame that has its neighbours: (B, T, M) to (B, T - 6, 50)."""
+        return self.encoder(x.unfold(1, CONTEXT, 1).transpose(2, 3).flatten(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Seven frames (B, 7, M) to the middle one (B, M)."""
+        return self.decoder(self.encoder(self.gaps(x.flatten(1))))
+
+
+class DAEDNN(nn.Module):
+    """Features of blocks (B, L, M), L = 91 + 6 frames, to the probabilities of their clips' tags (B, K).
+
+    The auto-encoder is trained before, without tags (`unsupervised_loss`); the training with tags leaves it alone.
+
+    Args:
+        n_mels: bands M.
+        n_tags: tags K, from 1 up.
+        dropout: after both hidden layers of the dense network.
+        mean, scale: (M,) what the features are standardised with.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    framing = Framing(CODES + CONTEXT - 1, hop=7)  # of training
+    unsupervised = Unsupervised(Framing(CONTEXT, hop=1), batch_size=100, learning_rate=0.01, momentum=0.9)
+
+    def __init__(self, n_mels: int, n_tags: int, *, dropout: float, mean: Tensor, scale: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", scale)
+        self.autoencoder = AutoEncoder(n_mels)
+        self.classifier = nn.Sequential(
+            nn.Dropout(INPUT_DROPOUT),
+            nn.Linear((CODES + 1) * CODE, DENSE[0]),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(*DENSE),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(DENSE[1], n_tags),
+        )
+
+    def unsupervised_loss(self, x: Tensor) -> Tensor:
+        """Mean square error of the middle frames that the auto-encoder gives back, from seven frames each (B, 7, M)."""
+        x = padded((x - self.mean) / self.scale, CONTEXT)
+        return F.mse_loss(self.autoencoder(x), x[:, CONTEXT // 2])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Blocks (B, L, M) to (B, K)."""
+        return self.classify(self.encode(x))
+
+    def score(self, x: Tensor) -> Tensor:
+        """Whole clips (N, T, M) to (N, K): the mean over all blocks, one begun at every frame."""
+        return mean_over_blocks(self.encode(x), CODES, self.classify)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The codes of the frames, which the training with tags does not change: (B, T, M) to (B, T - 6, 50)."""
+        with torch.no_grad():
+            return self.autoencoder.codes(padded((x - self.mean) / self.scale, self.framing.frames))
+
+    def classify(self, codes: Tensor) -> Tensor:
+        """Codes of blocks (B, 91, 50), and the mean of their first six as one more, to (B, K)."""
+        background = codes[:, :NOISE_FRAMES].mean(dim=1, keepdim=True)
+        return torch.sigmoid(self.classifier(torch.cat([codes, background], dim=1).flatten(1)))
