@@ -153,9 +153,9 @@ def decimal(value: float | None, places: int = 3) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in words: seconds below a minute, else minutes, or hours and minutes."""
+    """A time in words: seconds below 100 of them, else minutes, or hours and minutes."""
     minutes = round(seconds / 60)
-    if minutes < 1:
+    if round(seconds) < 100:
         return f"{max(round(seconds), 1)} s"
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
 

@@ -15,9 +15,18 @@ from ray import tune
 from audiotag.config import TrialConfig
 from audiotag.corpus import Corpus
 from audiotag.features import LogMel
-from audiotag.folds import split_fold
+from audiotag.folds import FoldSplit, split_fold
 from audiotag.systems import front_end
-from audiotag.train import Diverged, EpochResult, UnsupervisedEpoch, fit, fit_unsupervised, predict, start_fit
+from audiotag.train import (
+    Diverged,
+    EpochResult,
+    FitState,
+    UnsupervisedEpoch,
+    fit,
+    fit_unsupervised,
+    predict,
+    start_fit,
+)
 from study.files import LedgerWarning, WriteError
 from study.ledger import Ledger, TrialFolder
 from study.results import fold_eers, summarise
@@ -119,6 +128,19 @@ def train_fold(
     for result in fit(state, config, features, corpus.targets, split, **chance):
         folder.write_running(fold, state.state_dict())
         yield result
+    _write_fold(folder, fold, state, split, corpus, features, device)
+
+
+def _write_fold(
+    folder: TrialFolder,
+    fold: int,
+    state: FitState,
+    split: FoldSplit,
+    corpus: Corpus,
+    features: np.ndarray,
+    device: str,
+) -> None:
+    """Scores the held-out and the evaluation clips with the best weights, and writes the finished fold."""
     started = time.perf_counter()
     state.model.load_state_dict(state.best)
     parts = {"held_out": split.held_out, "evaluation": corpus.evaluation}

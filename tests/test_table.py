@@ -134,7 +134,8 @@ def test_a_failed_trial_has_empty_cells() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.0, "1 s"), (29.6, "30 s"), (31, "1 min"), (7100, "118 min"), (7260, "2 h 01 min")]
+    ("seconds", "text"),
+    [(0.0, "1 s"), (29.6, "30 s"), (99.4, "99 s"), (99.6, "2 min"), (7100, "118 min"), (7260, "2 h 01 min")],
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
