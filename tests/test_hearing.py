@@ -118,6 +118,16 @@ def test_the_layout_of_chime_home_has_stereo_files_beside_the_mono_ones(tmp_path
     assert open_corpus(corpus.root).fingerprint == corpus.fingerprint  # who hears in mono is not concerned
 
 
+def test_the_stereo_recordings_of_clips_that_are_left_out_are_not_missed(tmp_path: Path) -> None:
+    whole = open_corpus(write_layout(tmp_path / "small"))
+    whole.paths[4].unlink()
+    whole.stereo_paths[4].unlink()
+    corpus = open_corpus(whole.root, skip_bad=True)
+    assert stereo_problem(corpus) is None
+    names = [path.name.removesuffix(".48kHz.wav") for path in corpus.stereo_paths]
+    assert names == list(corpus.clips) == [clip for clip in whole.clips if clip != whole.clips[4]]
+
+
 # property
 
 
@@ -193,6 +203,17 @@ def test_a_sampled_space_may_draw_a_stereo_row_at_any_time(mono: Corpus, stereo:
     ):
         left_out(space, mono)
     assert left_out(space, stereo) == []
+
+
+def test_what_to_do_about_stereo_recordings_that_were_not_unpacked(tmp_path: Path) -> None:
+    corpus = open_corpus(write_layout(tmp_path / "small"))
+    for path in corpus.stereo_paths:
+        path.unlink()
+    space = replace(load_space("stereo"), sampler="tpe")
+    with pytest.raises(
+        CorpusError, match=r"Unpack them \(python -m audiotag\.chime_home --stereo\), or choose another"
+    ):
+        left_out(space, corpus)
 
 
 def test_a_corpus_that_knows_of_no_stereo_recordings(mono: Corpus) -> None:
