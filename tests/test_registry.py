@@ -25,7 +25,7 @@ from study.tracking import TrackingError, load_mlflow
 SAMPLES = 4096
 WAVES = np.random.default_rng(0).normal(0, 0.1, (6, SAMPLES)).astype(np.float32)
 TARGETS = np.array([[0, 1, 1], [1, 0, 1]] * 3, np.float32)
-FRONT_END = LogMel(n_mels=16)
+FRONT_END = LogMel()
 WRITES = (
     "create_registered_model",
     "create_logged_model",
@@ -38,8 +38,8 @@ WRITES += ("create_model_version", "set_registered_model_alias")
 
 def network(seed: int) -> CRNN:
     torch.manual_seed(seed)
-    mean, scale = torch.full((16,), -9.0), torch.full((16,), 2.0)
-    made = CRNN(16, 3, dropout=0.1, gru_units=4, gru_layers=1, mean=mean, scale=scale)
+    mean, scale = torch.full((128,), -9.0), torch.full((128,), 2.0)
+    made = CRNN(128, 3, dropout=0.1, gru_units=4, gru_layers=1, mean=mean, scale=scale)
     return made.to(memory_format=torch.channels_last).eval()
 
 
