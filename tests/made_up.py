@@ -8,6 +8,7 @@ import numpy as np
 
 from audiotag.chime_home import EVALUATION
 from audiotag.config import TrialConfig
+from audiotag.features import LogMel
 from study.clips import CLIPS_FILE
 from study.ledger import Ledger
 from study.results import fold_eers, study_results
@@ -89,7 +90,7 @@ def make_study(
         "command": f"python study/run.py --space mixup_alpha --name {root.name}",
         "created": "2026-01-01T00:00:00+00:00",
         "space_fingerprint": "0" * 16,
-        "features": {},
+        "features": LogMel().to_dict(),
     }
     ledger = Ledger.create(root, content | study)
     if with_clips:
