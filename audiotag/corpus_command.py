@@ -134,6 +134,8 @@ def fold(arguments: argparse.Namespace, console: Console) -> int:
     corpus, problems = read_tables(arguments.path)
     if problems:
         fail(f"The table of `{corpus.root}` has mistakes: correct them first.", problems)
+    if corpus.kind in ("chime_home", "synthetic"):
+        fail(f"The corpus `{corpus.root}` is in the CHiME-Home layout, which has its official folds.")
     if arguments.folds < 2:
         fail(f"--folds is {arguments.folds}, but must be at least 2.")
     if not len(corpus.development) or not corpus.tags:
@@ -155,7 +157,6 @@ def fold(arguments: argparse.Namespace, console: Console) -> int:
     for tag, number in proposed.unscored_cells():
         console.print(f"warning: tag `{tag}` has one class only in fold {number}", style="yellow", soft_wrap=True)
     console.print(f"Written to {output}", soft_wrap=True)
-    if corpus.kind == "folder":
-        words = shlex.join(["mv", str(output), str(corpus.root / "clips.csv")])
-        console.print(f"To use these folds: {words}", soft_wrap=True)
+    words = shlex.join(["mv", str(output), str(corpus.root / "clips.csv")])
+    console.print(f"To use these folds: {words}", soft_wrap=True)
     return FINISHED

@@ -159,7 +159,8 @@ def is_wanted(name: str, stereo: bool) -> bool:
     if len(place.parts) == 2:
         return place.parts[0] == "chime_home" and place.name in chime_home.LISTS
     suffixes = (".csv", MONO, STEREO) if stereo else (".csv", MONO)
-    return place.parts[:-1] == ("chime_home", "chunks") and place.name.endswith(suffixes)
+    hidden = place.name.startswith(".")  # what macOS adds to archives
+    return place.parts[:-1] == ("chime_home", "chunks") and place.name.endswith(suffixes) and not hidden
 
 
 def _flatten(aside: Path, found: Unpacked) -> None:

@@ -275,6 +275,7 @@ def main() -> int:
             kinds = [ALL] * arguments.kills + [TORN, TORN, WORKER, "SIGINT", "SIGTERM"]
             chance.shuffle(kinds)
             rows.append(soak(place, SPACES[number % len(SPACES)], kinds, chance))
+            print("done:", *rows[-1], flush=True)
     for row in rows:
         table.add_row(*row)
     Console().print(table)

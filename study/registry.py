@@ -95,7 +95,8 @@ def model_name(store: Store) -> str:
 def _description(study: dict[str, Any], name: str) -> str:
     tags = ", ".join(f"`{tag}`" for tag in study["corpus"]["tags"])
     return (
-        f"The fold models of the best trial of **{study['study']}** on `{study['corpus']['name']}`: {study['question']}"
+        f"The fold models of the best trial of **{study['study']}** on `{study['corpus']['name']}`: "
+        f"{study['question'].splitlines()[0]}"
         f'\n\n`mlflow.pyfunc.load_model("models:/{name}@fold_0").predict(waveforms)` takes mono waveforms (clips, '
         "samples), of a system that hears in stereo (clips, 2, samples), float32 in [-1, 1], and gives the probability "
         f"of each tag (clips, tags): {tags}. Each model was trained without its own fold; their mean is what the "

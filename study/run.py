@@ -5,6 +5,8 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from study.command_line import (
@@ -92,6 +94,31 @@ def catch_signals() -> None:
         signal.signal(number, interrupt)
 
 
+@contextmanager
+def hold_signals() -> Iterator[None]:
+    """Keeps the first signal until the end of the block, and then raises Interrupted; a second one ends at once.
+
+    Handlers that the block sets (Ray sets one for SIGTERM) are replaced by ours again.
+    """
+    came: list[int] = []
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        if came:
+            os._exit(INTERRUPTED)
+        came.append(number)
+
+    for number in SIGNALS:
+        signal.signal(number, remember)
+    try:
+        yield
+    except SystemExit as end:  # what Ray's handler makes of SIGTERM
+        raise Interrupted from end
+    finally:
+        catch_signals()
+    if came:
+        raise Interrupted
+
+
 def list_spaces() -> None:
     """Prints each space with the first line of its question."""
     from search_spaces import SpaceError, load_space, space_names
@@ -116,7 +143,7 @@ def main() -> int:
         from study.progress import make_console
         from study.session import run_session
 
-        return run_session(arguments, make_console(), catch_signals)
+        return run_session(arguments, make_console(), hold_signals)
     except ValueError as error:
         fail_on(error)
     except KeyboardInterrupt:

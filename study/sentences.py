@@ -89,8 +89,8 @@ def table_note(findings: Findings) -> str:
     """Under the table of the cross-validation."""
     said = (
         "EER of each tag, mean over the folds; Avg, their mean; Var, their sample variance times 1000, as published. "
-        "Small: where the figure would lie in 95 % of the cases with as many other recordings of the same kind "
-        "(bootstrap over groups; the networks stay as they are)."
+        "Small: 95 % intervals by a bootstrap over groups: for as many other recordings of the same kind, heard by "
+        "the same networks."
     )
     if any(row.best_share is not None for row in findings.shown):
         said += " Best in: the share of those draws in which the row is the best of those shown."

@@ -3,7 +3,7 @@
 import argparse
 import shlex
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,11 @@ from study.table import left_out
 from study.tracker import Tracker
 from study.tracking import check_server, default_uri, public
 
+Hold = Callable[[], AbstractContextManager[None]]  # of signals, for as long as a block runs
 CATCH_UP = {"finished": 60.0, "interrupted": 10.0}  # s that the end of a session waits for MLflow
 
 
-def run_session(arguments: argparse.Namespace, console: Console, catch_signals: Callable[[], None]) -> int:
+def run_session(arguments: argparse.Namespace, console: Console, hold_signals: Hold) -> int:
     """Plans and runs what the command line asks for; returns the exit code.
 
     Raises:
@@ -38,7 +39,7 @@ def run_session(arguments: argparse.Namespace, console: Console, catch_signals: 
     plan = make_plan(arguments, console)
     announce(plan, uri, console)
     try:
-        ledger = run_plan(plan, arguments, uri, console, catch_signals)
+        ledger = run_plan(plan, arguments, uri, console, hold_signals)
         return conclude(ledger, arguments, uri, console)
     except KeyboardInterrupt:
         if not (plan.root / STUDY_FILE).is_file():
@@ -48,9 +49,7 @@ def run_session(arguments: argparse.Namespace, console: Console, catch_signals: 
         return INTERRUPTED
 
 
-def run_plan(
-    plan: Plan, arguments: argparse.Namespace, uri: str, console: Console, catch_signals: Callable[[], None]
-) -> Ledger:
+def run_plan(plan: Plan, arguments: argparse.Namespace, uri: str, console: Console, hold_signals: Hold) -> Ledger:
     """Trains what the study lacks, or only brings its views up to date where it lacks nothing."""
     if plan.resumed:
         ledger = Ledger.open(plan.root)
@@ -67,11 +66,8 @@ def run_plan(
     from study.search import start_ray, stop_ray
 
     try:
-        try:
+        with hold_signals():  # an exception in the middle of its start is more than Ray survives
             per_trial = start_ray(arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.address)
-            catch_signals()  # again: Ray has set its own
-        except SystemExit as end:  # what Ray's own makes of SIGTERM meanwhile
-            raise KeyboardInterrupt from end
         ledger = plan.ledger()
         with ledger.locked():
             train(plan, ledger, features, per_trial, arguments, uri, console, stop_ray)

@@ -60,6 +60,7 @@ def test_what_is_wanted_is_unpacked_and_all_is_hashed(folder: Path, size: int) -
         ("chime_home/chunks/deeper/a.csv", True, False),
         ("chime_home/._development_chunks_raw.csv", True, False),
         ("chime_home/README", True, False),
+        ("chime_home/chunks/._a.s0_chunk1.16kHz.wav", True, False),
         ("elsewhere/chunks/a.csv", True, False),
         ("development_chunks_raw.csv", True, False),
     ],

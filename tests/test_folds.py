@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from audiotag.chime_home import EVALUATION, TAGS
-from audiotag.corpus import Corpus, _read_chime_home
+from audiotag.corpus import Corpus, read_tables
 from audiotag.folds import PROTOCOLS, VALIDATION_SHARE, FoldSplit, split_fold
 
 FOLDS = 4
@@ -45,7 +45,7 @@ def chime_home(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> C
     root = tmp_path_factory.mktemp("metadata")
     with tarfile.open(shared_data / "chime_home_metadata.tar.gz") as archive:
         archive.extractall(root, filter="data")
-    return _read_chime_home(root)
+    return read_tables(root)[0]
 
 
 def parts(split: FoldSplit) -> tuple[set[int], set[int], set[int]]:

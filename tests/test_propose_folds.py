@@ -121,6 +121,17 @@ def test_mistakes(folder_corpus: Write, words: list[str], message: str, capsys: 
     assert sorted(path.name for path in root.iterdir()) == ["audio", "clips.csv"]
 
 
+def test_official_folds_stay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from archives import contents
+
+    for name, data in contents().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(SystemExit):
+        main(["folds", str(tmp_path)])
+    assert "is in the CHiME-Home layout, which has its official folds" in capsys.readouterr().err
+
+
 def test_no_file_is_written_over(folder_corpus: Write, capsys: pytest.CaptureFixture[str]) -> None:
     root = folder_corpus(made_up(), header=HEADER)
     before = (root / "clips.csv").read_text()

@@ -1,6 +1,7 @@
 """The command line: what it takes, and a line and exit code 2 for each mistake, with nothing written."""
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,28 @@ def test_defaults() -> None:
     assert arguments.studies == Path("studies")
     unset = ("corpus", "name", "resume", "trials", "epochs", "seed", "protocol", "cpus_per_trial", "gpus_per_trial")
     assert all(getattr(arguments, name) is None for name in (*unset, "address", "tracking_uri"))
+
+
+# property
+
+
+@pytest.mark.parametrize("sign", run.SIGNALS)
+def test_a_signal_that_comes_while_ray_starts_is_kept_until_it_has(sign: signal.Signals) -> None:
+    before = {number: signal.getsignal(number) for number in run.SIGNALS}
+    reached: list[bool] = []
+    try:
+        with pytest.raises(run.Interrupted), run.hold_signals():
+            reached.append(os.kill(os.getpid(), sign) is None)
+        assert reached
+        with pytest.raises(run.Interrupted), run.hold_signals():
+            raise SystemExit(15)  # Ray's own handler
+        with pytest.raises(run.Interrupted):  # and ours are there again
+            os.kill(os.getpid(), sign)
+        with run.hold_signals():
+            pass
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 # malformed
