@@ -93,8 +93,6 @@ def make_study(
         "git_commit": "0" * 40,
         "command": f"python study/run.py --space mixup_alpha --name {root.name}",
         "created": "2026-01-01T00:00:00+00:00",
-        "space_fingerprint": "0" * 16,
-        "features": LogMel().to_dict(),
     }
     ledger = Ledger.create(root, content | study)
     if with_clips:
