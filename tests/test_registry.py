@@ -56,7 +56,7 @@ def trained(tmp_path: Path) -> Ledger:
     study |= {"features": FRONT_END.to_dict(), "corpus": study["corpus"] | {"clip_seconds": SAMPLES / 16000}}
     ledger.write_study(study)
     for number, key in enumerate(("key0", "key1")):
-        config = TrialConfig("mixup", float(number), gru_units=4).to_dict()
+        config = TrialConfig(augmentation="mixup", alpha=float(number), gru_units=4).to_dict()
         ledger.trial(key).write_trial(number, config)
         for fold in FOLDS:
             seed = 10 * number + fold
@@ -208,7 +208,7 @@ def test_a_study_that_does_not_say_what_its_networks_hear_has_no_models(ledger: 
 
 
 def test_tagger_takes_one_clip_none_and_many(tmp_path: Path) -> None:
-    config = TrialConfig("mixup", 1.0, gru_units=4)
+    config = TrialConfig(augmentation="mixup", alpha=1.0, gru_units=4)
     write_description(tmp_path, config, FRONT_END.to_dict(), ["a", "b", "c"], 0.256)
     torch.save(network(3).state_dict(), tmp_path / "weights.pt")
     tagger = load_tagger(tmp_path)
