@@ -214,7 +214,7 @@ def test_every_system_on_the_papers_corpus(tmp_path: Path) -> None:
     ledger = make_study(
         tmp_path / "s",
         SYSTEMS,
-        corpus=make_corpus(evaluation=10),
+        corpus=make_corpus(**SMALL, evaluation=3),
         kind="chime_home",
         baseline={"model": "crnn", "augmentation": "mixup", "alpha": 0.0},
     )
@@ -223,7 +223,7 @@ def test_every_system_on_the_papers_corpus(tmp_path: Path) -> None:
     assert text.count("*published*") == 2 * 5  # once a table
     assert "* The cells of mixup 0 give a mean of .121" in text
     assert "The baseline is crnn, mixup, alpha 0 : named by the space" in page.text
-    assert page.text.count("published .17 .16 .18 .03 .15 .00 .24 .13 7.39") == 2
+    assert page.text.count("published .17 .16 .13 7.39") == 2
     assert "crnn: max_epochs 6" in page.text
     names = {path.stem for path in (ledger.root / "figures").iterdir()}
     assert {"eer-by-model", "eer-by-augmentation", "eer-by-alpha", "eer-by-schedule"} <= names
