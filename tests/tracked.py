@@ -26,7 +26,7 @@ def make_ledger(root: Path, study_id: str, alphas: tuple[float, ...] = ALPHAS) -
     corpus["evaluation_targets"] = {f"e{clip}": [clip % 2, clip % 3 % 2, 1] for clip in range(40)}
     study = {"study": root.name, "id": study_id, "space": "mixup_alpha", "question": "How strong?", "varied": ["alpha"]}
     study |= {"corpus": corpus, "seed": 7, "protocol": "paper", "trials": len(alphas), "command": "python study/run.py"}
-    study |= {"space_fingerprint": "0" * 16, "settings": {}, "features": {}, "created": "2026-01-01T00:00:00+00:00"}
+    study |= {"space_fingerprint": "0" * 16, "settings": {}, "features": [], "created": "2026-01-01T00:00:00+00:00"}
     ledger = Ledger.create(root, study)
     for number, alpha in enumerate(alphas):
         ledger.trial(f"key{number}").write_trial(number, TrialConfig(augmentation="mixup", alpha=alpha).to_dict())
