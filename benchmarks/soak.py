@@ -182,20 +182,24 @@ class Broken:
     """What a study went through."""
 
     blows: Counter[str] = field(default_factory=Counter)  # by kind
+    left: list[str] = field(default_factory=list)  # kinds for which it ended too early
     trained_again: int = 0  # epochs of the ledger
 
 
-def break_off(process: subprocess.Popen[bytes], kind: str, chance: random.Random) -> None:
-    """Strikes a driver and waits until it has ended; a driver that lost a worker goes on."""
+def break_off(process: subprocess.Popen[bytes], kind: str, chance: random.Random) -> bool:
+    """Strikes a driver, or a worker of it, and waits for its end; whether there was something to strike."""
     if kind in (ALL, TORN):
         kill(process.pid)
     elif kind == WORKER:
-        if workers := trial_workers(process.pid):
-            os.kill(chance.choice(workers), signal.SIGKILL)
-        return
+        workers = trial_workers(process.pid)
+        for worker in workers[:1]:
+            os.kill(worker, signal.SIGKILL)
+        process.wait()
+        return bool(workers)
     else:
         process.send_signal(getattr(signal, kind))
-    process.wait(timeout=120)
+        process.wait(timeout=120)
+    return True
 
 
 def tear(study: Path, chance: random.Random) -> Path | None:
@@ -216,46 +220,51 @@ def belongs(path: Path, place: tuple[str, int]) -> bool:
 def run_broken(
     place: Place, words: list[str], name: str, kinds: list[str], chance: random.Random, seconds: float
 ) -> Broken:
-    """Runs a study to its end though it is struck once a session, each time after a random part of `seconds`.
+    """Runs a study to its end though it is struck once a session, after a random part of `seconds`.
 
     Raises:
         RuntimeError: when a driver ends with another exit code than its end calls for.
     """
-    study, broken, before, left = place.study(name), Broken(), Epochs(), list(kinds)
+    study, broken, before = place.study(name), Broken(left=list(kinds)), Epochs()
     while True:
         again = ["--resume", name] if (study / "study.json").is_file() else [*words, "--name", name]
-        process, kind = place.start(*again, "--cpus-per-trial", "0.5"), left.pop() if left else ""
+        process, kind = place.start(*again, "--cpus-per-trial", "0.5"), broken.left[-1] if broken.left else ""
         try:
             code = process.wait(timeout=chance.uniform(0, seconds) if kind else None)
         except subprocess.TimeoutExpired:
-            broken.blows[kind] += 1
-            break_off(process, kind, chance)
+            if break_off(process, kind, chance):
+                broken.blows[broken.left.pop()] += 1
             code = process.wait()
         now = saved_epochs(study)
         broken.trained_again += changed(before, now)
         torn = tear(study, chance) if kind == TORN and code == -signal.SIGKILL else None
         before = {place: epochs for place, epochs in now.items() if torn is None or not belongs(torn, place)}
-        if code == 0 and not left:
+        if code == 0:
             return broken
         if code not in (0, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT):
             raise RuntimeError(f"the study {name} ended with {code}:\n{place.output()[-3000:]}")
 
 
 def soak(place: Place, space: str, kinds: list[str], chance: random.Random) -> list[str]:
-    """One study undisturbed and one broken off: a row of the table."""
+    """One study undisturbed and as many broken off as the blows need: a row of the table."""
     words = ["--space", space, "--corpus", str(place.root / "corpus")]
     words += ["--trials", str(TRIALS), "--epochs", str(EPOCHS)]
     began = time.monotonic()
     if code := place.start(*words, "--name", f"{space}-whole", "--cpus-per-trial", "0.5").wait():
         raise SystemExit(f"the undisturbed study of {space} ended with {code}:\n{place.output()[-3000:]}")
     wall = time.monotonic() - began
-    broken = run_broken(place, words, f"{space}-broken", kinds, chance, 0.8 * wall)
-    study = place.study(f"{space}-broken")
-    found = [*differences(place.study(f"{space}-whole"), study), *mlflow_differences(place.store, study)]
+    blows: Counter[str] = Counter()
+    found, again, number = [], 0, 0
+    while kinds:  # a study that ends before it was struck often enough is followed by another
+        number += 1
+        name = f"{space}-broken-{number}"
+        broken = run_broken(place, words, name, kinds, chance, 0.8 * wall / number)
+        kinds, again, blows = broken.left, again + broken.trained_again, blows + broken.blows
+        study = place.study(name)
+        found += [*differences(place.study(f"{space}-whole"), study), *mlflow_differences(place.store, study)]
     for line in found:
         print(f"{space}: {line}")
-    blows = [str(broken.blows[kind]) for kind in KINDS]
-    return [space, f"{wall:.0f}", *blows, str(broken.trained_again), str(len(found))]
+    return [space, str(number), f"{wall:.0f}", *(str(blows[kind]) for kind in KINDS), str(again), str(len(found))]
 
 
 def main() -> int:
@@ -266,7 +275,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
-    table = Table("study", "seconds unbroken", *KINDS, "saved epochs trained again", "differences found")
+    table = Table(
+        "space", "broken studies", "seconds unbroken", *KINDS, "saved epochs trained again", "differences found"
+    )
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         place = Place(Path(folder))
         write_corpus(place.root / "corpus")
