@@ -3,8 +3,10 @@
 import re
 import sys
 import xml.etree.ElementTree as ET
+from argparse import Namespace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +14,9 @@ from made_up import ALPHAS, SMALL, make_corpus, make_study
 
 from study import report
 from study.ledger import Ledger
+from study.progress import make_console
 from study.report import write_results
+from study.session import close
 
 ODD = ("door/bell (far)", "<script>alert('x')</script>")
 VOID = {"meta", "link", "br", "path", "use", "rect", "img"}
@@ -230,7 +234,20 @@ def test_every_system_on_the_papers_corpus(tmp_path: Path) -> None:
     assert "eer-by-imd" not in names  # the one system that could do without has it
 
 
-# the command
+# the end of a session, and the command
+
+
+def test_an_interrupted_session_ends_with_a_partial_report(tmp_path: Path) -> None:
+    ledger = make_study(tmp_path / "s", ALPHAS[:3], corpus=make_corpus(**SMALL), finished=2)
+    closed: list[str] = []
+    tracker = SimpleNamespace(
+        close=lambda status, timeout: closed.append((ledger.root / "report.html").read_text()[:9])
+    )
+    arguments = Namespace(studies=tmp_path, tracking_uri=None)
+    close(ledger, tracker, "interrupted", arguments, make_console())  # type: ignore[arg-type]
+    assert closed == ["<!DOCTYPE"]  # the report was there for MLflow
+    assert "Partial. 2 of 3 trials are done" in page_of(ledger).text
+    assert ledger.results()["status"] == "interrupted"
 
 
 def command(monkeypatch: pytest.MonkeyPatch, uri: str, folder: Path, *names: str) -> int:
