@@ -191,7 +191,8 @@ def break_off(process: subprocess.Popen[bytes], kind: str, chance: random.Random
     if kind in (ALL, TORN):
         kill(process.pid)
     elif kind == WORKER:
-        workers = trial_workers(process.pid)
+        while not (workers := trial_workers(process.pid)) and process.poll() is None:
+            time.sleep(0.1)
         for worker in workers[:1]:
             os.kill(worker, signal.SIGKILL)
         process.wait()
@@ -258,7 +259,7 @@ def soak(place: Place, space: str, kinds: list[str], chance: random.Random) -> l
     while kinds:  # a study that ends before it was struck often enough is followed by another
         number += 1
         name = f"{space}-broken-{number}"
-        broken = run_broken(place, words, name, kinds, chance, 0.8 * wall / number)
+        broken = run_broken(place, words, name, kinds, chance, 0.8 * wall / min(number, 3))
         kinds, again, blows = broken.left, again + broken.trained_again, blows + broken.blows
         study = place.study(name)
         found += [*differences(place.study(f"{space}-whole"), study), *mlflow_differences(place.store, study)]
