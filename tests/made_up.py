@@ -32,34 +32,22 @@ def make_corpus(
     return {"names": names, "targets": targets, "folds": fold, "groups": group}
 
 
-def make_study(
+def request_of(
     root: Path,
-    configs: list[dict[str, Any]] | None = None,
-    *,
-    corpus: dict[str, np.ndarray] | None = None,
-    finished: int | None = None,
-    epochs: int = 6,
-    gains: list[float] | None = None,
-    tags: tuple[str, ...] | None = None,
-    with_clips: bool = True,
-    prefix: str = "key",
-    kind: str = "folder",
-    **study: Any,
-) -> Ledger:
-    """A study whose first `finished` trials (default: all) have every fold.
-
-    `gains`, one a trial, add to the separation of the tags' scores: more is a lower EER.
-    """
-    configs = ALPHAS if configs is None else configs
-    corpus = make_corpus() if corpus is None else corpus
-    tags = TAGS[: corpus["targets"].shape[1]] if tags is None else tags
-    folds = sorted(int(fold) for fold in np.unique(corpus["folds"]) if fold != EVALUATION)
+    configs: list[dict[str, Any]],
+    corpus: dict[str, np.ndarray],
+    tags: tuple[str, ...],
+    folds: list[int],
+    epochs: int,
+    kind: str,
+) -> dict[str, Any]:
+    """The content of study.json."""
     evaluation = corpus["folds"] == EVALUATION
     rows = {
         str(name): row.tolist()
         for name, row in zip(corpus["names"][evaluation], corpus["targets"][evaluation], strict=True)
     }
-    content = {
+    return {
         "study": root.name,
         "id": hashlib.sha256(root.name.encode()).hexdigest()[:32],
         "space": "mixup_alpha",
@@ -94,6 +82,31 @@ def make_study(
         "command": f"python study/run.py --space mixup_alpha --name {root.name}",
         "created": "2026-01-01T00:00:00+00:00",
     }
+
+
+def make_study(
+    root: Path,
+    configs: list[dict[str, Any]] | None = None,
+    *,
+    corpus: dict[str, np.ndarray] | None = None,
+    finished: int | None = None,
+    epochs: int = 6,
+    gains: list[float] | None = None,
+    tags: tuple[str, ...] | None = None,
+    with_clips: bool = True,
+    prefix: str = "key",
+    kind: str = "folder",
+    **study: Any,
+) -> Ledger:
+    """A study whose first `finished` trials (default: all) have every fold.
+
+    `gains`, one a trial, add to the separation of the tags' scores: more is a lower EER.
+    """
+    configs = ALPHAS if configs is None else configs
+    corpus = make_corpus() if corpus is None else corpus
+    tags = TAGS[: corpus["targets"].shape[1]] if tags is None else tags
+    folds = sorted(int(fold) for fold in np.unique(corpus["folds"]) if fold != EVALUATION)
+    content = request_of(root, configs, corpus, tags, folds, epochs, kind)
     ledger = Ledger.create(root, content | study)
     if with_clips:
         np.savez(root / CLIPS_FILE, **corpus)
