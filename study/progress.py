@@ -112,6 +112,12 @@ class LiveTable:
                 row.best_eer = min(eer, row.best_eer if row.best_eer is not None else 1.0)
             row.epoch_seconds.append(report["seconds"])
 
+    def stopped(self, key: str, reason: str) -> None:
+        """A trial was stopped by the scheduler."""
+        self.rows[key].state = "stopped"
+        if not self.console.is_terminal:
+            self.console.print(f"{self.rows[key].name}: {reason} ({self.time_left()})", soft_wrap=True)
+
     def ended(self, key: str, reason: str | None) -> None:
         """A trial finished, or failed with a reason."""
         row = self.rows[key]

@@ -76,11 +76,15 @@ def trial_reports(
     features: np.ndarray,
     device: str,
 ) -> Iterator[dict[str, Any]]:
-    """A trial's reports, one an epoch and one at the end; each is in the ledger before it is yielded."""
+    """A trial's reports, one an epoch and one at the end of each fold (after which it may be stopped); each is in the
+    ledger before it is yielded.
+    """
     tags = list(corpus.tags)
     done: list[dict[str, Any]] = []
     for fold in corpus.fold_numbers:
         if (record := folder.fold(fold)) is None:
+            if done:
+                yield {METRIC: summarise(done, tags)[METRIC], "folds_done": len(done)}
             try:
                 for result in train_fold(config, folder, settings, corpus, features, fold, device):
                     report = _plain_report(result)
