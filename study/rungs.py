@@ -15,34 +15,37 @@ from study.ledger import Ledger, TrialFolder
 from study.results import summarise
 from study.stopped import passed, pruned, write_passed, write_pruned
 
-REDUCTION = 2  # of so many trials that come to a rung one goes on
+GROWTH = 2  # of the folds from rung to rung
+REDUCTION = 3  # of so many trials that come to a rung one goes on; a search gets better, so it is about half of them
 
 
-def rung_folds(folds: int, reduction: int = REDUCTION) -> list[int]:
+def rung_folds(folds: int) -> list[int]:
     """After how many of a trial's folds it is judged: 1, 2, 4, ... as long as at least as many again would follow.
 
     Of five folds after 1 and 2: after 4 there would be little left to save, and much to lose for the final comparison.
     """
     found, rung = [], 1
-    while rung * reduction <= folds:
+    while rung * GROWTH <= folds:
         found.append(rung)
-        rung *= reduction
+        rung *= GROWTH
     return found
 
 
 def rungs_in_words(folds: int) -> str:
     """What a study's first lines say of its scheduler."""
     after = " and ".join(map(str, rung_folds(folds)))
-    return f"; asha: the weaker half stopped after {after} of {folds} folds" if after else "; asha, with too few folds"
+    return (
+        f"; asha: a trial not among the better third so far is stopped after {after} of {folds} folds"
+        if after
+        else "; asha, with too few folds"
+    )
 
 
-def bound(means: list[float], reduction: int = REDUCTION) -> float | None:
-    """The highest mean EER that passes a rung to which trials with these means have come before.
-
-    The 1/reduction quantile (for 2 the median), with linear interpolation. None, and any passes, as long as fewer than
-    `reduction` trials have come.
+def bound(means: list[float]) -> float | None:
+    """The highest mean EER that passes a rung to which trials with these means have come before: the quantile that is
+    the better third, with linear interpolation. None, and any passes, as long as fewer than three have come.
     """
-    return float(np.quantile(means, 1 / reduction)) if len(means) >= reduction else None
+    return float(np.quantile(means, 1 / REDUCTION)) if len(means) >= REDUCTION else None
 
 
 def running_means(folder: TrialFolder, study: dict[str, Any]) -> list[float]:
