@@ -24,7 +24,7 @@ from study.rungs import running_means
 
 FILE = "optuna.db"
 INTERVAL = 1.0  # s between updates
-PATIENCE = 10.0  # s that the end of a session waits for the last one
+PATIENCE = 60.0  # s that the end of a session waits for the last one
 STATES = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 METRIC_NAMES = "study:metric_names"  # where Optuna keeps them
 

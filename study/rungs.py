@@ -34,11 +34,8 @@ def rung_folds(folds: int) -> list[int]:
 def rungs_in_words(folds: int) -> str:
     """What a study's first lines say of its scheduler."""
     after = " and ".join(map(str, rung_folds(folds)))
-    return (
-        f"; asha: a trial not among the better third so far is stopped after {after} of {folds} folds"
-        if after
-        else "; asha, with too few folds"
-    )
+    rule = f"not among the better third so far after {after} of {folds} folds, a trial is stopped"
+    return f"; asha: {rule}" if after else "; asha, with too few folds to stop any trial"
 
 
 def bound(means: list[float]) -> float | None:

@@ -1,4 +1,4 @@
-"""A whole study with early stopping, killed and resumed: each configuration once, each stopped trial stopped for good."""
+"""A whole study with early stopping, killed and resumed: each configuration once, and what was stopped stays so."""
 
 import time
 from collections import Counter

@@ -117,6 +117,7 @@ def test_a_view_made_twice_is_the_same(ledger: Ledger) -> None:
 
 def test_the_thread_follows_its_study(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optuna_view, "INTERVAL", 0.0)
+    monkeypatch.setattr(optuna_view, "PATIENCE", 600.0)
     view, key = OptunaView(ledger, JOINT, refuse), ledger.trials()[3].key
     view.start()
     view.started(key, {})

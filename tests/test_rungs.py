@@ -124,7 +124,7 @@ def test_rungs_are_the_same_after_a_kill(tmp_path: Path) -> None:
 
 
 def test_a_decision_is_made_once(tmp_path: Path) -> None:
-    """A trial that passed with a mean that would not pass any more goes on after a kill; a stopped one stays stopped."""
+    """A trial that passed with a mean that would not pass any more goes on after a kill; a stopped one stays so."""
     ledger = make(tmp_path / "s", [0.1], [0.1], [0.1], [0.9], [0.05])
     *_, weak, strong = ledger.trials()
     write_passed(weak, 1)
