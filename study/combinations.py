@@ -44,10 +44,10 @@ def combinations(space: Space) -> list[dict[str, Any]]:
         raise
     except ValueError as error:
         names = ", ".join(_endless(space))
-        why = f"because {names} has no list of values" if names else f"because of this: {error}"
+        why = f"because there is no list of values of {names}" if names else f"because of this: {error}"
         raise SpaceError(
             f"The space `{space.name}` cannot be tried exhaustively, {why}: "
-            "choose --sampler tpe, gp, qmc or random, or give it a list in the space's file."
+            "choose --sampler tpe, gp, qmc or random, or give one in the space's file."
         ) from error
 
 

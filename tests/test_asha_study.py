@@ -5,16 +5,29 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
+import soundfile
 from tracked import client_of
 
-from benchmarks.soak import Place, changed, kill, saved_epochs, write_corpus
+from benchmarks.soak import Place, changed, kill, saved_epochs
 from study.ledger import Ledger
 from study.results import study_results
 
 pytestmark = pytest.mark.slow
 WORDS = ("--space", "joint", "--trials", "8", "--epochs", "1", "--scheduler", "asha", "--sampler", "random")
+
+
+def write_noise(root: Path) -> Path:
+    """Three folds of noise with tags by chance: no two trials have the same EER, so that some are stopped."""
+    rng, rows = np.random.default_rng(0), ["filename,fold,tags"]
+    (root / "audio").mkdir(parents=True)
+    for number in range(54):
+        soundfile.write(root / "audio" / f"{number}.wav", rng.uniform(-0.2, 0.2, 4000), 16_000)
+        rows.append(f"{number}.wav,{number % 3},{';'.join(tag for tag in ('a', 'b', 'c') if rng.random() < 0.5)}")
+    (root / "clips.csv").write_text("\n".join(rows) + "\n")
+    return root
 
 
 def optuna_states(place: Place) -> Counter[str]:
@@ -30,7 +43,7 @@ def mlflow_trials(place: Place) -> list[Any]:
 
 def test_a_study_that_stops_weak_trials_survives_a_kill(tmp_path: Path) -> None:
     place = Place(tmp_path)
-    write_corpus(tmp_path / "corpus")
+    write_noise(tmp_path / "corpus")
     process = place.start(*WORDS, "--name", "asha", "--corpus", str(tmp_path / "corpus"))
     while process.poll() is None and len(list(place.study("asha").glob("trials/*/fold_1.json"))) < 2:
         time.sleep(0.05)

@@ -101,7 +101,7 @@ def test_a_signal_that_comes_while_ray_starts_is_kept_until_it_has(sign: signal.
         (["--space", "joint", "--scheduler", "pbt"], "invalid choice: 'pbt' (choose from"),
         (
             ["--space", "joint", "--sampler", "exhaustive"],
-            "because alpha, dropout has no list of values: choose --sampler",
+            "because there is no list of values of alpha, dropout: choose",
         ),
         (["--space", "joint", "--name", ""], "--name: an empty value is not allowed"),
         (["--space", "joint", "--corpus", ""], "--corpus: an empty value is not allowed"),
