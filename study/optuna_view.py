@@ -8,6 +8,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,20 @@ def open_storage(path: Path) -> RDBStorage:
     return RDBStorage("sqlite:///", engine_kwargs={"creator": connect})  # no address to quote a path in
 
 
+def install(aside: Path, path: Path) -> None:
+    """Gives a database the content of another in one transaction: a dashboard that has it open sees what is new.
+
+    One that is damaged, or in use for too long, is replaced by the other.
+    """
+    try:
+        with closing(sqlite3.connect(aside)) as new, closing(sqlite3.connect(path)) as old:
+            new.backup(old)
+        aside.unlink()
+    except sqlite3.DatabaseError:
+        path.with_name(f"{FILE}-journal").unlink(missing_ok=True)  # of a killed writer: SQLite would undo ours with it
+        os.replace(aside, path)
+
+
 class Database:
     """A study's optuna.db, made anew from the ledger and then kept up to it."""
 
@@ -109,8 +124,7 @@ class Database:
             self.update(running)
         finally:
             self.close()
-        path.with_name(f"{FILE}-journal").unlink(missing_ok=True)  # of a killed writer: SQLite would undo ours with it
-        os.replace(aside, path)
+        install(aside, path)
         self._storage = open_storage(path)
 
     def update(self, running: set[str]) -> None:

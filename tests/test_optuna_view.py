@@ -1,7 +1,7 @@
 """optuna.db: what Optuna's own tools find in it, live, after, and after a kill."""
 
-import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,10 @@ def study_in(ledger: Ledger) -> optuna.Study:
 
 def states(ledger: Ledger) -> list[str]:
     return [trial.state.name for trial in study_in(ledger).trials]
+
+
+def fail(*_: Path) -> None:
+    raise sqlite3.OperationalError("disk I/O error")
 
 
 def refuse(text: str) -> None:
@@ -100,12 +104,22 @@ def test_a_session_shows_what_runs_and_leaves_nothing_running(ledger: Ledger) ->
 def test_what_a_killed_session_left_is_made_again(ledger: Ledger) -> None:
     Database(ledger, JOINT, {ledger.trials()[3].key}).close()
     assert states(ledger)[3] == "RUNNING"
-    leftovers = [ledger.root / name for name in (".optuna.db.1.tmp", ".optuna.db.1.tmp-journal", "optuna.db-journal")]
-    for path in leftovers:
-        path.write_bytes(b"torn")
+    with closing(sqlite3.connect(ledger.root / "optuna.db")) as watching:  # a dashboard that stays open
+        left = [ledger.root / name for name in (".optuna.db.1.tmp", ".optuna.db.1.tmp-journal")]
+        for path in left:
+            path.write_bytes(b"torn")
+        write_view(ledger, JOINT, refuse)
+        seen = watching.execute("select state from trials order by number").fetchall()
+    assert [state for (state,) in seen] == states(ledger) == ["COMPLETE", "PRUNED", "FAIL", "WAITING"]
+    assert not [path for path in left if path.exists()]
+
+
+def test_a_damaged_file_is_replaced(ledger: Ledger) -> None:
+    for name in ("optuna.db", "optuna.db-journal"):
+        (ledger.root / name).write_bytes(b"no database" * 1000)
     write_view(ledger, JOINT, refuse)
     assert states(ledger) == ["COMPLETE", "PRUNED", "FAIL", "WAITING"]
-    assert not [path for path in leftovers if path.exists()]
+    assert not (ledger.root / "optuna.db-journal").exists()
 
 
 def test_a_view_made_twice_is_the_same(ledger: Ledger) -> None:
@@ -132,7 +146,9 @@ def test_a_failure_costs_one_warning_and_is_made_good(ledger: Ledger, monkeypatc
     said: list[str] = []
     view = OptunaView(ledger, JOINT, said.append)
     with monkeypatch.context() as broken:
-        broken.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(sqlite3.OperationalError("disk I/O error")))
+        broken.setattr(
+            optuna_view, "install", lambda *_: (_ for _ in ()).throw(sqlite3.OperationalError("disk I/O error"))
+        )
         view._write(set())
         view._write(set())
     (line,) = said
