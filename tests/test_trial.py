@@ -85,7 +85,7 @@ def test_each_epoch_is_reported_and_the_ledger_is_first(tmp_path: Path) -> None:
     ends = (
         [(None, None, 1)],
         [(None, None, 2)],
-    )  # of each fold, before the next one begins: there a trial may be stopped
+    )  # of each fold: there a trial may be stopped
     assert places == [row for fold in FOLDS for row in [*((fold, epoch, fold) for epoch in range(3)), *ends[fold]]]
     first = folder.fold(0)
     assert first is not None
