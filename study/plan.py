@@ -91,13 +91,14 @@ def _resumed_plan(arguments: argparse.Namespace, console: Console) -> Plan:
     root = (arguments.studies / arguments.resume).absolute() if arguments.resume else _newest_unfinished(arguments)
     study = Ledger.open(root).study()
     check_writable(root)
-    asked = {"space": arguments.space, "seed": arguments.seed, "protocol": arguments.protocol}
+    asked = {name: getattr(arguments, name) for name in ("space", "seed", "protocol", "repeats")}
     epochs = {values.get("max_epochs") for values in study["settings"].values()}
     if arguments.epochs is not None and epochs != {arguments.epochs}:
         raise PlanError(_changed("--epochs", " or ".join(map(str, epochs)), arguments.epochs))
     for name, value in asked.items():
-        if value is not None and value != study[name]:
-            raise PlanError(_changed(f"--{name}", study[name], value))
+        was = study.get(name, 1)  # earlier versions knew no repeats
+        if value is not None and value != was:
+            raise PlanError(_changed(f"--{name}", was, value))
     space = load_space(study["space"])
     if space.fingerprint != study["space_fingerprint"]:
         was, now = first_difference(study.get("space_source", ""), space.source)
@@ -213,6 +214,7 @@ def _settings(root: Path, study: dict[str, Any]) -> TrialSettings:
         fingerprint=study["corpus"]["fingerprint"],
         seed=study["seed"],
         protocol=study["protocol"],
+        repeats=study.get("repeats", 1),
         stereo=study.get("stereo"),
     )
 
@@ -241,6 +243,7 @@ def _describe(name: str, space: Space, corpus: Corpus, arguments: argparse.Names
         "left_out": left_out,
         "corpus": corpus_record(corpus),
         "seed": arguments.seed or 0,
+        "repeats": arguments.repeats or 1,
         "protocol": arguments.protocol or "paper",
         "settings": base,
         "stereo": stereo_fingerprint(corpus) if any(settings.imd for settings in heard) else None,
