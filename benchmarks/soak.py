@@ -84,7 +84,8 @@ class Place:
 
     def output(self) -> str:
         """All that the drivers have printed."""
-        return (self.root / "output.log").read_text()
+        log = self.root / "output.log"
+        return log.read_text() if log.is_file() else ""
 
 
 def processes(session: int, name: str = "") -> list[int]:
