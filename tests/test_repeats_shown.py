@@ -103,7 +103,10 @@ def test_what_is_said_of_seeds(found: Findings) -> None:
     assert "Each fold was trained with 3 seeds (0 to 2)" in said
     assert f"has a standard deviation of {spread(found):.3f}".replace("0.", ".") in said
     gaps = [abs(row.mean - found.baseline.mean) for row in found.others]
-    assert f"{sum(gap < spread(found) for gap in gaps)} of the 2 differences from the baseline are." in said
+    moved = spread(found) * np.sqrt(2 / 3)
+    assert f"would move by about {moved:.3f}. Smaller".replace("0.", ".") in said
+    small = sum(gap < moved for gap in gaps)
+    assert f"whatever their p; of the 2 from the baseline {small} {'is' if small == 1 else 'are'}." in said
     assert "with another --seed" not in said
     assert ("seeds", "0 to 2") in facts(found)
     assert f"{3 * 9 * 6} epochs in 27 fold trainings" in cost(found)[1]
@@ -116,7 +119,7 @@ def test_a_lead_below_the_spread_is_no_evidence(found: Findings) -> None:
     for row in found.rows:
         row.result["eer_sd_seeds"] = 0.4
     try:
-        assert answer(found).endswith("(standard deviation .400): that is no evidence yet.")
+        assert answer(found).endswith("(standard deviation .327): that is no evidence yet.")
     finally:
         for row, own in zip(found.rows, before, strict=True):
             row.result["eer_sd_seeds"] = own
