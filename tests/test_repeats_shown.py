@@ -37,7 +37,7 @@ SEEDS = (7, 8, 9)  # of tracked studies, whose own seed is 7
 def made(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     """Three trials with three seeds, the last one clearly the best."""
     root = tmp_path_factory.mktemp("studies") / "thrice"
-    corpus = make_corpus(groups=40, clips=8, tags=2, folds=3, evaluation=12)
+    corpus = make_corpus(groups=30, clips=8, tags=2, folds=3, evaluation=6)
     ledger = make_study(root, ALPHAS[:3], corpus=corpus, gains=[0.0, 0.0, 1.5], repeats=3)
     write_results(ledger, "finished")
     return ledger
