@@ -35,6 +35,7 @@ from study.settings import TrialSettings
 
 CHIME_HOME, SYNTHETIC = PROJECT / "data" / "chime_home", PROJECT / "data" / "synthetic"
 PACKAGES = ("torch", "torchaudio", "ray", "optuna", "mlflow", "numpy")
+EARLIER = {"repeats": 1, "scheduler": "fifo"}  # of studies begun before there was a choice
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -92,15 +93,17 @@ def _resumed_plan(arguments: argparse.Namespace, console: Console) -> Plan:
     root = (arguments.studies / arguments.resume).absolute() if arguments.resume else _newest_unfinished(arguments)
     study = Ledger.open(root).study()
     check_writable(root)
-    study.setdefault("scheduler", "fifo")
-    asked = {name: getattr(arguments, name) for name in ("space", "seed", "protocol", "sampler", "scheduler")}
+    asked = {
+        name: getattr(arguments, name) for name in ("space", "seed", "protocol", "repeats", "sampler", "scheduler")
+    }
     for name, field in (("epochs", "max_epochs"), ("precision", "precision")):
         kept = {values.get(field, getattr(TrialConfig, field)) for values in study["settings"].values()}
         if (value := getattr(arguments, name)) is not None and kept != {value}:
             raise PlanError(_changed(f"--{name}", " or ".join(map(str, kept)), value))
     for name, value in asked.items():
-        if value is not None and value != study[name]:
-            raise PlanError(_changed(f"--{name}", study[name], value))
+        was = study.get(name, EARLIER.get(name))
+        if value is not None and value != was:
+            raise PlanError(_changed(f"--{name}", was, value))
     space = sampled(load_space(study["space"]), study.get("sampler"))
     if space.fingerprint != study["space_fingerprint"]:
         was, now = first_difference(study.get("space_source", ""), space.source)
@@ -216,6 +219,7 @@ def _settings(root: Path, study: dict[str, Any]) -> TrialSettings:
         fingerprint=study["corpus"]["fingerprint"],
         seed=study["seed"],
         protocol=study["protocol"],
+        repeats=study.get("repeats", 1),
         stereo=study.get("stereo"),
     )
 
@@ -245,6 +249,7 @@ def _describe(name: str, space: Space, corpus: Corpus, arguments: argparse.Names
         "left_out": left_out,
         "corpus": corpus_record(corpus),
         "seed": arguments.seed or 0,
+        "repeats": arguments.repeats or 1,
         "protocol": arguments.protocol or "paper",
         "settings": base,
         "stereo": stereo_fingerprint(corpus) if any(settings.imd for settings in heard) else None,

@@ -62,6 +62,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     )
     add("--precision", choices=PRECISIONS, help="of convolutions and matrix products (default fp32)")
     add("--seed", type=not_negative(int), metavar="N", help="of everything random (default 0)")
+    add("--repeats", type=positive(int), metavar="R", help="train each fold with R seeds: seed, seed + 1, ...")
     add("--protocol", choices=("paper", "nested"), help="paper: the held-out fold also stops training (default)")
     add("--sampler", choices=SAMPLERS, help="who proposes the trials; default: what the space's file says")
     add("--scheduler", choices=("fifo", "asha"), help="asha: stops weak trials after some folds; default: fifo, none")

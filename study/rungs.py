@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from study.ledger import Ledger, TrialFolder
+from study.repeats import merged, seeds_of
 from study.results import summarise
 from study.stopped import passed, pruned, write_passed, write_pruned
 
@@ -49,10 +50,12 @@ def running_means(folder: TrialFolder, study: dict[str, Any]) -> list[float]:
     """A trial's mean EER over its first fold, its first two, ... as far as they are finished and have one."""
     means: list[float] = []
     records: list[dict[str, Any]] = []
+    seeds = seeds_of(study)
     for fold in study["corpus"]["folds"]:
-        if (record := folder.fold(fold)) is None:
+        repeats = [record for part in folder.repeats(seeds) if (record := part.fold(fold)) is not None]
+        if len(repeats) < len(seeds):
             break
-        records.append(record)
+        records.append(merged(repeats, seeds))
         if (mean := summarise(records, study["corpus"]["tags"])["eer_mean"]) is None:
             break
         means.append(mean)

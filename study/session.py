@@ -19,6 +19,7 @@ from study.ledger import STUDY_FILE, Ledger
 from study.optuna_view import OptunaView
 from study.plan import Plan, features_of, make_plan
 from study.progress import LiveTable
+from study.repeats import seeds_in_words
 from study.report import report_command, show_next, show_results, write_results
 from study.results import is_complete, study_results
 from study.rungs import Rungs, rungs_in_words
@@ -107,6 +108,7 @@ def train(
         folds=list(plan.corpus.fold_numbers),
         slots=slots,
         max_epochs=max(config.max_epochs for config in model_configs(plan)),
+        seeds=plan.settings.seeds,
     )
     search = make_search(plan.space, ledger, plan.settings)
     tracker.start()
@@ -146,7 +148,7 @@ def make_view(plan: Plan, ledger: Ledger, console: Console) -> OptunaView:
 
 def make_scheduler(plan: Plan, ledger: Ledger) -> Any:
     """What stops weak trials; None where all run to their end."""
-    if plan.study["scheduler"] != "asha":
+    if plan.study.get("scheduler") != "asha":
         return None
     from study.scheduler import FoldScheduler
 
@@ -186,13 +188,14 @@ def announce(plan: Plan, uri: str, console: Console) -> None:
         f"Clips    {len(corpus.development)} in {len(corpus.fold_numbers)} folds, {len(corpus.tags)} tags"
         + (f"; {len(corpus.evaluation)} for evaluation" if len(corpus.evaluation) else "")
     )
-    stops = rungs_in_words(len(corpus.fold_numbers)) if study["scheduler"] == "asha" else ""
-    console.print(f"Trials   {study['trials']} ({study['sampler']}{stops})", soft_wrap=True)
+    each = f", each fold with {study['repeats']} seeds" if plan.settings.repeats > 1 else ""
+    stops = rungs_in_words(len(corpus.fold_numbers)) if study.get("scheduler") == "asha" else ""
+    console.print(f"Trials   {study['trials']} ({study['sampler']}{stops}){each}", soft_wrap=True)
     for config in model_configs(plan):
         console.print(f"         {budget_line(config)}", soft_wrap=True)
     if corpus.kind == "synthetic":
         console.print("         a short budget for the synthetic corpus; --epochs overrides", soft_wrap=True)
-    console.print(f"Protocol {study['protocol']}, seed {study['seed']}; MLflow {public(uri)}", soft_wrap=True)
+    console.print(f"Protocol {study['protocol']}, {seeds_in_words(study)}; MLflow {public(uri)}", soft_wrap=True)
     for clip, reason in corpus.skipped.items():
         console.print(f"note: without {clip}: {reason}", style="yellow", soft_wrap=True)
     for clip in corpus.silent:
