@@ -4,6 +4,7 @@ The search itself works on a study in memory, where a proposal that would repeat
 the ledger's trials and nothing else. One writer, the driver, in a thread of its own: training never waits for it.
 """
 
+import json
 import os
 import sqlite3
 import threading
@@ -14,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.distributions import distribution_to_json
 from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
+from sqlalchemy.orm import Session
 
 from search_spaces import Space
 from study.ledger import Ledger, TrialFolder
@@ -89,6 +93,46 @@ def open_storage(path: Path) -> RDBStorage:
     return RDBStorage("sqlite:///", engine_kwargs={"creator": connect})  # no address to quote a path in
 
 
+def add_trials(storage: RDBStorage, study_id: int, first: int, trials: list[FrozenTrial]) -> None:
+    """Adds trials with the ids `first`, `first` + 1, ... in one transaction.
+
+    The same rows as from Optuna's create_new_trial, which asks the database a hundred times for a trial.
+    """
+    rows: list[Any] = []
+    for number, trial in enumerate(trials, start=first):
+        begun, ended = trial.datetime_start, trial.datetime_complete
+        rows.append(
+            models.TrialModel(
+                trial_id=number,
+                number=number - 1,
+                study_id=study_id,
+                state=trial.state,
+                datetime_start=begun,
+                datetime_complete=ended,
+            )
+        )
+        for objective, value in enumerate(trial.values or []):
+            held, kind = models.TrialValueModel.value_to_stored_repr(value)
+            rows.append(models.TrialValueModel(trial_id=number, objective=objective, value=held, value_type=kind))
+        for name, value in trial.params.items():
+            distribution = trial.distributions[name]
+            place, text = distribution.to_internal_repr(value), distribution_to_json(distribution)
+            rows.append(
+                models.TrialParamModel(trial_id=number, param_name=name, param_value=place, distribution_json=text)
+            )
+        for step, value in trial.intermediate_values.items():
+            held, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
+            rows.append(
+                models.TrialIntermediateValueModel(
+                    trial_id=number, step=step, intermediate_value=held, intermediate_value_type=kind
+                )
+            )
+        for name, value in trial.user_attrs.items():
+            rows.append(models.TrialUserAttributeModel(trial_id=number, key=name, value_json=json.dumps(value)))
+    with Session(storage.engine) as session, session.begin():
+        session.add_all(rows)
+
+
 def install(aside: Path, path: Path) -> None:
     """Gives a database the content of another in one transaction: a dashboard that has it open sees what is new.
 
@@ -129,14 +173,19 @@ class Database:
 
     def update(self, running: set[str]) -> None:
         """Adds what the ledger has and the database lacks; trials with these keys are being trained now."""
+        new = {}
         for folder in self._open_trials():
             result = trial_results(folder, self._study)
             trial = optuna_trial(folder, self._study, self._space, result, folder.key in running)
-            if folder.key not in self._ids:
-                self._ids[folder.key] = self._storage.create_new_trial(self._study_id, trial)
-            else:
+            if folder.key in self._ids:
                 self._add(self._ids[folder.key], self._seen[folder.key], trial)
-            self._seen[folder.key] = trial
+                self._seen[folder.key] = trial
+            else:
+                new[folder.key] = trial
+        first = len(self._ids) + 1
+        add_trials(self._storage, self._study_id, first, list(new.values()))
+        self._ids |= {key: number for number, key in enumerate(new, start=first)}
+        self._seen |= new
 
     def _open_trials(self) -> list[TrialFolder]:
         """The trials that may have something new, by their numbers."""

@@ -80,6 +80,21 @@ def test_each_trial_is_there_as_it_ended(ledger: Ledger) -> None:
     assert study.metric_names == ["eer_mean"]
 
 
+def test_the_rows_are_those_that_optuna_itself_would_write(ledger: Ledger, tmp_path: Path) -> None:
+    write_view(ledger, JOINT, refuse)
+    trials = study_in(ledger).trials
+    own = optuna.create_study(storage=open_storage(tmp_path / "own.db"))
+    own.add_trials(trials)
+    assert own.trials == trials
+    rows = []
+    for path in (tmp_path / "own.db", ledger.root / "optuna.db"):
+        with closing(sqlite3.connect(path)) as database:
+            tables = ("params", "values", "intermediate_values", "user_attributes")
+            found = [database.execute(f"select * from trial_{table}").fetchall() for table in tables]
+            rows.append([sorted(row[1:] for row in table) for table in found])
+    assert rows[0] == rows[1]
+
+
 def test_an_address_of_optunas_own_opens_it(tmp_path: Path) -> None:
     made = make_study(tmp_path / "s", CONFIGS[:1], corpus=FIVE, space="joint")
     write_view(made, JOINT, refuse)
