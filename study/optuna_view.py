@@ -121,10 +121,10 @@ def add_trials(storage: RDBStorage, study_id: int, first: int, trials: list[Froz
                 models.TrialParamModel(trial_id=number, param_name=name, param_value=place, distribution_json=text)
             )
         for step, value in trial.intermediate_values.items():
-            held, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
+            held, defined = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
             rows.append(
                 models.TrialIntermediateValueModel(
-                    trial_id=number, step=step, intermediate_value=held, intermediate_value_type=kind
+                    trial_id=number, step=step, intermediate_value=held, intermediate_value_type=defined
                 )
             )
         for name, value in trial.user_attrs.items():
