@@ -15,6 +15,7 @@ from torch import nn
 
 from audiotag.config import TrialConfig
 from audiotag.features import LogMel, log_mel
+from audiotag.precision import computing
 from audiotag.systems import build_model
 from audiotag.train import predict
 
@@ -64,7 +65,7 @@ class Tagger:
 
         T' is T, or less in a system that hears blocks: their probabilities then, in the order of their middle frames.
         """
-        with torch.inference_mode():
+        with torch.inference_mode(), computing(self.network, "cpu"):
             return self.network.frame_curves(torch.from_numpy(features)).numpy()  # type: ignore[operator]
 
 

@@ -75,6 +75,8 @@ def tag(arguments: argparse.Namespace) -> int:
         show(winner, tagged, thresholds, make_console())
     if tracks is not None:
         draw(arguments.curves, tracks, tagged, thresholds, notes)
+    if tagged.failed and cutting.front_end.imd:
+        notes.print("note: this trial hears in stereo (imd), its recordings need two channels")
     for path, reason in tagged.failed.items():
         notes.print(f"not tagged: `{path}`: {reason}")
     return FINISHED if not tagged.failed else SOME_FAILED if tagged.clips else MISTAKE

@@ -1,7 +1,5 @@
 """Tagged clips as a table for the terminal: a row a clip, a column a tag, what is above its threshold in bold."""
 
-from pathlib import Path
-
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -51,8 +49,3 @@ def clock(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     fraction = f".{hundredths:02}".rstrip("0") if hundredths else ""
     return (f"{hours}:{minutes:02}" if hours else f"{minutes}") + f":{rest:02}{fraction}"
-
-
-def problem(path: Path, reason: str) -> str:
-    """What is said of a recording that could not be tagged."""
-    return f"not tagged: `{path}`: {reason}"

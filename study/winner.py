@@ -54,6 +54,11 @@ class Winner:
         return list(self.study["corpus"]["tags"])
 
     @property
+    def folds(self) -> list[int]:
+        """The numbers of the folds, each of which has a network."""
+        return list(self.study["corpus"]["folds"])
+
+    @property
     def clip_seconds(self) -> float:
         """The length of the clips that it was trained with (s)."""
         return float(self.study["corpus"]["clip_seconds"])
@@ -126,7 +131,7 @@ def eer_thresholds(winner: Winner) -> dict[str, float | None]:
             "give one with --threshold."
         )
     by_fold = []
-    for fold in winner.study["corpus"]["folds"]:
+    for fold in winner.folds:
         scores = winner.folder.scores(fold)
         by_fold.append(tag_thresholds(clips.held_out(fold, scores["held_out_clips"]).targets, scores["held_out"]))
     means = mean_defined(np.array(by_fold), axis=0)
@@ -139,5 +144,5 @@ def fold_taggers(winner: Winner) -> "list[Tagger]":
 
     return [
         make_tagger(winner.config, winner.front_end, tuple(winner.tags), winner.folder.path / f"fold_{fold}.pt")
-        for fold in winner.study["corpus"]["folds"]
+        for fold in winner.folds
     ]
