@@ -20,7 +20,10 @@ from study.tagging import TaggedClip, heard
 COLUMNS = 3000  # of a drawing, at most, where a clip has one at least
 LANES = 12  # tags that are drawn: of more the most probable ones
 NUMBERED = 10  # clips of a recording, at most, whose probabilities are written into the drawing
-FREQUENCIES = (250, 500, 1000, 2000, 4000, 8000, 16_000)  # Hz, of the ticks
+FREQUENCIES = (500, 1000, 2000, 4000, 8000, 16_000)  # Hz, of the ticks
+TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)  # s, from one to the next
+HEADROOM = 1.5  # above a lane's curve, for the probabilities
+FLATTEST = 0.1  # of the highest curve: a lane's scale ends there at least
 SPECTROGRAM, LANE = 1.7, 0.5  # inches, heights
 NARROWEST, WIDEST, CLIP = 7.0, 13.0, 1.2  # inches, widths
 
@@ -84,15 +87,15 @@ class Tracks:
             _draw_spectrogram(axes[0], track, clips, self._cutting)
             left = "" if len(lanes) == len(tags) else f", the {len(lanes)} most probable of {len(tags)} tags"
             axes[0].set_title(f"{name}{left}")
-            highest = max(max(values[:, lanes].max() for values in track.curves), 0.01)
+            highest = np.max([values.max(axis=0) for values in track.curves], axis=0)  # (K,)
+            tops = np.maximum(highest, max(FLATTEST * highest.max(), 0.001))
             for ax, tag in zip(axes[1:], lanes, strict=True):
-                _draw_lane(ax, track, clips, tag, above[:, tag], highest)
+                _draw_lane(ax, track, clips, tag, above[:, tag], tops[tag])
                 ax.set_ylabel(tags[tag], rotation=0, ha="right", va="center", labelpad=12)
                 if len(clips) <= NUMBERED:
                     for clip, probability, bold in zip(clips, probabilities[:, tag], above[:, tag], strict=True):
                         _number(ax, clip, f"{probability:.2f}", bold)
-            axes[-1].set(xlim=(0, clips[-1].end), xlabel="time (min:s)")
-            axes[-1].xaxis.set_major_formatter(lambda value, _: clock(value))
+            _draw_time(axes[-1], clips[-1].end)
             return as_panel(axes[0], "curves", f"{name}: spectrogram, and when each tag is heard")
 
 
@@ -118,8 +121,8 @@ def _draw_spectrogram(ax: Any, track: Track, clips: list[TaggedClip], cutting: C
     ax.grid(False)
 
 
-def _draw_lane(ax: Any, track: Track, clips: list[TaggedClip], tag: int, above: np.ndarray, highest: float) -> None:
-    """A tag's curve: blue in clips in which it is at its threshold or above, grey in the others."""
+def _draw_lane(ax: Any, track: Track, clips: list[TaggedClip], tag: int, above: np.ndarray, top: float) -> None:
+    """A tag's curve on its own scale: blue in clips in which it is at its threshold or above, grey in the others."""
     for colour, shown in ((FAINT, ~above), (BLUE, above)):
         pieces = np.flatnonzero(shown).tolist()
         if not pieces:
@@ -127,12 +130,21 @@ def _draw_lane(ax: Any, track: Track, clips: list[TaggedClip], tag: int, above: 
         times = np.concatenate([np.append(track.times[place], track.times[place][-1]) for place in pieces])
         values = np.concatenate([np.append(track.curves[place][:, tag], np.nan) for place in pieces])
         ax.fill_between(times, values, color=colour, alpha=0.25, linewidth=0)
-        ax.plot(times, values, color=colour, linewidth=1.2)
-    ax.set(ylim=(0, 1.15 * highest), yticks=[0, highest], yticklabels=["0", f"{highest:.2g}"])
+        ax.plot(times, values, color=colour, linewidth=1.2 if len(clips) <= 4 * NUMBERED else 0.7)
+    ax.set(ylim=(0, HEADROOM * top), yticks=[0, top], yticklabels=["0", f"{top:.2g}"])
     ax.tick_params(axis="y", labelsize=7)
     ax.grid(False)
     for clip in clips[1:] if len(clips) <= 4 * NUMBERED else ():
         ax.axvline(clip.start, color=GRID, linewidth=0.8, zorder=0)
+
+
+def _draw_time(ax: Any, seconds: float) -> None:
+    """The axis of time, with a tick at round times, ten or so."""
+    from matplotlib.ticker import MultipleLocator
+
+    ax.set(xlim=(0, seconds), xlabel="time (min:s)")
+    ax.xaxis.set_major_locator(MultipleLocator(next((step for step in TICKS if seconds <= 10.5 * step), seconds / 10)))
+    ax.xaxis.set_major_formatter(lambda value, _: clock(value))
 
 
 def _number(ax: Any, clip: TaggedClip, text: str, bold: bool) -> None:

@@ -6,17 +6,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-from made_up import ALPHAS, SMALL, make_corpus, make_study, request_of
+from made_up import request_of
 
 from audiotag.config import TrialConfig
-from audiotag.corpus import EVALUATION, Corpus, open_corpus
+from audiotag.corpus import Corpus, open_corpus
 from audiotag.features import LogMel, load_features
-from audiotag.recordings import Cutting, RecordingError, cut_recording, find_recordings
 from study import tag
 from study.clips import write_clips
 from study.ledger import Ledger
@@ -25,7 +23,6 @@ from study.results import corpus_record
 from study.settings import TrialSettings
 from study.tag_table import clock
 from study.trial import trial_reports
-from study.winner import Winner, WinnerError, eer_thresholds, find_winner
 
 ROOT = Path(__file__).parents[1]
 RATE, SECONDS = 16_000, 0.5
@@ -88,10 +85,6 @@ def call(
 Call = Callable[..., tuple[int, str, str]]
 
 
-def cut(path: Path, seconds: float = 1.0, hop: float = 1.0, front_end: LogMel = LogMel()) -> list[Any]:  # noqa: B008
-    return list(cut_recording(path, Cutting(front_end, round(seconds * RATE), round(hop * RATE))))
-
-
 # reference
 
 
@@ -127,56 +120,6 @@ def test_the_mean_of_the_models_that_mlflow_loads_is_the_same(
     assert found == pytest.approx(np.load(tmp_path / "mean.npy"), abs=1e-6)
 
 
-def test_a_recording_is_cut_where_training_would(tmp_path: Path) -> None:
-    """2.5 s and clips of 1 s: two whole ones, and half of one with silence behind it."""
-    wave = noise(2.5)
-    soundfile.write(tmp_path / "a.wav", wave, RATE, subtype="FLOAT")
-    first, second, third = cut(tmp_path / "a.wav")
-    assert [(clip.start, clip.end) for clip in (first, second, third)] == [(0, 1), (1, 2), (2, 2.5)]
-    assert np.array_equal(np.concatenate([first.waveform, second.waveform, third.waveform[: RATE // 2]]), wave[:, 0])
-    assert third.waveform.shape == (RATE,)
-    assert not third.waveform[RATE // 2 :].any()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "hop", "wanted"),
-    [
-        (0.02, 1.0, [(0, 0.02)]),
-        (1.0, 1.0, [(0, 1)]),
-        (1.099, 1.0, [(0, 1)]),  # less than a tenth of a clip is left out
-        (1.1, 1.0, [(0, 1), (1, 1.1)]),
-        (2.0, 0.5, [(0, 1), (0.5, 1.5), (1, 2)]),
-        (1.7, 0.5, [(0, 1), (0.5, 1.5), (1, 1.7)]),
-        (1.55, 0.5, [(0, 1), (0.5, 1.5)]),  # only .05 s are in no clip before
-    ],
-)
-def test_cutting_rule(seconds: float, hop: float, wanted: list[tuple[float, float]], tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "a.wav", noise(seconds), RATE)
-    assert [(clip.start, clip.end) for clip in cut(tmp_path / "a.wav", hop=hop)] == wanted
-
-
-def test_thresholds_are_means_over_the_folds_of_held_out_clips(tmp_path: Path) -> None:
-    """Of m: fold 0 is cut midway between .7 and .3 (a third is missed, a third let through), fold 1 between .6 and .4.
-
-    The scores of c are those of m halved; fold 2 has no clip with either tag and no part in the means.
-    """
-    scores = {0: ([0.9, 0.8, 0.3], [0.7, 0.2, 0.1]), 1: ([0.6, 0.9, 0.7], [0.4, 0.1, 0.2]), 2: ([], [0.5] * 6)}
-    targets = np.concatenate(
-        [np.repeat([[1, 1], [0, 0]], [len(there), len(not_there)], axis=0) for there, not_there in scores.values()]
-    )
-    corpus = {"names": np.array([f"clip {number}" for number in range(18)]), "targets": targets.astype(np.uint8)}
-    corpus |= {"folds": np.repeat([0, 1, 2], 6), "groups": np.arange(18)}
-    ledger = make_study(tmp_path / "s", ALPHAS[:1], corpus=corpus)
-    for fold, (there, not_there) in scores.items():
-        names = corpus["names"][corpus["folds"] == fold]
-        values = np.array([there + not_there]).T * (0.5, 1.0)
-        order = np.random.default_rng(fold).permutation(6)  # the clips of a fold lie in any order
-        ledger_scores = {"held_out": values[order].astype(np.float32), "held_out_clips": names[order]}
-        np.savez(ledger.trial("key0000").path / f"fold_{fold}.npz", **ledger_scores)
-    winner = Winner(ledger, ledger.study(), {"key": "key0000"}, 0)
-    assert eer_thresholds(winner) == pytest.approx({"c": 0.25, "m": 0.5})
-
-
 # property
 
 
@@ -203,18 +146,6 @@ def test_a_table_marks_what_is_above_its_threshold(call: Call, tmp_path: Path) -
     assert "*" not in out
 
 
-def test_the_best_finished_trial_or_another(tmp_path: Path) -> None:
-    make_study(tmp_path / "s", corpus=make_corpus(**SMALL), gains=[0.1, 3.0, 0.2], finished=3)
-    best = find_winner(tmp_path, "s")
-    assert best.result["key"] == "key0001"
-    assert best.unfinished == 4
-    assert find_winner(tmp_path, "s", "key0002").result["key"] == "key0002"
-    with pytest.raises(WinnerError, match="3 finished trials whose key begins with `key`"):
-        find_winner(tmp_path, "s", "key")
-    with pytest.raises(WinnerError, match="no finished trial whose key begins with `key0004`"):
-        find_winner(tmp_path, "s", "key0004")
-
-
 def test_curves_are_drawn_for_each_recording(call: Call, tmp_path: Path) -> None:
     for name in ("a.wav", "sub/a.wav"):
         (tmp_path / "in" / name).parent.mkdir(exist_ok=True, parents=True)
@@ -224,14 +155,6 @@ def test_curves_are_drawn_for_each_recording(call: Call, tmp_path: Path) -> None
     drawn = sorted((tmp_path / "out").rglob("*.svg"))
     assert [path.relative_to(tmp_path / "out").as_posix() for path in drawn] == ["a.wav.svg", "sub/a.wav.svg"]
     assert "sub/a.wav" in drawn[1].read_text()
-
-
-def test_recordings_are_found_once_and_in_order(tmp_path: Path) -> None:
-    for name in ("b.wav", "a/z.FLAC", "a/notes.txt", ".hidden.wav", "c.mp3"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    found = find_recordings([tmp_path / "c.mp3", tmp_path, tmp_path / "b.wav"])
-    assert [path.relative_to(tmp_path).as_posix() for path in found] == ["c.mp3", "a/z.FLAC", "b.wav"]
 
 
 @pytest.mark.parametrize(
@@ -262,24 +185,6 @@ def test_broken_recordings_are_named_and_the_others_tagged(call: Call, tmp_path:
     assert (code, out) == (2, "")
 
 
-def test_a_system_that_hears_in_stereo_refuses_mono(tmp_path: Path) -> None:
-    from audiotag.audio import AudioError
-
-    stereo = LogMel(n_fft=512, hop_length=256, n_mels=40, power=1.0, unit_peaks=True, imd=True)
-    soundfile.write(tmp_path / "mono.wav", noise(1.0), RATE)
-    with pytest.raises(AudioError, match="the number of its channels is 1, not 2"):
-        cut(tmp_path / "mono.wav", front_end=stereo)
-    soundfile.write(tmp_path / "stereo.wav", noise(1.5, channels=2), RATE)
-    assert [clip.waveform.shape for clip in cut(tmp_path / "stereo.wav", front_end=stereo)] == [(2, RATE)] * 2
-
-
-def test_a_tag_that_no_fold_can_score_has_no_threshold(tmp_path: Path) -> None:
-    corpus = make_corpus(**SMALL)
-    corpus["targets"][corpus["folds"] != EVALUATION, 1] = 0
-    make_study(tmp_path / "s", ALPHAS[:1], corpus=corpus)
-    assert eer_thresholds(find_winner(tmp_path, "s"))["m"] is None
-
-
 # malformed
 
 
@@ -305,20 +210,6 @@ def test_mistakes(words: list[str], wanted: str, call: Call, tmp_path: Path) -> 
     (line,) = err.splitlines()
     assert line.startswith("error: ")
     assert wanted in line
-
-
-def test_studies_that_cannot_be_used(tmp_path: Path) -> None:
-    make_study(tmp_path / "young", ALPHAS[:1], corpus=make_corpus(**SMALL), finished=0)
-    with pytest.raises(WinnerError, match="has no finished trial"):
-        find_winner(tmp_path, "young")
-    make_study(tmp_path / "other", ALPHAS[:1], corpus=make_corpus(**SMALL), features=[{"n_mels": 64}])
-    with pytest.raises(WinnerError, match="were trained with another front end"):
-        find_winner(tmp_path, "other")
-    make_study(tmp_path / "without", ALPHAS[:1], corpus=make_corpus(**SMALL), with_clips=False)
-    with pytest.raises(WinnerError, match=r"no usable clips\.npz.*--threshold"):
-        eer_thresholds(find_winner(tmp_path, "without"))
-    with pytest.raises(RecordingError, match="holds no audio file"):
-        find_recordings([tmp_path / "young"])
 
 
 @pytest.mark.parametrize(("words", "code"), [(["--help"], 0), (["tiny", "/nowhere.wav"], 2)], ids=["help", "mistake"])
