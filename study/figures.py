@@ -14,6 +14,7 @@ from study.clips import Clips
 from study.drawing import BLUE, FAINT, INK, PAPER, SERIES, VERMILION, Panel, as_panel, log_axis, new_axes
 from study.findings import Findings, Row, histories
 from study.ledger import Ledger
+from study.repeats import seeds_of
 from study.significance import LEVEL
 from study.table import applies, decimal, show
 
@@ -154,7 +155,7 @@ def training(findings: Findings, ledger: Ledger) -> list[Panel]:
 
 
 def mean_curves(folds: Sequence[Sequence[dict[str, Any]]]) -> dict[str, np.ndarray]:
-    """Means over folds by epoch, as long as more than half of the folds still train."""
+    """Means over folds (with repeats, of every seed) by epoch, as long as more than half of them still train."""
     lengths = sorted(map(len, folds), reverse=True)
     epochs = lengths[len(lengths) // 2] if lengths else 0
     names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
@@ -196,11 +197,14 @@ def errors_by_tag(findings: Findings, ledger: Ledger, clips: Clips) -> list[Pane
 
 
 def _held_out(ledger: Ledger, clips: Clips, row: Row) -> tuple[list[ScoredFold], list[np.ndarray]]:
+    """The held-out clips of each fold and their scores, with repeats a pair for each seed of each fold."""
     folds, scores = [], []
+    folders = ledger.trial(row.key).repeats(seeds_of(ledger.study()))
     for entry in row.result["folds"]:
-        part = ledger.trial(row.key).scores(entry["fold"])
-        folds.append(clips.held_out(entry["fold"], part["held_out_clips"]))
-        scores.append(part["held_out"])
+        for folder in folders:
+            part = folder.scores(entry["fold"])
+            folds.append(clips.held_out(entry["fold"], part["held_out_clips"]))
+            scores.append(part["held_out"])
     return folds, scores
 
 

@@ -13,6 +13,7 @@ from audiotag.metrics import mean_defined, tag_thresholds
 from audiotag.systems import front_end
 from study.clips import read_clips
 from study.ledger import STUDY_FILE, Ledger, TrialFolder
+from study.repeats import seeds_of
 from study.results import plain, study_results
 from study.table import decimal, trial_name
 
@@ -34,9 +35,9 @@ class Winner:
     unfinished: int
 
     @property
-    def folder(self) -> TrialFolder:
-        """The trial's folder."""
-        return self.ledger.trial(self.result["key"])
+    def folders(self) -> list[TrialFolder]:
+        """The trial's folder as each of the study's seeds sees it."""
+        return self.ledger.trial(self.result["key"]).repeats(seeds_of(self.study))
 
     @property
     def config(self) -> TrialConfig:
@@ -55,7 +56,7 @@ class Winner:
 
     @property
     def folds(self) -> list[int]:
-        """The numbers of the folds, each of which has a network."""
+        """The numbers of the folds, each of which has a network for each seed."""
         return list(self.study["corpus"]["folds"])
 
     @property
@@ -117,7 +118,7 @@ def open_study(studies: Path, name: str) -> Ledger:
 
 
 def eer_thresholds(winner: Winner) -> dict[str, float | None]:
-    """For each tag the score at which misses equal false alarms: the mean over the folds, held-out clips of each.
+    """For each tag the score at which misses equal false alarms: the mean over the folds (and seeds) of its own held-out clips.
 
     None for a tag that no fold can score. The evaluation split has no part in it.
 
@@ -132,17 +133,19 @@ def eer_thresholds(winner: Winner) -> dict[str, float | None]:
         )
     by_fold = []
     for fold in winner.folds:
-        scores = winner.folder.scores(fold)
-        by_fold.append(tag_thresholds(clips.held_out(fold, scores["held_out_clips"]).targets, scores["held_out"]))
+        for folder in winner.folders:
+            scores = folder.scores(fold)
+            by_fold.append(tag_thresholds(clips.held_out(fold, scores["held_out_clips"]).targets, scores["held_out"]))
     means = mean_defined(np.array(by_fold), axis=0)
     return {tag: plain(mean) for tag, mean in zip(winner.tags, means, strict=True)}
 
 
 def fold_taggers(winner: Winner) -> "list[Tagger]":
-    """The trial's networks, one a fold."""
+    """The trial's networks, one a fold and seed."""
     from audiotag.tagger import make_tagger
 
     return [
-        make_tagger(winner.config, winner.front_end, tuple(winner.tags), winner.folder.path / f"fold_{fold}.pt")
+        make_tagger(winner.config, winner.front_end, tuple(winner.tags), folder.weights_path(fold))
         for fold in winner.folds
+        for folder in winner.folders
     ]

@@ -51,16 +51,16 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 @pytest.fixture(scope="module")
 def studies(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the study `tiny`: one of its two trials has been trained, in both folds."""
+    """A folder with the study `tiny`: one of its two trials has been trained, in both folds with two seeds."""
     place = tmp_path_factory.mktemp("studies")
     arrays = {"names": np.array(corpus.clips), "targets": corpus.targets, "folds": corpus.folds}
     folds = list(corpus.fold_numbers)
     content = request_of(place / "tiny", [{"alpha": 1.0}] * 2, arrays, corpus.tags, folds, 1, "folder")
-    ledger = Ledger.create(place / "tiny", content | {"corpus": corpus_record(corpus)})
+    ledger = Ledger.create(place / "tiny", content | {"corpus": corpus_record(corpus), "repeats": 2})
     write_clips(ledger.root, corpus)
     ledger.trial("key").write_trial(0, CONFIG.to_dict())
     features = load_features(corpus, LogMel(), place / "cache")
-    settings = TrialSettings(str(ledger.root), {}, corpus.fingerprint, seed=0, protocol="paper")
+    settings = TrialSettings(str(ledger.root), {}, corpus.fingerprint, seed=0, protocol="paper", repeats=2)
     list(trial_reports(CONFIG, ledger.trial("key"), settings, corpus, features, "cpu"))
     return place
 
@@ -96,10 +96,11 @@ def test_probabilities_are_those_that_the_study_scored_its_evaluation_clips_with
     assert code == 0
     found = json.loads(out)
     assert [clip["file"] for clip in found["clips"]] == list(map(str, paths))
-    scores = [Ledger(studies / "tiny").trial("key").scores(fold)["evaluation"] for fold in (0, 1)]
+    folders = Ledger(studies / "tiny").trial("key").repeats([0, 1])
+    scores = [folder.scores(fold)["evaluation"] for folder in folders for fold in (0, 1)]
     probabilities = [list(clip["probabilities"].values()) for clip in found["clips"]]
     assert probabilities == pytest.approx(np.mean(scores, axis=0), abs=1e-6)
-    assert np.abs(scores[0] - scores[1]).max() > 1e-3  # the folds differ, a mean is not any one of them
+    assert np.std(scores, axis=0).max() > 1e-3  # the models differ, a mean is not any one of them
 
 
 def test_the_mean_of_the_models_that_mlflow_loads_is_the_same(
@@ -110,7 +111,7 @@ def test_the_mean_of_the_models_that_mlflow_loads_is_the_same(
     np.save(tmp_path / "waves.npy", waves)
     code = (
         "import sys, numpy as np, mlflow; mlflow.set_tracking_uri(sys.argv[1])\n"
-        "models = [mlflow.pyfunc.load_model(f'models:/tiny@fold_{fold}') for fold in (0, 1)]\n"
+        "models = [mlflow.pyfunc.load_model(f'models:/tiny@fold_{fold}{seed}') for fold in (0, 1) for seed in ('', '_seed_1')]\n"
         "np.save('mean.npy', np.mean([model.predict(np.load('waves.npy')) for model in models], axis=0))"
     )
     done = subprocess.run([sys.executable, "-c", code, uri], capture_output=True, text=True, cwd=tmp_path, check=False)
