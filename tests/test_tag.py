@@ -111,7 +111,8 @@ def test_the_mean_of_the_models_that_mlflow_loads_is_the_same(
     np.save(tmp_path / "waves.npy", waves)
     code = (
         "import sys, numpy as np, mlflow; mlflow.set_tracking_uri(sys.argv[1])\n"
-        "models = [mlflow.pyfunc.load_model(f'models:/tiny@fold_{fold}{seed}') for fold in (0, 1) for seed in ('', '_seed_1')]\n"
+        "names = ('fold_0', 'fold_0_seed_1', 'fold_1', 'fold_1_seed_1')\n"
+        "models = [mlflow.pyfunc.load_model(f'models:/tiny@{name}') for name in names]\n"
         "np.save('mean.npy', np.mean([model.predict(np.load('waves.npy')) for model in models], axis=0))"
     )
     done = subprocess.run([sys.executable, "-c", code, uri], capture_output=True, text=True, cwd=tmp_path, check=False)
