@@ -118,7 +118,7 @@ def open_study(studies: Path, name: str) -> Ledger:
 
 
 def eer_thresholds(winner: Winner) -> dict[str, float | None]:
-    """For each tag the score at which misses equal false alarms: the mean over folds (and seeds), of its held-out clips.
+    """For each tag the score at which misses equal false alarms: its mean over folds and seeds, on held-out clips.
 
     None for a tag that no fold can score. The evaluation split has no part in it.
 
