@@ -78,14 +78,22 @@ def _parameter(findings: Findings, name: str) -> Panel:
             log_axis(ax.xaxis)
         width = False
     groups = _split(findings, rows, name)
+    room = 0.8 / max(len(groups), 2) if width else 0.0
     for number, (label, members) in enumerate(groups.items()):
-        room = 0.8 / max(len(groups), 2) if width else 0.0
-        shift = room * (number - (len(groups) - 1) / 2)
-        _draw_folds(ax, [places[i] + shift for i in members], [rows[i] for i in members], 0.4 * room, number, label)
+        beside = [places[i] + room * _shift(groups, places, label, places[i]) for i in members]
+        _draw_folds(ax, beside, [rows[i] for i in members], 0.4 * room, number, label)
     if len(groups) > 1:
-        ax.legend(loc="best", ncols=2 if len(groups) > 3 else 1)
+        ax.figure.legend(loc="outside upper center", ncols=3)
     ax.margins(x=0.08)
+    if width:
+        ax.set_xlim(-0.6, len(distinct) - 0.4)
     return as_panel(ax, f"eer by {name}", f"EER against {name}, folds as points and their mean as a bar")
+
+
+def _shift(groups: dict[str, list[int]], places: list[float], label: str, place: float) -> float:
+    """How many widths to the side of a value a group lies, so that those that have the value stand around it."""
+    there = [other for other, members in groups.items() if any(places[i] == place for i in members)]
+    return there.index(label) - (len(there) - 1) / 2
 
 
 def is_log(findings: Findings, name: str) -> bool:

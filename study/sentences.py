@@ -42,9 +42,8 @@ def _verdict(findings: Findings, best: Row, baseline: Row) -> str:
     subject = findings.others[0].label if one else f"none of the {len(findings.others)} others"
     if best is baseline:
         sure = tail if not one else "; it is worse" if worse else ""
-        return (
-            f"{subject} does {'no ' if one else ''}better than {there}{sure or ', but not by more than chance worse'}."
-        )
+        unsure = f", and {'it is not' if one else 'none is'} worse by more than chance"
+        return f"{subject} does {'no ' if one else ''}better than {there}{sure or unsure}."
     lowest = "its mean" if one else f"the lowest, {best.label}"
     return (
         f"{subject} is {'not ' if one else ''}better than {there} by more than chance: {lowest} ({decimal(best.mean)}) "
