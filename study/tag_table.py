@@ -8,7 +8,8 @@ from rich.text import Text
 from study.table import decimal
 from study.tagging import Tagged, heard, short_names
 
-WIDTH = 5  # of a column of probabilities, with the space behind it
+WIDTH, GAP = 5, 2  # of a column of probabilities, and of what lies between columns
+THRESHOLD = "threshold"  # the last row
 MARK = "*"  # of what is bold, where nothing can be
 
 
@@ -16,8 +17,12 @@ def tag_table(tagged: Tagged, thresholds: dict[str, float | None], console: Cons
     """A row a clip. Where the tags do not fit side by side, only those above their thresholds, most probable first."""
     names = short_names(list(dict.fromkeys(clip.path for clip in tagged.clips)))
     times = [f"{clock(clip.start)}-{clock(clip.end)}" for clip in tagged.clips]
-    width = max(map(len, names.values()), default=0) + max(map(len, times), default=0) + 3
-    wide = width + sum(max(len(tag) + 1, WIDTH) for tag in thresholds) <= console.width
+    widths = [
+        max(map(len, [*names.values(), THRESHOLD])),
+        max(map(len, times)),
+        *(max(len(tag), WIDTH) for tag in thresholds),
+    ]
+    wide = sum(widths) + GAP * len(widths) <= console.width
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("file", overflow="fold")
     table.add_column("time", no_wrap=True)
@@ -38,7 +43,7 @@ def tag_table(tagged: Tagged, thresholds: dict[str, float | None], console: Cons
         table.add_row(names[clip.path], time, *cells)
     if wide:
         cut = [decimal(threshold) or "none" for threshold in thresholds.values()]
-        table.add_row("threshold", "", *cut, style="italic dim")
+        table.add_row(THRESHOLD, "", *cut, style="italic dim")
     return table
 
 

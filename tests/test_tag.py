@@ -1,5 +1,6 @@
 """study/tag.py: the winner of a study applied to recordings."""
 
+import io
 import json
 import math
 import subprocess
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 from made_up import request_of
+from rich.console import Console
 
 from audiotag.config import TrialConfig
 from audiotag.corpus import Corpus, open_corpus
@@ -21,7 +23,8 @@ from study.ledger import Ledger
 from study.projection import Projection
 from study.results import corpus_record
 from study.settings import TrialSettings
-from study.tag_table import clock
+from study.tag_table import clock, tag_table
+from study.tagging import Tagged, TaggedClip
 from study.trial import trial_reports
 
 ROOT = Path(__file__).parents[1]
@@ -146,6 +149,18 @@ def test_a_table_marks_what_is_above_its_threshold(call: Call, tmp_path: Path) -
     assert all(cell.endswith("*") for row in rows for cell in row[2:])
     _, out, _ = call("tiny", tmp_path, "--threshold", "1")
     assert "*" not in out
+
+
+@pytest.mark.parametrize(("columns", "wide"), [(44, True), (40, False)])
+def test_tags_that_do_not_fit_are_listed(columns: int, wide: bool) -> None:
+    """A file and its time take 11 + 13 columns, each tag 7; listed, the most probable tag comes first."""
+    console = Console(width=columns, file=io.StringIO())
+    tagged = Tagged([TaggedClip(Path("a.wav"), 0.0, 0.5, np.array([0.3, 0.4, 0.2], np.float32))])
+    console.print(tag_table(tagged, {"x": 0.1, "y": 0.1, "z": 0.9}, console))
+    out = console.file.getvalue()  # type: ignore[attr-defined]
+    (row,) = [line.split() for line in out.splitlines() if "a.wav" in line]
+    assert row[2:] == ([".300*", ".400*", ".200"] if wide else ["y", ".400,", "x", ".300"])
+    assert ("threshold" in out) == wide
 
 
 def test_curves_are_drawn_for_each_recording(call: Call, tmp_path: Path) -> None:
