@@ -17,12 +17,9 @@ def tag_table(tagged: Tagged, thresholds: dict[str, float | None], console: Cons
     """A row a clip. Where the tags do not fit side by side, only those above their thresholds, most probable first."""
     names = short_names(list(dict.fromkeys(clip.path for clip in tagged.clips)))
     times = [f"{clock(clip.start)}-{clock(clip.end)}" for clip in tagged.clips]
-    widths = [
-        max(map(len, [*names.values(), THRESHOLD])),
-        max(map(len, times)),
-        *(max(len(tag), WIDTH) for tag in thresholds),
-    ]
-    wide = sum(widths) + GAP * len(widths) <= console.width
+    widths = [max(map(len, [*names.values(), THRESHOLD])), max(map(len, times))]
+    widths += [max(len(tag), WIDTH) for tag in thresholds]
+    wide = sum(widths) + GAP * len(widths) + 1 <= console.width
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("file", overflow="fold")
     table.add_column("time", no_wrap=True)
