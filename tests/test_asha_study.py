@@ -9,9 +9,10 @@ import numpy as np
 import optuna
 import pytest
 import soundfile
+from place import Place, kill
+from soak import changed, saved_epochs
 from tracked import client_of
 
-from benchmarks.soak import Place, changed, kill, saved_epochs
 from study.ledger import Ledger
 from study.results import study_results
 
