@@ -51,8 +51,8 @@ def build_model(config: TrialConfig, columns: int, n_tags: int, mean: "Tensor", 
 
 def build_optimizer(config: TrialConfig, parameters: Iterable["nn.Parameter"]) -> "Optimizer":
     """The optimiser of a configuration."""
-    import torch
+    from audiotag.optimizers import SGD, Adam
 
     if config.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=config.learning_rate, momentum=MOMENTUM)
-    return torch.optim.Adam(parameters, lr=config.learning_rate)
+        return SGD(parameters, lr=config.learning_rate, momentum=MOMENTUM)
+    return Adam(parameters, lr=config.learning_rate)
