@@ -53,7 +53,7 @@ def cached_features(
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=cache) as file:  # on disk and not in memory, and gone with the last reader
             features = np.memmap(file, dtype=np.float32, mode="w+", shape=(len(fingerprints), *shape))
-        paths = [folder / name[:2] / f"{name}.f32" for name in fingerprints]
+        paths = [_path(folder, name) for name in fingerprints]
         _fill(features, paths, compute, progress)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
@@ -64,9 +64,19 @@ def cached_features(
     return features
 
 
+def is_cached(cache: Path, settings: dict[str, Any], fingerprints: Sequence[str]) -> bool:
+    """Whether there is a file of each clip; it may be damaged."""
+    folder = settings_folder(cache, settings)
+    return all(_path(folder, name).is_file() for name in fingerprints)
+
+
 def settings_folder(cache: Path, settings: dict[str, Any]) -> Path:
     """The folder of all features that are computed in one way."""
     return cache / hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _path(folder: Path, name: str) -> Path:
+    return folder / name[:2] / f"{name}.f32"
 
 
 def cache_bytes(cache: Path) -> int:

@@ -13,7 +13,7 @@ FORBIDDEN = {
     "search_spaces": {"study", "ray", "mlflow"},
     "study": {"tests", "benchmarks"},
 }
-ONLY = {"mlflow": {"study/tracking.py"}, "ray": {"study/trial.py", "study/search.py", "study/run.py"}}
+ONLY = {"mlflow": {"study/tracking.py"}, "ray": {"study/trial.py", "study/search.py", "study/cluster.py"}}
 HEAVY = ("torch", "torchaudio", "ray", "mlflow")
 
 
