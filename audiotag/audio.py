@@ -168,13 +168,15 @@ def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
 
 def _require_sound_container(path: str | Path) -> None:
     try:
-        mode = os.stat(path).st_mode
+        status = os.stat(path)
     except (FileNotFoundError, ValueError) as error:  # ValueError: a NUL in the name
         raise AudioError(path, "there is no such file") from error
-    if stat.S_ISDIR(mode):
+    if stat.S_ISDIR(status.st_mode):
         raise AudioError(path, "it is a folder, not a file")
-    if not stat.S_ISREG(mode):  # a pipe would be waited for
+    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
         raise AudioError(path, "it is no regular file")
+    if not status.st_size:
+        raise AudioError(path, "it is empty")
     damage = container_damage(path)
     if damage:
         raise AudioError(path, damage)

@@ -10,6 +10,7 @@ AUGMENTATIONS = ("none", "mixup", "sample_pairing", "mixup_lp", "extrapolation")
 WITHOUT_ALPHA = ("none", "sample_pairing")
 SCHEDULES = ("always", "intermittent")
 OPTIMIZERS = ("adam", "sgd")
+PRECISIONS = ("fp32", "bf16")
 
 # What differs from model to model, as the paper or the authors' public code has it. What a model lacks here it does not
 # have: it is 0 then. crnn: optimizer, learning rate, GRU and dropout's companions are open in the paper
@@ -73,6 +74,7 @@ class TrialConfig:
     gru_units: int = OF_MODEL  # a direction
     gru_layers: int = OF_MODEL
     pretrain_epochs: int = OF_MODEL  # of dae_dnn's auto-encoder, before the training with tags
+    precision: str = "fp32"  # of convolutions and matrix products; open in the paper
 
     def __post_init__(self) -> None:
         _require("model", self.model, MODELS)
@@ -88,6 +90,7 @@ class TrialConfig:
         _require("augmentation", self.augmentation, AUGMENTATIONS)
         _require("schedule", self.schedule, SCHEDULES)
         _require("optimizer", self.optimizer, OPTIMIZERS)
+        _require("precision", self.precision, PRECISIONS)
         if not isinstance(self.imd, bool):
             raise ValueError(f"The value of `imd` is {self.imd!r}, but must be True or False.")
 

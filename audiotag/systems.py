@@ -29,8 +29,14 @@ def front_end(config: TrialConfig) -> LogMel:
 def build_model(config: TrialConfig, columns: int, n_tags: int, mean: "Tensor", scale: "Tensor") -> "nn.Module":
     """The network of a configuration, with fresh weights, for features of so many columns.
 
-    Shapes: mean, scale (columns,).
+    Shapes: mean, scale (columns,). Its `precision` is what it is to be run with (`audiotag.precision`).
     """
+    network = _network(config, columns, n_tags, mean, scale)
+    network.precision = config.precision  # type: ignore[assignment]
+    return network
+
+
+def _network(config: TrialConfig, columns: int, n_tags: int, mean: "Tensor", scale: "Tensor") -> "nn.Module":
     recurrent: dict[str, Any] = {"gru_units": config.gru_units, "gru_layers": config.gru_layers}
     standard: dict[str, Any] = {"mean": mean, "scale": scale}
     if config.model == "dae_dnn":

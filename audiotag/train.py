@@ -24,6 +24,7 @@ from audiotag.features import band_statistics
 from audiotag.folds import FoldSplit
 from audiotag.metrics import mean_defined, tag_eers
 from audiotag.optimizers import SGD
+from audiotag.precision import computing
 from audiotag.systems import build_model, build_optimizer
 from audiotag.units import cut, units_of
 
@@ -152,7 +153,8 @@ def fit_unsupervised(
             for start in range(0, len(order), stage.batch_size):
                 units = order[start : start + stage.batch_size]
                 x = torch.from_numpy(cut(features, units, stage.framing)).to(device)
-                loss = model.unsupervised_loss(x)
+                with computing(model, device):
+                    loss = model.unsupervised_loss(x)
                 _step(optimizer, loss)
                 total += loss.detach() * len(units)
         mean = float(total) / len(order)
@@ -237,7 +239,8 @@ def _train_epoch(
             x = torch.from_numpy(cut(features, units, framing)).to(device)
             y = torch.from_numpy(targets[units[:, 0]]).to(device)
             x, y = mix(x, y, augmentation, config.alpha, mixing)
-            probabilities = state.model(x)
+            with computing(state.model, device):
+                probabilities = state.model(x)
             if not torch.isfinite(probabilities).all():  # torch's loss would raise an error of its own
                 raise Diverged(f"the outputs are not finite in epoch {epoch} of fold {fold}")
             loss = F.binary_cross_entropy(probabilities, y)
@@ -259,7 +262,8 @@ def predict(model: nn.Module, features: np.ndarray, clips: np.ndarray, *, device
     model.eval()
     score = getattr(model, "score", model)
     batches = [clips[start : start + SCORING_BATCH] for start in range(0, len(clips), SCORING_BATCH)]
-    scores = [score(torch.from_numpy(features[batch]).to(device)).cpu() for batch in batches]
+    with computing(model, device):
+        scores = [score(torch.from_numpy(features[batch]).to(device)).cpu() for batch in batches]
     return torch.cat(scores).numpy()
 
 

@@ -14,13 +14,18 @@ SYNTHETIC: dict[str, dict[str, Any]] = {
 }
 
 
-def budgets(models: set[str], synthetic: bool, epochs: int | None) -> dict[str, dict[str, Any]]:
-    """What a study sets of each of its models' hyperparameters: a short budget on the synthetic corpus, and `--epochs`.
+def budgets(
+    models: set[str], synthetic: bool, epochs: int | None, precision: str | None = None
+) -> dict[str, dict[str, Any]]:
+    """What a study sets of each of its models' hyperparameters: a short budget on the synthetic corpus, `--epochs`
+    and `--precision`.
 
     `epochs` bounds the stage without tags, too.
     """
     found = {model: dict(SYNTHETIC[model]) if synthetic else {} for model in sorted(models)}
     for model, values in found.items():
+        if precision is not None:
+            values["precision"] = precision
         if epochs is not None:
             values["max_epochs"] = epochs
             if (most := values.get("pretrain_epochs", DEFAULTS[model].get("pretrain_epochs"))) is not None:

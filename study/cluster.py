@@ -52,6 +52,8 @@ def start_ray(cpus: float | None, gpus: float | None, address: str | None, trial
             ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
     except ConnectionError as error:
         raise ResourceError(f"--address is {address}, but no Ray cluster answers there: {error}") from error
+    except Exception as error:  # Ray has no kind of its own for a start that takes more than its 30 s
+        raise ResourceError(f"Ray did not start: {error} Nothing is lost: try again later.") from error
     # a worker that died is told by us, with its trial; Ray prints a paragraph beside it and has no public switch
     setattr(ray._private.worker, "print_to_stdstream", lambda *_, **__: None)  # noqa: B010
     there = ray.cluster_resources()

@@ -25,7 +25,7 @@ STUDY_FILE, RESULTS_FILE, DRIVER_FILE = "study.json", "results.json", ".driver.j
 TRIAL = {"number": int, "config": dict}
 # of a finished fold
 RECORD = {"fold": int, "eer": dict, "history": list, "epochs": int, "seconds": float, "files": dict, "trial": dict}
-FORMAT = 3  # of the folder; a reader refuses another
+FORMAT = 4  # of the folder; a reader refuses another
 STUDY = {  # what a study file must hold
     **dict.fromkeys(("study", "id", "space", "space_fingerprint", "question", "protocol", "created"), str),
     **dict.fromkeys(("trials", "seed"), int),

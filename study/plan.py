@@ -19,6 +19,7 @@ import numpy as np
 from rich.console import Console
 
 from audiotag.cache import cache_bytes
+from audiotag.config import TrialConfig
 from audiotag.corpus import Corpus, open_corpus
 from audiotag.features import LogMel, default_cache, load_features
 from audiotag.known_audio import memory_path
@@ -93,9 +94,10 @@ def _resumed_plan(arguments: argparse.Namespace, console: Console) -> Plan:
     study = Ledger.open(root).study()
     check_writable(root)
     asked = {"space": arguments.space, "seed": arguments.seed, "protocol": arguments.protocol}
-    epochs = {values.get("max_epochs") for values in study["settings"].values()}
-    if arguments.epochs is not None and epochs != {arguments.epochs}:
-        raise PlanError(_changed("--epochs", " or ".join(map(str, epochs)), arguments.epochs))
+    for name, field in (("epochs", "max_epochs"), ("precision", "precision")):
+        kept = {values.get(field, getattr(TrialConfig, field)) for values in study["settings"].values()}
+        if (value := getattr(arguments, name)) is not None and kept != {value}:
+            raise PlanError(_changed(f"--{name}", " or ".join(map(str, kept)), value))
     for name, value in asked.items():
         if value is not None and value != study[name]:
             raise PlanError(_changed(f"--{name}", study[name], value))
@@ -230,7 +232,7 @@ def _describe(name: str, space: Space, corpus: Corpus, arguments: argparse.Names
     from study.combinations import check_space, models, ranges
     from study.hearing import front_ends, leave_out, stereo_fingerprint
 
-    base = budgets(models(space), corpus.kind == "synthetic", arguments.epochs)
+    base = budgets(models(space), corpus.kind == "synthetic", arguments.epochs, arguments.precision)
     varied = check_space(space, base)
     left_out = leave_out(space, corpus, base, varied)
     heard = front_ends(space, base, left_out)

@@ -9,6 +9,7 @@ from audiotag.corpus import Corpus
 from audiotag.metrics import mean_defined, sample_variance, tag_eers
 from study.ledger import Ledger, TrialFolder
 from study.published import published
+from study.remembered import remembered
 
 
 def study_results(ledger: Ledger, status: str) -> dict[str, Any]:
@@ -36,6 +37,7 @@ def is_complete(ledger: Ledger) -> bool:
     return len(study_results(ledger, "interrupted")["trials"]) >= ledger.study()["trials"]
 
 
+@remembered
 def trial_results(folder: TrialFolder, study: dict[str, Any]) -> dict[str, Any] | None:
     """A trial's entry in results.json; None while it is neither finished nor failed."""
     trial, failure = folder.trial(), folder.failure()

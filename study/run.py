@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from audiotag.config import PRECISIONS
 from study.command_line import (
     FINISHED,
     INTERRUPTED,
@@ -58,6 +59,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="most epochs a fold (default 200; synthetic: fewer)",
     )
+    add("--precision", choices=PRECISIONS, help="of convolutions and matrix products (default fp32)")
     add("--seed", type=not_negative(int), metavar="N", help="of everything random (default 0)")
     add("--protocol", choices=("paper", "nested"), help="paper: the held-out fold also stops training (default)")
     add("--cpus-per-trial", type=positive(float), metavar="F", help="cores, also a fraction (default 1)")

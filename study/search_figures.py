@@ -137,7 +137,10 @@ def _scaled(values: np.ndarray, log: bool) -> tuple[np.ndarray, Ticks]:
 
 
 def at_edge(findings: Findings, row: Row) -> list[str]:
-    """What to say where a row's numeric parameters lie at the edge of what was tried: the best may lie beyond."""
+    """What to say where a row's numeric parameters lie at the edge of what was tried: the best may lie beyond.
+
+    Nothing lies below 0, which is no edge therefore: no hyperparameter is negative.
+    """
     said = []
     for name in findings.scientific:
         if not applies(name, row.params) or isinstance(row.params[name], str | bool):
@@ -149,7 +152,7 @@ def at_edge(findings: Findings, row: Row) -> list[str]:
             continue
         share = (at - low) / (high - low)
         margin = EDGE if name in findings.study.get("ranges", {}) else 0.0
-        end = "lower" if share <= margin else "upper" if share >= 1 - margin else None
+        end = "lower" if share <= margin and row.params[name] > 0 else "upper" if share >= 1 - margin else None
         if end:
             said.append(f"{name} {show(row.params[name])} lies at the {end} edge of what was tried")
     return said

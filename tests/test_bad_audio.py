@@ -55,7 +55,7 @@ def loud(path: Path) -> None:
 
 BAD: list[tuple[Callable[[Path], object], str]] = [
     (no_file, "there is no such file"),
-    (lambda path: path.write_bytes(b""), "format not recognised"),
+    (lambda path: path.write_bytes(b""), "it is empty"),
     (lambda path: path.write_text("dear diary\n" * 50), "format not recognised"),
     (folder, "it is a folder, not a file"),
     (pipe, "it is no regular file"),

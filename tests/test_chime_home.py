@@ -235,6 +235,6 @@ def test_an_unreadable_recording(layout: Path) -> None:
     path = layout / "chunks" / "seg0_chunk2.16kHz.wav"
     path.write_bytes(b"")
     with pytest.raises(
-        CorpusError, match=rf"Unusable audio, 1 of 7 files: `{path}` \(format not recognised\): replace"
+        CorpusError, match=rf"Unusable audio, 1 of 7 files: `{path}` \(it is empty\): replace"
     ):
         open_corpus(layout)

@@ -43,6 +43,7 @@ CHANGES = {
     "gru_layers": Change("parameters", {"gru_layers": 2}),
     "optimizer": Change("weights", {"optimizer": "sgd"}),
     "pretrain_epochs": Change("weights", {"pretrain_epochs": 2}, DAE_DNN),
+    "precision": Change("weights", {"precision": "bf16"}),
 }
 
 
@@ -111,7 +112,9 @@ def test_the_number_of_epochs(max_epochs: int, patience: int, epochs: int) -> No
 
 
 def test_the_round_trip_through_json() -> None:
-    config = TrialConfig("cgrnn", True, "extrapolation", 1.5, "intermittent", 0.25, "sgd", 3e-4, 12, 7, 3, 64, 2)
+    config = TrialConfig(
+        "cgrnn", True, "extrapolation", 1.5, "intermittent", 0.25, "sgd", 3e-4, 12, 7, 3, 64, 2, precision="bf16"
+    )
     assert TrialConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     assert list(config.to_dict()) == NAMES
     assert TrialConfig.from_dict({}) == TrialConfig()

@@ -88,7 +88,8 @@ def test_names_are_cut_between_parameters() -> None:
 @pytest.mark.parametrize(
     ("place", "ranges", "said"),
     [
-        (0, None, ["alpha 0 lies at the lower edge of what was tried"]),
+        (0, None, []),  # nothing lies below 0
+        (1, {"alpha": {"low": 0.5, "high": 50.0, "log": True}}, ["alpha 0.5 lies at the lower edge of what was tried"]),
         (4, None, ["alpha 5 lies at the upper edge of what was tried"]),
         (2, None, []),
         (3, {"alpha": {"low": 0.0, "high": 2.05, "log": False}}, ["alpha 2 lies at the upper edge of what was tried"]),

@@ -163,6 +163,7 @@ def test_budgets() -> None:
     assert every == set(SYNTHETIC)
     assert budgets(every, synthetic=True, epochs=None) == {model: SYNTHETIC[model] for model in sorted(every)}
     assert budgets({"crnn", "dae_dnn"}, synthetic=False, epochs=None) == {"crnn": {}, "dae_dnn": {}}
+    assert budgets({"crnn"}, synthetic=False, epochs=None, precision="bf16") == {"crnn": {"precision": "bf16"}}
     short = budgets({"crnn", "dae_dnn"}, synthetic=False, epochs=7)
     assert short == {"crnn": {"max_epochs": 7}, "dae_dnn": {"max_epochs": 7, "pretrain_epochs": 7}}
     assert budgets({"dae_dnn"}, synthetic=False, epochs=500)["dae_dnn"] == {"max_epochs": 500, "pretrain_epochs": 100}

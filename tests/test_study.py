@@ -107,21 +107,29 @@ def wait_for(process: subprocess.Popen[bytes], study: Path, pattern: str) -> Non
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_study_ends_as_an_unbroken_one(
-    place: Place, finished: subprocess.CompletedProcess[str], sign: signal.Signals
+def test_a_study_interrupted_by_each_signal_ends_as_an_unbroken_one(
+    place: Place, finished: subprocess.CompletedProcess[str]
 ) -> None:
-    name = sign.name.lower()
-    process = place.start(*STUDY, "--name", name, "--corpus", str(place.root / "corpus"))
-    wait_for(process, place.study(name), "trials/*/fold_1.json")
-    process.send_signal(sign)
-    assert process.wait(timeout=60) == 130, place.output()
-    assert place.output().splitlines()[-1].startswith(f"python study/run.py --resume {name}")
-    assert results(place, name)["status"] == "interrupted"
-    resumed = run(place, "--resume", name, "--cpus-per-trial", "0.5")
+    words = [*STUDY, "--name", "interrupted", "--corpus", str(place.root / "corpus")]
+    study = place.study("interrupted")
+    for sign, so_far in (
+        (signal.SIGHUP, "trials/*/running.pt"),
+        (signal.SIGINT, "trials/*/fold_0.json"),
+        (signal.SIGTERM, "trials/*/fold_1.json"),
+    ):
+        said = place.output()
+        process = place.start(*words)
+        wait_for(process, study, so_far)
+        process.send_signal(sign)
+        assert process.wait(timeout=60) == 130, place.output()
+        output = place.output()[len(said) :].splitlines()
+        assert output[-1].startswith("python study/run.py --resume interrupted"), output
+        assert results(place, "interrupted")["status"] == "interrupted"
+        words = ["--resume", "interrupted", "--cpus-per-trial", "0.5"]
+    resumed = run(place, *words)
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
-    assert differences(place.study("whole"), place.study(name)) == []
-    assert mlflow_differences(place.store, place.study(name)) == []
+    assert differences(place.study("whole"), study) == []
+    assert mlflow_differences(place.store, study) == []
 
 
 def test_a_study_killed_again_and_again_ends_as_an_unbroken_one(

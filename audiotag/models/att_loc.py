@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from audiotag.models.frequency_conv import FrequencyConv
 from audiotag.models.gru import BidirectionalGRU
+from audiotag.precision import FullLinear
 
 FILTERS = 128
 MEL_WIDTH, IMD_WIDTH = 30, 200  # frequencies under a filter
@@ -50,12 +51,12 @@ class ATTLOC(nn.Module):
         features = FILTERS * (2 if n_imd else 1)
         self.mel = FrequencyConv(n_mels, FILTERS, MEL_WIDTH)
         self.imd = FrequencyConv(n_imd, FILTERS, IMD_WIDTH) if n_imd else None
-        self.localisation = nn.Linear(features, n_tags)
+        self.localisation = FullLinear(features, n_tags)
         self.attention = nn.Linear(features, 1)
         self.gru = BidirectionalGRU(features, gru_units, gru_layers)
         self.dense = nn.Linear(2 * gru_units, DENSE)
         self.dropout = nn.Dropout(dropout)
-        self.tagging = nn.Linear(DENSE, n_tags)
+        self.tagging = FullLinear(DENSE, n_tags)
 
     def forward(self, x: Tensor) -> Tensor:
         """Clips (B, T, M + D) to (B, K): sum over frames of o_t d_t over that of d_t."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from audiotag.models.blocks import Framing, mean_over_blocks, padded
 from audiotag.models.frequency_conv import FrequencyConv
 from audiotag.models.gru import BidirectionalGRU
+from audiotag.precision import FullLinear
 
 FILTERS = 128
 MEL_WIDTH, IMD_WIDTH = 30, 200  # frequencies under a filter
@@ -56,7 +57,7 @@ class CGRNN(nn.Module):
         self.gru = BidirectionalGRU(FILTERS * (2 if n_imd else 1), gru_units, gru_layers)
         self.dense = nn.Linear(2 * gru_units, DENSE)
         self.dropout = nn.Dropout(dropout)
-        self.tags = nn.Linear(DENSE, n_tags)
+        self.tags = FullLinear(DENSE, n_tags)
 
     def forward(self, x: Tensor) -> Tensor:
         """Blocks (B, L, M + D) to (B, K)."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from audiotag.models.gru import BidirectionalGRU
 from audiotag.models.norm_pool import norm_pool_elu_dropout
+from audiotag.precision import FullLinear
 
 FIRST_FILTERS, MOST_FILTERS = 8, 64  # 8, 16, 32, 64, 64, 64, 64 for 128 bands
 SMALLEST_WEIGHT = 1e-9  # below the localisation's sum over frames: no division by zero
@@ -70,8 +71,8 @@ class CRNN(nn.Module):
         filters = [min(FIRST_FILTERS << block, MOST_FILTERS) for block in range(blocks)]
         self.blocks = nn.Sequential(*map(lambda c, f: ConvBlock(c, f, dropout), [1, *filters], filters))
         self.gru = BidirectionalGRU(filters[-1], gru_units, gru_layers)
-        self.tagging = nn.Linear(2 * gru_units, n_tags)
-        self.localisation = nn.Linear(2 * gru_units, n_tags)
+        self.tagging = FullLinear(2 * gru_units, n_tags)
+        self.localisation = FullLinear(2 * gru_units, n_tags)
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """Probability of each tag in each clip: (B, T, M) -> (B, K)."""

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from audiotag.models.blocks import Framing, mean_over_blocks, padded
 from audiotag.models.unsupervised import Unsupervised
+from audiotag.precision import FullLinear
 
 CONTEXT = 7  # frames that the auto-encoder sees at once; it gives back the middle one
 HIDDEN, CODE = 500, 50
@@ -71,7 +72,7 @@ class DAEDNN(nn.Module):
             nn.Linear(*DENSE),
             nn.ReLU(),
             nn.Dropout(dropout),
-            nn.Linear(DENSE[1], n_tags),
+            FullLinear(DENSE[1], n_tags),
         )
 
     def unsupervised_loss(self, x: Tensor) -> Tensor:

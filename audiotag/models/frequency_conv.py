@@ -45,6 +45,7 @@ class HighestResponse(torch.autograd.Function):
     """
 
     @staticmethod
+    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
     def forward(context: Any, rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         width = weight.shape[1]
         filters = weight.t().contiguous()
@@ -60,6 +61,7 @@ class HighestResponse(torch.autograd.Function):
         return highest + bias
 
     @staticmethod
+    @torch.amp.custom_bwd(device_type="cpu")
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         rows, place = context.saved_tensors
         gradient, width = gradients[0], context.width

@@ -38,6 +38,7 @@ class GRULayer(torch.autograd.Function):
     """One layer: x (B, T, I), weight_ih (D, G, I), weight_hh (D, G, H), biases (D, G) to (B, T, 2 H)."""
 
     @staticmethod
+    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
     def forward(
         context: Any, x: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
     ) -> Tensor:
@@ -57,6 +58,7 @@ class GRULayer(torch.autograd.Function):
         return torch.cat([hidden[1:, 0], hidden[1:, 1].flip(0)], dim=2).transpose(0, 1)
 
     @staticmethod
+    @torch.amp.custom_bwd(device_type="cpu")
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight_ih, weight_hh, gates, inner_new, hidden = context.saved_tensors
         units = weight_hh.shape[2]

@@ -20,9 +20,9 @@ def norm_pool_elu_dropout(x: Tensor, norm: nn.BatchNorm2d, probability: float) -
     most), by one random byte a value. On another device than a CPU, and for gradients in evaluation, it is torch's own
     operations one after the other.
     """
-    if x.device.type != "cpu" or x.dtype != torch.float32 or (torch.is_grad_enabled() and not norm.training):
+    if x.device.type != "cpu" or x.dtype == torch.float64 or (torch.is_grad_enabled() and not norm.training):
         return F.dropout(F.elu(F.max_pool2d(norm(x), (1, 2))), probability, norm.training)
-    x = x.contiguous(memory_format=torch.channels_last)
+    x = x.float().contiguous(memory_format=torch.channels_last)
     dropped = min(round(256 * probability), 255) if norm.training else 0
     batch, channels, frames, bands = x.shape
     keep = _bytes((batch * frames * bands // 2, channels), dropped)

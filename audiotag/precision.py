@@ -1,0 +1,22 @@
+"""In which numbers a network computes: fp32, or bf16 for its convolutions and matrix products.
+
+With bf16 these take and give bfloat16, as torch's autocast has it; weights, norms, losses, the optimiser and the layers
+that end in a probability stay in fp32, since eight bits would tie the scores that the equal error rate ranks. Whether
+that is faster is a matter of the machine: GPUs gain, and CPUs with AMX; `benchmarks/step.py` measures it.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+def computing(network: nn.Module, device: str) -> torch.autocast:
+    """The context in which a network runs: with its own `precision`, fp32 where it has none."""
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=getattr(network, "precision", "fp32") == "bf16")
+
+
+class FullLinear(nn.Linear):
+    """A dense layer that computes in fp32 under any precision."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(input.float())
