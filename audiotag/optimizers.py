@@ -10,7 +10,12 @@ from typing import Any
 
 import torch
 
-DECORATED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")  # the fifth, `step`, is under `no_grad` too
+DECORATED = (
+    "add_param_group",
+    "zero_grad",
+    "state_dict",
+    "load_state_dict",
+)  # the fifth, `step`, is under `no_grad` too
 
 
 def undecorated(kind: type[torch.optim.Optimizer]) -> Any:

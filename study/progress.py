@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +34,7 @@ class Row:
     val_loss: float | None = None
     best_eer: float | None = None  # lowest validation EER of the fold in progress
     eer_mean: float | None = None  # over the finished folds
-    epoch_seconds: list[float] = field(default_factory=list)
+    epoch_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=20))  # of the last epochs
 
     @property
     def place(self) -> str:
@@ -125,7 +126,7 @@ class LiveTable:
         running = [row for row in self.rows.values() if row.state == "running"]
         begun = sum(row.folds_done for row in running)
         folds = (self.trials - self.done_before - ended) * len(self.folds) - begun
-        epochs = [seconds for row in self.rows.values() for seconds in row.epoch_seconds[-20:]]
+        epochs = [seconds for row in self.rows.values() for seconds in row.epoch_seconds]
         if folds <= 0:
             return "nearly done"
         rounds = max(folds / self.slots, *(len(self.folds) - row.folds_done for row in running), 0)

@@ -115,7 +115,7 @@ def evaluation_results(
     folder: TrialFolder, targets: np.ndarray, tags: list[str], fold_numbers: list[int]
 ) -> dict[str, Any]:
     """EERs on the evaluation split of the fold models' mean probability; nothing is selected on them."""
-    scores = np.mean([folder.scores(fold)["evaluation"] for fold in fold_numbers], axis=0)
+    scores = np.mean([folder.scores(fold, "evaluation")["evaluation"] for fold in fold_numbers], axis=0)
     eers = tag_eers(targets, scores)
     return {
         "eval_eer": {tag: plain(value) for tag, value in zip(tags, eers, strict=True)},

@@ -234,7 +234,5 @@ def test_one_missing_recording(layout: Path) -> None:
 def test_an_unreadable_recording(layout: Path) -> None:
     path = layout / "chunks" / "seg0_chunk2.16kHz.wav"
     path.write_bytes(b"")
-    with pytest.raises(
-        CorpusError, match=rf"Unusable audio, 1 of 7 files: `{path}` \(it is empty\): replace"
-    ):
+    with pytest.raises(CorpusError, match=rf"Unusable audio, 1 of 7 files: `{path}` \(it is empty\): replace"):
         open_corpus(layout)
