@@ -1,4 +1,4 @@
-"""What does a study add to its training? `python benchmarks/study.py`
+"""What does a study add to its training? `python benchmarks/trials.py`
 
 Three questions, each in rounds in which the two sides take turns; everything else in shares or ratios of one round.
 
