@@ -28,6 +28,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from study.repeats import single_trainings
+
 ROOT = Path(__file__).resolve().parents[1]
 SPACES = ("mixup_alpha", "augmentation", "dropout")
 TRIALS, EPOCHS, FOLDS, CLIPS = 3, 4, 3, 24
@@ -168,7 +170,11 @@ def mlflow_differences(store: str, study: Path) -> list[str]:
     levels = Counter(run.data.tags["audiotag.level"] for run in runs)
     found = [f"{run.info.run_name} is {run.info.status}" for run in runs if run.info.status != "FINISHED"]
     trials = len(results["trials"])
-    if levels != {"study": 1, "trial": trials, "fold": sum(len(trial["folds"]) for trial in results["trials"])}:
+    if levels != {
+        "study": 1,
+        "trial": trials,
+        "fold": sum(len(single_trainings(trial)) for trial in results["trials"]),
+    }:
         found.append(f"runs: {dict(levels)}")
     for run in runs:
         if run.data.tags["audiotag.level"] == "fold":

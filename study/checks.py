@@ -41,7 +41,10 @@ def check_writable(folder: Path) -> None:
 
 
 def check_folds(corpus: Corpus, arguments: argparse.Namespace) -> None:
-    """Splits each fold once, so that a corpus that the protocol cannot use is told before training."""
+    """Splits each fold once, so that a corpus that the protocol cannot use is told before training.
+
+    Whether it can be split does not depend on the seed.
+    """
     for fold in corpus.fold_numbers:
         try:
             split_fold(corpus, fold, arguments.protocol or "paper", arguments.seed or 0)

@@ -54,6 +54,8 @@ def differences_between(found: list[Findings]) -> list[str]:
         )
     if len({f.results["seed"] for f in found}) > 1:
         said.append("The seeds differ: the folds are the same, the initial weights and the order of clips are not.")
+    if len({f.results.get("repeats", 1) for f in found}) > 1:
+        said.append("The repeats differ: a figure of one study is a mean over more seeds than one of another.")
     if len({str(f.study.get("settings")) for f in found}) > 1:
         said.append("The settings that no space varies differ: see each study's own report.")
     return said

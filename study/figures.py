@@ -14,6 +14,7 @@ from study.clips import Clips
 from study.drawing import BLUE, FAINT, INK, PAPER, SERIES, VERMILION, Panel, as_panel, log_axis, new_axes
 from study.findings import Findings, Row, histories
 from study.ledger import Ledger
+from study.repeats import seeds_of
 from study.significance import LEVEL
 from study.table import applies, decimal, show
 
@@ -77,14 +78,22 @@ def _parameter(findings: Findings, name: str) -> Panel:
             log_axis(ax.xaxis)
         width = False
     groups = _split(findings, rows, name)
+    room = 0.8 / max(len(groups), 2) if width else 0.0
     for number, (label, members) in enumerate(groups.items()):
-        room = 0.8 / max(len(groups), 2) if width else 0.0
-        shift = room * (number - (len(groups) - 1) / 2)
-        _draw_folds(ax, [places[i] + shift for i in members], [rows[i] for i in members], 0.4 * room, number, label)
+        beside = [places[i] + room * _shift(groups, places, label, places[i]) for i in members]
+        _draw_folds(ax, beside, [rows[i] for i in members], 0.4 * room, number, label)
     if len(groups) > 1:
-        ax.legend(loc="best", ncols=2 if len(groups) > 3 else 1)
+        ax.figure.legend(loc="outside upper center", ncols=3)
     ax.margins(x=0.08)
+    if width:
+        ax.set_xlim(-0.6, len(distinct) - 0.4)
     return as_panel(ax, f"eer by {name}", f"EER against {name}, folds as points and their mean as a bar")
+
+
+def _shift(groups: dict[str, list[int]], places: list[float], label: str, place: float) -> float:
+    """How many widths to the side of a value a group lies, so that those that have the value stand around it."""
+    there = [other for other, members in groups.items() if any(places[i] == place for i in members)]
+    return there.index(label) - (len(there) - 1) / 2
 
 
 def is_log(findings: Findings, name: str) -> bool:
@@ -154,7 +163,7 @@ def training(findings: Findings, ledger: Ledger) -> list[Panel]:
 
 
 def mean_curves(folds: Sequence[Sequence[dict[str, Any]]]) -> dict[str, np.ndarray]:
-    """Means over folds by epoch, as long as more than half of the folds still train."""
+    """Means over folds (with repeats, of every seed) by epoch, as long as more than half of them still train."""
     lengths = sorted(map(len, folds), reverse=True)
     epochs = lengths[len(lengths) // 2] if lengths else 0
     names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
@@ -196,11 +205,14 @@ def errors_by_tag(findings: Findings, ledger: Ledger, clips: Clips) -> list[Pane
 
 
 def _held_out(ledger: Ledger, clips: Clips, row: Row) -> tuple[list[ScoredFold], list[np.ndarray]]:
+    """The held-out clips of each fold and their scores, with repeats a pair for each seed of each fold."""
     folds, scores = [], []
+    folders = ledger.trial(row.key).repeats(seeds_of(ledger.study()))
     for entry in row.result["folds"]:
-        part = ledger.trial(row.key).scores(entry["fold"])
-        folds.append(clips.held_out(entry["fold"], part["held_out_clips"]))
-        scores.append(part["held_out"])
+        for folder in folders:
+            part = folder.scores(entry["fold"])
+            folds.append(clips.held_out(entry["fold"], part["held_out_clips"]))
+            scores.append(part["held_out"])
     return folds, scores
 
 

@@ -1,14 +1,16 @@
 """What may be concluded from a study: its rows, each against the baseline, with intervals and in words."""
 
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 
 from study.bootstrap import centred, draw_groups, interval, resampled_means, resampled_table
 from study.clips import Clips, read_clips
-from study.ledger import Ledger
+from study.ledger import Ledger, TrialFolder
 from study.optimism import best_of_many, early_stopping
+from study.repeats import finished_folds, seeds_of
 from study.settings import resolve
 from study.significance import PairedTest, corrected_t, holm, in_words
 from study.table import applies, label, show, trial_name
@@ -99,8 +101,7 @@ def find(ledger: Ledger, results: dict[str, Any]) -> Findings:
     stopping = None
     best = min(rows, key=lambda row: row.mean, default=None)
     if results["protocol"] == "paper" and best is not None:
-        best_epochs = [entry["best_epoch"] for entry in best.result["folds"]]
-        stopping = early_stopping(histories(ledger, best.key), best_epochs)
+        stopping = stopping_optimism(ledger, best.key)
     return Findings(
         study=study,
         results=results,
@@ -166,7 +167,11 @@ def fold_eers(rows: list[Row]) -> np.ndarray:
 
 
 def compare(rows: list[Row], baseline: Row | None, folds: int) -> None:
-    """Fills in each row's test against the baseline, Holm's correction over all of them, and the words."""
+    """Fills in each row's test against the baseline, Holm's correction over all of them, and the words.
+
+    With repeats a fold's figure is its mean over the seeds, and the test still counts folds, not trainings: repeats
+    make the differences steadier and add no degrees of freedom, which is conservative.
+    """
     if baseline is None or len(rows) < 2:
         return
     eers = fold_eers(rows)
@@ -197,20 +202,20 @@ def resample(ledger: Ledger, rows: list[Row], clips: Clips | None, missing: list
             "(an earlier version wrote none). `python study/run.py --resume NAME` adds it where the corpus still is."
         )
         return
-    counts = draw_groups(int(clips.groups.max()) + 1)
+    counts, seeds = draw_groups(int(clips.groups.max()) + 1), seeds_of(ledger.study())
     means = []
     try:
         for row in rows:
-            scores = [ledger.trial(row.key).scores(entry["fold"]) for entry in row.result["folds"]]
+            parts = ledger.trial(row.key).repeats(seeds)
             names = [entry["fold"] for entry in row.result["folds"]]
-            folds = [clips.held_out(fold, part["held_out_clips"]) for fold, part in zip(names, scores, strict=True)]
-            table = resampled_table(folds, [part["held_out"] for part in scores], counts)
+            table = np.mean([_drawn(part, names, clips, counts) for part in parts], axis=0)
             drawn = resampled_means(table)
             row.intervals = _intervals(table, drawn, row.result["eer"], row.mean)
             means.append(centred(drawn, row.mean))
             if "eval_eer" in row.result:
+                scores = [part.scores(fold) for fold in names for part in parts]
                 whole = clips.evaluation(scores[0]["evaluation_clips"])
-                table = resampled_table([whole], [np.mean([part["evaluation"] for part in scores], axis=0)], counts)
+                table = resampled_table([whole], [np.mean([held["evaluation"] for held in scores], axis=0)], counts)
                 mean = row.result["eval_eer_mean"]
                 row.eval_intervals = _intervals(table, resampled_means(table), row.result["eval_eer"], mean)
     except (KeyError, OSError, ValueError, IndexError) as error:
@@ -223,6 +228,13 @@ def resample(ledger: Ledger, rows: list[Row], clips: Clips | None, missing: list
             row.best_share = float(share)
 
 
+def _drawn(folder: TrialFolder, folds: list[int], clips: Clips, counts: np.ndarray) -> np.ndarray:
+    """Mean over folds of each tag's EER in each draw, (R, K), of a trial's trainings with one seed."""
+    scores = [folder.scores(fold) for fold in folds]
+    scored = [clips.held_out(fold, held["held_out_clips"]) for fold, held in zip(folds, scores, strict=True)]
+    return resampled_table(scored, [held["held_out"] for held in scores], counts)
+
+
 def _intervals(
     table: np.ndarray, means: np.ndarray, eers: dict[str, float | None], mean: float | None
 ) -> dict[str, Interval]:
@@ -231,7 +243,16 @@ def _intervals(
 
 
 def histories(ledger: Ledger, key: str) -> list[list[dict[str, Any]]]:
-    """A trial's epochs, a list a finished fold."""
-    folder = ledger.trial(key)
-    records = [folder.fold(fold) for fold in ledger.study()["corpus"]["folds"]]
-    return [record["history"] for record in records if record is not None]
+    """A trial's epochs, a list a finished fold, with repeats a list for each seed of each such fold."""
+    return [record["history"] for fold in finished_folds(ledger.trial(key), ledger.study()) for record in fold]
+
+
+def stopping_optimism(ledger: Ledger, key: str) -> float | None:
+    """By how much a trial's mean EER is too good because its folds chose their own epochs, the mean over seeds."""
+    by_seed = zip(*finished_folds(ledger.trial(key), ledger.study()), strict=True)
+    found = [
+        early_stopping([record["history"] for record in records], [record["best_epoch"] for record in records])
+        for records in by_seed
+    ]
+    defined = [optimism for optimism in found if optimism is not None]
+    return fmean(defined) if defined and len(defined) == len(found) else None

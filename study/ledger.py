@@ -35,19 +35,32 @@ STUDY = {  # what a study file must hold
 
 
 def trial_key(
-    config: dict[str, Any], corpus_fingerprint: str, features: dict[str, Any], seed: int, protocol: str
+    config: dict[str, Any],
+    corpus_fingerprint: str,
+    features: dict[str, Any],
+    seed: int,
+    protocol: str,
+    repeats: int = 1,
 ) -> str:
     """The name of a trial's folder: a hash of all that its result depends on, the same in every run of the study."""
-    content = json.dumps([config, corpus_fingerprint, features, seed, protocol], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:12]
+    parts = [config, corpus_fingerprint, features, seed, protocol, *([repeats] if repeats > 1 else [])]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 class TrialFolder:
-    """One trial's files: its configuration, its finished folds, the fold in progress, or why it failed."""
+    """One trial's files: its configuration, its finished folds, the fold in progress, or why it failed.
 
-    def __init__(self, path: Path) -> None:
+    With repeats, every seed has folds of its own: `repeats` gives the folder as each of them sees it.
+    """
+
+    def __init__(self, path: Path, seed: int | None = None) -> None:
         self.path = path
         self.key = path.name
+        self._seed = seed  # None: the study's own
+
+    def repeats(self, seeds: list[int]) -> list["TrialFolder"]:
+        """The folder for each seed: the first one's folds are fold_<k>.*, the others' fold_<k>_seed_<s>.*."""
+        return [self, *(TrialFolder(self.path, seed) for seed in seeds[1:])]
 
     def trial(self) -> dict[str, Any] | None:
         """{"number": its place in the study, from 0, "config": every hyperparameter}; None before it is written.
@@ -112,7 +125,7 @@ class TrialFolder:
             return None
         try:
             saved = torch.load(path, map_location="cpu", weights_only=True)
-            return saved["state"] if saved["fold"] == fold else None
+            return saved["state"] if (saved["fold"], saved.get("seed")) == (fold, self._seed) else None
         except Exception as error:  # whatever a torn file makes of the unpickler
             self.set_running_aside(error)
             return None
@@ -130,7 +143,8 @@ class TrialFolder:
         """
         import torch
 
-        write_whole(self.path / "running.pt", lambda file: torch.save({"fold": fold, "state": state}, file))
+        whose = {"fold": fold} | ({} if self._seed is None else {"seed": self._seed})
+        write_whole(self.path / "running.pt", lambda file: torch.save({**whose, "state": state}, file))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -164,8 +178,13 @@ class TrialFolder:
         make_folder(self.path)
         write_json(self.path / "failed.json", {"reason": reason})
 
+    def weights_path(self, fold: int) -> Path:
+        """Where the best weights of a fold are."""
+        return self._fold_path(fold, "pt")
+
     def _fold_path(self, fold: int, suffix: str) -> Path:
-        return self.path / f"fold_{fold}.{suffix}"
+        whose = "" if self._seed is None else f"_seed_{self._seed}"
+        return self.path / f"fold_{fold}{whose}.{suffix}"
 
 
 class Ledger:

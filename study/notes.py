@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from study.repeats import seeds_in_words
 from study.table import decimal
 
 
@@ -16,7 +17,8 @@ def experiment_note(study: dict[str, Any]) -> str:
         "- For box plots over the folds, filter ``tags.`audiotag.level` = 'fold'`` instead.\n"
         "- Which differences are more than chance is in the artifact `report.html` of a study's run.\n\n"
         "`eer/...`: equal error rates, lower is better, 0.5 is chance; `eer/mean`: their mean over tags and folds; "
-        "`eval/...`: the same on the evaluation split, where there is one."
+        "`eval/...`: the same on the evaluation split, where there is one; `eer/sd_seeds`: with repeats, the standard "
+        "deviation of `eer/mean` over the seeds."
     )
 
 
@@ -25,7 +27,7 @@ def study_note(study: dict[str, Any]) -> str:
     name, folds = study["study"], len(study["corpus"]["folds"])
     said = (
         f"{study['question']}\n\n**{name}**: {study['trials']} trials of {folds} folds on "
-        f"`{study['corpus']['name']}`, protocol {study['protocol']}, seed {study['seed']}.\n\n"
+        f"`{study['corpus']['name']}`, protocol {study['protocol']}, {seeds_in_words(study)}.\n\n"
     )
     if study["corpus"].get("kind") == "synthetic":
         said += "A synthetic corpus: the figures say nothing about real recordings.\n\n"
@@ -45,8 +47,8 @@ def trial_note(study: dict[str, Any], place: int, name: str) -> str:
     return f"Trial {place} of {study['study']}: {name}. Its curves are means over its folds, which are runs themselves."
 
 
-def fold_note(key: str, fold: int) -> str:
-    """Of a fold's run, before its result."""
+def fold_note(key: str, fold: str) -> str:
+    """Of a fold's run ("0", "0 with seed 1"), before its result."""
     return f"Fold {fold} of the trial {key}."
 
 

@@ -18,12 +18,13 @@ from study.sentences import (
     origin,
     partial,
     published_note,
+    seeds_lower,
     signed,
     table_note,
     test_note,
     trust,
 )
-from study.table import CROSS_VALIDATION, EVALUATION, TITLES, decimal, has_evaluation
+from study.table import CROSS_VALIDATION, EVALUATION, SD_SEEDS, TITLES, decimal, has_evaluation, has_repeats
 
 SECTIONS = ("differences", "parameters", "search", "training", "errors")  # with figures
 TEMPLATES = Path(__file__).parent / "templates"
@@ -44,6 +45,8 @@ EVALUATION_NOTE = (
     "Clips that no fold trained on, scored by the mean probability of the fold models; nothing is selected on them. "
     "In bold, the row that cross-validation chose. Intervals as above."
 )
+
+SEEDS_NOTE = " Each fold was trained with several seeds; {} their means."  # after the notes above
 
 Figures = dict[str, list[Panel]]
 
@@ -69,6 +72,7 @@ def draw(findings: Findings, ledger: Ledger) -> Figures:
 def study_page(findings: Findings, figures: Figures) -> str:
     """report.html of a study."""
     question, _, background = findings.study["question"].partition("\n")
+    repeated = has_repeats(findings.results)
     comparisons = [row for row in findings.shown if row is not findings.baseline] if findings.baseline else []
     return render(
         "study.html",
@@ -86,11 +90,12 @@ def study_page(findings: Findings, figures: Figures) -> str:
         published_note=published_note(findings),
         comparisons=comparisons,
         test_note=test_note(findings),
-        parameters_note=PARAMETERS_NOTE,
+        lower_with=(lambda row: seeds_lower(row, findings)) if repeated else None,
+        parameters_note=PARAMETERS_NOTE + SEEDS_NOTE.format("points are") * repeated,
         edges=edges(findings),
         search_note=SEARCH_NOTE,
-        training_note=TRAINING_NOTE,
-        errors_note=ERRORS_NOTE,
+        training_note=TRAINING_NOTE + SEEDS_NOTE.format("curves are also") * repeated,
+        errors_note=ERRORS_NOTE + SEEDS_NOTE.format("curves are also") * repeated,
         cost=cost(findings),
         trust=trust(findings),
         origin=origin(findings),
@@ -127,12 +132,13 @@ def tables(findings: Findings) -> list[dict[str, Any]]:
         "intervals": "intervals",
         "best": findings.best,
         "shares": any(row.best_share is not None for row in findings.shown),
+        "sd_seeds": SD_SEEDS if has_repeats(findings.results) else None,
         "caption": table_note(findings),
     }
     if not has_evaluation(findings.results):
         return [first]
     second = first | {"prefix": EVALUATION, "title": TITLES[EVALUATION], "intervals": "eval_intervals"}
-    return [first, second | {"shares": False, "caption": EVALUATION_NOTE}]
+    return [first, second | {"shares": False, "sd_seeds": None, "caption": EVALUATION_NOTE}]
 
 
 def edges(findings: Findings) -> list[str]:

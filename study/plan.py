@@ -93,14 +93,15 @@ def _resumed_plan(arguments: argparse.Namespace, console: Console) -> Plan:
     root = (arguments.studies / arguments.resume).absolute() if arguments.resume else _newest_unfinished(arguments)
     study = Ledger.open(root).study()
     check_writable(root)
-    asked = {"space": arguments.space, "seed": arguments.seed, "protocol": arguments.protocol}
+    asked = {name: getattr(arguments, name) for name in ("space", "seed", "protocol", "repeats")}
     for name, field in (("epochs", "max_epochs"), ("precision", "precision")):
         kept = {values.get(field, getattr(TrialConfig, field)) for values in study["settings"].values()}
         if (value := getattr(arguments, name)) is not None and kept != {value}:
             raise PlanError(_changed(f"--{name}", " or ".join(map(str, kept)), value))
     for name, value in asked.items():
-        if value is not None and value != study[name]:
-            raise PlanError(_changed(f"--{name}", study[name], value))
+        was = study.get(name, 1)  # earlier versions knew no repeats
+        if value is not None and value != was:
+            raise PlanError(_changed(f"--{name}", was, value))
     space = load_space(study["space"])
     if space.fingerprint != study["space_fingerprint"]:
         was, now = first_difference(study.get("space_source", ""), space.source)
@@ -223,6 +224,7 @@ def _settings(root: Path, study: dict[str, Any]) -> TrialSettings:
         fingerprint=study["corpus"]["fingerprint"],
         seed=study["seed"],
         protocol=study["protocol"],
+        repeats=study.get("repeats", 1),
         stereo=study.get("stereo"),
     )
 
@@ -251,6 +253,7 @@ def _describe(name: str, space: Space, corpus: Corpus, arguments: argparse.Names
         "left_out": left_out,
         "corpus": corpus_record(corpus),
         "seed": arguments.seed or 0,
+        "repeats": arguments.repeats or 1,
         "protocol": arguments.protocol or "paper",
         "settings": base,
         "stereo": stereo_fingerprint(corpus) if any(settings.imd for settings in heard) else None,

@@ -28,7 +28,9 @@ class Row:
     name: str  # the same in a line
     state: str = "running"
     fold: int | None = None
-    folds_done: int = 0
+    seed: int | None = None
+    folds_done: int = 0  # with every seed
+    trainings_done: int = 0  # of a fold with a seed
     epoch: int | None = None
     unsupervised_epoch: int | None = None  # of the stage without tags, which comes first
     val_loss: float | None = None
@@ -50,6 +52,7 @@ class LiveTable:
     Args:
         varied: the hyperparameters that label a trial.
         trials, folds: how many there are in all; `done` trials are there from before.
+        seeds: with which each fold is trained, in this order.
         slots: trials that run side by side.
         max_epochs: of a fold, for the first, upper estimate of the time left.
     """
@@ -64,11 +67,12 @@ class LiveTable:
         folds: list[int],
         slots: int,
         max_epochs: int,
+        seeds: list[int] | None = None,
     ) -> None:
         self.console, self.varied, self.folds, self.slots, self.max_epochs = console, varied, folds, slots, max_epochs
-        self.trials, self.done_before = trials, done
+        self.trials, self.done_before, self.seeds = trials, done, seeds or [0]
         self.rows: dict[str, Row] = {}
-        self.fold_seconds: list[float] = []  # of the folds finished in this session
+        self.fold_seconds: list[float] = []  # of the folds finished in this session, with one seed
         self._fold_started: dict[str, float] = {}
         self.live = Live(get_renderable=self.render, console=console, refresh_per_second=REFRESH, transient=True)
 
@@ -95,23 +99,29 @@ class LiveTable:
         """An epoch, or the end of the last fold."""
         row = self.rows[key]
         now = time.monotonic()
-        if report["folds_done"] > row.folds_done:
+        if (trainings := self._trainings_done(report)) > row.trainings_done:
             if key in self._fold_started and row.fold is not None:
                 self.fold_seconds.append(now - self._fold_started[key])
-            row.folds_done = report["folds_done"]
-            row.eer_mean, row.best_eer = report["eer_mean"], None
+            row.trainings_done, row.best_eer = trainings, None
+        if report["folds_done"] > row.folds_done:
+            row.folds_done, row.eer_mean = report["folds_done"], report["eer_mean"]
             if not self.console.is_terminal:
                 progress = f"{row.folds_done} of {len(self.folds)} folds, mean EER so far {row.eer_mean:.3f}"
                 self.console.print(f"{row.name}: {progress} ({self.time_left()})", soft_wrap=True)
-        if "fold" in report and row.fold != report["fold"]:
+        if "fold" in report and (row.fold, row.seed) != (report["fold"], report.get("seed")):
             self._fold_started[key] = now - report["seconds"]
-            row.fold, row.epoch = report["fold"], None
+            row.fold, row.seed, row.epoch = report["fold"], report.get("seed"), None
         row.unsupervised_epoch = report.get("unsupervised_epoch")
         if "epoch" in report:
             row.epoch, row.val_loss = report["epoch"], report["val_loss"]
             if not math.isnan(eer := report["val_eer_mean"]):
                 row.best_eer = min(eer, row.best_eer if row.best_eer is not None else 1.0)
             row.epoch_seconds.append(report["seconds"])
+
+    def _trainings_done(self, report: dict[str, Any]) -> int:
+        """How many trainings of a fold with a seed a trial has behind it: seeds come in turn, fold after fold."""
+        within = self.seeds.index(report["seed"]) if len(self.seeds) > 1 and "seed" in report else 0
+        return report["folds_done"] * len(self.seeds) + within
 
     def ended(self, key: str, reason: str | None) -> None:
         """A trial finished, or failed with a reason."""
@@ -124,12 +134,13 @@ class LiveTable:
         """The time left in words: from finished folds where there are any, else at most what all epochs would take."""
         ended = sum(row.state != "running" for row in self.rows.values())
         running = [row for row in self.rows.values() if row.state == "running"]
-        begun = sum(row.folds_done for row in running)
-        folds = (self.trials - self.done_before - ended) * len(self.folds) - begun
+        begun = sum(row.trainings_done for row in running)
+        each = len(self.folds) * len(self.seeds)
+        folds = (self.trials - self.done_before - ended) * each - begun
         epochs = [seconds for row in self.rows.values() for seconds in row.epoch_seconds]
         if folds <= 0:
             return "nearly done"
-        rounds = max(folds / self.slots, *(len(self.folds) - row.folds_done for row in running), 0)
+        rounds = max(folds / self.slots, *(each - row.trainings_done for row in running), 0)
         if self.fold_seconds:
             return f"about {duration(rounds * sum(self.fold_seconds) / len(self.fold_seconds))} left"
         if epochs:
@@ -142,10 +153,10 @@ class LiveTable:
         finished = self.done_before + sum(row.state != "running" for row in self.rows.values())
         title = f"{finished} of {self.trials} trials done, {self.time_left()}"
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        for column in ("trial", *self.varied, "fold", "epoch", "val loss", "best EER", "mean EER", ""):
-            table.add_column(
-                column, justify="right" if column in ("epoch", "val loss", "best EER", "mean EER") else "left"
-            )
+        repeated = len(self.seeds) > 1
+        figures = ("epoch", "val loss", "best EER", "mean EER")
+        for column in ("trial", *self.varied, "fold", *["seed"] * repeated, *figures, ""):
+            table.add_column(column, justify="right" if column in figures else "left")
         rows = list(self.rows.values())
         running = [row for row in rows if row.state == "running"]
         ended = [row for row in rows if row.state != "running"]
@@ -156,6 +167,7 @@ class LiveTable:
                 row.key[:6],
                 *values,
                 fold,
+                *["" if row.seed is None else str(row.seed)] * repeated,
                 row.place,
                 decimal(row.val_loss),
                 decimal(row.best_eer),

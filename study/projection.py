@@ -9,12 +9,14 @@ from typing import Any
 
 from study.ledger import RESULTS_FILE, Ledger, TrialFolder
 from study.notes import ended_note, fold_note, number, study_note, trial_note
+from study.places import STUDY, Place, fold_places, trial_place
 from study.registry import log_dataset, register_best
+from study.repeats import finished_folds, seeds_of
 from study.results import trial_results
 from study.table import trial_name
-from study.tracking import CURVES, FAILURE, LONGEST_NOTE, NAME, PARENT, STUDY, Run, Store, translated
+from study.tracking import CURVES, FAILURE, LONGEST_NOTE, NAME, PARENT, Run, Store, translated
 
-NO_TAG_NAMES = ("mean", "var_classes", "var_folds")  # of our own metrics eer/...
+NO_TAG_NAMES = ("mean", "var_classes", "var_folds", "sd_seeds")  # of our own metrics eer/...
 ARTIFACTS = ("report.html", "table.md", RESULTS_FILE)  # of a study, with the folder of figures
 FIGURES = "figures"
 
@@ -48,8 +50,8 @@ class Projection:
         """Brings the store up to the ledger and to epochs that are not in it yet.
 
         Args:
-            live: {(trial key, fold): epochs of a fold in progress, as EpochResult's fields}. Those that were given
-                before may be left out or come again.
+            live: {(trial key, fold): epochs of a fold in progress, as EpochResult's fields, with repeats also their
+                seed}. Those that were given before may be left out or come again.
             study_status: running, finished or interrupted. Unless it is running, no run stays RUNNING.
 
         Raises:
@@ -93,14 +95,15 @@ class Projection:
 
 def _is_complete(store: Store, key: str) -> bool:
     """Whether a trial and its folds are FINISHED in the store, under the study's run (it may have been made anew)."""
-    trial = store.runs.get(("trial", key, ""))
-    folds = [store.runs.get(("fold", key, str(fold))) for fold in store.study["corpus"]["folds"]]
+    trial = store.runs.get(trial_place(key))
+    places = [place for fold in store.study["corpus"]["folds"] for place in fold_places(store.study, key, fold)]
+    folds = [store.runs.get(place) for place in places]
     finished = all(run is not None and run.status == "FINISHED" for run in (trial, *folds))
     return finished and trial is not None and trial.tags.get(PARENT) == store.runs[STUDY].id
 
 
 def _study_run(store: Store) -> Run:
-    study, corpus = store.study, store.study["corpus"]
+    study, corpus, seeds = store.study, store.study["corpus"], seeds_of(store.study)
     params = {
         "corpus": corpus["name"],
         "corpus_fingerprint": corpus["fingerprint"],
@@ -110,6 +113,7 @@ def _study_run(store: Store) -> Run:
         "trials": study["trials"],
         "folds": len(corpus["folds"]),
     }
+    params |= {"repeats": len(seeds)} if len(seeds) > 1 else {}
     run = store.run(STUDY, study["study"], params, {}, study_note(study))
     log_dataset(store, run)
     return run
@@ -122,14 +126,17 @@ def _project_trial(store: Store, folder: TrialFolder, live: Live, running: bool)
     name = trial_name(trial["config"], study["varied"]) or folder.key
     title = trial_note(study, trial["number"], name)
     tags = {PARENT: store.runs[STUDY].id} | ({FAILURE: failure[:LONGEST_NOTE]} if failure else {})
-    run = store.run(("trial", folder.key, ""), name, trial["config"], tags, title)
+    run = store.run(trial_place(folder.key), name, trial["config"], tags, title)
     log_dataset(store, run)
     open_status = "FAILED" if failure else "RUNNING" if running else None
-    folds = study["corpus"]["folds"]
-    ended = [_project_fold(store, folder, trial["config"], fold, live, open_status) for fold in folds]
+    ended = [
+        _project_fold(store, part, trial["config"], fold, place, live, open_status)
+        for fold in study["corpus"]["folds"]
+        for part, place in zip(folder.repeats(seeds_of(study)), fold_places(study, folder.key, fold), strict=True)
+    ]
     result = trial_results(folder, study) if failure or all(ended) else None
     if result is not None:
-        history = [] if failure else _mean_history(folder, folds)
+        history = [] if failure else _mean_history(folder, study)
         note = f"{title} " + (f"Failed: {failure}" if failure else f"Mean EER {number(result['eer_mean'])}.")
         store.log(run, history, _trial_values(result), note)
         store.done.add(folder.key)
@@ -137,19 +144,27 @@ def _project_trial(store: Store, folder: TrialFolder, live: Live, running: bool)
 
 
 def _project_fold(
-    store: Store, folder: TrialFolder, config: dict[str, Any], fold: int, live: Live, open_status: str | None
+    store: Store,
+    folder: TrialFolder,
+    config: dict[str, Any],
+    fold: int,
+    place: Place,
+    live: Live,
+    open_status: str | None,
 ) -> bool:
-    """A fold's run, once it has an epoch; whether it is finished. If not, it gets `open_status`."""
-    place, parent = ("fold", folder.key, str(fold)), store.runs["trial", folder.key, ""]
+    """A fold's run with one seed, once it has an epoch; whether it is finished. If not, it gets `open_status`."""
+    seed, parent = place[-1], store.runs[trial_place(folder.key)]
     known = store.runs.get(place)
     finished = known is not None and known.status == "FINISHED"
     record = None if finished else folder.fold(fold)
-    history = record["history"] if record else live.get((folder.key, fold), [])
+    epochs = [epoch for epoch in live.get((folder.key, fold), []) if not seed or str(epoch["seed"]) == seed]
+    history = record["history"] if record else epochs
     if known is None and not history:
         return False
-    title = fold_note(folder.key, fold)
-    varied = {name: config[name] for name in store.study["varied"]}
-    run = store.run(place, f"fold {fold}", varied | {"fold": fold}, {PARENT: parent.id}, title)
+    whose = f" with seed {seed}" if seed else ""
+    title = fold_note(folder.key, f"{fold}{whose}")
+    params = {name: config[name] for name in store.study["varied"]} | {"fold": fold} | ({"seed": seed} if seed else {})
+    run = store.run(place, f"fold {fold}{whose}", params, {PARENT: parent.id}, title)
     if record is not None:
         values = _eer_values("eer", record["eer"], record["eer_mean"])
         values |= {name: record[name] for name in ("best_epoch", "epochs", "seconds")}
@@ -166,6 +181,7 @@ def _trial_values(result: dict[str, Any]) -> dict[str, float | None]:
     """A trial's metrics from its entry in results.json."""
     values = _eer_values("eer", result["eer"], result["eer_mean"])
     values |= {"eer/var_classes": result["eer_var_classes"], "eer/var_folds": result["eer_var_folds"]}
+    values |= {"eer/sd_seeds": result["eer_sd_seeds"]} if "eer_sd_seeds" in result else {}
     if "eval_eer" in result:
         values |= _eer_values("eval", result["eval_eer"], result["eval_eer_mean"])
         values["eval/var_classes"] = result["eval_eer_var_classes"]
@@ -177,9 +193,9 @@ def _eer_values(prefix: str, eers: dict[str, float | None], mean: float | None) 
     return {f"{prefix}/mean": mean, **{f"{prefix}/{names[tag]}": eer for tag, eer in eers.items()}}
 
 
-def _mean_history(folder: TrialFolder, folds: list[int]) -> list[dict[str, Any]]:
-    """By epoch, the means over the folds that have it."""
-    histories = [record["history"] for fold in folds if (record := folder.fold(fold)) is not None]
+def _mean_history(folder: TrialFolder, study: dict[str, Any]) -> list[dict[str, Any]]:
+    """By epoch, the means over the folds (with repeats, of every seed) that have it."""
+    histories = [record["history"] for fold in finished_folds(folder, study) for record in fold]
     means = []
     for epoch in range(max(map(len, histories))):
         there = [history[epoch] for history in histories if epoch < len(history)]
@@ -193,7 +209,7 @@ def _end_study(store: Store, study_run: Run, status: str) -> None:
     for run in store.runs.values():
         if run.status == "RUNNING" and run is not study_run:
             store.set_status(run, "KILLED")
-    trials = {key: run for (level, key, _), run in store.runs.items() if level == "trial"}
+    trials = {key: run for (level, key, *_), run in store.runs.items() if level == "trial"}
     finished = sum(run.status == "FINISHED" for run in trials.values())
     failed = sum(run.status == "FAILED" for run in trials.values())
     best = _best_trial(store)
@@ -210,7 +226,7 @@ def _best_trial(store: Store) -> Run | None:
     """The finished trial with the lowest mean EER; of equals the first by name, and then by key."""
     scored = [
         (run.metrics["eer/mean"], run.tags[NAME], key, run)
-        for (level, key, _), run in store.runs.items()
+        for (level, key, *_), run in store.runs.items()
         if level == "trial" and run.status == "FINISHED" and "eer/mean" in run.metrics
     ]
     return min(scored, key=lambda entry: entry[:3])[3] if scored else None

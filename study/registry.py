@@ -17,11 +17,12 @@ from typing import Any
 from audiotag.config import TrialConfig
 from study import PROJECT
 from study.ledger import TrialFolder
+from study.places import fold_places
+from study.repeats import seeds_in_words, seeds_of
 from study.tracking import Run, Store, load_mlflow
 
 REQUIREMENTS = ("numpy", "scipy", "soundfile", "torch", "torchaudio")  # of what a tagger imports
 IDENTITY = "audiotag.study_id"
-ALIAS = "fold_{}"  # of a version: models:/NAME@fold_0
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,13 @@ class FoldModel:
     """The weights of a finished fold, its MLflow run, and what tells it from any other model."""
 
     weights: Path
-    fold: int
+    name: str  # and alias, models:/NAME@fold_0; of a repeat after the first fold_0_seed_1
     run: Run
     tags: dict[str, str]
 
 
 def register_best(store: Store, folder: TrialFolder, summary: str) -> None:
-    """Brings a trial's fold models into the registry, and the aliases fold_0, fold_1, ... to them."""
+    """Brings a trial's fold models, with repeats those of every seed, into the registry, and aliases to them."""
     models = fold_models(store, folder)
     if not models:
         return
@@ -45,9 +46,8 @@ def register_best(store: Store, folder: TrialFolder, summary: str) -> None:
     for model in models:
         there = [version for version in versions if model.tags.items() <= version.tags.items()]
         version = there[0] if there else _new_version(store, model, folder, name, summary)
-        alias = ALIAS.format(model.fold)
-        if str(aliases.get(alias)) != str(version.version):
-            client.set_registered_model_alias(name, alias, str(version.version))
+        if str(aliases.get(model.name)) != str(version.version):
+            client.set_registered_model_alias(name, model.name, str(version.version))
 
 
 def fold_models(store: Store, folder: TrialFolder) -> list[FoldModel]:
@@ -57,11 +57,13 @@ def fold_models(store: Store, folder: TrialFolder) -> list[FoldModel]:
         return []
     models = []
     for fold in study["corpus"]["folds"]:
-        weights = folder.path / f"fold_{fold}.pt"
-        run = store.runs["fold", folder.key, str(fold)]
-        digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
-        tags = {IDENTITY: study["id"], "audiotag.study": study["study"], "audiotag.trial": folder.key}
-        models.append(FoldModel(weights, fold, run, tags | {"audiotag.fold": str(fold), "audiotag.weights": digest}))
+        for part, place in zip(folder.repeats(seeds_of(study)), fold_places(study, folder.key, fold), strict=True):
+            weights = part.weights_path(fold)
+            digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
+            tags = {IDENTITY: study["id"], "audiotag.study": study["study"], "audiotag.trial": folder.key}
+            tags |= {"audiotag.fold": str(fold), "audiotag.weights": digest}
+            tags |= {"audiotag.seed": place[-1]} if place[-1] else {}
+            models.append(FoldModel(weights, weights.stem, store.runs[place], tags))
     return models
 
 
@@ -94,19 +96,20 @@ def model_name(store: Store) -> str:
 
 def _description(study: dict[str, Any], name: str) -> str:
     tags = ", ".join(f"`{tag}`" for tag in study["corpus"]["tags"])
+    repeats = f", once with each of {seeds_in_words(study)}" if len(seeds_of(study)) > 1 else ""
     return (
         f"The fold models of the best trial of **{study['study']}** on `{study['corpus']['name']}`: "
         f"{study['question'].splitlines()[0]}"
         f'\n\n`mlflow.pyfunc.load_model("models:/{name}@fold_0").predict(waveforms)` takes mono waveforms (clips, '
         "samples), of a system that hears in stereo (clips, 2, samples), float32 in [-1, 1], and gives the probability "
-        f"of each tag (clips, tags): {tags}. Each model was trained without its own fold; their mean is what the "
-        "evaluation split is scored with."
+        f"of each tag (clips, tags): {tags}. Each model was trained without its own fold{repeats}; their mean is what "
+        "the evaluation split is scored with."
     )
 
 
 def _new_version(store: Store, model: FoldModel, folder: TrialFolder, name: str, summary: str) -> Any:
     logged = _logged_model(store, model, folder)
-    described = f"Fold {model.fold} of {summary}"
+    described = f"{model.name.capitalize().replace('_', ' ')} of {summary}"
     # A database is asked for the model at MLflow's global URI, which may be another one: name the place itself
     source = logged.artifact_location if store.is_database else f"models:/{logged.model_id}"
     return store.client.create_model_version(
@@ -125,7 +128,7 @@ def _logged_model(store: Store, model: FoldModel, folder: TrialFolder) -> Any:
     logged = there[0] if there else None
     if logged is None:
         logged = client.create_logged_model(
-            store.experiment, f"fold_{model.fold}", model.run.id, tags=model.tags, params=model.run.params
+            store.experiment, model.name, model.run.id, tags=model.tags, params=model.run.params
         )
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "model"

@@ -14,19 +14,23 @@ from study.command_line import FINISHED, STUDIES, Parser, fail_on, warn_in_a_lin
 from study.files import write_whole
 from study.ledger import Ledger
 from study.progress import make_console
+from study.repeats import seeds_in_words
 from study.results import is_complete, study_results
 from study.table import (
     CROSS_VALIDATION,
     EVALUATION,
+    SD_SEEDS,
     TITLES,
     footnotes,
     has_evaluation,
+    has_repeats,
     left_out,
     markdown_table,
     rich_table,
 )
 
 FIGURES = "figures"  # a folder
+SEEDS_NOTE = f" Figures are means over the seeds; {SD_SEEDS} is the standard deviation of Avg from seed to seed."
 
 
 def write_results(ledger: Ledger, status: str, redraw: bool = False) -> dict[str, Any]:
@@ -107,8 +111,9 @@ def context(results: dict[str, Any], study: dict[str, Any]) -> str:
     synthetic = " (synthetic: says nothing about real recordings)" if study["corpus"]["kind"] == "synthetic" else ""
     return (
         f"{partial}Corpus {results['corpus']}{synthetic}, {study['corpus']['development_clips']} clips in "
-        f"{len(study['corpus']['folds'])} folds, seed {results['seed']}. Protocol {results['protocol']}: "
-        f"{optimism[results['protocol']]}. Var is the variance over the tags, times 1000. {left_out(study)}"
+        f"{len(study['corpus']['folds'])} folds, {seeds_in_words(study)}. Protocol {results['protocol']}: "
+        f"{optimism[results['protocol']]}. Var is the variance over the tags, times 1000."
+        f"{SEEDS_NOTE if has_repeats(results) else ''} {left_out(study)}"
     ).rstrip()
 
 

@@ -10,6 +10,7 @@ from audiotag.metrics import mean_defined, sample_variance, tag_eers
 from study.ledger import Ledger, TrialFolder
 from study.published import published
 from study.remembered import remembered
+from study.repeats import SHOWN, finished_folds, merged, seeds_of
 
 
 def study_results(ledger: Ledger, status: str) -> dict[str, Any]:
@@ -19,6 +20,7 @@ def study_results(ledger: Ledger, status: str) -> dict[str, Any]:
     ledger, but it has no result yet.
     """
     study = ledger.study()
+    seeds = seeds_of(study)
     trials = [trial_results(folder, study) for folder in ledger.trials()]
     return {
         "study": study["study"],
@@ -26,6 +28,7 @@ def study_results(ledger: Ledger, status: str) -> dict[str, Any]:
         "corpus": study["corpus"]["name"],
         "protocol": study["protocol"],
         "seed": study["seed"],
+        **({"repeats": len(seeds)} if len(seeds) > 1 else {}),
         "status": status,
         "tags": study["corpus"]["tags"],
         "trials": [trial for trial in trials if trial is not None],
@@ -42,8 +45,8 @@ def trial_results(folder: TrialFolder, study: dict[str, Any]) -> dict[str, Any] 
     """A trial's entry in results.json; None while it is neither finished nor failed."""
     trial, failure = folder.trial(), folder.failure()
     assert trial is not None, "the ledger lists trials by their configuration"
-    tags, fold_numbers = study["corpus"]["tags"], study["corpus"]["folds"]
-    records = [record for fold in fold_numbers if (record := folder.fold(fold)) is not None]
+    tags, fold_numbers, seeds = study["corpus"]["tags"], study["corpus"]["folds"], seeds_of(study)
+    records = [merged(repeats, seeds) for repeats in finished_folds(folder, study)]
     if failure is None and len(records) < len(fold_numbers):
         return None
     result = {
@@ -53,15 +56,30 @@ def trial_results(folder: TrialFolder, study: dict[str, Any]) -> dict[str, Any] 
         "seconds": sum(record["seconds"] for record in records),
         **summarise(records if failure is None else [], tags),
     }
+    if len(seeds) > 1:
+        result |= seed_results(records if failure is None else [], tags, seeds)
     if failure is not None:
         result["reason"] = failure
     elif (evaluation := evaluation_targets(study)) is not None:
-        result |= evaluation_results(folder, evaluation, tags, fold_numbers)
+        result |= evaluation_results(folder.repeats(seeds), evaluation, tags, fold_numbers)
     if study["corpus"].get("kind") == "chime_home" and (row := published(trial["config"])) is not None:
         result["published"] = row
-    shown = ("fold", "eer", "eer_mean", "best_epoch", "epochs", "seconds")
+    shown = ("fold", *SHOWN, *(["repeats"] if len(seeds) > 1 else []))
     result["folds"] = [{name: record[name] for name in shown} for record in records]
     return result
+
+
+def seed_results(records: list[dict[str, Any]], tags: list[str], seeds: list[int]) -> dict[str, Any]:
+    """What each seed alone gives, from the merged records of finished folds, and the spread of its mean EERs."""
+    alone = [summarise([record["repeats"][place] for record in records], tags) for place in range(len(seeds))]
+    means = [_number(summary["eer_mean"]) for summary in alone]
+    return {
+        "eer_sd_seeds": plain(np.sqrt(sample_variance(means))),
+        "repeats": [
+            {"seed": seed, "eer": summary["eer"], "eer_mean": summary["eer_mean"]}
+            for seed, summary in zip(seeds, alone, strict=True)
+        ],
+    }
 
 
 def summarise(records: list[dict[str, Any]], tags: list[str]) -> dict[str, Any]:
@@ -112,10 +130,14 @@ def evaluation_targets(study: dict[str, Any]) -> np.ndarray | None:
 
 
 def evaluation_results(
-    folder: TrialFolder, targets: np.ndarray, tags: list[str], fold_numbers: list[int]
+    folders: list[TrialFolder], targets: np.ndarray, tags: list[str], fold_numbers: list[int]
 ) -> dict[str, Any]:
-    """EERs on the evaluation split of the fold models' mean probability; nothing is selected on them."""
-    scores = np.mean([folder.scores(fold, "evaluation")["evaluation"] for fold in fold_numbers], axis=0)
+    """EERs on the evaluation split of the mean probability of the fold models, with repeats those of every seed.
+
+    Nothing is selected on them.
+    """
+    parts = [folder.scores(fold, "evaluation")["evaluation"] for fold in fold_numbers for folder in folders]
+    scores = np.mean(parts, axis=0)
     eers = tag_eers(targets, scores)
     return {
         "eval_eer": {tag: plain(value) for tag, value in zip(tags, eers, strict=True)},

@@ -61,6 +61,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     )
     add("--precision", choices=PRECISIONS, help="of convolutions and matrix products (default fp32)")
     add("--seed", type=not_negative(int), metavar="N", help="of everything random (default 0)")
+    add("--repeats", type=positive(int), metavar="R", help="train each fold with R seeds: seed, seed + 1, ...")
     add("--protocol", choices=("paper", "nested"), help="paper: the held-out fold also stops training (default)")
     add("--cpus-per-trial", type=positive(float), metavar="F", help="cores, also a fraction (default 1)")
     add("--gpus-per-trial", type=not_negative(float), metavar="F", help="cards, also a fraction (default 0.25, if any)")

@@ -4,9 +4,15 @@ from typing import Any
 
 from study import published
 from study.findings import SHOWN, Findings, Row
+from study.repeats import seeds_in_words, single_trainings
+from study.seed_spread import caution, lower_with, trust_in_seeds
 from study.significance import LEVEL
-from study.table import decimal, duration, left_out
+from study.table import SD_SEEDS, decimal, duration, has_repeats, left_out
 
+ONE_SEED = (
+    "All trials share folds, initial weights and batch order, so their differences are paired. What another seed would "
+    "give is in no interval: run the study again with --repeats 3, or with another --seed and compare the reports."
+)
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -18,7 +24,7 @@ def answer(findings: Findings) -> str:
         return f"{so_far}there is no answer yet, because no trial has finished."
     if not findings.others:
         return f"{so_far}{best.label} has a mean EER of {decimal(best.mean)}, and there is nothing to compare it with."
-    return so_far + _verdict(findings, best, baseline)
+    return so_far + _verdict(findings, best, baseline) + caution(findings)
 
 
 def _verdict(findings: Findings, best: Row, baseline: Row) -> str:
@@ -36,9 +42,8 @@ def _verdict(findings: Findings, best: Row, baseline: Row) -> str:
     subject = findings.others[0].label if one else f"none of the {len(findings.others)} others"
     if best is baseline:
         sure = tail if not one else "; it is worse" if worse else ""
-        return (
-            f"{subject} does {'no ' if one else ''}better than {there}{sure or ', but not by more than chance worse'}."
-        )
+        unsure = f", and {'it is not' if one else 'none is'} worse by more than chance"
+        return f"{subject} does {'no ' if one else ''}better than {there}{sure or unsure}."
     lowest = "its mean" if one else f"the lowest, {best.label}"
     return (
         f"{subject} is {'not ' if one else ''}better than {there} by more than chance: {lowest} ({decimal(best.mean)}) "
@@ -94,6 +99,8 @@ def table_note(findings: Findings) -> str:
     )
     if any(row.best_share is not None for row in findings.shown):
         said += " Best in: the share of those draws in which the row is the best of those shown."
+    if has_repeats(findings.results):
+        said += f" {SD_SEEDS}: the standard deviation of Avg from seed to seed."
     return said + hidden(findings)
 
 
@@ -134,11 +141,7 @@ def trust(findings: Findings) -> list[str]:
             "The evaluation split took no part in training, stopping or choosing, so its figures are not optimistic, "
             "unless a row is picked by them."
         )
-    said.append(
-        "All trials share folds, initial weights and batch order, so their differences are paired. What another "
-        "seed would give is in no interval: run the study again with another --seed and compare the reports."
-    )
-    return said
+    return said + (trust_in_seeds(findings) or [ONE_SEED])
 
 
 def _stopping(findings: Findings) -> list[str]:
@@ -171,21 +174,22 @@ def _selection(findings: Findings) -> list[str]:
 def cost(findings: Findings) -> list[str]:
     """Seconds, epochs, and what went wrong."""
     trials = findings.results["trials"]
-    folds = [fold for trial in trials for fold in trial["folds"]]
+    folds = [fold for trial in trials for fold in single_trainings(trial)]
+    what = "fold training" if has_repeats(findings.results) else "fold"
     epochs = sum(fold["epochs"] for fold in folds)
     seconds = sum(trial["seconds"] for trial in trials)
     pruned = sum(trial["status"] == "pruned" for trial in trials)
     said = [
         f"{_count(len(findings.rows), 'trial')} finished, {pruned} stopped early by a scheduler, "
         f"{len(findings.failed)} failed, {findings.unfinished} without a result yet.",
-        f"{_count(epochs, 'epoch')} in {_count(len(folds), 'fold')}; {duration(seconds)} of training in all"
+        f"{_count(epochs, 'epoch')} in {_count(len(folds), what)}; {duration(seconds)} of training in all"
         + (f", {duration(seconds / len(trials))} a trial on average." if trials else "."),
     ]
     limits = {trial["key"]: trial["params"].get("max_epochs") for trial in trials}
-    full = sum(fold["epochs"] == limits[trial["key"]] for trial in trials for fold in trial["folds"])
+    full = sum(fold["epochs"] == limits[trial["key"]] for trial in trials for fold in single_trainings(trial))
     if full:
         said.append(
-            f"{full} of {_count(len(folds), 'fold')} ran into the limit of epochs before they stopped by themselves: "
+            f"{full} of {_count(len(folds), what)} ran into the limit of epochs before they stopped by themselves: "
             "with more epochs they might still get better."
         )
     return said
@@ -194,6 +198,7 @@ def cost(findings: Findings) -> list[str]:
 def facts(findings: Findings) -> list[tuple[str, str]]:
     """What the figures are about."""
     study, corpus = findings.study, findings.study["corpus"]
+    seeds, _, which = seeds_in_words(study).partition(" ")
     clips = f"{corpus['name']}, {corpus['development_clips']} clips in {len(corpus['folds'])} folds"
     if corpus.get("evaluation_clips"):
         clips += f" and {corpus['evaluation_clips']} for evaluation"
@@ -201,7 +206,7 @@ def facts(findings: Findings) -> list[tuple[str, str]]:
         ("corpus", clips),
         ("trials", f"{len(findings.results['trials'])} of {study['trials']}"),
         ("protocol", study["protocol"]),
-        ("seed", str(study["seed"])),
+        (seeds, which),
         ("begun", study.get("created", "")[:10]),
     ]
 
@@ -213,6 +218,7 @@ def origin(findings: Findings) -> list[tuple[str, str]]:
         ("corpus", study["corpus"].get("path")),
         ("fingerprint", study["corpus"]["fingerprint"]),
         ("seed", study["seed"]),
+        ("repeats", findings.results.get("repeats")),
         ("protocol", study["protocol"]),
         ("settings", "; ".join(_settings(model, values) for model, values in study["settings"].items())),
         ("commit", study.get("git_commit")),
@@ -235,22 +241,31 @@ def markdown_findings(findings: Findings) -> str:
     """What table.md says below its tables: the answer, each row against the baseline, how far to trust it."""
     parts = ["## Answer", answer(findings)]
     if findings.baseline is not None and findings.others:
-        lines = ["| trial | Avg | 95 % interval | difference | t | p | Holm p | in words |"]
-        lines += ["| --- " + "| ---: " * 6 + "| --- |"]
-        lines += [_markdown_row(row) for row in findings.rows]
+        seeds = has_repeats(findings.results)
+        lines = [f"| trial | Avg | 95 % interval | difference | t | p | Holm p |{' lower with |' * seeds} in words |"]
+        lines += ["| --- " + "| ---: " * (6 + seeds) + "| --- |"]
+        lines += [_markdown_row(row, findings) for row in findings.rows]
         parts += ["## Against the baseline", "\n".join(lines), test_note(findings)]
     parts += ["## How far to trust this", "\n".join(f"- {line}" for line in [*findings.missing, *trust(findings)])]
     return "\n\n".join(parts)
 
 
-def _markdown_row(row: Row) -> str:
+def _markdown_row(row: Row, findings: Findings) -> str:
     held = row.intervals.get("mean")
     interval = "" if held is None else f"{decimal(held[0])} to {decimal(held[1])}"
     test = ["", "", "", ""]
     if row.test is not None and row.adjusted is not None:
         test = [signed(row.test.difference), f"{row.test.t:.2f}", decimal(row.test.p), decimal(row.adjusted)]
-    cells = [row.label, decimal(row.mean), interval, *test, row.words]
+    seeds = [seeds_lower(row, findings)] if has_repeats(findings.results) else []
+    cells = [row.label, decimal(row.mean), interval, *test, *seeds, row.words]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def seeds_lower(row: Row, findings: Findings) -> str:
+    """With how many of the seeds a row lies below the baseline: "2 of 3 seeds"; nothing for the baseline itself."""
+    if findings.baseline is None or row is findings.baseline:
+        return ""
+    return f"{lower_with(row, findings.baseline)} of {findings.results['repeats']} seeds"
 
 
 def _count(number: int, what: str) -> str:

@@ -18,6 +18,7 @@ from study.files import LedgerError
 from study.ledger import STUDY_FILE, Ledger
 from study.plan import Plan, features_of, make_plan
 from study.progress import LiveTable
+from study.repeats import seeds_in_words
 from study.report import report_command, show_next, show_results, write_results
 from study.results import is_complete, study_results
 from study.table import left_out
@@ -103,6 +104,7 @@ def train(
         folds=list(plan.corpus.fold_numbers),
         slots=slots,
         max_epochs=max(config.max_epochs for config in model_configs(plan)),
+        seeds=plan.settings.seeds,
     )
     search = make_search(plan.space, ledger, plan.settings)
     tracker.start()
@@ -163,12 +165,13 @@ def announce(plan: Plan, uri: str, console: Console) -> None:
         f"Clips    {len(corpus.development)} in {len(corpus.fold_numbers)} folds, {len(corpus.tags)} tags"
         + (f"; {len(corpus.evaluation)} for evaluation" if len(corpus.evaluation) else "")
     )
-    console.print(f"Trials   {study['trials']} ({study['sampler']})", soft_wrap=True)
+    each = f", each fold with {study['repeats']} seeds" if plan.settings.repeats > 1 else ""
+    console.print(f"Trials   {study['trials']} ({study['sampler']}){each}", soft_wrap=True)
     for config in model_configs(plan):
         console.print(f"         {budget_line(config)}", soft_wrap=True)
     if corpus.kind == "synthetic":
         console.print("         a short budget for the synthetic corpus; --epochs overrides", soft_wrap=True)
-    console.print(f"Protocol {study['protocol']}, seed {study['seed']}; MLflow {public(uri)}", soft_wrap=True)
+    console.print(f"Protocol {study['protocol']}, {seeds_in_words(study)}; MLflow {public(uri)}", soft_wrap=True)
     for clip, reason in corpus.skipped.items():
         console.print(f"note: without {clip}: {reason}", style="yellow", soft_wrap=True)
     for clip in corpus.silent:

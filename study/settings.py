@@ -30,7 +30,13 @@ class TrialSettings:
     fingerprint: str  # of the corpus
     seed: int
     protocol: str
+    repeats: int = 1  # of each fold: with seed, seed + 1, ...
     stereo: str | None = None  # fingerprint of the stereo recordings, where a trial hears them
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds with which each fold is trained."""
+        return list(range(self.seed, self.seed + self.repeats))
 
     def config(self, parameters: dict[str, Any]) -> TrialConfig:
         """The configuration of a trial whose search-space parameters are given."""
@@ -40,4 +46,4 @@ class TrialSettings:
         """The name of the trial's folder."""
         heard = front_end(config)
         features = heard.to_dict() | ({"stereo": self.stereo} if heard.imd else {})
-        return trial_key(config.to_dict(), self.fingerprint, features, self.seed, self.protocol)
+        return trial_key(config.to_dict(), self.fingerprint, features, self.seed, self.protocol, self.repeats)

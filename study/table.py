@@ -1,7 +1,8 @@
 """The table in the paper's form: a row a trial, the EER of each tag, their mean (Avg) and variance (Var, in 1e-3).
 
-Beside them the mean on the evaluation set (Eval), where the corpus has one, and what the row took (Time, summed over
-the folds). Below a row, on the paper's corpus, what the paper printed.
+Beside them the spread over seeds (SD seeds), where there are several, the mean on the evaluation set (Eval), where the
+corpus has one, and what the row took (Time, summed over the folds). Below a row, on the paper's corpus, what the paper
+printed.
 """
 
 from typing import Any
@@ -13,6 +14,7 @@ from audiotag.config import DEFAULTS, PARTS, STEREO_MODELS, WITHOUT_ALPHA, Trial
 from study.published import notes
 
 CROSS_VALIDATION, EVALUATION = "eer", "eval_eer"  # prefixes of the columns in results.json
+SD_SEEDS = "SD seeds"  # the column of the standard deviation of Avg over seeds
 TITLES = {
     CROSS_VALIDATION: "Equal error rate, mean over the folds",
     EVALUATION: "Equal error rate on the evaluation set, scored by the mean of the fold models",
@@ -20,11 +22,13 @@ TITLES = {
 
 
 def rows(results: dict[str, Any], varied: list[str], prefix: str) -> list[list[str]]:
-    """The cells of each trial: parameters, EERs, Avg, Var; in the first table also Eval and Time."""
+    """The cells of each trial: parameters, EERs, Avg, Var; in the first table also SD seeds, Eval and Time."""
     table = []
     for trial in results["trials"]:
         cells = [*label(trial["params"], varied), *_eer_cells(trial, results["tags"], prefix)]
         if prefix == CROSS_VALIDATION:
+            if has_repeats(results):
+                cells.append(decimal(trial.get("eer_sd_seeds")))
             if has_evaluation(results):
                 cells.append(decimal(trial.get(f"{EVALUATION}_mean")))
             cells.append(duration(trial["seconds"]))
@@ -61,8 +65,10 @@ def left_out(study: dict[str, Any]) -> str:
 
 def header(results: dict[str, Any], varied: list[str], prefix: str = CROSS_VALIDATION) -> list[str]:
     """The columns' names."""
-    more = [*(["Eval"] if has_evaluation(results) else []), "Time"] if prefix == CROSS_VALIDATION else []
-    return [*varied, *results["tags"], "Avg", "Var", *more]
+    names = [*varied, *results["tags"], "Avg", "Var"]
+    if prefix == CROSS_VALIDATION:
+        names += [SD_SEEDS] * has_repeats(results) + ["Eval"] * has_evaluation(results) + ["Time"]
+    return names
 
 
 def best(results: dict[str, Any], prefix: str) -> int | None:
@@ -70,6 +76,11 @@ def best(results: dict[str, Any], prefix: str) -> int | None:
     means = [trial.get(f"{prefix}_mean") for trial in results["trials"]]
     there = [mean for mean in means if mean is not None]
     return means.index(min(there)) if there else None
+
+
+def has_repeats(results: dict[str, Any]) -> bool:
+    """Whether each trial was trained with several seeds."""
+    return results.get("repeats", 1) > 1
 
 
 def has_evaluation(results: dict[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from study.notes import experiment_note
+from study.places import PLACE, Place
 
 ENVIRONMENT = {  # MLflow's own settings, unless the user has set them
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -35,9 +36,7 @@ PARENT, NAME, NOTE = "mlflow.parentRunId", "mlflow.runName", "mlflow.note.conten
 FAILURE = "audiotag.failure"
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page opens on runs, not on traces of GenAI
 BATCH, PAGE, LONGEST_NOTE = 1000, 500, 6000  # metrics a call, runs a page, characters
-PLACE, STUDY = ("level", "trial", "fold"), ("study", "", "")  # what tells a study's runs apart; the study's own run
 
-Place = tuple[str, str, str]
 Point = tuple[str, float, int]  # metric, value, epoch
 
 
@@ -202,7 +201,8 @@ class Store:
         runs: dict[Place, Run] = {}
         for run in sorted(found, key=lambda run: (run.info.start_time, run.info.run_id)):
             data = run.data
-            place = tuple(data.tags.get(f"audiotag.{part}", "") for part in PLACE)
+            level, trial, fold, seed = (data.tags.get(f"audiotag.{part}", "") for part in PLACE)
+            place = (level, trial, fold, seed)
             if place in runs:  # a request to make it was answered too late, and it was made again
                 self.client.delete_run(run.info.run_id)
             else:

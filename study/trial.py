@@ -29,6 +29,7 @@ from audiotag.train import (
 )
 from study.files import LedgerWarning, WriteError
 from study.ledger import Ledger, TrialFolder
+from study.repeats import merged
 from study.results import fold_eers, summarise
 from study.settings import TrialSettings
 from study.worker import FAILED, HALTED, METRIC, SAID
@@ -72,39 +73,49 @@ def trial_reports(
     features: np.ndarray,
     device: str,
 ) -> Iterator[dict[str, Any]]:
-    """A trial's reports, one an epoch and one at the end; each is in the ledger before it is yielded."""
-    tags = list(corpus.tags)
+    """A trial's reports, one an epoch and one at the end; each is in the ledger before it is yielded.
+
+    A fold is trained with each seed before the next one begins, and is done when all its repeats are.
+    """
+    tags, seeds, parts = list(corpus.tags), settings.seeds, folder.repeats(settings.seeds)
     done: list[dict[str, Any]] = []
     for fold in corpus.fold_numbers:
-        if (record := folder.fold(fold)) is None:
+        for seed, part in zip(seeds, parts, strict=True):
+            if part.fold(fold) is not None:
+                continue
             try:
-                for result in train_fold(config, folder, settings, corpus, features, fold, device):
+                for result in train_fold(config, part, settings.protocol, corpus, features, fold, seed, device):
                     report = _plain_report(result)
                     so_far = summarise(done, tags)[METRIC] if done else _defined(report.get("val_eer_mean"))
-                    yield {METRIC: so_far, "fold": fold, "folds_done": len(done), **report}
+                    yield {METRIC: so_far, "fold": fold, "seed": seed, "folds_done": len(done), **report}
             except Diverged as diverged:
-                folder.write_failure(str(diverged))
-                yield {METRIC: 1.0, "folds_done": len(done), FAILED: str(diverged)}
+                reason = str(diverged) + (f" with seed {seed}" if len(seeds) > 1 else "")
+                folder.write_failure(reason)
+                yield {METRIC: 1.0, "folds_done": len(done), FAILED: reason}
                 return
-            record = folder.fold(fold)
-            assert record is not None, "train_fold ends with the fold's record"
-        done.append(record)
+        records = [record for part in parts if (record := part.fold(fold)) is not None]
+        assert len(records) == len(seeds), "train_fold ends with the fold's record"
+        done.append(merged(records, seeds))
     yield {METRIC: summarise(done, tags)[METRIC], "folds_done": len(done)}
 
 
 def train_fold(
     config: TrialConfig,
     folder: TrialFolder,
-    settings: TrialSettings,
+    protocol: str,
     corpus: Corpus,
     features: np.ndarray,
     fold: int,
+    seed: int,
     device: str,
 ) -> Iterator[EpochResult | UnsupervisedEpoch]:
-    """Trains one fold, from its last saved epoch where there is one, and ends with the fold's record in the ledger."""
+    """Trains one fold, from its last saved epoch where there is one, and ends with the fold's record in the ledger.
+
+    `folder` is the trial's as the repeat with this seed sees it.
+    """
     folder.set_aside(fold)
-    split = split_fold(corpus, fold, settings.protocol, settings.seed)
-    chance: dict[str, Any] = {"seed": settings.seed, "fold": fold, "device": device}
+    split = split_fold(corpus, fold, protocol, seed)
+    chance: dict[str, Any] = {"seed": seed, "fold": fold, "device": device}
     state = start_fit(config, features, len(corpus.tags), split.train, **chance)
     if (saved := folder.running(fold)) is not None:
         try:

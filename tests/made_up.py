@@ -1,6 +1,7 @@
 """Studies made up for the tests of reports: real ledgers, with probabilities from a random generator."""
 
 import hashlib
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from audiotag.config import TrialConfig
 from audiotag.features import LogMel
 from study.clips import CLIPS_FILE
 from study.ledger import Ledger
+from study.repeats import seeds_of
 from study.results import fold_eers, study_results
 
 TAGS = ("c", "m", "f", "v", "p", "b", "o")
@@ -114,8 +116,8 @@ def make_study(
         ledger.trial(f"{prefix}{number:04}").write_trial(number, TrialConfig(**config, max_epochs=epochs).to_dict())
     for number in range(len(configs) if finished is None else finished):
         gain = gains[number] if gains else 0.1 * (number % 3)
-        for fold in folds:
-            finish_fold(ledger, f"{prefix}{number:04}", number, fold, corpus, tags, epochs, gain)
+        for fold, repeat in product(folds, range(study.get("repeats", 1))):
+            finish_fold(ledger, f"{prefix}{number:04}", number, fold, corpus, tags, epochs, gain, repeat)
     return ledger
 
 
@@ -128,19 +130,20 @@ def finish_fold(
     tags: tuple[str, ...],
     epochs: int,
     gain: float,
+    repeat: int = 0,
 ) -> None:
     """Writes a fold: scores that trials share but for a little noise of their own, and a plausible history."""
     parts = {"held_out": corpus["folds"] == fold, "evaluation": corpus["folds"] == EVALUATION}
     scores = {}
     for name, mask in parts.items():
         shared = np.random.default_rng((1, fold if name == "held_out" else 99))  # hard clips are hard for every fold
-        own = np.random.default_rng((2, number, fold))
+        own = np.random.default_rng((2, number, fold, *[repeat] * (repeat > 0)))
         targets = corpus["targets"][mask]
         noise = shared.normal(size=targets.shape) + 0.3 * own.normal(size=targets.shape)
         scores[name] = (1 / (1 + np.exp(1 - (1.8 + gain) * targets - noise))).astype(np.float32)
         scores[f"{name}_clips"] = corpus["names"][mask]
     eers = fold_eers(corpus["targets"][parts["held_out"]], scores["held_out"], tags)
-    rng = np.random.default_rng((3, number, fold))
+    rng = np.random.default_rng((3, number, fold, *[repeat] * (repeat > 0)))
     history = []
     best = max(0, epochs - 2)
     for epoch in range(epochs):
@@ -159,7 +162,7 @@ def finish_fold(
             }
         )
     record = {"fold": fold, **eers, "best_epoch": best, "epochs": epochs, "seconds": 1.5 * epochs, "history": history}
-    ledger.trial(key).write_fold(fold, record, scores, {})
+    ledger.trial(key).repeats(seeds_of(ledger.study()))[repeat].write_fold(fold, record, scores, {})
 
 
 def with_results(ledger: Ledger, status: str = "finished") -> dict[str, Any]:

@@ -238,7 +238,7 @@ def test_a_study_that_is_not_there(tmp_path: Path) -> None:
 def test_another_format_is_refused(tmp_path: Path) -> None:
     ledger = Ledger.create(tmp_path / "s", {})
     (ledger.root / "study.json").write_text(json.dumps({"format": 99}))
-    with pytest.raises(LedgerError, match="format 99, but this version reads 3"):
+    with pytest.raises(LedgerError, match="format 99, but this version reads 4"):
         Ledger.open(ledger.root)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from made_up import ALPHAS, SMALL, make_corpus, make_study
 
 from search_spaces import Space, SpaceError, load_space, space_names
 from study import run
@@ -55,7 +56,7 @@ def test_defaults() -> None:
     arguments = run.parse(["--space", "joint"])
     assert arguments.studies == Path("studies")
     unset = ("corpus", "name", "resume", "trials", "epochs", "seed", "protocol", "cpus_per_trial", "gpus_per_trial")
-    assert all(getattr(arguments, name) is None for name in (*unset, "address", "tracking_uri"))
+    assert all(getattr(arguments, name) is None for name in (*unset, "address", "tracking_uri", "repeats"))
 
 
 # property
@@ -92,6 +93,9 @@ def test_a_signal_that_comes_while_ray_starts_is_kept_until_it_has(sign: signal.
         (["--space", "joint", "--trials", "x"], "--trials: 'x' is not allowed: it must be a whole number"),
         (["--space", "joint", "--epochs", "-3"], "--epochs: -3 is not allowed: it must be above 0"),
         (["--space", "joint", "--seed", "-1"], "--seed: -1 is not allowed: it must be 0 or more"),
+        (["--space", "joint", "--repeats", "0"], "--repeats: 0 is not allowed: it must be above 0"),
+        (["--space", "joint", "--repeats", "-2"], "--repeats: -2 is not allowed: it must be above 0"),
+        (["--space", "joint", "--repeats", "1.5"], "--repeats: '1.5' is not allowed: it must be a whole number"),
         (["--space", "joint", "--cpus-per-trial", "0"], "--cpus-per-trial: 0 is not allowed"),
         (["--space", "joint", "--cpus-per-trial", "nan"], "--cpus-per-trial: nan is not allowed"),
         (["--space", "joint", "--cpus-per-trial", "4096"], f"is 4096, but this machine has {os.cpu_count()}"),
@@ -117,6 +121,13 @@ def test_a_signal_that_comes_while_ray_starts_is_kept_until_it_has(sign: signal.
 )
 def test_a_mistake_is_one_line(words: list[str], line: str, fails: Fails) -> None:
     assert line in fails(*words)
+
+
+@pytest.mark.parametrize(("there", "asked"), [({"repeats": 2}, 3), ({"repeats": 2}, 1), ({}, 2)])
+def test_a_study_keeps_its_repeats(there: dict[str, int], asked: int, fails: Fails, tmp_path: Path) -> None:
+    make_study(tmp_path / "studies" / "there", ALPHAS[:1], corpus=make_corpus(**SMALL), finished=0, **there)
+    line = fails("--resume", "there", "--repeats", str(asked))
+    assert f"A study keeps its settings: --repeats was {there.get('repeats', 1)}, now it is {asked}." in line
 
 
 def test_an_existing_name_is_refused(fails: Fails, tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ import numpy as np
 from audiotag.config import TrialConfig
 from study import tracking
 from study.ledger import Ledger, TrialFolder
+from study.places import PLACE
+from study.repeats import seeds_of
 from study.results import fold_eers
 
 TAGS = ("c", "door/bell (far)", "mean")
@@ -21,13 +23,13 @@ EPOCHS = {0: 3, 1: 2}  # of each fold
 ALPHAS = (0.0, 1.5)
 
 
-def make_ledger(root: Path, study_id: str, alphas: tuple[float, ...] = ALPHAS) -> Ledger:
+def make_ledger(root: Path, study_id: str, alphas: tuple[float, ...] = ALPHAS, **more: Any) -> Ledger:
     corpus = {"name": "tiny", "fingerprint": "f00d", "tags": list(TAGS), "folds": list(FOLDS)}
     corpus["evaluation_targets"] = {f"e{clip}": [clip % 2, clip % 3 % 2, 1] for clip in range(40)}
     study = {"study": root.name, "id": study_id, "space": "mixup_alpha", "question": "How strong?", "varied": ["alpha"]}
     study |= {"corpus": corpus, "seed": 7, "protocol": "paper", "trials": len(alphas), "command": "python study/run.py"}
     study |= {"space_fingerprint": "0" * 16, "settings": {}, "features": [], "created": "2026-01-01T00:00:00+00:00"}
-    ledger = Ledger.create(root, study)
+    ledger = Ledger.create(root, study | more)
     for number, alpha in enumerate(alphas):
         ledger.trial(f"key{number}").write_trial(number, TrialConfig(augmentation="mixup", alpha=alpha).to_dict())
     return ledger
@@ -52,7 +54,8 @@ def finish_fold(folder: TrialFolder, fold: int) -> None:
 def finish(ledger: Ledger, *keys: str) -> None:
     for key in keys:
         for fold in FOLDS:
-            finish_fold(ledger.trial(key), fold)
+            for folder in ledger.trial(key).repeats(seeds_of(ledger.study())):
+                finish_fold(folder, fold)
 
 
 def client_of(uri: str) -> Any:
@@ -89,9 +92,7 @@ def snapshot(uri: str, study_id: str = "a" * 32, database: Path | None = None) -
 
 
 def place_of(run: Any) -> tuple[str, ...]:
-    return tuple(
-        run.data.tags[f"audiotag.{part}"] for part in ("level", "trial", "fold") if f"audiotag.{part}" in run.data.tags
-    )
+    return tuple(run.data.tags[f"audiotag.{part}"] for part in PLACE if f"audiotag.{part}" in run.data.tags)
 
 
 def statuses(uri: str) -> dict[tuple[str, ...], str]:
