@@ -109,7 +109,7 @@ def inspect_audio(path: str | Path, seconds: float) -> AudioFacts:
             kind=f"{file.format} {file.subtype}",
             peak=float(size.max()),
             clipped=float((size >= FULL_SCALE).mean()),
-            digest=hashlib.blake2b(channels, digest_size=16).hexdigest(),
+            digest=hashlib.blake2b(channels.tobytes(), digest_size=16).hexdigest(),
             file_digest=file_digest(path),
         )
 

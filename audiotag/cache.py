@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -127,8 +127,8 @@ def _read(path: Path, values: np.ndarray) -> bool:
 def _write(path: Path, values: np.ndarray) -> None:
     content = values.astype("<f4").tobytes()
     path.parent.mkdir(exist_ok=True)
-    with _aside(path) as temporary:
-        temporary.write_bytes(content + _checksum(content))
+    with _aside(path) as file:
+        file.write(content + _checksum(content))
 
 
 def _checksum(content: bytes) -> bytes:
@@ -136,12 +136,13 @@ def _checksum(content: bytes) -> bytes:
 
 
 @contextmanager
-def _aside(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder that takes the name `path` when all went well, and is gone when not."""
+def _aside(path: Path) -> Iterator[IO[bytes]]:
+    """A temporary file in the same folder that takes the name `path` when all went well, and is gone when not."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".new")
-    os.close(handle)
     try:
-        yield Path(name)
+        with os.fdopen(handle, "wb") as file:
+            yield file
         os.replace(name, path)
-    finally:
+    except BaseException:
         Path(name).unlink(missing_ok=True)
+        raise

@@ -43,8 +43,10 @@ def is_settled(stamp: Stamp) -> bool:
 
 def recall(memory: Path | None) -> Known:
     """What an earlier look has kept; nothing where there is none, or one of another version."""
+    if memory is None:
+        return {}
     with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-        content = json.loads(memory.read_bytes()) if memory else {"version": None}
+        content = json.loads(memory.read_bytes())
         if content["version"] == VERSION:
             return {path: (tuple(stamp), AudioFacts(**facts)) for path, (stamp, facts) in content["files"].items()}
     return {}

@@ -3,7 +3,7 @@
 import os
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,7 @@ def timed(run: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - wall, cpu_seconds() - cpu
 
 
-def show(title: str, ratios: dict[str, Sequence[float]], note: str = "") -> None:
+def show(title: str, ratios: Mapping[str, Sequence[float] | np.ndarray], note: str = "") -> None:
     """A table: min, median and max of each row's values."""
     table = Table(title, "min", "median", "max")
     for name, values in ratios.items():
