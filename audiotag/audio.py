@@ -4,7 +4,7 @@ import hashlib
 import math
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ LOUDEST = 1e15  # above it the energy of a window overflows float32
 FULL_SCALE = 0.999
 FILTER_WIDTH = 6  # zero crossings of the resampling filter on each side, torchaudio's default
 ROLLOFF = 0.99  # cutoff as a fraction of the lower Nyquist frequency, torchaudio's default
+PIECE = 1 << 20  # frames that are decoded at a time where a whole file is read
 MAX_FILTER_TAPS = 1_000_000  # a filter bank of more takes seconds and gigabytes (44,099 to 16,000 Hz: 11 GB)
 
 
@@ -88,9 +89,24 @@ def read_stereo(path: str | Path, sample_rate: int, samples: int) -> np.ndarray:
         AudioError: as `read_audio`, and for a file that has not two channels.
     """
     channels, rate = _beginning(path, sample_rate, samples)
-    if channels.shape[1] != 2:
-        raise AudioError(path, f"the number of its channels is {channels.shape[1]}, not 2")
+    _require_two_channels(path, channels.shape[1])
     return _fitted(_resample(np.ascontiguousarray(channels.T), rate, sample_rate), samples)
+
+
+def stream_audio(path: str | Path, sample_rate: int, stereo: bool = False) -> Iterator[np.ndarray]:
+    """A whole audio file at `sample_rate` (Hz) in pieces that join without a seam, (s,) float32 each, mixed to mono.
+
+    With `stereo` both channels, (2, s), left first. Memory does not grow with the length of the file.
+
+    Raises:
+        AudioError: as `read_audio` and `read_stereo`, but only when the part in question is reached.
+    """
+    with _opened(path) as file:
+        if stereo:
+            _require_two_channels(path, file.channels)
+        pieces = _pieces(path, file)
+        waves = (np.ascontiguousarray(piece.T) if stereo else piece.mean(axis=1) for piece in pieces)
+        yield from _resample_pieces(waves, file.samplerate, sample_rate)
 
 
 def inspect_audio(path: str | Path, seconds: float) -> AudioFacts:
@@ -199,15 +215,38 @@ def _decode(path: str | Path, file: soundfile.SoundFile, frames: int) -> np.ndar
     """The first `frames` samples of all channels, (S, C) float32."""
     wanted = min(frames, file.frames)
     channels = file.read(frames=wanted, dtype="float32", always_2d=True)
-    if not len(channels):
+    _require_all(path, file, len(channels), wanted)
+    _require_usable(path, channels)
+    return channels
+
+
+def _pieces(path: str | Path, file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    """All samples of all channels in pieces, (s, C) float32."""
+    done = 0
+    while len(channels := file.read(frames=min(PIECE, file.frames - done), dtype="float32", always_2d=True)):
+        done += len(channels)
+        _require_usable(path, channels)
+        yield channels
+    _require_all(path, file, done, file.frames)
+
+
+def _require_all(path: str | Path, file: soundfile.SoundFile, samples: int, wanted: int) -> None:
+    if not samples:
         raise AudioError(path, "it has no samples")
-    if len(channels) < (0.9 if file.format == "MP3" else 1) * wanted:  # an MP3's length may be an estimate
-        raise AudioError(path, f"it is damaged: {len(channels)} of {wanted} samples can be decoded")
+    if samples < (0.9 if file.format == "MP3" else 1) * wanted:  # an MP3's length may be an estimate
+        raise AudioError(path, f"it is damaged: {samples} of {wanted} samples can be decoded")
+
+
+def _require_usable(path: str | Path, channels: np.ndarray) -> None:
     if not np.isfinite(channels).all():
         raise AudioError(path, "it holds a NaN or an infinity")
     if np.abs(channels).max() > LOUDEST:
         raise AudioError(path, "it is too loud for float32, scale it down")
-    return channels
+
+
+def _require_two_channels(path: str | Path, channels: int) -> None:
+    if channels != 2:
+        raise AudioError(path, f"the number of its channels is {channels}, not 2")
 
 
 def _fitted(wave: np.ndarray, samples: int) -> np.ndarray:
@@ -221,9 +260,7 @@ def _resample(wave: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
     """(..., samples at `rate`) to (..., samples at `sample_rate`)."""
     if rate == sample_rate:
         return wave
-    ratio = Fraction(rate, sample_rate)
-    if ratio.numerator * ratio.denominator > MAX_FILTER_TAPS:
-        ratio = ratio.limit_denominator(math.isqrt(int(MAX_FILTER_TAPS / ratio)))  # off by less than 1 in 1000
+    ratio = _ratio(rate, sample_rate)
     import torch  # seconds to import, and a corpus can be opened without it
     from torchaudio.functional import resample
 
@@ -231,3 +268,34 @@ def _resample(wave: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
     return resample(
         waveform, ratio.numerator, ratio.denominator, lowpass_filter_width=FILTER_WIDTH, rolloff=ROLLOFF
     ).numpy()
+
+
+def _resample_pieces(pieces: Iterable[np.ndarray], rate: int, sample_rate: int) -> Iterator[np.ndarray]:
+    """As `_resample`, of a waveform that comes in pieces: each is converted when the filter can see beyond it."""
+    if rate == sample_rate:
+        yield from pieces
+        return
+    ratio = _ratio(rate, sample_rate)
+    step = ratio.numerator  # samples in that give `ratio.denominator` samples out
+    steps = math.ceil(
+        math.ceil(FILTER_WIDTH * max(1.0, float(ratio)) / ROLLOFF) / step
+    )  # that the filter sees on each side
+    seen = steps * ratio.denominator  # samples out of the steps that are there for the filter alone
+    held = np.zeros(0, np.float32)
+    for number, piece in enumerate(pieces):
+        before = held if number else np.zeros((*piece.shape[:-1], steps * step), np.float32)
+        held = np.concatenate([before, piece], axis=-1)
+        ready = held.shape[-1] // step - 2 * steps
+        if ready > 0:
+            converted = _resample(held[..., : (ready + 2 * steps) * step], rate, sample_rate)
+            yield converted[..., seen : seen + ready * ratio.denominator]
+            held = held[..., ready * step :]
+    yield _resample(held, rate, sample_rate)[..., seen:]
+
+
+def _ratio(rate: int, sample_rate: int) -> Fraction:
+    """`rate` over `sample_rate`, or nearly: off by less than 1 in 1000 where the filter bank would be too large."""
+    ratio = Fraction(rate, sample_rate)
+    if ratio.numerator * ratio.denominator > MAX_FILTER_TAPS:
+        return ratio.limit_denominator(math.isqrt(int(MAX_FILTER_TAPS / ratio)))
+    return ratio

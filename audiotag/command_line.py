@@ -66,6 +66,14 @@ def not_negative(kind: type) -> Any:
     return convert
 
 
+def share(text: str) -> float:
+    """An option's value from 0 to 1."""
+    value = _number(float, text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not allowed: it must be from 0 to 1")
+    return float(value)
+
+
 def _number(kind: type, text: str) -> Any:
     try:
         return kind(text)

@@ -114,6 +114,13 @@ def _mel_spectrogram(settings: LogMel) -> Any:
     return transform
 
 
+def band_frequencies(settings: LogMel) -> np.ndarray:
+    """The centre of gravity of each mel band's filter, (M,) in Hz."""
+    filters = _mel_spectrogram(settings).mel_scale.fb.numpy()  # (bins, M)
+    bins = np.linspace(0, settings.sample_rate / 2, len(filters))
+    return bins @ filters / filters.sum(axis=0)
+
+
 def default_cache() -> Path:
     """Where features are kept: `$XDG_CACHE_HOME/audiotag`, or `~/.cache/audiotag`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "audiotag"

@@ -39,6 +39,32 @@ def equal_error_rate(targets: np.ndarray, scores: np.ndarray) -> float:
     return float((1 - y0 + slope * x0) / (1 + slope))
 
 
+def equal_error_threshold(targets: np.ndarray, scores: np.ndarray) -> float:
+    """The score at which as large a share of positives is missed as of negatives is let through; n clips of one tag.
+
+    A clip counts as having the tag from this score upwards. The cut of a ROC point lies midway between the lowest score
+    that it lets through and the highest that it does not; between two points it is interpolated as the EER is.
+
+    Shapes: targets (n,) of 0 and 1, scores (n,) finite.
+    Returns NaN where a class is absent.
+
+    Raises:
+        ValueError: as `equal_error_rate`.
+    """
+    targets, scores = validate(targets, scores)
+    positives = int(targets.sum())
+    negatives = len(targets) - positives
+    if positives == 0 or negatives == 0:
+        return float("nan")
+    fpr, tpr = roc_points(targets, scores, positives, negatives)
+    distinct = np.unique(scores)[::-1]
+    cuts = np.concatenate([distinct[:1], (distinct[:-1] + distinct[1:]) / 2, distinct[-1:]])  # of the ROC points
+    crossing = int(np.argmax(fpr + CROSSING >= 1 - tpr))
+    before, after = ((fpr + tpr)[point] for point in (crossing - 1, crossing))
+    share = min((1 - before) / (after - before), 1.0)  # of the way to the later point
+    return float(cuts[crossing - 1] + share * (cuts[crossing] - cuts[crossing - 1]))
+
+
 def validate(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The two arrays as float64, checked as `equal_error_rate` needs them."""
     targets = np.asarray(targets, dtype=np.float64)
@@ -70,6 +96,11 @@ def roc_points(
 def tag_eers(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """EER of each tag (K,) from targets (n, K) and scores (n, K); NaN where a tag has one class only."""
     return np.array([equal_error_rate(targets[:, k], scores[:, k]) for k in range(targets.shape[1])])
+
+
+def tag_thresholds(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """The `equal_error_threshold` of each tag (K,) from targets (n, K) and scores (n, K)."""
+    return np.array([equal_error_threshold(targets[:, k], scores[:, k]) for k in range(targets.shape[1])])
 
 
 def mean_defined(values: Sequence[float] | np.ndarray, axis: int | None = None) -> np.ndarray:

@@ -15,6 +15,7 @@ from torch import nn
 
 from audiotag.config import TrialConfig
 from audiotag.features import LogMel, log_mel
+from audiotag.precision import computing
 from audiotag.systems import build_model
 from audiotag.train import predict
 
@@ -49,11 +50,23 @@ class Tagger:
             raise ValueError("The waveforms hold a NaN or an infinity: leave those clips out.")
         self.front_end.frames(waveforms.shape[-1])
         blocks = [
-            predict(self.network, log_mel(block, self.front_end), np.arange(len(block)))
+            self.score(log_mel(block, self.front_end))
             for block in np.split(waveforms, range(BLOCK, len(waveforms), BLOCK))
             if len(block)
         ]
         return np.concatenate(blocks) if blocks else np.zeros((0, len(self.tags)), np.float32)
+
+    def score(self, features: np.ndarray) -> np.ndarray:
+        """Probability of each tag in each clip, (B, K) float32, from the front end's features (B, T, columns)."""
+        return predict(self.network, features, np.arange(len(features)))
+
+    def curves(self, features: np.ndarray) -> np.ndarray:
+        """Where in the clip each tag is heard, (B, T', K) in [0, 1], from the front end's features (B, T, columns).
+
+        T' is T, or less in a system that hears blocks: their probabilities then, in the order of their middle frames.
+        """
+        with torch.inference_mode(), computing(self.network, "cpu"):
+            return self.network.frame_curves(torch.from_numpy(features)).numpy()  # type: ignore[operator]
 
 
 def write_description(
@@ -70,9 +83,14 @@ def load_tagger(folder: str | Path) -> Tagger:
     config, tags = TrialConfig.from_dict(content["config"]), tuple(content["tags"])
     known = {field.name for field in fields(LogMel)}
     front_end = LogMel(**{name: value for name, value in content["front_end"].items() if name in known})
+    return make_tagger(config, front_end, tags, Path(folder) / WEIGHTS)
+
+
+def make_tagger(config: TrialConfig, front_end: LogMel, tags: tuple[str, ...], weights: Path) -> Tagger:
+    """The tagger of a configuration whose trained weights, a state dict, are in a file; on the CPU, dropout off."""
     columns = front_end.columns
     network = build_model(config, columns, len(tags), torch.zeros(columns), torch.ones(columns))  # then as it was saved
-    network.load_state_dict(torch.load(Path(folder) / WEIGHTS, map_location="cpu", weights_only=True))
+    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     return Tagger(network.to(memory_format=torch.channels_last).eval(), front_end, tags)  # type: ignore[call-overload]
 
 

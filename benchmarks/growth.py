@@ -36,7 +36,7 @@ from study.ledger import Ledger
 """
 RESUME = """
 from study.results import is_complete, study_results
-from study.search import make_search
+from study.proposals import make_search
 from study.settings import TrialSettings
 from search_spaces import load_space
 ledger = Ledger.open(root)

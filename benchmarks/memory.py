@@ -16,8 +16,8 @@ from pathlib import Path
 from threading import Thread
 
 import numpy as np
+from place import trial_workers
 from rounds import show
-from soak import trial_workers
 
 from audiotag.corpus import EVALUATION, Corpus
 from audiotag.features import LogMel
@@ -83,7 +83,8 @@ def study_of(root: Path, corpus: Corpus, trials: int) -> tuple[Ledger, TrialSett
 def measure_workers(root: Path, clips: int, held_back: int, seconds: float) -> None:
     """Prints the first table; the trials are ended when all workers have been training for so many seconds."""
     per_trial = start_ray(1.0, 0.0, None, 7)
-    from study.search import make_search, run_trials
+    from study.proposals import make_search
+    from study.search import run_trials
 
     slots = min(count_slots(per_trial), 7)
     corpus = made_up_corpus(clips, held_back)

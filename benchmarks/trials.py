@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from place import Place, kill
 from rounds import show, write_corpus
-from soak import Place, kill
 
 from audiotag.config import TrialConfig
 from audiotag.corpus import open_corpus

@@ -1,9 +1,11 @@
 """Questions: one file each, the file name is the `--space` name, the docstring asks the question.
 
 A space is a module with `define(trial)`, an Optuna define-by-run function whose parameters are TrialConfig's fields
-(what it returns is set beside them), `SAMPLER` ("exhaustive": every combination, in order; or "tpe") and, for a sampler
-that never ends by itself, `TRIALS`, the default number of trials. `BASELINE` (optional) names the trial that the others
-are compared with by some of its values, such as {"augmentation": "none"}; without it, that is a trial without mixing.
+(what it returns is set beside them). Optional are `SAMPLER` ("exhaustive": every combination, in order, the default; or
+one of Optuna's samplers: "tpe", "gp", "qmc", "random"), `TRIALS`, how many of them are sampled by default (else as many
+as there are combinations, where every parameter has a list of values), and `BASELINE`, which names the trial that the
+others are compared with by some of its values, such as {"augmentation": "none"}; without it, that is a trial without
+mixing.
 """
 
 import hashlib
@@ -15,7 +17,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-SAMPLERS = ("exhaustive", "tpe")
+SAMPLERS = ("tpe", "gp", "qmc", "random", "exhaustive")
 
 
 class SpaceError(ValueError):
@@ -30,7 +32,7 @@ class Space:
     question: str  # the docstring
     define: Callable[[Any], dict[str, Any] | None]
     sampler: str
-    trials: int | None  # None: as many as there are combinations
+    trials: int | None  # sampled by default; None: as many as there are combinations
     source: str  # the file's text
     baseline: dict[str, Any] | None = None  # values of the trial that the others are compared with
 
@@ -68,8 +70,8 @@ def load_space(name: str) -> Space:
         )
     if sampler not in SAMPLERS:
         raise SpaceError(f"The space `{name}` has SAMPLER {sampler!r}, but must have one of {', '.join(SAMPLERS)}.")
-    if sampler != "exhaustive" and not (isinstance(trials, int) and trials > 0):
-        raise SpaceError(f"The space `{name}` is sampled and must say how many trials: TRIALS = a positive number.")
+    if trials is not None and not (isinstance(trials, int) and trials > 0):
+        raise SpaceError(f"The space `{name}` has TRIALS {trials!r}, but must have a number above 0, or none.")
     baseline = getattr(module, "BASELINE", None)
     if baseline is not None and not (isinstance(baseline, dict) and baseline):
         raise SpaceError(
@@ -78,5 +80,4 @@ def load_space(name: str) -> Space:
         )
     assert module.__file__ is not None
     source = Path(module.__file__).read_text(encoding="utf-8")
-    wanted = trials if sampler != "exhaustive" else None
-    return Space(name, question, module.define, sampler, wanted, source, baseline)
+    return Space(name, question, module.define, sampler, trials, source, baseline)

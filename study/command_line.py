@@ -14,9 +14,21 @@ from audiotag.command_line import (
     folder,
     not_negative,
     positive,
+    share,
 )
 
-__all__ = ["FINISHED", "INTERRUPTED", "MISTAKE", "Parser", "fail", "filled", "folder", "not_negative", "positive"]
+__all__ = [
+    "FINISHED",
+    "INTERRUPTED",
+    "MISTAKE",
+    "Parser",
+    "fail",
+    "filled",
+    "folder",
+    "not_negative",
+    "positive",
+    "share",
+]
 
 SOME_FAILED = 3  # one more exit code
 STUDIES = Path("studies")

@@ -70,6 +70,11 @@ class Findings:
         return [trial for trial in self.results["trials"] if trial["status"] == "failed"]
 
     @property
+    def stopped(self) -> list[dict[str, Any]]:
+        """Entries of trials that a scheduler stopped."""
+        return [trial for trial in self.results["trials"] if trial["status"] == "pruned"]
+
+    @property
     def unfinished(self) -> int:
         """Trials without a result."""
         return max(0, self.study["trials"] - len(self.results["trials"]))

@@ -9,7 +9,7 @@ from audiotag.features import LogMel
 from audiotag.stereo import stereo_problem
 from audiotag.systems import front_end
 from search_spaces import Space
-from study.combinations import combinations, configurations, configured
+from study.combinations import configurations, configured, listed
 from study.settings import Base, resolve
 from study.table import trial_name
 
@@ -28,21 +28,21 @@ def leave_out(space: Space, corpus: Corpus, base: Base, varied: list[str]) -> li
     """The trials, by name and parameters, that need stereo recordings which the corpus does not have.
 
     Raises:
-        CorpusError: when nothing would be left, or the space is sampled and may draw such a trial at any time.
+        CorpusError: when nothing would be left, or the space has no end and may draw such a trial at any time.
     """
     hear = [(row, resolve(base, row)) for row in configurations(space)]
     needing = [(row, config.to_dict()) for row, config in hear if front_end(config).imd]
     if not needing or (problem := stereo_problem(corpus)) is None:
         return []
     names = list(dict.fromkeys(trial_name(config, varied) for _, config in needing))
-    if len(needing) == len(hear) or space.sampler != "exhaustive":
+    every = listed(space)
+    if len(needing) == len(hear) or every is None:
         shown = "; ".join(names[:4]) + (f"; and {len(names) - 4} more" if len(names) > 4 else "")
         raise CorpusError(
             f"The corpus `{corpus.name}` lacks the stereo recordings that these trials of the space `{space.name}` "
             f"need: {shown}. It is about {problem}. {REMEDIES.get(corpus.kind, REMEDY)}, or choose another space."
         )
     rows = {trial_name(config, varied): row for row, config in needing}
-    every = combinations(space)
     return [
         {"name": name, "params": next(params for params in every if configured(space, params) == row)}
         for name, row in rows.items()

@@ -34,9 +34,13 @@ def study_note(study: dict[str, Any]) -> str:
     return f"{said}Started with `{study['command']}`; continue it with `--resume {name}`."
 
 
-def ended_note(study: dict[str, Any], finished: int, failed: int, best: str | None, eer: float | None) -> str:
+def ended_note(
+    study: dict[str, Any], finished: int, failed: int, best: str | None, eer: float | None, stopped: int = 0
+) -> str:
     """Of a study's run at its end."""
     said = f"{study_note(study)}\n\n{finished} trials finished, {failed} failed."
+    if stopped:
+        said = f"{said[:-1]}, {stopped} were stopped early (tag `audiotag.status` = pruned; they have no `eer/mean`)."
     if best is not None:
         said += f" The best is {best}: mean EER {number(eer)}."
     return f"{said}\n\nThe artifact `report.html` says which differences are more than chance; figures are beside it."

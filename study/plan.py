@@ -8,7 +8,7 @@ import subprocess
 import sys
 import uuid
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import zip_longest
@@ -36,6 +36,7 @@ from study.settings import TrialSettings
 
 CHIME_HOME, SYNTHETIC = PROJECT / "data" / "chime_home", PROJECT / "data" / "synthetic"
 PACKAGES = ("torch", "torchaudio", "ray", "optuna", "mlflow", "numpy")
+EARLIER = {"repeats": 1, "scheduler": "fifo"}  # of studies begun before there was a choice
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -75,7 +76,7 @@ def make_plan(arguments: argparse.Namespace, console: Console) -> Plan:
     check_address(arguments.address)
     if arguments.resume is not None:
         return _resumed_plan(arguments, console)
-    space = load_space(arguments.space)
+    space = sampled(load_space(arguments.space), arguments.sampler)
     name = arguments.name or f"{space.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     if not NAME.fullmatch(name):
         raise PlanError(f"--name is {name!r}, but must be at most 100 letters, digits and . _ - (it becomes a folder).")
@@ -93,16 +94,18 @@ def _resumed_plan(arguments: argparse.Namespace, console: Console) -> Plan:
     root = (arguments.studies / arguments.resume).absolute() if arguments.resume else _newest_unfinished(arguments)
     study = Ledger.open(root).study()
     check_writable(root)
-    asked = {name: getattr(arguments, name) for name in ("space", "seed", "protocol", "repeats")}
+    asked = {
+        name: getattr(arguments, name) for name in ("space", "seed", "protocol", "repeats", "sampler", "scheduler")
+    }
     for name, field in (("epochs", "max_epochs"), ("precision", "precision")):
         kept = {values.get(field, getattr(TrialConfig, field)) for values in study["settings"].values()}
         if (value := getattr(arguments, name)) is not None and kept != {value}:
             raise PlanError(_changed(f"--{name}", " or ".join(map(str, kept)), value))
     for name, value in asked.items():
-        was = study.get(name, 1)  # earlier versions knew no repeats
+        was = study.get(name, EARLIER.get(name))
         if value is not None and value != was:
             raise PlanError(_changed(f"--{name}", was, value))
-    space = load_space(study["space"])
+    space = sampled(load_space(study["space"]), study.get("sampler"))
     if space.fingerprint != study["space_fingerprint"]:
         was, now = first_difference(study.get("space_source", ""), space.source)
         raise PlanError(_changed(f"the file of the space `{space.name}`", was, now))
@@ -246,6 +249,7 @@ def _describe(name: str, space: Space, corpus: Corpus, arguments: argparse.Names
         "space_source": space.source,
         "question": space.question,
         "sampler": space.sampler,
+        "scheduler": arguments.scheduler or "fifo",
         "varied": varied,
         "ranges": ranges(space),
         "baseline": space.baseline,
@@ -265,14 +269,23 @@ def _describe(name: str, space: Space, corpus: Corpus, arguments: argparse.Names
     }
 
 
-def _count(space: Space, asked: int | None, left_out: int) -> int:
-    """Trials of a study: what is asked for, but of an exhaustive space never more than can be run."""
-    if space.sampler != "exhaustive":
-        return asked or space.trials or 1
-    from study.combinations import combinations
+def sampled(space: Space, sampler: str | None) -> Space:
+    """A space with another sampler than its own, where one is given."""
+    return space if sampler is None else replace(space, sampler=sampler)
 
-    there = len(combinations(space)) - left_out
-    return there if asked is None else min(asked, there)
+
+def _count(space: Space, asked: int | None, left_out: int) -> int:
+    """Trials of a study: what is asked for, but of a space with an end never more than can be run."""
+    from study.combinations import listed
+
+    wanted = asked or (None if space.sampler == "exhaustive" else space.trials)
+    every = listed(space)
+    if every is None and wanted is None:
+        raise PlanError(
+            f"The space `{space.name}` has no end and its file no TRIALS: say how many trials with --trials N."
+        )
+    there = len(every) - left_out if every is not None else None
+    return min(count for count in (wanted, there) if count is not None)
 
 
 def _git_commit() -> str | None:

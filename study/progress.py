@@ -118,6 +118,12 @@ class LiveTable:
                 row.best_eer = min(eer, row.best_eer if row.best_eer is not None else 1.0)
             row.epoch_seconds.append(report["seconds"])
 
+    def stopped(self, key: str, reason: str) -> None:
+        """A trial was stopped by the scheduler."""
+        self.rows[key].state = "stopped"
+        if not self.console.is_terminal:
+            self.console.print(f"{self.rows[key].name}: {reason} ({self.time_left()})", soft_wrap=True)
+
     def _trainings_done(self, report: dict[str, Any]) -> int:
         """How many trainings of a fold with a seed a trial has behind it: seeds come in turn, fold after fold."""
         within = self.seeds.index(report["seed"]) if len(self.seeds) > 1 and "seed" in report else 0

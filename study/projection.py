@@ -13,8 +13,9 @@ from study.places import STUDY, Place, fold_places, trial_place
 from study.registry import log_dataset, register_best
 from study.repeats import finished_folds, seeds_of
 from study.results import trial_results
+from study.stopped import PRUNED_FILE, pruned
 from study.table import trial_name
-from study.tracking import CURVES, FAILURE, LONGEST_NOTE, NAME, PARENT, Run, Store, translated
+from study.tracking import CURVES, FAILURE, LONGEST_NOTE, NAME, PARENT, STATUS, Run, Store, translated
 
 NO_TAG_NAMES = ("mean", "var_classes", "var_folds", "sd_seeds")  # of our own metrics eer/...
 ARTIFACTS = ("report.html", "table.md", RESULTS_FILE)  # of a study, with the folder of figures
@@ -79,7 +80,7 @@ class Projection:
         folders = [self._ledger.trial(path.name) for path in (self._ledger.root / "trials").glob("*")]
         opened = []
         for folder in folders:
-            if folder.key in store.done or _is_complete(store, folder.key):
+            if folder.key in store.done or _is_complete(store, folder):
                 continue
             if (trial := folder.trial()) is not None:
                 opened.append((trial["number"], folder.key, folder))
@@ -93,11 +94,13 @@ class Projection:
             store.client.log_artifacts(run.id, str(folder), FIGURES)
 
 
-def _is_complete(store: Store, key: str) -> bool:
+def _is_complete(store: Store, folder: TrialFolder) -> bool:
     """Whether a trial and its folds are FINISHED in the store, under the study's run (it may have been made anew)."""
-    trial = store.runs.get(trial_place(key))
-    places = [place for fold in store.study["corpus"]["folds"] for place in fold_places(store.study, key, fold)]
-    folds = [store.runs.get(place) for place in places]
+    trial = store.runs.get(trial_place(folder.key))
+    stopped = trial is not None and STATUS in trial.tags and (folder.path / PRUNED_FILE).is_file()
+    places = [place for fold in store.study["corpus"]["folds"] for place in fold_places(store.study, folder.key, fold)]
+    runs = [store.runs.get(place) for place in places]
+    folds = [run for run in runs if run is not None] if stopped else runs
     finished = all(run is not None and run.status == "FINISHED" for run in (trial, *folds))
     return finished and trial is not None and trial.tags.get(PARENT) == store.runs[STUDY].id
 
@@ -125,7 +128,9 @@ def _project_trial(store: Store, folder: TrialFolder, live: Live, running: bool)
     assert trial is not None, "opened trials have a configuration"
     name = trial_name(trial["config"], study["varied"]) or folder.key
     title = trial_note(study, trial["number"], name)
+    stopped = pruned(folder) if failure is None else None
     tags = {PARENT: store.runs[STUDY].id} | ({FAILURE: failure[:LONGEST_NOTE]} if failure else {})
+    tags |= {STATUS: "pruned"} if stopped else {}
     run = store.run(trial_place(folder.key), name, trial["config"], tags, title)
     log_dataset(store, run)
     open_status = "FAILED" if failure else "RUNNING" if running else None
@@ -134,10 +139,12 @@ def _project_trial(store: Store, folder: TrialFolder, live: Live, running: bool)
         for fold in study["corpus"]["folds"]
         for part, place in zip(folder.repeats(seeds_of(study)), fold_places(study, folder.key, fold), strict=True)
     ]
-    result = trial_results(folder, study) if failure or all(ended) else None
+    result = trial_results(folder, study) if failure or stopped or all(ended) else None
     if result is not None:
         history = [] if failure else _mean_history(folder, study)
         note = f"{title} " + (f"Failed: {failure}" if failure else f"Mean EER {number(result['eer_mean'])}.")
+        if stopped:
+            note = f"{title} It was {stopped['reason']}."
         store.log(run, history, _trial_values(result), note)
         store.done.add(folder.key)
     store.set_status(run, "FINISHED" if result is not None and not failure else open_status)
@@ -210,14 +217,17 @@ def _end_study(store: Store, study_run: Run, status: str) -> None:
         if run.status == "RUNNING" and run is not study_run:
             store.set_status(run, "KILLED")
     trials = {key: run for (level, key, *_), run in store.runs.items() if level == "trial"}
-    finished = sum(run.status == "FINISHED" for run in trials.values())
+    stopped = sum(STATUS in run.tags for run in trials.values())
+    finished = sum(run.status == "FINISHED" for run in trials.values()) - stopped
     failed = sum(run.status == "FAILED" for run in trials.values())
     best = _best_trial(store)
     values: dict[str, float | None] = {"trials/finished": finished, "trials/failed": failed}
+    if stopped:
+        values["trials/pruned"] = stopped
     if best is not None:
         values["best/eer_mean"] = best.metrics["eer/mean"]
     name = None if best is None else best.tags[NAME]
-    note = ended_note(store.study, finished, failed, name, values.get("best/eer_mean"))
+    note = ended_note(store.study, finished, failed, name, values.get("best/eer_mean"), stopped)
     store.log(study_run, [], values, note)
     store.set_status(study_run, status)
 

@@ -16,6 +16,8 @@ from study.ledger import Ledger
 from study.progress import make_console
 from study.repeats import seeds_in_words
 from study.results import is_complete, study_results
+from study.stopped import TITLE as STOPPED
+from study.stopped import markdown_stopped, of_status, rich_stopped
 from study.table import (
     CROSS_VALIDATION,
     EVALUATION,
@@ -92,8 +94,11 @@ def prefixes(results: dict[str, Any]) -> list[str]:
 def markdown_report(results: dict[str, Any], study: dict[str, Any]) -> str:
     """The content of table.md."""
     parts = [f"# {study['study']}", study["question"], context(results, study)]
+    judged = of_status(results, stopped=False)
     for prefix in prefixes(results):
-        parts += [f"## {TITLES[prefix]}", markdown_table(results, study["varied"], prefix)]
+        parts += [f"## {TITLES[prefix]}", markdown_table(judged, study["varied"], prefix)]
+    if len(judged["trials"]) < len(results["trials"]):
+        parts += [f"## {STOPPED}", markdown_stopped(results, study["varied"])]
     return "\n\n".join([*parts, *footnotes(results), *failures(results)]) + "\n"
 
 
@@ -126,9 +131,13 @@ def failures(results: dict[str, Any]) -> list[str]:
 
 def show_results(results: dict[str, Any], study: dict[str, Any], console: Console) -> None:
     """The tables on the terminal."""
+    judged = of_status(results, stopped=False)
     for prefix in prefixes(results):
         console.print(TITLES[prefix], soft_wrap=True)
-        console.print(rich_table(results, study["varied"], prefix))
+        console.print(rich_table(judged, study["varied"], prefix))
+    if len(judged["trials"]) < len(results["trials"]):
+        console.print(STOPPED, soft_wrap=True)
+        console.print(rich_stopped(results, study["varied"]))
     console.print(context(results, study), soft_wrap=not console.is_terminal)
     for line in footnotes(results):
         console.print(line, style="dim", soft_wrap=not console.is_terminal)
@@ -198,6 +207,22 @@ def rebuild(ledger: Ledger, uri: str, console: Console) -> None:
         results = write_results(ledger, status, redraw=True)
         show_results(results, ledger.study(), console)
         Projection(ledger, uri).update({}, status)
+        rebuild_view(ledger)
+
+
+def rebuild_view(ledger: Ledger) -> None:
+    """Writes optuna.db again, as long as the space's file says what the trials' parameters are."""
+    from search_spaces import SpaceError, load_space
+    from study.optuna_view import FILE, write_view
+
+    try:
+        space = load_space(ledger.study()["space"])
+        if space.fingerprint == ledger.study()["space_fingerprint"]:
+            return write_view(ledger, space, partial(warnings.warn, category=RuntimeWarning, stacklevel=1))
+        why = f"the file of the space `{space.name}` has changed"
+    except SpaceError as error:
+        why = str(error)
+    warnings.warn(f"{ledger.root / FILE} stays as it is: {why}", RuntimeWarning, stacklevel=1)
 
 
 if __name__ == "__main__":

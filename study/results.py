@@ -11,13 +11,14 @@ from study.ledger import Ledger, TrialFolder
 from study.published import published
 from study.remembered import remembered
 from study.repeats import SHOWN, finished_folds, merged, seeds_of
+from study.stopped import pruned
 
 
 def study_results(ledger: Ledger, status: str) -> dict[str, Any]:
     """The content of results.json (contract: README, "results.json").
 
-    `status` is finished or interrupted. A trial that has neither finished nor failed is left out: its folds are in the
-    ledger, but it has no result yet.
+    `status` is finished or interrupted. A trial that has neither finished nor failed, and was not stopped, is left out:
+    its folds are in the ledger, but it has no result yet.
     """
     study = ledger.study()
     seeds = seeds_of(study)
@@ -36,30 +37,34 @@ def study_results(ledger: Ledger, status: str) -> dict[str, Any]:
 
 
 def is_complete(ledger: Ledger) -> bool:
-    """Whether every trial of a study has finished or failed."""
+    """Whether every trial of a study has finished or failed, or was stopped by its scheduler."""
     return len(study_results(ledger, "interrupted")["trials"]) >= ledger.study()["trials"]
 
 
 @remembered
 def trial_results(folder: TrialFolder, study: dict[str, Any]) -> dict[str, Any] | None:
-    """A trial's entry in results.json; None while it is neither finished nor failed."""
+    """A trial's entry in results.json; None while it is neither finished, failed nor stopped."""
     trial, failure = folder.trial(), folder.failure()
     assert trial is not None, "the ledger lists trials by their configuration"
     tags, fold_numbers, seeds = study["corpus"]["tags"], study["corpus"]["folds"], seeds_of(study)
     records = [merged(repeats, seeds) for repeats in finished_folds(folder, study)]
-    if failure is None and len(records) < len(fold_numbers):
+    stopped = pruned(folder) if failure is None else None
+    whole = failure is None and stopped is None
+    if whole and len(records) < len(fold_numbers):
         return None
     result = {
         "key": folder.key,
         "params": trial["config"],
-        "status": "finished" if failure is None else "failed",
+        "status": "finished" if whole else "failed" if stopped is None else "pruned",
         "seconds": sum(record["seconds"] for record in records),
-        **summarise(records if failure is None else [], tags),
+        **summarise(records if whole else [], tags),
     }
     if len(seeds) > 1:
-        result |= seed_results(records if failure is None else [], tags, seeds)
+        result |= seed_results(records if whole else [], tags, seeds)
     if failure is not None:
         result["reason"] = failure
+    elif stopped is not None:
+        result |= {"reason": stopped["reason"], "pruned": stopped}
     elif (evaluation := evaluation_targets(study)) is not None:
         result |= evaluation_results(folder.repeats(seeds), evaluation, tags, fold_numbers)
     if study["corpus"].get("kind") == "chime_home" and (row := published(trial["config"])) is not None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from audiotag.config import PRECISIONS
+from search_spaces import SAMPLERS
 from study.command_line import (
     FINISHED,
     INTERRUPTED,
@@ -63,6 +64,8 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     add("--seed", type=not_negative(int), metavar="N", help="of everything random (default 0)")
     add("--repeats", type=positive(int), metavar="R", help="train each fold with R seeds: seed, seed + 1, ...")
     add("--protocol", choices=("paper", "nested"), help="paper: the held-out fold also stops training (default)")
+    add("--sampler", choices=SAMPLERS, help="who proposes the trials; default: what the space's file says")
+    add("--scheduler", choices=("fifo", "asha"), help="asha: stops weak trials after some folds; default: fifo, none")
     add("--cpus-per-trial", type=positive(float), metavar="F", help="cores, also a fraction (default 1)")
     add("--gpus-per-trial", type=not_negative(float), metavar="F", help="cards, also a fraction (default 0.25, if any)")
     add("--address", type=filled, metavar="ADDR", help="of a running Ray cluster; default: one of our own")

@@ -87,6 +87,11 @@ def notes(findings: Findings) -> list[str]:
         said.append(
             f"{_trials(len(findings.failed))} failed and {'is' if len(findings.failed) == 1 else 'are'} left out."
         )
+    if findings.stopped:
+        said.append(
+            f"{_trials(len(findings.stopped))} stopped early, with too few folds to be compared: left out of tables, "
+            "statistics and figures, and listed below."
+        )
     return said
 
 
@@ -168,6 +173,11 @@ def _selection(findings: Findings) -> list[str]:
         f"The best of {trials} was chosen on the folds that score it, so its mean of {decimal(best.mean)} is too good. "
         f"Chosen on the other folds each time and scored on the one left out, it is {decimal(best.mean + optimism)}: "
         f"an optimism of {signed(optimism)}."
+        + (
+            " Trials that were stopped early were judged on these folds, too; that is not in it."
+            if findings.stopped
+            else ""
+        )
     ]
 
 
@@ -178,13 +188,19 @@ def cost(findings: Findings) -> list[str]:
     what = "fold training" if has_repeats(findings.results) else "fold"
     epochs = sum(fold["epochs"] for fold in folds)
     seconds = sum(trial["seconds"] for trial in trials)
-    pruned = sum(trial["status"] == "pruned" for trial in trials)
     said = [
-        f"{_count(len(findings.rows), 'trial')} finished, {pruned} stopped early by a scheduler, "
+        f"{_count(len(findings.rows), 'trial')} finished, {len(findings.stopped)} stopped early by a scheduler, "
         f"{len(findings.failed)} failed, {findings.unfinished} without a result yet.",
         f"{_count(epochs, 'epoch')} in {_count(len(folds), what)}; {duration(seconds)} of training in all"
         + (f", {duration(seconds / len(trials))} a trial on average." if trials else "."),
     ]
+    if findings.stopped:
+        spent = sum(trial["seconds"] for trial in findings.stopped)
+        folds_done = sum(len(trial["folds"]) for trial in findings.stopped)
+        said.append(
+            f"The stopped trials had {_count(folds_done, 'fold')} of "
+            f"{len(findings.stopped) * len(findings.study['corpus']['folds'])}, {duration(spent)} of training."
+        )
     limits = {trial["key"]: trial["params"].get("max_epochs") for trial in trials}
     full = sum(fold["epochs"] == limits[trial["key"]] for trial in trials for fold in single_trainings(trial))
     if full:

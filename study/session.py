@@ -16,11 +16,13 @@ from study import PROJECT
 from study.command_line import FINISHED, INTERRUPTED, SOME_FAILED, STUDIES
 from study.files import LedgerError
 from study.ledger import STUDY_FILE, Ledger
+from study.optuna_view import OptunaView
 from study.plan import Plan, features_of, make_plan
 from study.progress import LiveTable
 from study.repeats import seeds_in_words
 from study.report import report_command, show_next, show_results, write_results
 from study.results import is_complete, study_results
+from study.rungs import Rungs, rungs_in_words
 from study.table import left_out
 from study.tracker import Tracker
 from study.tracking import check_server, default_uri, public
@@ -60,7 +62,9 @@ def run_plan(plan: Plan, arguments: argparse.Namespace, uri: str, console: Conso
                 console.print(f"The study {plan.root.name} is finished; there is nothing left to do.")
                 tracker = make_tracker(ledger, uri, console)
                 tracker.start()
-                close(ledger, tracker, "finished", arguments, console)  # it may have been killed at its very end
+                view = make_view(plan, ledger, console)
+                view.start()
+                close(ledger, tracker, view, "finished", arguments, console)  # it may have been killed at its very end
         if complete:
             return ledger
     features = features_of(plan, arguments.cache, console)
@@ -89,13 +93,14 @@ def train(
 ) -> None:
     """Runs the trials that are left and writes the results, partial ones where it is interrupted."""
     from study.cluster import count_slots
-    from study.search import make_search, run_trials
+    from study.proposals import make_search
+    from study.search import run_trials
 
     done = len(study_results(ledger, "interrupted")["trials"])
     left = plan.trials - done
     slots = min(count_slots(per_trial), left)
     console.print(resources_line(per_trial, slots))
-    tracker = make_tracker(ledger, uri, console)
+    tracker, view = make_tracker(ledger, uri, console), make_view(plan, ledger, console)
     live = LiveTable(
         console,
         plan.study["varied"],
@@ -108,6 +113,7 @@ def train(
     )
     search = make_search(plan.space, ledger, plan.settings)
     tracker.start()
+    view.start()
     status = "interrupted"
     try:
         with live:
@@ -118,16 +124,17 @@ def train(
                 features,
                 trials=left,
                 per_trial=per_trial,
-                listeners=[live, tracker],
+                listeners=[live, tracker, view],
+                scheduler=make_scheduler(plan, ledger),
             )
         status = "finished"
     except BaseException:
         stop_ray()
         with suppress(LedgerError):  # where the disk is full: told already
-            close(ledger, tracker, status, arguments, console)
+            close(ledger, tracker, view, status, arguments, console)
         raise
     stop_ray()
-    close(ledger, tracker, status, arguments, console)
+    close(ledger, tracker, view, status, arguments, console)
 
 
 def make_tracker(ledger: Ledger, uri: str, console: Console) -> Tracker:
@@ -135,11 +142,28 @@ def make_tracker(ledger: Ledger, uri: str, console: Console) -> Tracker:
     return Tracker(ledger, uri, warn=lambda text: console.print(text, style="yellow", soft_wrap=True))
 
 
-def close(ledger: Ledger, tracker: Tracker, status: str, arguments: argparse.Namespace, console: Console) -> None:
-    """Writes the results and brings MLflow up to date."""
+def make_view(plan: Plan, ledger: Ledger, console: Console) -> OptunaView:
+    """The thread of optuna.db, whose warning goes to the terminal."""
+    return OptunaView(ledger, plan.space, warn=lambda text: console.print(text, style="yellow", soft_wrap=True))
+
+
+def make_scheduler(plan: Plan, ledger: Ledger) -> Any:
+    """What stops weak trials; None where all run to their end."""
+    if plan.study.get("scheduler") != "asha":
+        return None
+    from study.scheduler import FoldScheduler
+
+    return FoldScheduler(Rungs(ledger), plan.settings)
+
+
+def close(
+    ledger: Ledger, tracker: Tracker, view: OptunaView, status: str, arguments: argparse.Namespace, console: Console
+) -> None:
+    """Writes the results and brings MLflow and optuna.db up to date."""
     try:
         write_results(ledger, status)
     finally:
+        view.close()
         if not tracker.close(status, CATCH_UP[status]):
             later = report_command(ledger.root, arguments.studies, arguments.tracking_uri)
             console.print(f"MLflow is behind; later: {later}", style="yellow", soft_wrap=True)
@@ -166,7 +190,8 @@ def announce(plan: Plan, uri: str, console: Console) -> None:
         + (f"; {len(corpus.evaluation)} for evaluation" if len(corpus.evaluation) else "")
     )
     each = f", each fold with {study['repeats']} seeds" if plan.settings.repeats > 1 else ""
-    console.print(f"Trials   {study['trials']} ({study['sampler']}){each}", soft_wrap=True)
+    stops = rungs_in_words(len(corpus.fold_numbers)) if study.get("scheduler") == "asha" else ""
+    console.print(f"Trials   {study['trials']} ({study['sampler']}{stops}){each}", soft_wrap=True)
     for config in model_configs(plan):
         console.print(f"         {budget_line(config)}", soft_wrap=True)
     if corpus.kind == "synthetic":

@@ -54,6 +54,10 @@ class Tracker:
         else:
             self.touch()
 
+    def stopped(self, key: str, reason: str) -> None:
+        """As a listener: a trial was stopped by the scheduler."""
+        self.touch()
+
     def ended(self, key: str, reason: str | None) -> None:
         """As a listener: a trial finished or failed."""
         self.touch()

@@ -33,7 +33,7 @@ CURVES = {  # metric by epoch: field of EpochResult
     "val/eer_mean": "val_eer_mean",
 }
 PARENT, NAME, NOTE = "mlflow.parentRunId", "mlflow.runName", "mlflow.note.content"  # tags that MLflow shows
-FAILURE = "audiotag.failure"
+FAILURE, STATUS = "audiotag.failure", "audiotag.status"  # why a trial has no result; pruned: it was stopped early
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page opens on runs, not on traces of GenAI
 BATCH, PAGE, LONGEST_NOTE = 1000, 500, 6000  # metrics a call, runs a page, characters
 
@@ -230,9 +230,10 @@ class Store:
                 tags=[entities.RunTag(*item) for item in new_tags.items()],
             )
             run.params, run.tags = run.params | new_params, run.tags | new_tags
-        if FAILURE in run.tags and FAILURE not in tags:
-            self.client.delete_tag(run.id, FAILURE)
-            del run.tags[FAILURE]
+        for name in (FAILURE, STATUS):
+            if name in run.tags and name not in tags:
+                self.client.delete_tag(run.id, name)
+                del run.tags[name]
         return run
 
     def log(

@@ -73,16 +73,18 @@ def trial_reports(
     features: np.ndarray,
     device: str,
 ) -> Iterator[dict[str, Any]]:
-    """A trial's reports, one an epoch and one at the end; each is in the ledger before it is yielded.
+    """A trial's reports, one an epoch and one at the end of each fold (after which it may be stopped); each is in the
+    ledger before it is yielded.
 
     A fold is trained with each seed before the next one begins, and is done when all its repeats are.
     """
     tags, seeds, parts = list(corpus.tags), settings.seeds, folder.repeats(settings.seeds)
     done: list[dict[str, Any]] = []
     for fold in corpus.fold_numbers:
-        for seed, part in zip(seeds, parts, strict=True):
-            if part.fold(fold) is not None:
-                continue
+        left = [(seed, part) for seed, part in zip(seeds, parts, strict=True) if part.fold(fold) is None]
+        if done and left:
+            yield {METRIC: summarise(done, tags)[METRIC], "folds_done": len(done)}
+        for seed, part in left:
             try:
                 for result in train_fold(config, part, settings.protocol, corpus, features, fold, seed, device):
                     report = _plain_report(result)

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from audiotag.audio import AudioError, audio_channels, audio_seconds, inspect_audio, read_audio, read_stereo
+from audiotag import audio
+from audiotag.audio import (
+    AudioError,
+    audio_channels,
+    audio_seconds,
+    inspect_audio,
+    read_audio,
+    read_stereo,
+    stream_audio,
+)
 
 RATE = 16000
 
@@ -139,6 +148,19 @@ def test_opening_needs_no_torch() -> None:
     assert result.stdout == "set()\n"
 
 
+@pytest.mark.parametrize("rate", [8000, 16_000, 44_100, 44_099])
+@pytest.mark.parametrize("piece", [997, 5000, 1 << 20])
+def test_pieces_join_without_a_seam(tmp_path: Path, rate: int, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audio, "PIECE", piece)
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (round(0.7 * rate), 2))
+    path = write(tmp_path / "a.wav", noise, rate, "FLOAT")
+    mono = np.concatenate(list(stream_audio(path, RATE)))
+    assert len(mono) == pytest.approx(0.7 * RATE, rel=1e-3)
+    assert mono == pytest.approx(read_audio(path, RATE, len(mono)), abs=1e-6)
+    both = np.concatenate(list(stream_audio(path, RATE, stereo=True)), axis=1)
+    assert both == pytest.approx(read_stereo(path, RATE, len(mono)), abs=1e-6)
+
+
 # --- degenerate ---
 
 
@@ -168,7 +190,9 @@ def test_seconds_come_from_the_header(tmp_path: Path) -> None:
 # --- malformed ---
 
 
-@pytest.mark.parametrize("function", [audio_seconds, lambda path: read_audio(path, RATE, 100)])
+@pytest.mark.parametrize(
+    "function", [audio_seconds, lambda path: read_audio(path, RATE, 100), lambda path: list(stream_audio(path, RATE))]
+)
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
@@ -203,7 +227,9 @@ def test_stereo_has_two_channels(tmp_path: Path, channels: int) -> None:
         read_stereo(path, RATE, 9)
 
 
-@pytest.mark.parametrize("function", [audio_seconds, lambda path: read_audio(path, RATE, 100)])
+@pytest.mark.parametrize(
+    "function", [audio_seconds, lambda path: read_audio(path, RATE, 100), lambda path: list(stream_audio(path, RATE))]
+)
 def test_a_file_without_samples(tmp_path: Path, function) -> None:
     with pytest.raises(AudioError, match=r"a\.wav` cannot be used: it has no samples\."):
         function(write(tmp_path / "a.wav", np.zeros(0)))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from audiotag.models import blocks
-from audiotag.models.blocks import Framing, mean_over_blocks, padded
+from audiotag.models.blocks import Framing, block_curves, mean_over_blocks, padded
 from audiotag.units import cut, units_of
 
 FEATURES = np.arange(3 * 10 * 2, dtype=np.float32).reshape(3, 10, 2)  # (N, T, F)
@@ -48,6 +48,7 @@ def test_a_clip_scores_the_mean_of_its_blocks() -> None:
     encoded = torch.from_numpy(FEATURES).square()  # a ramp would have the same mean over half of the blocks
     expected = [torch.stack([last_and_sum(encoded[n : n + 1, t : t + 4])[0] for t in range(7)]) for n in range(3)]
     torch.testing.assert_close(mean_over_blocks(encoded, 4, last_and_sum), torch.stack(expected).mean(dim=1))
+    torch.testing.assert_close(block_curves(encoded, 4, last_and_sum), torch.stack(expected))
 
 
 # --- property ---

@@ -2,10 +2,10 @@
 
 import numpy as np
 import torch
+from step import BANDS, TAGS, Plain
 from torch.testing import assert_close
 
 from audiotag.models.crnn import CRNN
-from benchmarks.step import BANDS, TAGS, Plain
 
 CLIPS, FRAMES = 6, 20
 

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-
-from benchmarks.fuzz import BAD, OTHER, REFUSED, SAME, WRONG, fuzz
+from fuzz import BAD, OTHER, REFUSED, SAME, WRONG, fuzz
 
 
 def totals(folder: Path, count: int) -> dict[str, int]:

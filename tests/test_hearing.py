@@ -24,8 +24,8 @@ from study.hearing import front_ends, leave_out, stereo_fingerprint
 from study.ledger import Ledger
 from study.plan import make_plan
 from study.progress import make_console
+from study.proposals import make_search
 from study.run import parse
-from study.search import make_search
 
 Write = Callable[..., Path]
 ROWS = [("a.wav", 0, "x"), ("b.wav", 0, ""), ("c.wav", 1, "x"), ("d.wav", 1, "")]

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
-from audiotag.metrics import equal_error_rate, mean_defined, sample_variance, tag_eers
+from audiotag.metrics import equal_error_rate, equal_error_threshold, mean_defined, sample_variance, tag_eers
 
 with (Path(__file__).parent / "reference" / "table1.csv").open(newline="") as file:
     TABLE_1 = list(csv.DictReader(file))
@@ -115,6 +115,22 @@ def test_each_tag_is_scored_by_its_own_column() -> None:
     np.testing.assert_allclose(tag_eers(targets, scores), [0.0, 1.0, np.nan])
 
 
+@pytest.mark.parametrize(
+    ("positives", "negatives", "threshold"),
+    [
+        ([0.9, 0.8, 0.3], [0.7, 0.2, 0.1], 0.5),  # one of three missed, one let through, anywhere from .3 to .7
+        ([0.9, 0.6], [0.4, 0.1], 0.5),  # no errors anywhere from .4 to .6
+        ([0.5, 0.5], [0.5, 0.5], 0.5),  # all or nothing: the only score there is
+        ([0.2], [0.8], 0.5),  # all errors between them
+        # at .65 a half is missed, a third let through; at .45 none and a third: they meet after a third of the way
+        ([0.9, 0.6], [0.7, 0.3, 0.1], 0.65 - 0.2 / 3),
+    ],
+)
+def test_the_threshold_by_hand(positives: list[float], negatives: list[float], threshold: float) -> None:
+    targets = np.repeat([1, 0], [len(positives), len(negatives)])
+    assert equal_error_threshold(targets, np.array(positives + negatives)) == pytest.approx(threshold)
+
+
 # --- property ---
 
 
@@ -152,6 +168,18 @@ def test_eer_of_repeated_clips_is_that_of_the_clips(pairs: list[tuple[int, int]]
     targets, scores = columns(pairs)
     expected = equal_error_rate(targets, scores)
     assert equal_error_rate(np.tile(targets, times), np.tile(scores, times)) == pytest.approx(expected, abs=1e-6)
+
+
+@settings(deadline=None)
+@given(ranked)
+def test_misses_and_false_alarms_change_places_at_the_threshold(pairs: list[tuple[int, int]]) -> None:
+    """Without the clips nearest to it as much or more is missed as is let through, with them as much or less."""
+    targets, scores = columns(pairs)
+    threshold = equal_error_threshold(targets, scores)
+    nearest = scores[np.argmin(np.abs(scores - threshold))]
+    positives, negatives = scores[targets == 1], scores[targets == 0]
+    assert (positives <= nearest).mean() >= (negatives > nearest).mean() - 1e-9
+    assert (positives < nearest).mean() <= (negatives >= nearest).mean() + 1e-9
 
 
 # --- degenerate ---

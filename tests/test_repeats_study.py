@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from place import Place, kill, write_corpus
+from soak import differences, mlflow_differences
 from test_survival import wait_for
-
-from benchmarks.soak import Place, differences, kill, mlflow_differences, write_corpus
 
 STUDY = ("--space", "augmentation", "--trials", "1", "--epochs", "2", "--repeats", "2", "--cpus-per-trial", "0.5")
 pytestmark = pytest.mark.slow

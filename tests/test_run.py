@@ -101,6 +101,12 @@ def test_a_signal_that_comes_while_ray_starts_is_kept_until_it_has(sign: signal.
         (["--space", "joint", "--cpus-per-trial", "4096"], f"is 4096, but this machine has {os.cpu_count()}"),
         (["--space", "joint", "--gpus-per-trial", "-1"], "--gpus-per-trial: -1 is not allowed: it must be 0 or more"),
         (["--space", "joint", "--protocol", "best"], "invalid choice: 'best'"),
+        (["--space", "joint", "--sampler", "magic"], "invalid choice: 'magic' (choose from"),
+        (["--space", "joint", "--scheduler", "pbt"], "invalid choice: 'pbt' (choose from"),
+        (
+            ["--space", "joint", "--sampler", "exhaustive"],
+            "because there is no list of values of alpha, dropout: choose",
+        ),
         (["--space", "joint", "--name", ""], "--name: an empty value is not allowed"),
         (["--space", "joint", "--corpus", ""], "--corpus: an empty value is not allowed"),
         (["--space", "joint", "--tracking-uri", " "], "--tracking-uri: an empty value is not allowed"),

@@ -9,7 +9,7 @@ import pytest
 import search_spaces
 from audiotag.config import TrialConfig
 from search_spaces import Space, SpaceError, load_space, space_names
-from study.combinations import check_space, combinations, configurations, ranges
+from study.combinations import FINITE, check_space, combinations, configurations, listed, ranges
 
 
 def space(define: Any, sampler: str = "exhaustive") -> Space:
@@ -82,6 +82,19 @@ def test_conditional_parameters_are_enumerated_in_order() -> None:
     ]
 
 
+@pytest.mark.parametrize("sampler", search_spaces.SAMPLERS)
+def test_a_space_with_an_end_is_known_to_have_one_whatever_samples_it(sampler: str) -> None:
+    loaded = load_space("mixup_alpha")
+    assert listed(replace(loaded, sampler=sampler)) == combinations(loaded)
+
+
+def test_a_space_with_a_range_or_with_very_many_values_has_no_end() -> None:
+    many = range(FINITE + 1)
+    assert listed(load_space("joint")) is None
+    assert listed(space(lambda trial: trial.suggest_categorical("seed", many) and None, "tpe")) is None
+    assert len(listed(space(lambda trial: trial.suggest_categorical("seed", many[1:]) and None, "tpe")) or []) == FINITE
+
+
 # malformed
 
 
@@ -120,7 +133,7 @@ def test_a_function_that_cannot_be_run_is_told() -> None:
 
 
 def test_range_without_steps_is_not_exhaustive() -> None:
-    with pytest.raises(SpaceError, match="cannot be tried exhaustively"):
+    with pytest.raises(SpaceError, match="exhaustively, because there is no list of values of dropout: choose"):
         combinations(space(lambda trial: trial.suggest_float("dropout", 0.0, 0.5) and None))
 
 
@@ -130,7 +143,7 @@ def test_range_without_steps_is_not_exhaustive() -> None:
         ({"__doc__": ""}, "must have a docstring"),
         ({"define": None}, "a function `define"),
         ({"SAMPLER": "magic"}, "has SAMPLER 'magic', but must have one of"),
-        ({"SAMPLER": "tpe"}, "must say how many trials"),
+        ({"SAMPLER": "tpe", "TRIALS": 0}, "has TRIALS 0, but must have a number above 0"),
         ({"BASELINE": "none"}, "has BASELINE 'none', but must have hyperparameters with values"),
         ({"BASELINE": {}}, "has BASELINE {}, but must have"),
     ],

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from benchmarks.soak import ALL, Place, differences, mlflow_differences, run_broken, write_corpus
+from place import Place, write_corpus
+from soak import ALL, differences, mlflow_differences, run_broken
 
 TAGS = ("hum", "hiss")
 STUDY = ("--space", "augmentation", "--trials", "3", "--epochs", "3", "--cpus-per-trial", "0.5")

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from benchmarks.soak import ROOT, Place, differences, mlflow_differences, trial_workers, without_times, write_corpus
+from place import ROOT, Place, trial_workers, write_corpus
+from soak import differences, mlflow_differences, without_times
 
 STUDY = ("--space", "mixup_alpha", "--trials", "2", "--epochs", "3", "--cpus-per-trial", "0.5")
 pytestmark = pytest.mark.slow

@@ -81,9 +81,15 @@ def test_each_epoch_is_reported_and_the_ledger_is_first(tmp_path: Path) -> None:
             assert saved is not None
             assert len(saved["history"]) == report["epoch"] + 1
         seen.append(report)
-    assert [(row["fold"], row["epoch"], row["folds_done"]) for row in seen[:-1]] == [
-        (fold, epoch, fold) for fold in FOLDS for epoch in range(3)
-    ]
+    places = [(row.get("fold"), row.get("epoch"), row["folds_done"]) for row in seen]
+    ends = (
+        [(None, None, 1)],
+        [(None, None, 2)],
+    )  # of each fold: there a trial may be stopped
+    assert places == [row for fold in FOLDS for row in [*((fold, epoch, fold) for epoch in range(3)), *ends[fold]]]
+    first = folder.fold(0)
+    assert first is not None
+    assert seen[3] == {METRIC: pytest.approx(first["eer_mean"]), "folds_done": 1}
     records = [folder.fold(fold) for fold in FOLDS]
     mean = np.mean([[record["eer"][tag] for tag in TAGS] for record in records if record])
     assert seen[-1] == {METRIC: pytest.approx(mean), "folds_done": 2}
@@ -110,7 +116,7 @@ def test_scores_are_those_of_the_best_weights(tmp_path: Path) -> None:
 # property
 
 
-@pytest.mark.parametrize("stop", range(1, 7))
+@pytest.mark.parametrize("stop", range(1, 8))
 def test_a_trial_stopped_after_any_epoch_ends_as_an_unbroken_one(tmp_path: Path, stop: int) -> None:
     unbroken, stopped = folder_of(tmp_path, "unbroken"), folder_of(tmp_path, "stopped")
     list(reports(unbroken))
@@ -176,6 +182,15 @@ def test_a_finished_trial_only_reports_its_result(tmp_path: Path) -> None:
     assert list(reports(folder)) == [last]
 
 
+def test_a_trial_killed_at_the_end_of_a_fold_reports_it_again(tmp_path: Path) -> None:
+    """The driver may have been killed before it decided whether the trial goes on."""
+    folder = folder_of(tmp_path)
+    steps = reports(folder)
+    *_, end = (next(steps) for _ in range(4))
+    steps.close()
+    assert next(reports(folder)) == end
+
+
 # degenerate
 
 
@@ -193,7 +208,7 @@ def test_a_diverged_trial_says_why_and_keeps_its_folds(tmp_path: Path) -> None:
     folder, clips = folder_of(tmp_path), corpus()
     values = features(clips)
     steps = reports(folder, values)
-    for _ in range(4):  # the first epoch of the second fold
+    for _ in range(5):  # the end of the first fold, and the first epoch of the second
         next(steps)
     values[:] = np.nan
     last = list(steps)

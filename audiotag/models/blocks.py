@@ -3,7 +3,7 @@
 Shapes: N clips, T frames of a clip, L frames of a block, C values a frame, K tags.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -36,7 +36,15 @@ def mean_over_blocks(encoded: Tensor, frames: int, classify: Callable[[Tensor], 
     What is the same in every block that a frame lies in is thus computed once a frame, before this; the rest is what
     `classify` makes of blocks: (B, L, C) to (B, K).
     """
+    return torch.cat([scores.mean(dim=1) for scores in _block_scores(encoded, frames, classify)])
+
+
+def block_curves(encoded: Tensor, frames: int, classify: Callable[[Tensor], Tensor]) -> Tensor:
+    """As `mean_over_blocks`, but all blocks of a clip in turn: (N, T, C) to (N, blocks, K)."""
+    return torch.cat(list(_block_scores(encoded, frames, classify)))
+
+
+def _block_scores(encoded: Tensor, frames: int, classify: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
     blocks = encoded.unfold(1, frames, 1).transpose(2, 3)  # (N, blocks, L, C), a view
-    clips = max(1, AT_ONCE // blocks.shape[1])
-    means = [classify(part.flatten(0, 1)).unflatten(0, part.shape[:2]).mean(dim=1) for part in blocks.split(clips)]
-    return torch.cat(means)
+    for part in blocks.split(max(1, AT_ONCE // blocks.shape[1])):
+        yield classify(part.flatten(0, 1)).unflatten(0, part.shape[:2])

@@ -9,7 +9,7 @@ frames), magnitudes; 40 mel bands of the mean channel, and of each FFT bin the i
 import torch
 from torch import Tensor, nn
 
-from audiotag.models.blocks import Framing, mean_over_blocks, padded
+from audiotag.models.blocks import Framing, block_curves, mean_over_blocks, padded
 from audiotag.models.frequency_conv import FrequencyConv
 from audiotag.models.gru import BidirectionalGRU
 from audiotag.precision import FullLinear
@@ -66,6 +66,10 @@ class CGRNN(nn.Module):
     def score(self, x: Tensor) -> Tensor:
         """Whole clips (N, T, M + D) to (N, K): the mean over all blocks, one begun at every frame."""
         return mean_over_blocks(self.encode(x), BLOCK, self.classify)
+
+    def frame_curves(self, x: Tensor) -> Tensor:
+        """When each tag is heard, the probability of each block in turn: (N, T, M + D) to (N, blocks, K)."""
+        return block_curves(self.encode(x), BLOCK, self.classify)
 
     def encode(self, x: Tensor) -> Tensor:
         """What the convolutions make of each frame: (B, T, M + D) to (B, T, C)."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from audiotag.models.blocks import Framing, mean_over_blocks, padded
+from audiotag.models.blocks import Framing, block_curves, mean_over_blocks, padded
 from audiotag.models.unsupervised import Unsupervised
 from audiotag.precision import FullLinear
 
@@ -87,6 +87,10 @@ class DAEDNN(nn.Module):
     def score(self, x: Tensor) -> Tensor:
         """Whole clips (N, T, M) to (N, K): the mean over all blocks, one begun at every frame."""
         return mean_over_blocks(self.encode(x), CODES, self.classify)
+
+    def frame_curves(self, x: Tensor) -> Tensor:
+        """When each tag is heard, the probability of each block in turn: (N, T, M) to (N, blocks, K)."""
+        return block_curves(self.encode(x), CODES, self.classify)
 
     def encode(self, x: Tensor) -> Tensor:
         """The codes of the frames, which the training with tags does not change: (B, T, M) to (B, T - 6, 50)."""

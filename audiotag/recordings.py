@@ -1,0 +1,87 @@
+"""Recordings of any length, found by file or folder and cut into the clips that a network hears."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from audiotag.audio import stream_audio
+from audiotag.check import SOUNDS
+from audiotag.features import LogMel
+
+SHORTEST = 0.1  # of a clip: a last piece with less of its own is left out, it would be padding nearly all over
+
+
+class RecordingError(ValueError):
+    """Paths that lead to no recording; the message is one line for the user."""
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How a recording is cut: what is heard of it, samples of a clip, and from one clip's start to the next's."""
+
+    front_end: LogMel
+    samples: int
+    hop: int
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A piece of a recording: where it begins and ends (s), and its waveform (S,), or (2, S), zeros behind its end."""
+
+    start: float
+    end: float
+    waveform: np.ndarray
+
+
+def find_recordings(paths: Sequence[Path]) -> list[Path]:
+    """The files among some paths and, sorted, all that are named as audio in the folders and theirs; each once.
+
+    Files and folders whose names begin with a dot are passed over in a folder.
+
+    Raises:
+        RecordingError: for a path that is not there, and a folder without audio.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if not os.path.lexists(path):
+            raise RecordingError(f"There is no file or folder `{path}`: name audio files, or folders that hold some.")
+        there = _sounds(path) if path.is_dir() else [path]
+        if not there:
+            raise RecordingError(
+                f"The folder `{path}` holds no audio file (WAV, FLAC, OGG, AIFF or MP3): name another."
+            )
+        found |= dict.fromkeys(there)
+    return list(found)
+
+
+def _sounds(folder: Path) -> list[Path]:
+    named = [path for path in folder.rglob("*") if path.suffix.lower() in SOUNDS and path.is_file()]
+    return sorted(path for path in named if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
+def cut_recording(path: Path, cutting: Cutting) -> Iterator[Clip]:
+    """The clips of a recording, in memory that does not grow with its length.
+
+    A recording shorter than a clip, and the last piece of a longer one, are padded with zeros as in training. The last
+    piece is left out where less than a tenth of a clip (`SHORTEST`) of it is in no clip before.
+
+    Raises:
+        AudioError: when the part in question cannot be read.
+    """
+    rate, samples, hop = cutting.front_end.sample_rate, cutting.samples, cutting.hop
+    begin, end = 0, 0  # of what is held, and of the clip before: samples of the recording
+    held: np.ndarray | None = None
+    for piece in stream_audio(path, rate, cutting.front_end.imd):
+        held = piece if held is None else np.concatenate([held, piece], axis=-1)
+        while held.shape[-1] >= samples:
+            end = begin + samples
+            yield Clip(begin / rate, end / rate, held[..., :samples])
+            held, begin = held[..., hop:], begin + hop
+    assert held is not None, "a file without samples is refused"
+    last = begin + held.shape[-1]
+    if not end or last - end >= SHORTEST * samples:
+        padding = [(0, 0)] * (held.ndim - 1) + [(0, samples - held.shape[-1])]
+        yield Clip(begin / rate, last / rate, np.pad(held, padding))
