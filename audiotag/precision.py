@@ -15,8 +15,8 @@ def computing(network: nn.Module, device: str) -> torch.autocast:
 
 
 class FullLinear(nn.Linear):
-    """A dense layer that computes in fp32 under any precision."""
+    """A dense layer that computes in the precision of its weights under any autocast."""
 
     def forward(self, input: Tensor) -> Tensor:
         with torch.autocast(input.device.type, enabled=False):
-            return super().forward(input.float())
+            return super().forward(input.to(self.weight.dtype))

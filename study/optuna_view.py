@@ -165,6 +165,19 @@ class Database:
         self._storage.engine.dispose()
 
 
+def is_current(ledger: Ledger) -> bool:
+    """Whether optuna.db holds each of a study's trials as it ended: nothing is to be written then."""
+    path, study = ledger.root / FILE, ledger.study()
+    if not path.is_file():
+        return False
+    ended = {folder.key: state_of(trial_results(folder, study), False) for folder in ledger.trials()}
+    try:
+        trials = optuna.load_study(study_name=study["study"], storage=open_storage(path)).trials
+    except Exception:  # whatever a damaged database makes of it
+        return False
+    return {trial.user_attrs.get("key"): trial.state for trial in trials} == ended and len(trials) == len(ended)
+
+
 class OptunaView:
     """Keeps optuna.db up to date while a study runs; a listener of `study.search`. A failure costs one warning."""
 

@@ -16,7 +16,7 @@ from study import PROJECT
 from study.command_line import FINISHED, INTERRUPTED, SOME_FAILED, STUDIES
 from study.files import LedgerError
 from study.ledger import STUDY_FILE, Ledger
-from study.optuna_view import OptunaView
+from study.optuna_view import OptunaView, is_current
 from study.plan import Plan, features_of, make_plan
 from study.progress import LiveTable
 from study.repeats import seeds_in_words
@@ -63,7 +63,8 @@ def run_plan(plan: Plan, arguments: argparse.Namespace, uri: str, console: Conso
                 tracker = make_tracker(ledger, uri, console)
                 tracker.start()
                 view = make_view(plan, ledger, console)
-                view.start()
+                if not is_current(ledger):
+                    view.start()
                 close(ledger, tracker, view, "finished", arguments, console)  # it may have been killed at its very end
         if complete:
             return ledger

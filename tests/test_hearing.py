@@ -196,11 +196,13 @@ def test_only_stereo_rows_without_stereo(mono: Corpus) -> None:
 def test_a_sampled_space_may_draw_a_stereo_row_at_any_time(mono: Corpus, stereo: Corpus) -> None:
     def define(trial: Any) -> dict[str, Any]:
         trial.suggest_categorical("imd", [False, True])
+        trial.suggest_float("dropout", 0.0, 0.5)
         return {"model": "cgrnn"}
 
     space = Space("sampled", "Which?", define, "tpe", 5, "0")
     with pytest.raises(
-        CorpusError, match=r"need: cgrnn, imd\. It is about `.*a\.wav`: the number of its channels is 1, not 2"
+        CorpusError,
+        match=r"need: cgrnn, imd, .*; and \d+ more\. It is about `.*a\.wav`: the number of its channels is 1, not 2",
     ):
         left_out(space, mono)
     assert left_out(space, stereo) == []
@@ -210,7 +212,12 @@ def test_what_to_do_about_stereo_recordings_that_were_not_unpacked(tmp_path: Pat
     corpus = open_corpus(write_layout(tmp_path / "small"))
     for path in corpus.stereo_paths:
         path.unlink()
-    space = replace(load_space("stereo"), sampler="tpe")
+
+    def define(trial: Any) -> dict[str, Any]:
+        trial.suggest_categorical("model", ["cgrnn", "att_loc"])
+        return {"imd": True}
+
+    space = Space("in_stereo", "Which?", define, "exhaustive", None, "0")
     with pytest.raises(
         CorpusError, match=r"Unpack them \(python -m audiotag\.chime_home --stereo\), or choose another"
     ):

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from study.files import LedgerError, LedgerWarning, WriteError, read_json, write_json, write_whole
-from study.ledger import STUDY, Ledger, TrialFolder, trial_key
+from study.ledger import FORMAT, STUDY, Ledger, TrialFolder, trial_key
 
 RECORD = {"fold": 0, "eer": {"c": 0.1}, "eer_mean": 0.1, "best_epoch": 0, "epochs": 1, "seconds": 1.0, "history": []}
 SCORES = {"held_out": np.array([[0.25]], np.float32), "held_out_clips": np.array(["a"])}
@@ -238,7 +238,7 @@ def test_a_study_that_is_not_there(tmp_path: Path) -> None:
 def test_another_format_is_refused(tmp_path: Path) -> None:
     ledger = Ledger.create(tmp_path / "s", {})
     (ledger.root / "study.json").write_text(json.dumps({"format": 99}))
-    with pytest.raises(LedgerError, match="format 99, but this version reads 4"):
+    with pytest.raises(LedgerError, match=f"format 99, but this version reads {FORMAT}"):
         Ledger.open(ledger.root)
 
 

@@ -244,7 +244,8 @@ def test_an_interrupted_session_ends_with_a_partial_report(tmp_path: Path) -> No
         close=lambda status, timeout: closed.append((ledger.root / "report.html").read_text()[:9])
     )
     arguments = Namespace(studies=tmp_path, tracking_uri=None)
-    close(ledger, tracker, "interrupted", arguments, make_console())  # type: ignore[arg-type]
+    view = SimpleNamespace(close=lambda: None)
+    close(ledger, tracker, view, "interrupted", arguments, make_console())  # type: ignore[arg-type]
     assert closed == ["<!DOCTYPE"]  # the report was there for MLflow
     assert "Partial. 2 of 3 trials are done" in page_of(ledger).text
     assert ledger.results()["status"] == "interrupted"

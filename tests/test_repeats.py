@@ -67,6 +67,7 @@ def test_each_seed_gives_what_a_study_with_this_seed_gives(tmp_path: Path, proto
 def test_a_fold_is_trained_with_each_seed_before_the_next_begins(tmp_path: Path) -> None:
     folder = single.folder_of(tmp_path)
     *epochs, last = reports(folder)
+    epochs = [row for row in epochs if "fold" in row]  # without those at the end of a fold
     assert [(row["fold"], row["seed"], row["folds_done"]) for row in epochs] == [
         (fold, seed, fold) for fold, seed in UNITS for _ in range(3)
     ]
