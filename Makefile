@@ -30,6 +30,10 @@ lint: install
 bench: install
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/ledger.py
+	$(BIN)/python benchmarks/features.py
+	$(BIN)/python benchmarks/trials.py
+	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/growth.py
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache

@@ -55,6 +55,7 @@ class AudioFacts:
         peak: The largest absolute value, 1 is full scale.
         clipped: The share of samples at full scale.
         digest: Hash of the decoded samples: the same for the same sound in another container.
+        file_digest: Hash of the file's bytes, 32 hex digits.
     """
 
     seconds: float
@@ -64,6 +65,7 @@ class AudioFacts:
     peak: float
     clipped: float
     digest: str
+    file_digest: str
 
 
 def read_audio(path: str | Path, sample_rate: int, samples: int) -> np.ndarray:
@@ -124,6 +126,7 @@ def inspect_audio(path: str | Path, seconds: float) -> AudioFacts:
             peak=float(size.max()),
             clipped=float((size >= FULL_SCALE).mean()),
             digest=hashlib.blake2b(channels.tobytes(), digest_size=16).hexdigest(),
+            file_digest=file_digest(path),
         )
 
 
@@ -149,15 +152,16 @@ def audio_channels(path: str | Path) -> int:
         return file.channels
 
 
+def file_digest(path: str | Path) -> str:
+    """A hash of the bytes of a file, 32 hex digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
 def file_digests(paths: Sequence[Path]) -> tuple[str, ...]:
     """A hash of the bytes of each file, 32 hex digits."""
-
-    def digest(path: Path) -> str:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
     with ThreadPoolExecutor() as pool:
-        return tuple(pool.map(digest, paths))
+        return tuple(pool.map(file_digest, paths))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -53,7 +53,7 @@ def cached_features(
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=cache) as file:  # on disk and not in memory, and gone with the last reader
             features = np.memmap(file, dtype=np.float32, mode="w+", shape=(len(fingerprints), *shape))
-        paths = [folder / name[:2] / f"{name}.f32" for name in fingerprints]
+        paths = [_path(folder, name) for name in fingerprints]
         _fill(features, paths, compute, progress)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
@@ -64,9 +64,19 @@ def cached_features(
     return features
 
 
+def is_cached(cache: Path, settings: dict[str, Any], fingerprints: Sequence[str]) -> bool:
+    """Whether there is a file of each clip; it may be damaged."""
+    folder = settings_folder(cache, settings)
+    return all(_path(folder, name).is_file() for name in fingerprints)
+
+
 def settings_folder(cache: Path, settings: dict[str, Any]) -> Path:
     """The folder of all features that are computed in one way."""
     return cache / hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _path(folder: Path, name: str) -> Path:
+    return folder / name[:2] / f"{name}.f32"
 
 
 def cache_bytes(cache: Path) -> int:
@@ -117,8 +127,8 @@ def _read(path: Path, values: np.ndarray) -> bool:
 def _write(path: Path, values: np.ndarray) -> None:
     content = values.astype("<f4").tobytes()
     path.parent.mkdir(exist_ok=True)
-    with _aside(path) as temporary:
-        temporary.write_bytes(content + _checksum(content))
+    with _aside(path) as file:
+        file.write(content + _checksum(content))
 
 
 def _checksum(content: bytes) -> bytes:
@@ -126,12 +136,13 @@ def _checksum(content: bytes) -> bytes:
 
 
 @contextmanager
-def _aside(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder that takes the name `path` when all went well, and is gone when not."""
+def _aside(path: Path) -> Iterator[IO[bytes]]:
+    """A temporary file in the same folder that takes the name `path` when all went well, and is gone when not."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".new")
-    os.close(handle)
     try:
-        yield Path(name)
+        with os.fdopen(handle, "wb") as file:
+            yield file
         os.replace(name, path)
-    finally:
+    except BaseException:
         Path(name).unlink(missing_ok=True)
+        raise

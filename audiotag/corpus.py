@@ -58,6 +58,7 @@ class Corpus:
         stereo_paths: (N,) where each clip's stereo recording would be; not checked, see stereo.py.
         skipped: The clips that were left out because of their audio, each with the reason.
         silent: The clips that are as good as silent; they are used.
+        known_digests: (N,) `digests`, where the files have been read already.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Corpus:
     stereo_paths: tuple[Path, ...] = ()
     skipped: dict[str, str] = field(default_factory=dict)
     silent: tuple[str, ...] = ()
+    known_digests: tuple[str, ...] = ()
 
     @property
     def fold_numbers(self) -> tuple[int, ...]:
@@ -91,8 +93,8 @@ class Corpus:
 
     @cached_property
     def digests(self) -> tuple[str, ...]:
-        """(N,) hash of the bytes of each audio file, 32 hex digits; reads every file once."""
-        return file_digests(self.paths)
+        """(N,) hash of the bytes of each audio file, 32 hex digits; reads every file once, unless that was done."""
+        return self.known_digests or file_digests(self.paths)
 
     @cached_property
     def stereo_digests(self) -> tuple[str, ...]:
@@ -144,7 +146,9 @@ class Examination:
     problems: tuple[str, ...]
 
 
-def open_corpus(path: str | Path, *, skip_bad: bool = False, progress: Progress | None = None) -> Corpus:
+def open_corpus(
+    path: str | Path, *, skip_bad: bool = False, progress: Progress | None = None, memory: Path | None = None
+) -> Corpus:
     """Open a corpus on disk and check all of it: tables, folds and, by decoding it, the audio.
 
     Args:
@@ -152,12 +156,13 @@ def open_corpus(path: str | Path, *, skip_bad: bool = False, progress: Progress 
             `audio/`, or ESC-50 or UrbanSound8K as they come.
         skip_bad: Leave out clips whose audio is missing or cannot be used, instead of refusing the corpus.
         progress: Called with (files checked, files in all).
+        memory: A file that keeps what is known of the audio: what has not changed since is not decoded again.
 
     Raises:
         CorpusError: if the folder is in no known form, a table is malformed, audio is missing or unusable, or the folds
             cannot be scored; its `problems` are all there are.
     """
-    examination = examine(path, progress)
+    examination = examine(path, progress, memory)
     corpus, audio = examination.corpus, examination.audio
     bad = [what for what in audio if isinstance(what, AudioError)]
     errors = [CorpusError(problem) for problem in examination.problems]
@@ -173,14 +178,14 @@ def open_corpus(path: str | Path, *, skip_bad: bool = False, progress: Progress 
     return usable
 
 
-def examine(path: str | Path, progress: Progress | None = None) -> Examination:
+def examine(path: str | Path, progress: Progress | None = None, memory: Path | None = None) -> Examination:
     """Reads the tables of a corpus and looks at all of its audio; what is wrong is told, not raised.
 
     Raises:
         CorpusError: if the folder is in no known form, or a table cannot be read at all.
     """
     corpus, problems = read_tables(path)
-    audio = inspect_files(corpus.paths, progress)
+    audio = inspect_files(corpus.paths, progress, memory)
     return Examination(corpus, tuple(audio), problems)
 
 
@@ -255,6 +260,7 @@ def usable_part(corpus: Corpus, audio: Sequence[AudioFacts | AudioError]) -> Cor
         clip_seconds=corpus.clip_seconds if corpus.kind in FIXED_LENGTH else common_seconds(facts),
         skipped=bad,
         silent=tuple(clip for clip, what in zip(clips, facts, strict=True) if what.peak < NEARLY_SILENT),
+        known_digests=tuple(what.file_digest for what in facts),
     )
 
 

@@ -5,7 +5,7 @@ Shapes: N clips, S samples, T frames, M mel bands.
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from audiotag.audio import AudioError, read_audio, read_stereo
-from audiotag.cache import Progress, cached_features
+from audiotag.cache import Progress, cached_features, is_cached
 from audiotag.corpus import Corpus
 from audiotag.tables import CorpusError
 
@@ -158,8 +158,8 @@ def load_features(corpus: Corpus, settings: LogMel, cache: Path, progress: Progr
             problems.setdefault(path, f"The audio file `{path}` is too loud for float32: scale it down.")
         return values
 
-    with _one_torch_thread():
-        how = cache_settings(settings, samples)
+    how = cache_settings(settings, samples)
+    with nullcontext() if is_cached(cache, how, digests) else _one_torch_thread():  # torch takes 3 s to import
         features = cached_features(cache, how, digests, shape, compute, progress)
     if problems:
         told = [problems[path] for path in sorted(problems)]

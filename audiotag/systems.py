@@ -57,8 +57,8 @@ def _network(config: TrialConfig, columns: int, n_tags: int, mean: "Tensor", sca
 
 def build_optimizer(config: TrialConfig, parameters: Iterable["nn.Parameter"]) -> "Optimizer":
     """The optimiser of a configuration."""
-    import torch
+    from audiotag.optimizers import SGD, Adam
 
     if config.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=config.learning_rate, momentum=MOMENTUM)
-    return torch.optim.Adam(parameters, lr=config.learning_rate)
+        return SGD(parameters, lr=config.learning_rate, momentum=MOMENTUM)
+    return Adam(parameters, lr=config.learning_rate)

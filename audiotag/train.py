@@ -23,6 +23,7 @@ from audiotag.config import TrialConfig
 from audiotag.features import band_statistics
 from audiotag.folds import FoldSplit
 from audiotag.metrics import mean_defined, tag_eers
+from audiotag.optimizers import SGD
 from audiotag.precision import computing
 from audiotag.systems import build_model, build_optimizer
 from audiotag.units import cut, units_of
@@ -124,9 +125,7 @@ def start_fit(
     state = FitState(model, build_optimizer(config, model.parameters()))
     state.first_choice = final_stretch(config.schedule, config.max_epochs)
     if (stage := getattr(model, "unsupervised", None)) is not None:
-        state.unsupervised_optimizer = torch.optim.SGD(
-            model.parameters(), lr=stage.learning_rate, momentum=stage.momentum
-        )
+        state.unsupervised_optimizer = SGD(model.parameters(), lr=stage.learning_rate, momentum=stage.momentum)
     return state
 
 

@@ -24,8 +24,13 @@ def check_resources(arguments: argparse.Namespace) -> None:
         raise PlanError(
             f"--cpus-per-trial is {arguments.cpus_per_trial:g}, but this machine has {cores}: ask for no more."
         )
-    if arguments.gpus_per_trial and not any(Path(device).exists() for device in CARDS):
+    if arguments.gpus_per_trial and not has_cards():
         raise PlanError(f"--gpus-per-trial is {arguments.gpus_per_trial:g}, but this machine has no GPU: leave it out.")
+
+
+def has_cards() -> bool:
+    """Whether this machine seems to have a GPU."""
+    return any(Path(device).exists() for device in CARDS)
 
 
 def check_writable(folder: Path) -> None:

@@ -95,10 +95,13 @@ class TrialFolder:
             for suffix in ("json", "npz", "pt"):
                 set_aside(self._fold_path(fold, suffix))
 
-    def scores(self, fold: int) -> dict[str, np.ndarray]:
-        """Probabilities of a finished fold: held_out (n, K), evaluation (m, K), float32, and their clips' names."""
+    def scores(self, fold: int, *names: str) -> dict[str, np.ndarray]:
+        """Probabilities of a finished fold: held_out (n, K), evaluation (m, K), float32, and their clips' names.
+
+        Only those in `names` are read, where any are given.
+        """
         with np.load(self._fold_path(fold, "npz"), allow_pickle=False) as arrays:
-            return dict(arrays)
+            return {name: arrays[name] for name in names or arrays}
 
     def write_fold(
         self, fold: int, record: dict[str, Any], scores: dict[str, np.ndarray], weights: dict[str, Any]

@@ -22,6 +22,7 @@ from audiotag.cache import cache_bytes
 from audiotag.config import TrialConfig
 from audiotag.corpus import Corpus, open_corpus
 from audiotag.features import LogMel, default_cache, load_features
+from audiotag.known_audio import memory_path
 from search_spaces import Space, load_space
 from study import PROJECT
 from study.budget import budgets
@@ -83,7 +84,7 @@ def make_plan(arguments: argparse.Namespace, console: Console) -> Plan:
     if root.exists():
         raise LedgerError(f"The study `{name}` exists in {root.parent}: choose another --name, or --resume {name}.")
     check_writable(root.parent)
-    corpus = _open(arguments.corpus, arguments.skip_bad, console)
+    corpus = _open(arguments.corpus, arguments.skip_bad, arguments.cache, console)
     check_folds(corpus, arguments)
     study = _describe(name, space, corpus, arguments)
     return Plan(root, study, space, corpus, _settings(root, study), resumed=False)
@@ -109,7 +110,7 @@ def _resumed_plan(arguments: argparse.Namespace, console: Console) -> Plan:
         was, now = first_difference(study.get("space_source", ""), space.source)
         raise PlanError(_changed(f"the file of the space `{space.name}`", was, now))
     skip_bad = arguments.skip_bad or bool(study["corpus"].get("skipped"))
-    corpus = _open(arguments.corpus or study["corpus"]["path"], skip_bad, console)
+    corpus = _open(arguments.corpus or study["corpus"]["path"], skip_bad, arguments.cache, console)
     if corpus.fingerprint != study["corpus"]["fingerprint"]:
         raise PlanError(_changed(f"the corpus {corpus.root}", *_corpus_difference(study["corpus"], corpus)))
     _check_hearing(study, space, corpus)
@@ -173,7 +174,7 @@ def _newest_unfinished(arguments: argparse.Namespace) -> Path:
     return max(found)[1].absolute()
 
 
-def _open(path: str | Path | None, skip_bad: bool, console: Console) -> Corpus:
+def _open(path: str | Path | None, skip_bad: bool, cache: Path | None, console: Console) -> Corpus:
     """The corpus at a path; by default CHiME-Home where it is there, else the synthetic one, made if need be."""
     if path is None and (CHIME_HOME / "chunks").is_dir():
         path = CHIME_HOME
@@ -188,15 +189,22 @@ def _open(path: str | Path | None, skip_bad: bool, console: Console) -> Corpus:
     with progress_bar(console) as bar:
         task = bar.add_task("checking the audio", total=None)
         return open_corpus(
-            path, skip_bad=skip_bad, progress=lambda n, total: bar.update(task, completed=n, total=total)
+            path,
+            skip_bad=skip_bad,
+            progress=lambda n, total: bar.update(task, completed=n, total=total),
+            memory=memory_path(_cache(cache), path),
         )
+
+
+def _cache(asked: Path | None) -> Path:
+    return asked or default_cache() / "features"
 
 
 def features_of(plan: Plan, cache: Path | None, console: Console) -> dict[LogMel, np.ndarray]:
     """For each front end that a trial may need the features of all clips (N, T, F), from the cache or computed now."""
     from study.hearing import front_ends
 
-    cache = cache or default_cache() / "features"
+    cache = _cache(cache)
     needed = front_ends(plan.space, plan.settings.base, plan.study["left_out"])
     found = {}
     with progress_bar(console) as bar:

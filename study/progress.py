@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +36,7 @@ class Row:
     val_loss: float | None = None
     best_eer: float | None = None  # lowest validation EER of the fold in progress
     eer_mean: float | None = None  # over the finished folds
-    epoch_seconds: list[float] = field(default_factory=list)
+    epoch_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=20))  # of the last epochs
 
     @property
     def place(self) -> str:
@@ -142,7 +143,7 @@ class LiveTable:
         begun = sum(row.trainings_done for row in running)
         each = len(self.folds) * len(self.seeds)
         folds = (self.trials - self.done_before - ended) * each - begun
-        epochs = [seconds for row in self.rows.values() for seconds in row.epoch_seconds[-20:]]
+        epochs = [seconds for row in self.rows.values() for seconds in row.epoch_seconds]
         if folds <= 0:
             return "nearly done"
         rounds = max(folds / self.slots, *(each - row.trainings_done for row in running), 0)

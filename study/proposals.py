@@ -19,7 +19,7 @@ from study.rungs import running_means
 from study.samplers import Samplers, own_seed
 from study.settings import TrialSettings
 from study.stopped import pruned
-from study.trial import FAILED, METRIC
+from study.worker import FAILED, METRIC
 
 REPEATS = 3  # proposals in a row of what the study has had, after which chance takes one that it has not
 

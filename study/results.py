@@ -9,6 +9,7 @@ from audiotag.corpus import Corpus
 from audiotag.metrics import mean_defined, sample_variance, tag_eers
 from study.ledger import Ledger, TrialFolder
 from study.published import published
+from study.remembered import remembered
 from study.repeats import SHOWN, finished_folds, merged, seeds_of
 from study.stopped import pruned
 
@@ -40,6 +41,7 @@ def is_complete(ledger: Ledger) -> bool:
     return len(study_results(ledger, "interrupted")["trials"]) >= ledger.study()["trials"]
 
 
+@remembered
 def trial_results(folder: TrialFolder, study: dict[str, Any]) -> dict[str, Any] | None:
     """A trial's entry in results.json; None while it is neither finished, failed nor stopped."""
     trial, failure = folder.trial(), folder.failure()
@@ -139,7 +141,8 @@ def evaluation_results(
 
     Nothing is selected on them.
     """
-    scores = np.mean([folder.scores(fold)["evaluation"] for fold in fold_numbers for folder in folders], axis=0)
+    parts = [folder.scores(fold, "evaluation")["evaluation"] for fold in fold_numbers for folder in folders]
+    scores = np.mean(parts, axis=0)
     eers = tag_eers(targets, scores)
     return {
         "eval_eer": {tag: plain(value) for tag, value in zip(tags, eers, strict=True)},

@@ -7,7 +7,7 @@ from ray.tune.schedulers import FIFOScheduler
 
 from study.rungs import Rungs
 from study.settings import TrialSettings
-from study.trial import FAILED, HALTED, METRIC
+from study.worker import FAILED, HALTED, METRIC
 
 
 class FoldScheduler(FIFOScheduler):

@@ -1,7 +1,6 @@
 """A study's trials run by Ray Tune, and Ray itself. Ray's own files are never read back."""
 
 import logging
-import os
 import warnings
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,21 +19,9 @@ from study.ledger import Ledger, TrialFolder
 from study.proposals import LedgerSearch
 from study.settings import TrialSettings
 from study.stopped import pruned
-from study.trial import FAILED, HALTED, SAID, run_trial
+from study.worker import FAILED, HALTED, SAID, run_in_worker
 
 RESTARTS = 3  # of a trial whose worker died; it continues from its last epoch
-# A trial runs in a thread, whose part of the heap glibc gives back to the kernel at every step. How much faulting it in
-# again costs depends on the machine: from nothing that noise would show to a third of a training step
-ALLOCATOR = {
-    "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
-    "MALLOC_TOP_PAD_": str(1 << 26),
-}
-
-
-class ResourceError(ValueError):
-    """More resources asked for than there are; one line for the user."""
 
 
 class Listener(Protocol):
@@ -119,49 +106,6 @@ def _why(trial: Trial) -> str:
     return f"of {type(cause).__name__}: {' '.join(str(cause).split())[:300]}"
 
 
-def start_ray(cpus: float | None, gpus: float | None, address: str | None) -> dict[str, float]:
-    """Starts Ray, or joins the cluster at `address`, quietly; returns what a trial gets: {"cpu": c, "gpu": g}.
-
-    Where None is given: four trials a GPU where there are GPUs, one core each where there are none.
-
-    Raises:
-        ResourceError: when a trial asks for more than the cluster has, or no cluster answers at the address.
-    """
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AIR_NEW_OUTPUT": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-    os.environ |= {"TUNE_DISABLE_SIGINT_HANDLER": "1", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
-    os.environ |= ALLOCATOR  # inherited by the workers of our own cluster
-    own: dict[str, Any] = {"include_dashboard": False}
-    options = {"runtime_env": {"env_vars": ALLOCATOR}} if address else own
-    try:
-        ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
-    except ConnectionError as error:
-        raise ResourceError(f"--address is {address}, but no Ray cluster answers there: {error}") from error
-    except Exception as error:  # Ray has no kind of its own for a start that takes more than its 30 s
-        raise ResourceError(f"Ray did not start: {error} Nothing is lost: try again later.") from error
-    # a worker that died is told by us, with its trial; Ray prints a paragraph beside it and has no public switch
-    setattr(ray._private.worker, "print_to_stdstream", lambda *_, **__: None)  # noqa: B010
-    there = ray.cluster_resources()
-    cores, cards = there.get("CPU", 0.0), there.get("GPU", 0.0)
-    gpus = gpus if gpus is not None else (0.25 if cards else 0.0)
-    cpus = cpus if cpus is not None else (min(1.0, cores * gpus / cards) if gpus and cards else 1.0)
-    for flag, asked, most in (("--cpus-per-trial", cpus, cores), ("--gpus-per-trial", gpus, cards)):
-        if asked > most:
-            raise ResourceError(f"{flag} is {asked:g}, but this Ray cluster has {most:g}: ask for no more than that.")
-    return {"cpu": cpus, "gpu": gpus}
-
-
-def stop_ray() -> None:
-    """Ends our cluster with all its workers, or leaves the one that was joined."""
-    ray.shutdown()
-
-
-def count_slots(per_trial: dict[str, float]) -> int:
-    """How many trials the cluster holds side by side."""
-    there = ray.cluster_resources()
-    shares = [there.get(name.upper(), 0.0) / asked for name, asked in per_trial.items() if asked]
-    return max(1, int(min(shares) + 1e-9))
-
-
 def run_trials(
     search: LedgerSearch,
     settings: TrialSettings,
@@ -179,7 +123,7 @@ def run_trials(
         LedgerError: when the ledger cannot be written.
     """
     trainable = tune.with_parameters(
-        run_trial,
+        run_in_worker,
         settings=settings,
         corpus=corpus,
         features={heard: np.asarray(values) for heard, values in features.items()},

@@ -69,11 +69,11 @@ def run_plan(plan: Plan, arguments: argparse.Namespace, uri: str, console: Conso
         if complete:
             return ledger
     features = features_of(plan, arguments.cache, console)
-    from study.search import start_ray, stop_ray
+    from study.cluster import start_ray, stop_ray
 
     try:
         with hold_signals():  # an exception in the middle of its start is more than Ray survives
-            per_trial = start_ray(arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.address)
+            per_trial = start_ray(arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.address, plan.trials)
         ledger = plan.ledger()
         with ledger.locked():
             train(plan, ledger, features, per_trial, arguments, uri, console, stop_ray)
@@ -93,8 +93,9 @@ def train(
     stop_ray: Callable[[], None],
 ) -> None:
     """Runs the trials that are left and writes the results, partial ones where it is interrupted."""
+    from study.cluster import count_slots
     from study.proposals import make_search
-    from study.search import count_slots, run_trials
+    from study.search import run_trials
 
     done = len(study_results(ledger, "interrupted")["trials"])
     left = plan.trials - done

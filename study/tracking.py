@@ -287,4 +287,5 @@ class Store:
             self.client.update_run(run.id, status)
         else:
             self.client.set_terminated(run.id, status)
+            run.points = None  # a driver that kept them would grow with every epoch of the study
         run.status = status

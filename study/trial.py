@@ -32,11 +32,7 @@ from study.ledger import Ledger, TrialFolder
 from study.repeats import merged
 from study.results import fold_eers, summarise
 from study.settings import TrialSettings
-
-METRIC = "eer_mean"  # what Optuna minimises: the mean over finished folds and tags
-FAILED = "failed"  # the key in a last report that says why a trial has no result
-HALTED = "halted"  # the key in a last report that says why the whole study cannot go on
-SAID = "said"  # the key in any report that holds warnings for the user
+from study.worker import FAILED, HALTED, METRIC, SAID
 
 
 def run_trial(

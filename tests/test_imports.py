@@ -16,7 +16,7 @@ FORBIDDEN = {
 ONLY = {
     "mlflow": {"study/tracking.py"},
     # the last two subclass what Tune calls back: its searcher and its scheduler
-    "ray": {"study/trial.py", "study/search.py", "study/run.py", "study/proposals.py", "study/scheduler.py"},
+    "ray": {"study/trial.py", "study/search.py", "study/cluster.py", "study/proposals.py", "study/scheduler.py"},
 }
 HEAVY = ("torch", "torchaudio", "ray", "mlflow")
 
@@ -82,3 +82,10 @@ def test_help_and_mistakes_import_nothing_heavy(words: list[str], code: int, tmp
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False
     )
     assert done.stdout.splitlines()[-1:] == ["heavy: []"], done.stdout + done.stderr
+
+
+def test_the_driver_imports_no_torch() -> None:
+    """Workers need it; in the driver it would delay the first training step by seconds."""
+    script = "import sys, study.session, study.cluster, study.search; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.split() == ["False"]

@@ -1,0 +1,150 @@
+"""What memory do workers take? `python benchmarks/memory.py`
+
+Trials of the CRNN run side by side through Ray Tune on a corpus of CHiME-Home's size (1946 and 816 clips of 4 s,
+made-up features), until each has trained for a while. Then the kernel's own account of each worker: all that is
+resident but the object store; the part of it that is the worker's alone; libraries and files, which all workers share;
+and the store's pages, which hold the features. First, what a driver grows by that is told of many epochs.
+"""
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+from place import trial_workers
+from rounds import show
+
+from audiotag.corpus import EVALUATION, Corpus
+from audiotag.features import LogMel
+from search_spaces import load_space
+from study.cluster import count_slots, start_ray, stop_ray
+from study.ledger import Ledger
+from study.progress import LiveTable, make_console
+from study.settings import TrialSettings
+
+DEVELOPMENT, HELD_BACK, FRAMES, BANDS, TAGS = 1946, 816, 124, 128, "cmfvpbo"
+MEGABYTE = 1e6
+SEGMENT = re.compile(r"^[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \S+ *(.*)$")
+
+
+def account(process: int) -> dict[str, float]:
+    """MB of a process by kind, from the kernel's smaps: resident, and its share where pages have several users."""
+    found = {"store": 0.0, "store, share": 0.0, "libraries and files": 0.0, "its own": 0.0, "all but the store": 0.0}
+    kind = "its own"
+    for line in Path(f"/proc/{process}/smaps").read_text().splitlines():
+        if (match := SEGMENT.match(line)) is not None:
+            name = match[1]
+            kind = "its own" if not name or name.startswith("[") else "libraries and files"
+            kind = "store" if "/dev/shm" in name or "plasma" in name else kind
+        elif line.startswith("Rss:"):
+            size = 1024 * int(line.split()[1]) / MEGABYTE
+            found[kind] += size
+            found["all but the store"] += 0 if kind == "store" else size
+        elif line.startswith("Pss:") and kind == "store":
+            found["store, share"] += 1024 * int(line.split()[1]) / MEGABYTE
+    return found
+
+
+def made_up_corpus(clips: int, held_back: int) -> Corpus:
+    """A corpus of so many clips whose audio nobody reads."""
+    every = clips + held_back
+    rng = np.random.default_rng(0)
+    return Corpus(
+        name="made_up",
+        kind="folder",
+        root=Path("/nowhere"),
+        tags=tuple(TAGS),
+        clips=tuple(f"clip_{number}" for number in range(every)),
+        paths=tuple(Path(f"/nowhere/{number}.wav") for number in range(every)),
+        targets=(rng.random((every, len(TAGS))) < 0.3).astype(np.float32),
+        folds=np.where(np.arange(every) < clips, np.arange(every) % 5, EVALUATION),
+        groups=np.array([f"group_{number}" for number in range(every)]),
+        clip_seconds=4.0,
+        known_digests=("0" * 32,) * every,
+    )
+
+
+def study_of(root: Path, corpus: Corpus, trials: int) -> tuple[Ledger, TrialSettings]:
+    """A study folder for them."""
+    from study.results import corpus_record
+
+    settings = {"crnn": {"max_epochs": 200}}
+    texts = dict.fromkeys(("study", "id", "space", "space_fingerprint", "question", "created"), "memory")
+    record = {"trials": trials, "seed": 0, "protocol": "paper", "corpus": corpus_record(corpus), "settings": settings}
+    ledger = Ledger.create(root, texts | record | {"varied": ["alpha"], "left_out": [], "features": []})
+    return ledger, TrialSettings(str(root), settings, corpus.fingerprint, seed=0, protocol="paper")
+
+
+def measure_workers(root: Path, clips: int, held_back: int, seconds: float) -> None:
+    """Prints the first table; the trials are ended when all workers have been training for so many seconds."""
+    per_trial = start_ray(1.0, 0.0, None, 7)
+    from study.proposals import make_search
+    from study.search import run_trials
+
+    slots = min(count_slots(per_trial), 7)
+    corpus = made_up_corpus(clips, held_back)
+    features = np.random.default_rng(1).normal(size=(clips + held_back, FRAMES, BANDS)).astype(np.float32)
+    ledger, settings = study_of(root, corpus, slots)
+    search = make_search(load_space("mixup_alpha"), ledger, settings)
+
+    def run() -> None:
+        run_trials(search, settings, corpus, {LogMel(): features}, trials=slots, per_trial=per_trial, listeners=[])
+
+    Thread(target=run, daemon=True).start()
+    session = os.getsid(0)
+    while len(list(root.glob("trials/*/running.pt"))) < slots:  # each has trained and scored an epoch
+        time.sleep(0.5)
+    time.sleep(seconds)
+    workers = [account(process) for process in trial_workers(session)]
+    show(
+        f"MB of each of {len(workers)} workers; features {features.nbytes / MEGABYTE:.0f}",
+        {name: [worker[name] for worker in workers] for name in workers[0]},
+    )
+
+
+def resident() -> float:
+    """MB of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MEGABYTE
+
+
+def measure_driver(epochs: int) -> None:
+    """Prints what a live table grows by over some thousand epochs, in kB an epoch."""
+    live = LiveTable(make_console(), ["alpha"], trials=4, done=0, folds=[0, 1, 2, 3, 4], slots=2, max_epochs=200)
+    report = {"fold": 0, "folds_done": 0, "val_loss": 0.5, "val_eer_mean": 0.2, "seconds": 1.0, "eer_mean": 0.2}
+    live.started("key", {"alpha": 1.0, "augmentation": "mixup"})
+    growth = []
+    for _ in range(5):
+        before = resident()
+        for epoch in range(epochs):
+            live.reported("key", report | {"epoch": epoch})
+        live.render()
+        growth.append(1000 * (resident() - before) / epochs)
+    show("driver", {"kB an epoch": growth})
+
+
+def main() -> int:
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--clips", type=int, default=DEVELOPMENT)
+    parser.add_argument("--evaluation", type=int, default=HELD_BACK)
+    parser.add_argument("--seconds", type=float, default=20.0, help="that the workers go on after an epoch")
+    parser.add_argument("--reports", type=int, default=20_000, help="epochs that the driver is told of, five times")
+    arguments = parser.parse_args()
+    measure_driver(arguments.reports)
+    with tempfile.TemporaryDirectory(prefix="memory-", ignore_cleanup_errors=True) as folder:
+        try:
+            measure_workers(Path(folder) / "study", arguments.clips, arguments.evaluation, arguments.seconds)
+        finally:
+            stop_ray()
+    return 0
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    os._exit(status)  # Tune's thread knows no end but that of its trials

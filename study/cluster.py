@@ -1,0 +1,87 @@
+"""Ray, started or joined. Imports as little of it as can be: the rest is imported while Ray starts."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from threading import Thread
+from typing import Any
+
+import ray
+
+from study.checks import has_cards
+
+# What a trial imports, by workers that wait for it: Ray starts one a core, and would let them wait without. While they
+# import torch the driver imports Ray Tune
+WORKERS_IMPORT = ("study.trial", "audiotag.models.crnn")
+DRIVER_IMPORTS = "pandas"  # the largest part of Ray Tune's import that has nothing to do with Ray, which is starting
+
+# A trial runs in a thread, whose part of the heap glibc gives back to the kernel at every step. How much faulting it in
+# again costs depends on the machine: from nothing that noise would show to a third of a training step
+ALLOCATOR = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
+    "MALLOC_TOP_PAD_": str(1 << 26),
+}
+
+
+class ResourceError(ValueError):
+    """More resources asked for than there are; one line for the user."""
+
+
+def start_ray(cpus: float | None, gpus: float | None, address: str | None, trials: int) -> dict[str, float]:
+    """Starts Ray, or joins the cluster at `address`, quietly; returns what a trial gets: {"cpu": c, "gpu": g}.
+
+    Where None is given: four trials a GPU where there are GPUs, one core each where there are none. `trials` are about
+    to be run: only where they need every core do the waiting workers import beforehand.
+
+    Raises:
+        ResourceError: when a trial asks for more than the cluster has, or no cluster answers at the address.
+    """
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AIR_NEW_OUTPUT": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    os.environ |= {"TUNE_DISABLE_SIGINT_HANDLER": "1", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
+    os.environ |= ALLOCATOR  # inherited by the workers of our own cluster
+    own: dict[str, Any] = {"include_dashboard": False}
+    if not has_cards() and trials * (cpus or 1) >= (os.cpu_count() or 1):
+        own["_system_config"] = {"preload_python_modules": list(WORKERS_IMPORT)}
+    options = {"runtime_env": {"env_vars": ALLOCATOR}} if address else own
+    try:
+        with importing(DRIVER_IMPORTS):
+            ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
+    except ConnectionError as error:
+        raise ResourceError(f"--address is {address}, but no Ray cluster answers there: {error}") from error
+    except Exception as error:  # Ray has no kind of its own for a start that takes more than its 30 s
+        raise ResourceError(f"Ray did not start: {error} Nothing is lost: try again later.") from error
+    # a worker that died is told by us, with its trial; Ray prints a paragraph beside it and has no public switch
+    setattr(ray._private.worker, "print_to_stdstream", lambda *_, **__: None)  # noqa: B010
+    there = ray.cluster_resources()
+    cores, cards = there.get("CPU", 0.0), there.get("GPU", 0.0)
+    gpus = gpus if gpus is not None else (0.25 if cards else 0.0)
+    cpus = cpus if cpus is not None else (min(1.0, cores * gpus / cards) if gpus and cards else 1.0)
+    for flag, asked, most in (("--cpus-per-trial", cpus, cores), ("--gpus-per-trial", gpus, cards)):
+        if asked > most:
+            raise ResourceError(f"{flag} is {asked:g}, but this Ray cluster has {most:g}: ask for no more than that.")
+    return {"cpu": cpus, "gpu": gpus}
+
+
+@contextmanager
+def importing(module: str) -> Iterator[None]:
+    """A module is imported by a thread while the block runs."""
+    thread = Thread(target=import_module, args=(module,), daemon=True)
+    thread.start()
+    yield
+    thread.join()
+
+
+def stop_ray() -> None:
+    """Ends our cluster with all its workers, or leaves the one that was joined."""
+    ray.shutdown()
+
+
+def count_slots(per_trial: dict[str, float]) -> int:
+    """How many trials the cluster holds side by side."""
+    there = ray.cluster_resources()
+    shares = [there.get(name.upper(), 0.0) / asked for name, asked in per_trial.items() if asked]
+    return max(1, int(min(shares) + 1e-9))
