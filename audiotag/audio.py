@@ -27,12 +27,7 @@ MAX_FILTER_TAPS = 1_000_000  # a filter bank of more takes seconds and gigabytes
 
 
 class AudioError(ValueError):
-    """An audio file that cannot be used.
-
-    Attributes:
-        path: The file.
-        reason: Why, in a few words.
-    """
+    """An audio file that cannot be used: `path`, and `reason`, why, in a few words."""
 
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(path, reason)  # both in args: the error survives pickling between processes
