@@ -96,7 +96,7 @@ class TrialFolder:
                 set_aside(self._fold_path(fold, suffix))
 
     def scores(self, fold: int, *names: str) -> dict[str, np.ndarray]:
-        """Of a finished fold (only `names`, if given): held_out (n, K), evaluation (m, K), float32, and clips' names."""
+        """Of a finished fold, only `names` if given: held_out (n, K), evaluation (m, K), float32, and clips' names."""
         with np.load(self._fold_path(fold, "npz"), allow_pickle=False) as arrays:
             return {name: arrays[name] for name in names or arrays}
 
