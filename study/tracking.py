@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from study.database import make_database
 from study.notes import experiment_note
 from study.places import PLACE, Place
 
@@ -163,8 +164,13 @@ class Store:
     """The runs of one study in a tracking store. Knows what is there and writes only what is not."""
 
     def __init__(self, uri: str, study: dict[str, Any], stamps: dict[tuple[str, str, int], int]) -> None:
-        self.client = load_mlflow().MlflowClient(uri)
+        mlflow = load_mlflow()
         self.is_database = uri.startswith("sqlite")
+        if self.is_database:
+            from mlflow.store.db.utils import _initialize_tables
+
+            make_database(_database(uri), _initialize_tables)
+        self.client = mlflow.MlflowClient(uri)
         self.study = study
         self.experiment = self._find_experiment(uri, study)
         self.identity = {
