@@ -12,10 +12,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from audiotag import chime_home
 from audiotag.command_line import FINISHED, INTERRUPTED, Parser, fail, filled
-from audiotag.corpus_command import make_console
 from audiotag.download import DownloadError
 from audiotag.fetch_chime_home import ADDRESS, MD5, FetchError, Report, fetch
 from audiotag.tables import EVALUATION
+from audiotag.terminal import make_console
 
 STEP = 5  # percent; of the lines that a log file gets
 

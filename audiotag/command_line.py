@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-FINISHED, MISTAKE, INTERRUPTED = 0, 2, 130  # exit codes
+FINISHED, MISTAKE, INTERRUPTED, UNREAD = 0, 2, 130, 141  # exit codes
 
 
 class Parser(argparse.ArgumentParser):

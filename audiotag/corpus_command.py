@@ -20,8 +20,7 @@ from audiotag.command_line import FINISHED, INTERRUPTED, MISTAKE, Parser, fail, 
 from audiotag.corpus import Corpus, read_tables
 from audiotag.propose_folds import propose_folds, write_folds
 from audiotag.tables import EVALUATION, NO_FOLD, CorpusError
-
-PLAIN_WIDTH = 10_000  # of a file or pipe: no line is broken
+from audiotag.terminal import make_console
 
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
@@ -49,12 +48,6 @@ def main(words: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
-
-
-def make_console() -> Console:
-    """The terminal, or a file or pipe that lines of any length may go to."""
-    console = Console(highlight=False, markup=False, emoji=False)
-    return console if console.is_terminal else Console(highlight=False, markup=False, emoji=False, width=PLAIN_WIDTH)
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """What the commands of a study share: exit codes, errors and warnings in one line."""
 
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TextIO
 
@@ -33,6 +35,24 @@ __all__ = [
 SOME_FAILED = 3  # one more exit code
 STUDIES = Path("studies")
 _said: set[str] = set()  # warnings
+
+
+def run_command(command: Callable[[], int], interrupted: str = "Interrupted.") -> int:
+    """Runs a command and returns its exit code: mistakes, warnings, Ctrl-C and a closed pipe end in a line or none."""
+    warnings.showwarning = warn_in_a_line
+    try:
+        code = command()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        from audiotag.terminal import end_unread
+
+        end_unread()
+    except ValueError as error:
+        fail_on(error)
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        return INTERRUPTED
 
 
 def fail_on(error: ValueError) -> NoReturn:

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from audiotag import terminal
 from study.table import decimal, duration, label, trial_name
 
 REFRESH = 4  # times a second, at most
@@ -185,9 +186,8 @@ class LiveTable:
 
 
 def make_console() -> Console:
-    """The terminal, or a file or pipe that lines of any length may go to."""
-    console = Console(highlight=False, markup=False, emoji=False)  # names of tags and files are shown as they are
-    return console if console.is_terminal else Console(highlight=False, markup=False, emoji=False, width=PLAIN_WIDTH)
+    """What the commands of a study print to."""
+    return terminal.make_console(PLAIN_WIDTH)
 
 
 def progress_bar(console: Console) -> Progress:

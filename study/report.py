@@ -1,5 +1,6 @@
 """What a study found, written and shown: `python study/report.py NAME` makes it again from the ledger."""
 
+import argparse
 import shlex
 import sys
 import warnings
@@ -10,7 +11,7 @@ from typing import IO, Any
 from rich.console import Console
 
 from study import PROJECT
-from study.command_line import FINISHED, STUDIES, Parser, fail_on, warn_in_a_line
+from study.command_line import FINISHED, STUDIES, Parser, filled, folder, run_command
 from study.files import write_whole
 from study.ledger import Ledger
 from study.progress import make_console
@@ -163,35 +164,35 @@ def show_next(root: Path, studies: Path, tracking_uri: str | None, uri: str, con
     console.print(f"  write all this again  {report_command(root, studies, tracking_uri)}", soft_wrap=True)
 
 
-def main() -> int:
-    """Rebuilds the results, the report and the MLflow projection of studies from their ledgers, and compares them."""
-    parser = Parser(
-        prog="study/report.py", description="Rebuild the report and the MLflow runs of studies; compare several."
-    )
-    parser.add_argument(
-        "names", nargs="+", metavar="NAME", help="of a study; several are also compared with each other"
-    )
-    parser.add_argument("--studies", type=Path, default=STUDIES, metavar="DIR", help="where studies are kept")
-    parser.add_argument("--tracking-uri", metavar="URI", help="MLflow server or store to bring up to date")
-    arguments = parser.parse_args()
-    warnings.showwarning = warn_in_a_line
-    console = make_console()
-    names = list(dict.fromkeys(arguments.names))
-    try:
-        from study.tracking import check_server, default_uri
+def parse(words: list[str] | None = None) -> argparse.Namespace:
+    """The command line's options."""
+    what = "Rebuild the report and the MLflow runs of studies; compare several."
+    parser = Parser(prog="study/report.py", description=what)
+    add = parser.add_argument
+    add("names", nargs="+", type=filled, metavar="NAME", help="of a study; several are also compared with each other")
+    add("--studies", type=folder, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
+    add("--tracking-uri", type=filled, metavar="URI", help="MLflow server or store to bring up to date")
+    return parser.parse_args(words)
 
-        ledgers = [Ledger.open((arguments.studies / name).absolute()) for name in names]
-        uri = arguments.tracking_uri or default_uri(PROJECT)
-        check_server(uri)
-        for ledger in ledgers:
-            rebuild(ledger, uri, console)
-        if len(ledgers) > 1:
-            from study.comparison import write_comparison
 
-            path = write_comparison(ledgers, arguments.studies.absolute(), console)
-    except ValueError as error:
-        fail_on(error)
+def rebuild_all(arguments: argparse.Namespace) -> int:
+    """Rebuilds the results, the report and the MLflow projection of studies from their ledgers, and compares them.
+
+    Raises:
+        LedgerError, TrackingError: for what cannot be done.
+    """
+    from study.tracking import check_server, default_uri
+
+    console, names = make_console(), list(dict.fromkeys(arguments.names))
+    ledgers = [Ledger.open((arguments.studies / name).absolute()) for name in names]
+    uri = arguments.tracking_uri or default_uri(PROJECT)
+    check_server(uri)
+    for ledger in ledgers:
+        rebuild(ledger, uri, console)
     if len(ledgers) > 1:
+        from study.comparison import write_comparison
+
+        path = write_comparison(ledgers, arguments.studies.absolute(), console)
         console.print(f"\nThe comparison: {path}", soft_wrap=True)
     else:
         show_next(ledgers[0].root, arguments.studies, arguments.tracking_uri, uri, console)
@@ -205,9 +206,11 @@ def rebuild(ledger: Ledger, uri: str, console: Console) -> None:
     with ledger.locked():
         status = "finished" if is_complete(ledger) else "interrupted"
         results = write_results(ledger, status, redraw=True)
-        show_results(results, ledger.study(), console)
-        Projection(ledger, uri).update({}, status)
-        rebuild_view(ledger)
+        try:
+            Projection(ledger, uri).update({}, status)
+            rebuild_view(ledger)
+        finally:
+            show_results(results, ledger.study(), console)  # last: a closed pipe (`| head`) ends the command here
 
 
 def rebuild_view(ledger: Ledger) -> None:
@@ -223,6 +226,11 @@ def rebuild_view(ledger: Ledger) -> None:
     except SpaceError as error:
         why = str(error)
     warnings.warn(f"{ledger.root / FILE} stays as it is: {why}", RuntimeWarning, stacklevel=1)
+
+
+def main() -> int:
+    """Runs the command line and returns its exit code."""
+    return run_command(partial(rebuild_all, parse()))
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ import argparse
 import os
 import signal
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 
 from audiotag.config import PRECISIONS
@@ -17,12 +17,11 @@ from study.command_line import (
     STUDIES,
     Parser,
     fail,
-    fail_on,
     filled,
     folder,
     not_negative,
     positive,
-    warn_in_a_line,
+    run_command,
 )
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -137,24 +136,26 @@ def list_spaces() -> None:
         print(f"{name:16} {question}")
 
 
+def run(arguments: argparse.Namespace) -> int:
+    """Runs a study, or shows the spaces; returns the exit code.
+
+    Raises:
+        ValueError: of one of the project's own kinds, for a user's mistake.
+    """
+    if arguments.list:
+        list_spaces()
+        return FINISHED
+    from study.progress import make_console
+    from study.session import run_session
+
+    return run_session(arguments, make_console(), hold_signals)
+
+
 def main() -> int:
     """Runs the command line and returns its exit code."""
     arguments = parse()
     catch_signals()
-    warnings.showwarning = warn_in_a_line
-    try:
-        if arguments.list:
-            list_spaces()
-            return FINISHED
-        from study.progress import make_console
-        from study.session import run_session
-
-        return run_session(arguments, make_console(), hold_signals)
-    except ValueError as error:
-        fail_on(error)
-    except KeyboardInterrupt:
-        print("Interrupted before training began; nothing is lost.", file=sys.stderr)
-        return INTERRUPTED
+    return run_command(partial(run, arguments), "Interrupted before training began; nothing is lost.")
 
 
 if __name__ == "__main__":

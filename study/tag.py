@@ -3,24 +3,22 @@
 import argparse
 import json
 import sys
-import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from study.command_line import (
     FINISHED,
-    INTERRUPTED,
     MISTAKE,
     SOME_FAILED,
     STUDIES,
     Parser,
     fail,
-    fail_on,
     filled,
     folder,
     positive,
+    run_command,
     share,
-    warn_in_a_line,
 )
 
 
@@ -134,15 +132,7 @@ def show(winner: Any, tagged: Any, thresholds: dict[str, float | None], console:
 
 def main() -> int:
     """Runs the command line and returns its exit code."""
-    arguments = parse()
-    warnings.showwarning = warn_in_a_line
-    try:
-        return tag(arguments)
-    except ValueError as error:
-        fail_on(error)
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return INTERRUPTED
+    return run_command(partial(tag, parse()))
 
 
 if __name__ == "__main__":

@@ -202,6 +202,16 @@ def test_broken_recordings_are_named_and_the_others_tagged(call: Call, tmp_path:
     assert (code, out) == (2, "")
 
 
+def test_a_reader_that_goes_ends_it_quietly(studies: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(0.5), RATE)
+    words = [sys.executable, ROOT / "study" / "tag.py", "tiny", tmp_path / "a.wav", "--json", "--studies", studies]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()  # type: ignore[union-attr]
+        said = process.stderr.read()  # type: ignore[union-attr]
+        assert (process.wait(timeout=120), said.splitlines()) == (141, [said.strip()])
+    assert said.startswith("note: 1 of 2 trials")
+
+
 # malformed
 
 
