@@ -11,7 +11,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 
 from search_spaces import Space
-from study.combinations import shared_distributions
+from study.combinations import quiet_optuna, shared_distributions
 
 
 class SobolSequence(optuna.samplers.QMCSampler):
@@ -44,7 +44,10 @@ class Samplers:
 
     def at(self, place: int) -> optuna.samplers.BaseSampler:
         """The sampler of a place, from 0."""
-        seed = own_seed(self._seed, place)
+        with quiet_optuna():  # two of them call themselves experimental
+            return self._made(place, own_seed(self._seed, place))
+
+    def _made(self, place: int, seed: int) -> optuna.samplers.BaseSampler:
         if self._name == "tpe":
             return optuna.samplers.TPESampler(seed=seed)
         if self._name == "gp":

@@ -12,7 +12,7 @@ import optuna
 import pytest
 from made_up import make_corpus, make_study
 
-from search_spaces import Space, load_space
+from search_spaces import SAMPLERS, Space, load_space
 from study.combinations import quiet_optuna
 from study.files import write_json
 from study.ledger import Ledger
@@ -26,6 +26,12 @@ SMALL = make_corpus(groups=6, clips=4, tags=2, folds=2)
 
 def sampled(name: str, sampler: str) -> Space:
     return replace(load_space(name), sampler=sampler)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_no_sampler_warns_of_being_experimental(sampler: str) -> None:
+    Samplers(sampled("augmentation", sampler), 0).at(0)
 
 
 def search_of(ledger: Ledger, space: Space) -> LedgerSearch:
