@@ -62,10 +62,16 @@ def trust_in_seeds(findings: Findings) -> list[str]:
     )
     if findings.baseline is not None and findings.others:
         gaps = [abs(row.mean - findings.baseline.mean) for row in findings.others]
-        small = sum(gap < moved for gap in gaps)
-        said += f"; of the {len(gaps)} from the baseline {small} {'is' if small == 1 else 'are'}"
+        said += f"; {_smaller(sum(gap < moved for gap in gaps), len(gaps))}"
     return [
         f"{said}.",
         "All trials share folds and, seed by seed, initial weights and batch order, so their differences are paired. "
         "The tests count folds, not trainings: more seeds make them steadier, never surer by their number.",
     ]
+
+
+def _smaller(small: int, gaps: int) -> str:
+    """How many of the differences from the baseline are smaller than what seeds do."""
+    if gaps == 1:
+        return f"the one from the baseline is {'' if small else 'not '}smaller"
+    return f"of the {gaps} from the baseline {small or 'none'} {'are' if small > 1 else 'is'} smaller"

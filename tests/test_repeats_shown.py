@@ -1,5 +1,6 @@
 """A study with several seeds as users see it: tables, report, live table, MLflow and its registry."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +107,19 @@ def test_what_is_said_of_seeds(found: Findings) -> None:
     moved = spread(found) * np.sqrt(2 / 3)
     assert f"would move by about {moved:.3f}. Smaller".replace("0.", ".") in said
     small = sum(gap < moved for gap in gaps)
-    assert f"whatever their p; of the 2 from the baseline {small} {'is' if small == 1 else 'are'}." in said
+    wanted = {0: "none is", 1: "1 is", 2: "2 are"}[small]
+    assert f"whatever their p; of the 2 from the baseline {wanted} smaller." in said
     assert "with another --seed" not in said
     assert ("seeds", "0 to 2") in facts(found)
     assert f"{3 * 9 * 6} epochs in 27 fold trainings" in cost(found)[1]
     assert "| 3 of 3 seeds | better than the baseline |" in markdown_findings(found)
+
+
+def test_a_single_difference_is_spoken_of_as_one(found: Findings) -> None:
+    pair = replace(found, rows=[found.rows[0], found.rows[2]])  # the second is far better
+    assert "whatever their p; the one from the baseline is not smaller." in " ".join(trust(pair))
+    pair = replace(found, rows=[found.rows[0], replace(found.rows[0])])
+    assert "whatever their p; the one from the baseline is smaller." in " ".join(trust(pair))
 
 
 def test_a_lead_below_the_spread_is_no_evidence(found: Findings) -> None:
