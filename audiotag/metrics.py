@@ -26,12 +26,9 @@ def equal_error_rate(targets: np.ndarray, scores: np.ndarray) -> float:
     Source: DCASE 2016 task 4, equal error rate of the evaluation script.
     """
     targets, scores = validate(targets, scores)
-    positives = int(targets.sum())
-    negatives = len(targets) - positives
-    if positives == 0 or negatives == 0:
+    if (met := _crossing(targets, scores)) is None:
         return float("nan")
-    fpr, tpr = roc_points(targets, scores, positives, negatives)
-    crossing = int(np.argmax(fpr + CROSSING >= 1 - tpr))
+    fpr, tpr, crossing = met
     x0, x1, y0, y1 = fpr[crossing - 1], fpr[crossing], tpr[crossing - 1], tpr[crossing]
     if x1 == x0:  # a vertical step: the line meets tpr = 1 - fpr at its own fpr
         return float(x0)
@@ -52,17 +49,24 @@ def equal_error_threshold(targets: np.ndarray, scores: np.ndarray) -> float:
         ValueError: as `equal_error_rate`.
     """
     targets, scores = validate(targets, scores)
-    positives = int(targets.sum())
-    negatives = len(targets) - positives
-    if positives == 0 or negatives == 0:
+    if (met := _crossing(targets, scores)) is None:
         return float("nan")
-    fpr, tpr = roc_points(targets, scores, positives, negatives)
+    fpr, tpr, crossing = met
     distinct = np.unique(scores)[::-1]
     cuts = np.concatenate([distinct[:1], (distinct[:-1] + distinct[1:]) / 2, distinct[-1:]])  # of the ROC points
-    crossing = int(np.argmax(fpr + CROSSING >= 1 - tpr))
     before, after = ((fpr + tpr)[point] for point in (crossing - 1, crossing))
     share = min((1 - before) / (after - before), 1.0)  # of the way to the later point
     return float(cuts[crossing - 1] + share * (cuts[crossing] - cuts[crossing - 1]))
+
+
+def _crossing(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, int] | None:
+    """The ROC points (p,) and (p,), and the first of them where fpr meets 1 - tpr; None where a class is absent."""
+    positives = int(targets.sum())
+    negatives = len(targets) - positives
+    if positives == 0 or negatives == 0:
+        return None
+    fpr, tpr = roc_points(targets, scores, positives, negatives)
+    return fpr, tpr, int(np.argmax(fpr + CROSSING >= 1 - tpr))
 
 
 def validate(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
