@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDS, CLIPS = 3, 24
 
 
-def write_corpus(root: Path, evaluation: int = 4) -> Path:
-    """Half a second a clip: hum, hiss, both or neither, in three folds; the last clips are the evaluation split."""
+def write_sounds(root: Path) -> Path:
+    """Half a second a clip: hum, hiss, both or neither, in three folds; the last four are the evaluation split."""
     (root / "audio").mkdir(parents=True)
     rows = ["filename,fold,tags,split"]
     for number in range(CLIPS):
@@ -24,7 +24,7 @@ def write_corpus(root: Path, evaluation: int = 4) -> Path:
         wave = 0.2 * hum * np.sin(np.arange(8000) * 0.08) + (0.001 + 0.1 * hiss) * rng.normal(size=8000)
         soundfile.write(root / "audio" / f"{number}.wav", np.clip(wave, -1, 1), 16_000)
         tags = ";".join(["hum"] * hum + ["hiss"] * hiss)
-        split = "evaluation" if number >= CLIPS - evaluation else "development"
+        split = "evaluation" if number >= CLIPS - 4 else "development"
         rows.append(f"{number}.wav,{number // 4 % FOLDS},{tags},{split}")
     (root / "clips.csv").write_text("\n".join(rows) + "\n")
     return root

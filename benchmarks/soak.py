@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from place import Place, kill, trial_workers, write_corpus
+from place import Place, kill, trial_workers, write_sounds
 from rich.console import Console
 from rich.table import Table
 
@@ -210,7 +210,7 @@ def main() -> int:
     )
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         place = Place(Path(folder))
-        write_corpus(place.root / "corpus")
+        write_sounds(place.root / "corpus")
         rows = []
         for number in range(arguments.studies):
             kinds = [ALL] * arguments.kills + [TORN, TORN, WORKER, "SIGINT", "SIGTERM"]

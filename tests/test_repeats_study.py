@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from place import Place, kill, write_corpus
+from place import Place, kill, write_sounds
 from soak import differences, mlflow_differences
 from test_survival import wait_for
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_study_killed_within_its_second_seed_ends_as_an_unbroken_one(tmp_path: Path) -> None:
-    place, corpus = Place(tmp_path), str(write_corpus(tmp_path / "corpus"))
+    place, corpus = Place(tmp_path), str(write_sounds(tmp_path / "corpus"))
     assert place.start(*STUDY, "--corpus", corpus, "--name", "whole").wait(timeout=300) == 0, place.output()
     process = place.start(*STUDY, "--corpus", corpus, "--name", "killed")
     wait_for(process, place.study("killed"), "trials/*/fold_0.json")

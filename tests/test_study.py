@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from place import Place, write_corpus
+from place import Place, write_sounds
 from soak import ALL, differences, mlflow_differences, run_broken
 
 TAGS = ("hum", "hiss")
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     root = tmp_path_factory.mktemp("place")
-    write_corpus(root / "corpus")
+    write_sounds(root / "corpus")
     return Place(root)
 
 

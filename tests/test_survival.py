@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from place import ROOT, Place, trial_workers, write_corpus
+from place import ROOT, Place, trial_workers, write_sounds
 from soak import differences, mlflow_differences, without_times
 
 STUDY = ("--space", "mixup_alpha", "--trials", "2", "--epochs", "3", "--cpus-per-trial", "0.5")
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     root = tmp_path_factory.mktemp("place")
-    write_corpus(root / "corpus")
+    write_sounds(root / "corpus")
     made = Place(root)
     assert start(made, "whole").wait(timeout=300) == 0, made.output()
     return made
