@@ -68,11 +68,12 @@ class Projection:
             for folder in self._open_trials(store):
                 _project_trial(store, folder, live, running)
             if not running:
-                _end_study(store, run, "FINISHED" if study_status == "finished" else "KILLED")
+                best = self._best_trial(store)
+                _end_study(store, run, best, "FINISHED" if study_status == "finished" else "KILLED")
                 self._log_artifacts(store, run)
-            if study_status == "finished" and (best := _best_trial(store)) is not None:
-                key = best.tags["audiotag.trial"]
-                register_best(store, self._ledger.trial(key), f"{best.tags[NAME]} ({store.study['study']})")
+                if study_status == "finished" and best is not None:
+                    key = best.tags["audiotag.trial"]
+                    register_best(store, self._ledger.trial(key), f"{best.tags[NAME]} ({store.study['study']})")
             self._store = store
 
     def _open_trials(self, store: Store) -> list[TrialFolder]:
@@ -85,6 +86,18 @@ class Projection:
             if (trial := folder.trial()) is not None:
                 opened.append((trial["number"], folder.key, folder))
         return [folder for _, _, folder in sorted(opened, key=lambda entry: entry[:2])]
+
+    def _best_trial(self, store: Store) -> Run | None:
+        """The finished trial with the lowest mean EER, the first of equals: as in the tables."""
+        scored = {
+            key: run
+            for (level, key, *_), run in store.runs.items()
+            if level == "trial" and run.status == "FINISHED" and "eer/mean" in run.metrics
+        }
+        lowest = min((run.metrics["eer/mean"] for run in scored.values()), default=None)
+        equals = [key for key, run in scored.items() if run.metrics["eer/mean"] == lowest]
+        numbers = {key: trial["number"] for key in equals if (trial := self._ledger.trial(key).trial()) is not None}
+        return scored[min(numbers, key=lambda key: numbers[key])] if numbers else None
 
     def _log_artifacts(self, store: Store, run: Run) -> None:
         for name in ARTIFACTS:
@@ -211,7 +224,7 @@ def _mean_history(folder: TrialFolder, study: dict[str, Any]) -> list[dict[str, 
     return [{"epoch": epoch, **mean} for epoch, mean in enumerate(means)]
 
 
-def _end_study(store: Store, study_run: Run, status: str) -> None:
+def _end_study(store: Store, study_run: Run, best: Run | None, status: str) -> None:
     """The study's own figures, and no run left RUNNING."""
     for run in store.runs.values():
         if run.status == "RUNNING" and run is not study_run:
@@ -220,7 +233,6 @@ def _end_study(store: Store, study_run: Run, status: str) -> None:
     stopped = sum(STATUS in run.tags for run in trials.values())
     finished = sum(run.status == "FINISHED" for run in trials.values()) - stopped
     failed = sum(run.status == "FAILED" for run in trials.values())
-    best = _best_trial(store)
     values: dict[str, float | None] = {"trials/finished": finished, "trials/failed": failed}
     if stopped:
         values["trials/pruned"] = stopped
@@ -230,13 +242,3 @@ def _end_study(store: Store, study_run: Run, status: str) -> None:
     note = ended_note(store.study, finished, failed, name, values.get("best/eer_mean"), stopped)
     store.log(study_run, [], values, note)
     store.set_status(study_run, status)
-
-
-def _best_trial(store: Store) -> Run | None:
-    """The finished trial with the lowest mean EER; of equals the first by name, and then by key."""
-    scored = [
-        (run.metrics["eer/mean"], run.tags[NAME], key, run)
-        for (level, key, *_), run in store.runs.items()
-        if level == "trial" and run.status == "FINISHED" and "eer/mean" in run.metrics
-    ]
-    return min(scored, key=lambda entry: entry[:3])[3] if scored else None

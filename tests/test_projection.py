@@ -1,5 +1,6 @@
 """study.projection against real stores: what they hold of a finished study, of one in progress, and only once."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -202,6 +203,15 @@ def test_damaged_fold_of_a_finished_one_waits_for_the_ledger(ledger: Ledger, uri
     finish_fold(ledger.trial("key0"), 0)
     projection.update({}, "running")
     assert statuses(uri)["trial", "key0"] == "FINISHED"
+
+
+def test_of_equal_trials_the_first_is_the_best_as_in_the_tables(tmp_path: Path, uri: str) -> None:
+    ledger = make_ledger(tmp_path / "equal", "a" * 32, alphas=(1.5, 0.0))  # by name the second would come first
+    finish(ledger, "key0")
+    for path in ledger.trial("key0").path.glob("fold_*"):
+        shutil.copy(path, ledger.trial("key1").path)
+    Projection(ledger, uri).update({}, "finished")
+    assert "The best is alpha 1.5:" in snapshot(uri)["study",]["tags"]["mlflow.note.content"]
 
 
 def test_two_studies_of_one_name_are_kept_apart(ledger: Ledger, uri: str, tmp_path: Path) -> None:
