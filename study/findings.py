@@ -13,9 +13,7 @@ from study.optimism import best_of_many, early_stopping
 from study.repeats import finished_folds, seeds_of
 from study.settings import resolve
 from study.significance import PairedTest, corrected_t, holm, in_words
-from study.table import applies, label, show, trial_name
-
-SHOWN = 24  # rows of a larger study that are shown and resampled: the best ones, and the baseline
+from study.table import SHOWN, applies, label, show, trial_name
 
 Interval = tuple[float, float] | None
 

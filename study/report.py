@@ -23,7 +23,9 @@ from study.table import (
     CROSS_VALIDATION,
     EVALUATION,
     SD_SEEDS,
+    SHOWN,
     TITLES,
+    best_trials,
     footnotes,
     has_evaluation,
     has_repeats,
@@ -131,18 +133,27 @@ def failures(results: dict[str, Any]) -> list[str]:
 
 
 def show_results(results: dict[str, Any], study: dict[str, Any], console: Console) -> None:
-    """The tables on the terminal."""
-    judged = of_status(results, stopped=False)
+    """The tables on the terminal; of a large study the best rows of each, and how many more there are."""
+    judged, stopped = of_status(results, stopped=False), of_status(results, stopped=True)
+    best = best_trials(judged)
     for prefix in prefixes(results):
         console.print(TITLES[prefix], soft_wrap=True)
-        console.print(rich_table(judged, study["varied"], prefix))
-    if len(judged["trials"]) < len(results["trials"]):
+        console.print(rich_table(best, study["varied"], prefix))
+    if len(best["trials"]) < len(judged["trials"]):
+        rest = f"Shown are the best {SHOWN} of {len(judged['trials'])} trials; table.md has all."
+        console.print(rest, soft_wrap=True)
+    if stopped["trials"]:
         console.print(STOPPED, soft_wrap=True)
-        console.print(rich_stopped(results, study["varied"]))
+        console.print(rich_stopped(stopped | {"trials": stopped["trials"][-SHOWN:]}, study["varied"]))
+        if len(stopped["trials"]) > SHOWN:
+            rest = f"Shown are the last {SHOWN} of {len(stopped['trials'])} trials; table.md has all."
+            console.print(rest, soft_wrap=True)
     console.print(context(results, study), soft_wrap=not console.is_terminal)
     for line in footnotes(results):
         console.print(line, style="dim", soft_wrap=not console.is_terminal)
-    for line in failures(results):
+    failed = failures(results)
+    more = [f"{len(failed) - SHOWN} more trials failed; table.md has all."] if len(failed) > SHOWN else []
+    for line in [*failed[:SHOWN], *more]:
         console.print(line, style="red", soft_wrap=True)
 
 

@@ -88,16 +88,18 @@ def parallel_coordinates(findings: Findings) -> list[Panel]:
     names = findings.scientific
     if len(findings.rows) < 3 or not names:
         return []
+    from matplotlib.collections import LineCollection
+
     columns = [_column(findings, name) for name in names]
     means = np.array([row.mean for row in findings.rows])
     columns.append(_scaled(means, False))
     labels = [*names, "mean EER"]
     ax = new_axes(width=5.2, height=3.8, xlim=(-0.15, len(labels) - 0.85), ylim=(-0.06, 1.06))
     good = means <= np.quantile(means, max(TOP, 1 / len(means)))
-    for number in np.argsort(good, kind="stable"):
-        heights = [places[number] for places, _ in columns]
-        colour, width = (BLUE, 1.8) if good[number] else (FAINT, 0.7)
-        ax.plot(range(len(labels)), heights, color=colour, linewidth=width, alpha=0.9 if good[number] else 0.35)
+    heights = np.stack([at for at, _ in columns], axis=1)  # (trials, columns)
+    lines = np.stack(np.broadcast_arrays(np.arange(len(labels)), heights), axis=2)
+    for drawn, colour, width, alpha in ((~good, FAINT, 0.7, 0.35), (good, BLUE, 1.8, 0.9)):
+        ax.add_collection(LineCollection(lines[drawn], colors=colour, linewidths=width, alpha=alpha))
     for place, (_, ticks) in enumerate(columns):
         ax.axvline(place, color=INK, linewidth=1)
         for height, text in ticks:

@@ -3,11 +3,11 @@
 from typing import Any
 
 from study import published
-from study.findings import SHOWN, Findings, Row
+from study.findings import Findings, Row
 from study.repeats import seeds_in_words, single_trainings
 from study.seed_spread import caution, lower_with, trust_in_seeds
 from study.significance import LEVEL
-from study.table import SD_SEEDS, decimal, duration, has_repeats, left_out
+from study.table import SD_SEEDS, SHOWN, decimal, duration, has_repeats, left_out
 
 ONE_SEED = (
     "All trials share folds, initial weights and batch order, so their differences are paired. What another seed would "

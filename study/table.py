@@ -15,6 +15,7 @@ from study.published import notes
 
 CROSS_VALIDATION, EVALUATION = "eer", "eval_eer"  # prefixes of the columns in results.json
 SD_SEEDS = "SD seeds"  # the column of the standard deviation of Avg over seeds
+SHOWN = 24  # rows of a larger study that are shown: the best ones
 TITLES = {
     CROSS_VALIDATION: "Equal error rate, mean over the folds",
     EVALUATION: "Equal error rate on the evaluation set, scored by the mean of the fold models",
@@ -76,6 +77,15 @@ def best(results: dict[str, Any], prefix: str) -> int | None:
     means = [trial.get(f"{prefix}_mean") for trial in results["trials"]]
     there = [mean for mean in means if mean is not None]
     return means.index(min(there)) if there else None
+
+
+def best_trials(results: dict[str, Any]) -> dict[str, Any]:
+    """Results with the best SHOWN trials alone, best first, where there are more: a table that a person can read."""
+    trials = results["trials"]
+    if len(trials) <= SHOWN + 1:
+        return results
+    scored = [trial for trial in trials if trial[f"{CROSS_VALIDATION}_mean"] is not None]
+    return results | {"trials": sorted(scored, key=lambda trial: trial[f"{CROSS_VALIDATION}_mean"])[:SHOWN]}
 
 
 def has_repeats(results: dict[str, Any]) -> bool:
