@@ -22,6 +22,7 @@ LOUDEST = 1e15  # above it the energy of a window overflows float32
 FULL_SCALE = 0.999
 FILTER_WIDTH = 6  # zero crossings of the resampling filter on each side, torchaudio's default
 ROLLOFF = 0.99  # cutoff as a fraction of the lower Nyquist frequency, torchaudio's default
+MARGIN = 0.01  # s that are looked at beyond the part that is told of: more than any resampling filter sees of it
 PIECE = 1 << 20  # frames that are decoded at a time where a whole file is read
 MAX_FILTER_TAPS = 1_000_000  # a filter bank of more takes seconds and gigabytes (44,099 to 16,000 Hz: 11 GB)
 
@@ -105,13 +106,14 @@ def stream_audio(path: str | Path, sample_rate: int, stereo: bool = False) -> It
 
 
 def inspect_audio(path: str | Path, seconds: float) -> AudioFacts:
-    """Decodes the first `seconds` of an audio file and tells what they are.
+    """Decodes the first `seconds` of an audio file, and what resampling needs beyond them, and tells what they are.
 
     Raises:
         AudioError: as `read_audio`.
     """
     with _opened(path) as file:
-        channels = _decode(path, file, math.ceil(seconds * file.samplerate))
+        frames, beyond = (math.ceil(part * file.samplerate) for part in (seconds, MARGIN))
+        channels = _decode(path, file, frames + beyond)[:frames]
         size = np.abs(channels)
         return AudioFacts(
             seconds=file.frames / file.samplerate,

@@ -50,7 +50,7 @@ def check_corpus(path: str | Path, progress: Progress | None = None) -> Report:
     Raises:
         CorpusError: if the folder is in no known form, or a table cannot be read at all.
     """
-    examination = examine(path, progress)
+    examination = examine(path, progress=progress)
     corpus, audio = examination.corpus, examination.audio
     errors = list(examination.problems)
     errors += [f"`{what.path}`: {what.reason}" for what in audio if isinstance(what, AudioError)]

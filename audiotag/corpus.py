@@ -17,7 +17,7 @@ import numpy as np
 
 from audiotag import chime_home, folder_corpus, public_layouts
 from audiotag.audio import AudioError, AudioFacts, file_digests
-from audiotag.inspection import MAX_CLIP_SECONDS, Progress, bad_audio_error, common_seconds, inspect_files
+from audiotag.inspection import MAX_CLIP_SECONDS, Progress, bad_audio_error, common_seconds, inspect_clips
 from audiotag.tables import EVALUATION, NO_FOLD, CorpusError, Listing
 
 NEARLY_SILENT = 1e-4  # peak: 3 steps of 16 bits, -80 dB
@@ -32,11 +32,6 @@ FORMS = (
     f"(columns {', '.join(folder_corpus.COLUMNS)}; fold, group and split are optional) with audio/, or "
     f"{public_layouts.ESC50_TABLE} or {public_layouts.URBANSOUND8K_TABLE} with audio/"
 )
-REMEDIES = {  # of missing audio, by kind
-    "chime_home": "unpack the audio of chime_home.tar.gz into chunks/ (python -m audiotag.chime_home does it)",
-    "synthetic": "delete the folder and write the synthetic corpus again",
-}
-REMEDY = "add the files to audio/, or take their rows out of the table"
 PROPOSE = "python -m audiotag.corpus folds PATH proposes some"
 
 
@@ -147,14 +142,19 @@ class Examination:
 
 
 def open_corpus(
-    path: str | Path, *, skip_bad: bool = False, progress: Progress | None = None, memory: Path | None = None
+    path: str | Path,
+    *,
+    skip_bad: bool = False,
+    stereo: bool = False,
+    progress: Progress | None = None,
+    memory: Path | None = None,
 ) -> Corpus:
     """Open a corpus on disk and check all of it: tables, folds and, by decoding it, the audio.
 
     Args:
-        path: A folder in the CHiME-Home layout, the parent of such a `chime_home/`, a folder with `clips.csv` and
-            `audio/`, or ESC-50 or UrbanSound8K as they come.
+        path: A folder in one of the forms that `FORMS` lists, or the parent of a `chime_home/`.
         skip_bad: Leave out clips whose audio is missing or cannot be used, instead of refusing the corpus.
+        stereo: Check the stereo recordings, too, where each clip has one.
         progress: Called with (files checked, files in all).
         memory: A file that keeps what is known of the audio: what has not changed since is not decoded again.
 
@@ -162,12 +162,11 @@ def open_corpus(
         CorpusError: if the folder is in no known form, a table is malformed, audio is missing or unusable, or the folds
             cannot be scored; its `problems` are all there are.
     """
-    examination = examine(path, progress, memory)
+    examination = examine(path, stereo, progress, memory)
     corpus, audio = examination.corpus, examination.audio
     bad = [what for what in audio if isinstance(what, AudioError)]
     errors = [CorpusError(problem) for problem in examination.problems]
-    if bad and not skip_bad:
-        errors.append(bad_audio_error(bad, len(audio), REMEDIES.get(corpus.kind, REMEDY)))
+    errors += [bad_audio_error(bad, len(audio), corpus.kind)] if bad and not skip_bad else []
     usable = usable_part(corpus, audio) if skip_bad or not bad else corpus
     if not examination.problems:  # the rows that they are about are missing
         errors += map(CorpusError, scoring_problems(usable))
@@ -178,15 +177,17 @@ def open_corpus(
     return usable
 
 
-def examine(path: str | Path, progress: Progress | None = None, memory: Path | None = None) -> Examination:
+def examine(
+    path: str | Path, stereo: bool = False, progress: Progress | None = None, memory: Path | None = None
+) -> Examination:
     """Reads the tables of a corpus and looks at all of its audio; what is wrong is told, not raised.
 
     Raises:
         CorpusError: if the folder is in no known form, or a table cannot be read at all.
     """
     corpus, problems = read_tables(path)
-    audio = inspect_files(corpus.paths, progress, memory)
-    return Examination(corpus, tuple(audio), problems)
+    beside = corpus.stereo_paths if stereo and corpus.stereo_paths != corpus.paths else ()
+    return Examination(corpus, tuple(inspect_clips(corpus.paths, beside, progress, memory)), problems)
 
 
 def read_tables(path: str | Path) -> tuple[Corpus, tuple[str, ...]]:

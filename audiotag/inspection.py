@@ -12,6 +12,11 @@ from audiotag.known_audio import Stamp, is_settled, recall, remember, stamp_of
 from audiotag.tables import CorpusError
 
 MAX_CLIP_SECONDS = 10.0  # longer clips of a folder are cut
+REMEDIES = {  # of missing audio, by kind of the corpus
+    "chime_home": "unpack the audio of chime_home.tar.gz into chunks/ (python -m audiotag.chime_home does it)",
+    "synthetic": "delete the folder and write the synthetic corpus again",
+}
+REMEDY = "add the files to audio/, or take their rows out of the table"
 
 Progress = Callable[[int, int], None]  # (files done, files in all)
 
@@ -41,9 +46,25 @@ def inspect_files(
         for path, stamp, what in zip(paths, stamps, results, strict=True)
         if isinstance(what, AudioFacts) and stamp is not None and is_settled(stamp)
     }
-    if memory is not None and good != known:
-        remember(memory, good)
+    seen = set(map(str, paths))
+    kept = {path: entry for path, entry in known.items() if path not in seen} | good
+    if memory is not None and kept != known:
+        remember(memory, kept)
     return results
+
+
+def inspect_clips(
+    paths: Sequence[Path], beside: Sequence[Path], progress: Progress | None = None, memory: Path | None = None
+) -> list[AudioFacts | AudioError]:
+    """As `inspect_files`, of clips with other recordings beside them: what is wrong there is wrong with the clip.
+
+    What lies beside is looked at where it is there for every clip.
+    """
+    beside = beside if all(map(os.path.exists, beside)) else ()
+    found = inspect_files([*paths, *beside], progress, memory)
+    clips, others = found[: len(paths)], found[len(paths) :] or found
+    pairs = zip(clips, others, strict=True)
+    return [other if isinstance(other, AudioError) and isinstance(clip, AudioFacts) else clip for clip, other in pairs]
 
 
 def _facts_or_error(path: Path) -> AudioFacts | AudioError:
@@ -59,17 +80,19 @@ def common_seconds(facts: Sequence[AudioFacts]) -> float:
     return min(MAX_CLIP_SECONDS, float(np.quantile(seconds, 0.95, method="higher"))) if seconds else MAX_CLIP_SECONDS
 
 
-def bad_audio_error(bad: Sequence[AudioError], files: int, remedy: str) -> CorpusError:
+def bad_audio_error(bad: Sequence[AudioError], files: int, kind: str) -> CorpusError:
     """One error for all unusable files, at least one: three of them in its line, every one in its problems.
 
     Args:
         files: Files in all.
-        remedy: What to do about missing files.
+        kind: Of the corpus.
     """
     problems = [f"`{error.path}`: {error.reason}" for error in bad]
     rest = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
     if not any(os.path.lexists(error.path) for error in bad):
-        return CorpusError(f"Missing audio: `{bad[0].path}`{rest} of {files} files: {remedy}.", problems)
+        return CorpusError(
+            f"Missing audio: `{bad[0].path}`{rest} of {files} files: {REMEDIES.get(kind, REMEDY)}.", problems
+        )
     shown = ", ".join(f"`{error.path}` ({error.reason})" for error in bad[:3])
     rest = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
     remedy = "replace them, take them out, or leave them out with --skip-bad"

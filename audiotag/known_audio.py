@@ -15,7 +15,7 @@ from pathlib import Path
 
 from audiotag.audio import AudioFacts
 
-VERSION = 1  # raised when files are looked at in another way
+VERSION = 2  # raised when files are looked at in another way
 SETTLED = 2.0  # s that a file must have been left alone: within a tick of its clock a second change has the same stamp
 
 Stamp = tuple[int, ...]

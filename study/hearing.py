@@ -9,7 +9,7 @@ from audiotag.features import LogMel
 from audiotag.stereo import stereo_problem
 from audiotag.systems import front_end
 from search_spaces import Space
-from study.combinations import configurations, configured, listed
+from study.combinations import check_space, configurations, configured, listed
 from study.settings import Base, resolve
 from study.table import trial_name
 
@@ -22,6 +22,16 @@ def front_ends(space: Space, base: Base, left_out: list[dict[str, Any]]) -> list
     skipped = [configured(space, row["params"]) for row in left_out]
     there = [parameters for parameters in configurations(space) if parameters not in skipped]
     return sorted({front_end(resolve(base, parameters)) for parameters in there}, key=repr)
+
+
+def hears_stereo(space: Space) -> bool:
+    """Whether any trial of a space needs stereo recordings.
+
+    Raises:
+        SpaceError: for a space that does not fit.
+    """
+    check_space(space, {})
+    return any(settings.imd for settings in front_ends(space, {}, []))
 
 
 def leave_out(space: Space, corpus: Corpus, base: Base, varied: list[str]) -> list[dict[str, Any]]:

@@ -84,7 +84,7 @@ def make_plan(arguments: argparse.Namespace, console: Console) -> Plan:
     if root.exists():
         raise LedgerError(f"The study `{name}` exists in {root.parent}: choose another --name, or --resume {name}.")
     check_writable(root.parent)
-    corpus = _open(arguments.corpus, arguments.skip_bad, arguments.cache, console)
+    corpus = _open(arguments.corpus, arguments.skip_bad, space, arguments.cache, console)
     check_folds(corpus, arguments)
     study = _describe(name, space, corpus, arguments)
     return Plan(root, study, space, corpus, _settings(root, study), resumed=False)
@@ -110,7 +110,7 @@ def _resumed_plan(arguments: argparse.Namespace, console: Console) -> Plan:
         was, now = first_difference(study.get("space_source", ""), space.source)
         raise PlanError(_changed(f"the file of the space `{space.name}`", was, now))
     skip_bad = arguments.skip_bad or bool(study["corpus"].get("skipped"))
-    corpus = _open(arguments.corpus or study["corpus"]["path"], skip_bad, arguments.cache, console)
+    corpus = _open(arguments.corpus or study["corpus"]["path"], skip_bad, space, arguments.cache, console)
     if corpus.fingerprint != study["corpus"]["fingerprint"]:
         raise PlanError(_changed(f"the corpus {corpus.root}", *_corpus_difference(study["corpus"], corpus)))
     _check_hearing(study, space, corpus)
@@ -174,8 +174,8 @@ def _newest_unfinished(arguments: argparse.Namespace) -> Path:
     return max(found)[1].absolute()
 
 
-def _open(path: str | Path | None, skip_bad: bool, cache: Path | None, console: Console) -> Corpus:
-    """The corpus at a path; by default CHiME-Home where it is there, else the synthetic one, made if need be."""
+def _open(path: str | Path | None, skip_bad: bool, space: Space, cache: Path | None, console: Console) -> Corpus:
+    """The corpus of a study at a path; by default CHiME-Home where it is there, else the synthetic one."""
     if path is None and (CHIME_HOME / "chunks").is_dir():
         path = CHIME_HOME
     if path is None or str(path) == "synthetic" or Path(path).absolute() == SYNTHETIC:
@@ -186,11 +186,14 @@ def _open(path: str | Path | None, skip_bad: bool, cache: Path | None, console: 
             path = write_synthetic_corpus(
                 SYNTHETIC, progress=lambda n, total: bar.update(task, completed=n, total=total)
             )
+    from study.hearing import hears_stereo
+
     with progress_bar(console) as bar:
         task = bar.add_task("checking the audio", total=None)
         return open_corpus(
             path,
             skip_bad=skip_bad,
+            stereo=hears_stereo(space),
             progress=lambda n, total: bar.update(task, completed=n, total=total),
             memory=memory_path(_cache(cache), path),
         )

@@ -5,11 +5,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from rich.console import Console
+from test_hearing import write_layout
 
-from audiotag.corpus import CorpusError
-from study.plan import Plan, make_plan
+from audiotag.corpus import CorpusError, open_corpus
+from study.plan import Plan, features_of, make_plan
 from study.run import parse
 from study.session import announce, resume_command
 
@@ -52,6 +55,38 @@ def test_more_that_went_bad_since_is_a_changed_corpus(root: Path, tmp_path: Path
     (root / "audio" / "3.wav").unlink()
     with pytest.raises(ValueError, match="A study keeps its settings: the corpus"):
         plan(tmp_path, "--resume", "s")
+
+
+def test_damage_that_only_resampling_meets_is_left_out(root: Path, tmp_path: Path) -> None:
+    wave = np.random.default_rng(0).uniform(-0.1, 0.1, 11 * 48_000).astype(np.float32)
+    for number in range(8):  # all of them long, so that clips are as long as clips can be
+        soundfile.write(root / "audio" / f"{number}.wav", wave, 48_000, subtype="FLOAT")
+    wave[10 * 48_000 + 5] = np.nan  # behind the clip, where the filter still looks
+    soundfile.write(root / "audio" / "torn.wav", wave, 48_000, subtype="FLOAT")
+    words = ("--space", "mixup_alpha", "--corpus", str(root))
+    with pytest.raises(CorpusError, match="Unusable audio, 2 of 10 files"):
+        plan(tmp_path, *words)
+    made, _ = plan(tmp_path, *words, "--skip-bad")
+    assert made.corpus.skipped["torn.wav"] == "it holds a NaN or an infinity"
+    features_of(made, tmp_path / "cache", Console(file=io.StringIO()))
+
+
+def test_damaged_stereo_recordings_count_where_they_are_heard(tmp_path: Path) -> None:
+    corpus = open_corpus(write_layout(tmp_path / "small"))
+    wave = np.full((4800, 2), np.nan, np.float32)
+    soundfile.write(corpus.stereo_paths[5], wave, 48_000, subtype="FLOAT")
+    words = ("--corpus", str(corpus.root), "--name", "s")
+    made, _ = plan(tmp_path, *words, "--space", "mixup_alpha")
+    assert made.corpus.fingerprint == corpus.fingerprint  # who hears in mono is not concerned
+    with pytest.raises(CorpusError, match=r"_chunk0\.48kHz\.wav` \(it holds a NaN or an infinity\): replace them"):
+        plan(tmp_path, *words, "--space", "stereo")
+    made, _ = plan(tmp_path, *words, "--space", "stereo", "--skip-bad")
+    assert made.corpus.skipped == {corpus.clips[5]: "it holds a NaN or an infinity"}
+    assert made.study["left_out"] == []
+    features_of(made, tmp_path / "cache", Console(file=io.StringIO()))
+    made.ledger()
+    resumed, _ = plan(tmp_path, "--resume", "s")
+    assert resumed.corpus.fingerprint == made.corpus.fingerprint
 
 
 def test_without_the_option_nothing_is_left_out(root: Path, tmp_path: Path) -> None:
