@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from rich import box
@@ -11,7 +10,7 @@ from rich.table import Table
 
 from study.drawing import style
 from study.figures import differences
-from study.files import write_whole
+from study.files import write_text
 from study.findings import Findings, Row, choose_baseline, compare, find, make_row
 from study.ledger import Ledger
 from study.page import render
@@ -125,16 +124,12 @@ def write_comparison(ledgers: list[Ledger], folder: Path, console: Console) -> P
         figures=figures,
     )
     for content, target in ((page, path), (markdown(comparison), path.with_suffix(".md"))):
-        write_whole(target, partial(_put, content.encode()))
+        write_text(target, content)
     console.print(f"\nComparison of {', '.join(names)}", soft_wrap=True)
     console.print(terminal_table(comparison))
     for line in comparison.different:
         console.print(line, soft_wrap=True)
     return path
-
-
-def _put(content: bytes, file: "object") -> None:
-    file.write(content)  # type: ignore[attr-defined]
 
 
 HEADER = ("study", "trial", "Avg", "95 % interval", "difference", "Holm p", "in words")

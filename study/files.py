@@ -60,6 +60,11 @@ def write_json(path: Path, content: Any) -> None:
     write_whole(path, lambda file: file.write(text), durable=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Replaces a text file."""
+    write_whole(path, lambda file: file.write(text.encode()))
+
+
 def write_whole(path: Path, write: Callable[[IO[bytes]], Any], durable: bool = False) -> None:
     """Writes a file so that a reader, or a kill at any instant, finds the old content or all of the new.
 

@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 from search_spaces import Space
 from study.ledger import Ledger, TrialFolder
 from study.results import trial_results
-from study.rungs import running_means
+from study.rungs import means_of, running_means
 
 FILE = "optuna.db"
 INTERVAL = 1.0  # s between updates
@@ -50,12 +50,13 @@ def optuna_trial(
     """
     fixed = FixedTrial(config_of(folder))
     space.define(fixed)
+    means = running_means(folder, study) if result is None else means_of(result["folds"], study)
     trial = create_trial(
         state=state_of(result, running),
         value=result["eer_mean"] if result is not None and result["status"] == "finished" else None,
         params=fixed.params,
         distributions=fixed.distributions,
-        intermediate_values=dict(enumerate(running_means(folder, study), start=1)),
+        intermediate_values=dict(enumerate(means, start=1)),
         user_attrs=attributes(folder, result),
     )
     written = [path.stat().st_mtime for path in folder.path.glob("*.json")]
@@ -96,7 +97,7 @@ def open_storage(path: Path) -> RDBStorage:
 def add_trials(storage: RDBStorage, study_id: int, first: int, trials: list[FrozenTrial]) -> None:
     """Adds trials with the ids `first`, `first` + 1, ... in one transaction.
 
-    The same rows as from Optuna's create_new_trial, which asks the database a hundred times for a trial.
+    The same rows as from Optuna's own create_new_trial, which takes ten times the CPU and more: 17 s for 1000 trials.
     """
     rows: list[Any] = []
     for number, trial in enumerate(trials, start=first):
@@ -295,5 +296,4 @@ class OptunaView:
 
 def write_view(ledger: Ledger, space: Space, warn: Callable[[str], None]) -> None:
     """Makes optuna.db again, of a study that does not run."""
-    view = OptunaView(ledger, space, warn)
-    view._write(set())
+    OptunaView(ledger, space, warn)._write(set())

@@ -6,13 +6,13 @@ import sys
 import warnings
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from rich.console import Console
 
 from study import PROJECT
 from study.command_line import FINISHED, STUDIES, Parser, filled, folder, run_command
-from study.files import write_whole
+from study.files import write_text
 from study.ledger import Ledger
 from study.progress import make_console
 from study.repeats import seeds_in_words
@@ -48,7 +48,7 @@ def write_results(ledger: Ledger, status: str, redraw: bool = False) -> dict[str
     current = results == ledger.results()
     if not current or not table.is_file():
         ledger.write_results(results)
-        write_whole(table, partial(_put, markdown_report(results, ledger.study()).encode()))
+        write_text(table, markdown_report(results, ledger.study()))
     if redraw or not current or not page.is_file():
         try:
             write_report(ledger, results)
@@ -67,26 +67,22 @@ def write_report(ledger: Ledger, results: dict[str, Any]) -> None:
 
     findings = find(ledger, results)
     figures = draw(findings, ledger)
-    page = study_page(findings, figures).encode()
+    page = study_page(findings, figures)
     text = f"{markdown_report(results, ledger.study())}\n{markdown_findings(findings)}\n"
     write_figures(ledger.root / FIGURES, figures)
-    write_whole(ledger.root / "table.md", partial(_put, text.encode()))
-    write_whole(ledger.root / "report.html", partial(_put, page))
+    write_text(ledger.root / "table.md", text)
+    write_text(ledger.root / "report.html", page)
 
 
 def write_figures(folder: Path, figures: dict[str, Any]) -> None:
     """Writes each panel as a file, and removes those of panels that are no more."""
     folder.mkdir(exist_ok=True)
-    drawn = {f"{panel.name}.svg": panel.file().encode() for panels in figures.values() for panel in panels}
+    drawn = {f"{panel.name}.svg": panel.file() for panels in figures.values() for panel in panels}
     for path in folder.glob("*.svg"):
         if path.name not in drawn:
             path.unlink()
     for name, content in drawn.items():
-        write_whole(folder / name, partial(_put, content))
-
-
-def _put(content: bytes, file: IO[bytes]) -> None:
-    file.write(content)
+        write_text(folder / name, content)
 
 
 def prefixes(results: dict[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from study.ledger import Ledger, TrialFolder
-from study.repeats import merged, seeds_of
+from study.repeats import finished_folds, merged, seeds_of
 from study.results import summarise
 from study.stopped import passed, pruned, write_passed, write_pruned
 
@@ -48,15 +48,16 @@ def bound(means: list[float]) -> float | None:
 
 def running_means(folder: TrialFolder, study: dict[str, Any]) -> list[float]:
     """A trial's mean EER over its first fold, its first two, ... as far as they are finished and have one."""
-    means: list[float] = []
-    records: list[dict[str, Any]] = []
     seeds = seeds_of(study)
-    for fold in study["corpus"]["folds"]:
-        repeats = [record for part in folder.repeats(seeds) if (record := part.fold(fold)) is not None]
-        if len(repeats) < len(seeds):
-            break
-        records.append(merged(repeats, seeds))
-        if (mean := summarise(records, study["corpus"]["tags"])["eer_mean"]) is None:
+    return means_of([merged(records, seeds) for records in finished_folds(folder, study)], study)
+
+
+def means_of(records: list[dict[str, Any]], study: dict[str, Any]) -> list[float]:
+    """As `running_means`, from the records of a trial's finished folds or from the folds of its entry in results."""
+    means: list[float] = []
+    for done, (fold, record) in enumerate(zip(study["corpus"]["folds"], records, strict=False), start=1):
+        mean = summarise(records[:done], study["corpus"]["tags"])["eer_mean"]
+        if record["fold"] != fold or mean is None:
             break
         means.append(mean)
     return means
