@@ -50,7 +50,7 @@ class Corpus:
         folds: (N,) int64, `EVALUATION` for the evaluation split.
         groups: (N,) the recording each clip was cut from.
         clip_seconds: The length to which every clip is cut or padded (s).
-        stereo_paths: (N,) where each clip's stereo recording would be; not checked, see stereo.py.
+        stereo_paths: (N,) where each clip's stereo recording would be, checked on request.
         skipped: The clips that were left out because of their audio, each with the reason.
         silent: The clips that are as good as silent; they are used.
         known_digests: (N,) `digests`, where the files have been read already.

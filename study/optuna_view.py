@@ -97,7 +97,7 @@ def open_storage(path: Path) -> RDBStorage:
 def add_trials(storage: RDBStorage, study_id: int, first: int, trials: list[FrozenTrial]) -> None:
     """Adds trials with the ids `first`, `first` + 1, ... in one transaction.
 
-    The same rows as from Optuna's own create_new_trial, which takes ten times the CPU and more: 17 s for 1000 trials.
+    The same rows as from Optuna's own create_new_trial, which takes 17 ms of CPU a trial.
     """
     rows: list[Any] = []
     for number, trial in enumerate(trials, start=first):

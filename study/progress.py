@@ -191,6 +191,6 @@ def make_console() -> Console:
 
 
 def progress_bar(console: Console) -> Progress:
-    """A bar over clips; silent where there is no terminal."""
+    """A bar with what is done of all; silent where there is no terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

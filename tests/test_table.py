@@ -1,16 +1,22 @@
 """The table in the paper's form: cells, published rows beside measured ones, and how trials are named."""
 
+import io
+from pathlib import Path
 from typing import Any
 
 import pytest
+from made_up import SMALL, make_corpus, make_study
 from rich.console import Console
 
 from audiotag.chime_home import TAGS
 from audiotag.config import TrialConfig
 from study.published import published
+from study.report import markdown_report, show_results
+from study.results import study_results
 from study.table import (
     CROSS_VALIDATION,
     EVALUATION,
+    SHOWN,
     decimal,
     duration,
     footnotes,
@@ -19,6 +25,7 @@ from study.table import (
     markdown_table,
     rich_table,
     rows,
+    show,
     trial_name,
 )
 
@@ -143,3 +150,21 @@ def test_durations(seconds: float, text: str) -> None:
 
 def test_decimals() -> None:
     assert (decimal(0.1034), decimal(0.1, 2), decimal(1.0), decimal(None)) == (".103", ".10", "1.000", "")
+
+
+def test_the_terminal_shows_the_best_rows_of_a_large_study(tmp_path: Path) -> None:
+    configs = [{"augmentation": "mixup", "alpha": 1.0 + number} for number in range(SHOWN + 6)]
+    ledger = make_study(tmp_path / "s", configs, corpus=make_corpus(**SMALL), gains=[0.1 * n for n in range(SHOWN + 6)])
+    ledger.trials()[0].write_failure("it diverged")
+    results = study_results(ledger, "finished")
+    console = Console(file=io.StringIO(), width=200)
+    show_results(results, ledger.study(), console)
+    out = console.file.getvalue()  # type: ignore[attr-defined]
+    finished = [trial for trial in results["trials"] if trial["status"] == "finished"]
+    best = sorted(finished, key=lambda trial: trial["eer_mean"])[:SHOWN]
+    alphas = [line.split()[1] for line in out.splitlines() if line.startswith(" mixup ")]
+    assert alphas == [show(trial["params"]["alpha"]) for trial in best]
+    assert f"Shown are the best {SHOWN} of {SHOWN + 6} trials; table.md has all." in out
+    assert "failed: it diverged" in out
+    text = markdown_report(results, ledger.study())
+    assert all(f"| {show(config['alpha'])} |" in text for config in configs)
