@@ -4,18 +4,12 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from threading import Thread
 from typing import Any
 
 import ray
 
-from study.checks import has_cards
-
-# What a trial imports, by workers that wait for it: Ray starts one a core, and would let them wait without. While they
-# import torch the driver imports Ray Tune
-WORKERS_IMPORT = ("study.trial", "audiotag.models.crnn")
-DRIVER_IMPORTS = "pandas"  # the largest part of Ray Tune's import that has nothing to do with Ray, which is starting
+from study.tracking import load_mlflow
 
 # A trial runs in a thread, whose part of the heap glibc gives back to the kernel at every step. How much faulting it in
 # again costs depends on the machine: from nothing that noise would show to a third of a training step
@@ -31,11 +25,10 @@ class ResourceError(ValueError):
     """More resources asked for than there are; one line for the user."""
 
 
-def start_ray(cpus: float | None, gpus: float | None, address: str | None, trials: int) -> dict[str, float]:
+def start_ray(cpus: float | None, gpus: float | None, address: str | None) -> dict[str, float]:
     """Starts Ray, or joins the cluster at `address`, quietly; returns what a trial gets: {"cpu": c, "gpu": g}.
 
-    Where None is given: four trials a GPU where there are GPUs, one core each where there are none. `trials` are about
-    to be run: only where they need every core do the waiting workers import beforehand.
+    Where None is given: four trials a GPU where there are GPUs, one core each where there are none.
 
     Raises:
         ResourceError: when a trial asks for more than the cluster has, or no cluster answers at the address.
@@ -43,12 +36,9 @@ def start_ray(cpus: float | None, gpus: float | None, address: str | None, trial
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AIR_NEW_OUTPUT": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
     os.environ |= {"TUNE_DISABLE_SIGINT_HANDLER": "1", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
     os.environ |= ALLOCATOR  # inherited by the workers of our own cluster
-    own: dict[str, Any] = {"include_dashboard": False}
-    if not has_cards() and trials * (cpus or 1) >= (os.cpu_count() or 1):
-        own["_system_config"] = {"preload_python_modules": list(WORKERS_IMPORT)}
-    options = {"runtime_env": {"env_vars": ALLOCATOR}} if address else own
+    options: dict[str, Any] = {"runtime_env": {"env_vars": ALLOCATOR}} if address else {"include_dashboard": False}
     try:
-        with importing(DRIVER_IMPORTS):
+        with mlflow_loading():
             ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
     except ConnectionError as error:
         raise ResourceError(f"--address is {address}, but no Ray cluster answers there: {error}") from error
@@ -67,9 +57,13 @@ def start_ray(cpus: float | None, gpus: float | None, address: str | None, trial
 
 
 @contextmanager
-def importing(module: str) -> Iterator[None]:
-    """A module is imported by a thread while the block runs."""
-    thread = Thread(target=import_module, args=(module,), daemon=True)
+def mlflow_loading() -> Iterator[None]:
+    """MLflow is imported while the block runs.
+
+    Tune imports it right before the first trial, to count callbacks for its telemetry, although that is off: 1.1 s, a
+    tenth of the time to a study's first training step, unless it is there already.
+    """
+    thread = Thread(target=load_mlflow, daemon=True)
     thread.start()
     yield
     thread.join()

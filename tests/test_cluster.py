@@ -19,4 +19,4 @@ def test_a_cluster_that_does_not_come_up_is_told_in_a_line(
 
     monkeypatch.setattr(ray, "init", init)
     with pytest.raises(ResourceError, match=line):
-        start_ray(None, None, address, 1)
+        start_ray(None, None, address)
