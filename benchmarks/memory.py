@@ -82,7 +82,7 @@ def study_of(root: Path, corpus: Corpus, trials: int) -> tuple[Ledger, TrialSett
 
 def measure_workers(root: Path, clips: int, held_back: int, seconds: float) -> None:
     """Prints the first table; the trials are ended when all workers have been training for so many seconds."""
-    per_trial = start_ray(1.0, 0.0, None, 7)
+    per_trial = start_ray(1.0, 0.0, None)
     from study.proposals import make_search
     from study.search import run_trials
 
@@ -93,7 +93,8 @@ def measure_workers(root: Path, clips: int, held_back: int, seconds: float) -> N
     search = make_search(load_space("mixup_alpha"), ledger, settings)
 
     def run() -> None:
-        run_trials(search, settings, corpus, {LogMel(): features}, trials=slots, per_trial=per_trial, listeners=[])
+        heard = {LogMel(): features}
+        run_trials(search, settings, corpus, heard, trials=slots, slots=slots, per_trial=per_trial, listeners=[])
 
     Thread(target=run, daemon=True).start()
     session = os.getsid(0)

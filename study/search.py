@@ -113,11 +113,16 @@ def run_trials(
     features: dict[LogMel, np.ndarray],
     *,
     trials: int,
+    slots: int,
     per_trial: dict[str, float],
     listeners: list[Listener],
     scheduler: TrialScheduler | None = None,
 ) -> None:
-    """Runs so many more trials; returns when all have finished or failed, or were stopped by the scheduler.
+    """Runs so many more trials, one in each slot; returns when all have finished or failed, or were stopped by the
+    scheduler.
+
+    A trial is proposed when its slot is free, so with all results that are there. Left to itself Tune would propose it
+    while its predecessors run, and start the first trials one after the other.
 
     Raises:
         LedgerError: when the ledger cannot be written.
@@ -132,7 +137,13 @@ def run_trials(
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     tuner = tune.Tuner(
         tune.with_resources(trainable, per_trial),
-        tune_config=tune.TuneConfig(search_alg=search, scheduler=scheduler, num_samples=trials, reuse_actors=True),
+        tune_config=tune.TuneConfig(
+            search_alg=search,
+            scheduler=scheduler,
+            num_samples=trials,
+            max_concurrent_trials=slots,
+            reuse_actors=True,
+        ),
         run_config=tune.RunConfig(
             name="ray",
             storage_path=settings.ledger,

@@ -73,7 +73,7 @@ def run_plan(plan: Plan, arguments: argparse.Namespace, uri: str, console: Conso
 
     try:
         with hold_signals():  # an exception in the middle of its start is more than Ray survives
-            per_trial = start_ray(arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.address, plan.trials)
+            per_trial = start_ray(arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.address)
         ledger = plan.ledger()
         with ledger.locked():
             train(plan, ledger, features, per_trial, arguments, uri, console, stop_ray)
@@ -124,6 +124,7 @@ def train(
                 plan.corpus,
                 features,
                 trials=left,
+                slots=slots,
                 per_trial=per_trial,
                 listeners=[live, tracker, view],
                 scheduler=make_scheduler(plan, ledger),
