@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from audiotag.device import sent
+
 FIRST_SHARE, FINAL_SHARE = 0.1, 0.2  # of the epochs: before mixing begins, after it has ended for good
 ON, OFF = 8, 2  # epochs with and without mixing, in turn, between the two
 
@@ -89,7 +91,7 @@ def _draw(x: Tensor, alpha: float, generator: np.random.Generator) -> tuple[Tens
     Lambda has a generator of its own, because Beta draws as often as its alpha needs: so the partners of later batches
     are the same at every alpha, and trials stay paired.
     """
-    partner = torch.from_numpy(generator.permutation(len(x))).to(x.device)
+    partner = sent(generator.permutation(len(x)), x.device)
     lam = generator.spawn(1)[0].beta(alpha, alpha)
     return partner, float(lam)
 

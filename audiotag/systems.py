@@ -56,9 +56,11 @@ def _network(config: TrialConfig, columns: int, n_tags: int, mean: "Tensor", sca
 
 
 def build_optimizer(config: TrialConfig, parameters: Iterable["nn.Parameter"]) -> "Optimizer":
-    """The optimiser of a configuration."""
+    """The optimiser of a configuration; for parameters on a GPU one that a CUDA graph can hold."""
     from audiotag.optimizers import SGD, Adam
 
+    weights = list(parameters)
     if config.optimizer == "sgd":
-        return SGD(parameters, lr=config.learning_rate, momentum=MOMENTUM)
-    return Adam(parameters, lr=config.learning_rate)
+        return SGD(weights, lr=config.learning_rate, momentum=MOMENTUM)
+    on_gpu = weights[0].is_cuda
+    return Adam(weights, lr=config.learning_rate, fused=on_gpu or None, capturable=on_gpu)

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from audiotag.augment import final_stretch, mix, mixing_on
 from audiotag.chance import Stream, generator, seeded
 from audiotag.config import TrialConfig
+from audiotag.device import Loss, TrainingStep, resident, sent
 from audiotag.features import band_statistics
 from audiotag.folds import FoldSplit
 from audiotag.metrics import mean_defined, tag_eers
@@ -141,23 +142,21 @@ def fit_unsupervised(
         Diverged: when the loss is not finite.
     """
     model: Any = state.model
-    optimizer = state.unsupervised_optimizer
-    while optimizer is not None and len(state.unsupervised) < config.pretrain_epochs:
+    if state.unsupervised_optimizer is None or len(state.unsupervised) >= config.pretrain_epochs:
+        return
+    stage, there = model.unsupervised, resident(features, device)
+    step = TrainingStep(model, state.unsupervised_optimizer, _unsupervised_loss(model, device), 1, device)
+    while len(state.unsupervised) < config.pretrain_epochs:
         started = time.perf_counter()
-        epoch, stage = len(state.unsupervised), model.unsupervised
+        epoch = len(state.unsupervised)
         order = units_of(train, features.shape[1], stage.framing)
         order = order[generator(seed, fold, epoch, Stream.UNSUPERVISED_ORDER).permutation(len(order))]
-        total = torch.zeros((), device=device)
         model.train()
+        step.sums.zero_()
         with seeded(seed, fold, epoch, Stream.UNSUPERVISED_DROPOUT, device):
             for start in range(0, len(order), stage.batch_size):
-                units = order[start : start + stage.batch_size]
-                x = torch.from_numpy(cut(features, units, stage.framing)).to(device)
-                with computing(model, device):
-                    loss = model.unsupervised_loss(x)
-                _step(optimizer, loss)
-                total += loss.detach() * len(units)
-        mean = float(total) / len(order)
+                step(cut(there, order[start : start + stage.batch_size], stage.framing))
+        mean = float(step.sums[0]) / len(order)
         if not math.isfinite(mean):
             raise Diverged(f"the loss without tags is not finite in epoch {epoch} of fold {fold}")
         state.unsupervised.append(UnsupervisedEpoch(epoch, mean, time.perf_counter() - started))
@@ -185,11 +184,15 @@ def fit(
     """
     for _ in fit_unsupervised(state, config, features, split.train, seed=seed, fold=fold, device=device):
         pass
+    if state.stopped(config):
+        return
+    there = resident(features, device)
+    step = TrainingStep(state.model, state.optimizer, _tagging_loss(state.model, device), 3, device)
     while not state.stopped(config):
         started = time.perf_counter()
         epoch = len(state.history)
-        train_loss, train_accuracy = _train_epoch(state, config, features, targets, split.train, seed, fold, device)
-        scores = predict(state.model, features, split.validation, device=device)
+        train_loss, train_accuracy = _train_epoch(step, state, config, there, targets, split.train, seed, fold, device)
+        scores = predict(state.model, there, split.validation, device=device)
         truth = targets[split.validation]
         val_loss = _mean_loss(scores, truth)
         if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
@@ -210,9 +213,10 @@ def fit(
 
 
 def _train_epoch(
+    step: TrainingStep,
     state: FitState,
     config: TrialConfig,
-    features: np.ndarray,
+    features: np.ndarray | Tensor,
     targets: np.ndarray,
     train: np.ndarray,
     seed: int,
@@ -230,41 +234,56 @@ def _train_epoch(
     order = order[generator(seed, fold, epoch, Stream.ORDER).permutation(len(order))]
     mixing = generator(seed, fold, epoch, Stream.MIXING)
     augmentation = config.augmentation if mixing_on(config.schedule, epoch, config.max_epochs) else "none"
-    loss_sum = torch.zeros((), device=device)
-    right = torch.zeros((), device=device)
     state.model.train()
+    step.sums.zero_()
     with seeded(seed, fold, epoch, Stream.DROPOUT, device):
         for start in range(0, len(order), config.batch_size):
             units = order[start : start + config.batch_size]
-            x = torch.from_numpy(cut(features, units, framing)).to(device)
-            y = torch.from_numpy(targets[units[:, 0]]).to(device)
-            x, y = mix(x, y, augmentation, config.alpha, mixing)
-            with computing(state.model, device):
-                probabilities = state.model(x)
-            if not torch.isfinite(probabilities).all():  # torch's loss would raise an error of its own
-                raise Diverged(f"the outputs are not finite in epoch {epoch} of fold {fold}")
-            loss = F.binary_cross_entropy(probabilities, y)
-            _step(state.optimizer, loss)
-            loss_sum += loss.detach() * len(units)
-            right += ((probabilities.detach() > 0.5) == (y > 0.5)).sum()
-    return float(loss_sum) / len(order), float(right) / (len(order) * targets.shape[1])
+            y = sent(targets[units[:, 0]], device)
+            step(*mix(cut(features, units, framing), y, augmentation, config.alpha, mixing))
+    loss, right, broken = step.sums.tolist()
+    if broken:
+        raise Diverged(f"the outputs are not finite in epoch {epoch} of fold {fold}")
+    return loss / len(order), right / (len(order) * targets.shape[1])
 
 
-def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
+def _tagging_loss(model: nn.Module, device: str) -> Loss:
+    """Of features x (B, L, F) and targets y (B, K); adds up the loss, right decisions, and outputs that are NaN.
+
+    For these, at which torch's loss would stop the program, it takes 0.5: the epoch ends before it is known of them.
+    """
+
+    def loss(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        with computing(model, device):
+            probabilities = model(x)
+        mean = F.binary_cross_entropy(probabilities.nan_to_num(0.5), y)
+        right = ((probabilities.detach() > 0.5) == (y > 0.5)).sum()
+        return mean, torch.stack([mean.detach() * len(x), right, probabilities.detach().isnan().sum()])
+
+    return loss
+
+
+def _unsupervised_loss(model: Any, device: str) -> Loss:
+    """Of features x (B, L, F); adds up the loss."""
+
+    def loss(x: Tensor) -> tuple[Tensor, Tensor]:
+        with computing(model, device):
+            mean = model.unsupervised_loss(x)
+        return mean, mean.detach()[None] * len(x)
+
+    return loss
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, features: np.ndarray, clips: np.ndarray, *, device: str = "cpu") -> np.ndarray:
+def predict(model: nn.Module, features: np.ndarray | Tensor, clips: np.ndarray, *, device: str = "cpu") -> np.ndarray:
     """Probabilities of some clips, (n, K) float32, with augmentation and dropout off. `clips` (n,) are indices."""
     model.eval()
     score = getattr(model, "score", model)
-    batches = [clips[start : start + SCORING_BATCH] for start in range(0, len(clips), SCORING_BATCH)]
+    units = units_of(clips, features.shape[1], None)
+    batches = [units[start : start + SCORING_BATCH] for start in range(0, len(units), SCORING_BATCH)]
     with computing(model, device):
-        scores = [score(torch.from_numpy(features[batch]).to(device)).cpu() for batch in batches]
-    return torch.cat(scores).numpy()
+        scores = [score(cut(features, batch, None).to(device)) for batch in batches]
+    return torch.cat(scores).cpu().numpy()
 
 
 def _mean_loss(scores: np.ndarray, truth: np.ndarray) -> float:

@@ -133,6 +133,7 @@ def run_trials(
         corpus=corpus,
         features={heard: np.asarray(values) for heard, values in features.items()},
         threads=max(1, int(per_trial["cpu"])),
+        card=per_trial["gpu"],
     )
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     tuner = tune.Tuner(

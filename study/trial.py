@@ -14,6 +14,7 @@ from ray import tune
 
 from audiotag.config import TrialConfig
 from audiotag.corpus import Corpus
+from audiotag.device import DeviceWarning, GPUShareError, use_gpu
 from audiotag.features import LogMel
 from audiotag.folds import FoldSplit, split_fold
 from audiotag.systems import front_end
@@ -34,6 +35,8 @@ from study.results import fold_eers, summarise
 from study.settings import TrialSettings
 from study.worker import FAILED, HALTED, METRIC, SAID
 
+TOLD = (LedgerWarning, DeviceWarning)  # warnings that reach the user
+
 
 def run_trial(
     parameters: dict[str, Any],
@@ -42,27 +45,35 @@ def run_trial(
     corpus: Corpus,
     features: dict[LogMel, np.ndarray],
     threads: int,
+    card: float,
 ) -> None:
     """The function that Ray Tune runs: trains what the ledger lacks of a trial and reports each epoch.
 
-    `features` holds those of each front end, of which the trial takes its own. A loss that is not finite ends the
-    trial: the reason goes into the ledger and into a last report. A ledger that cannot be written ends the study.
-    Warnings travel with the reports: nobody reads what a worker prints.
+    `features` holds those of each front end, of which the trial takes its own; `card` is the part of a GPU that it may
+    use, 0 for none. A loss that is not finite ends the trial: the reason goes into the ledger and into a last report. A
+    ledger that cannot be written, or a part of a GPU that is too small, ends the study. Warnings travel with the
+    reports: nobody reads what a worker prints.
     """
     torch.set_num_threads(threads)
     config = settings.config(parameters)
     folder = Ledger(Path(settings.ledger)).trial(settings.key(config))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cuda" if card and torch.cuda.is_available() else "cpu"
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", LedgerWarning)
+        for told in TOLD:
+            warnings.simplefilter("always", told)
         try:
+            if device == "cuda":
+                use_gpu(card)
             with folder.locked():
                 for report in trial_reports(config, folder, settings, corpus, features[front_end(config)], device):
-                    said = [str(warning.message) for warning in caught if warning.category is LedgerWarning]
+                    said = [str(warning.message) for warning in caught if issubclass(warning.category, TOLD)]
                     caught.clear()
                     tune.report(report | {SAID: said})
         except WriteError as error:
             tune.report({METRIC: 1.0, HALTED: str(error)})
+        except (GPUShareError, torch.OutOfMemoryError) as error:
+            needs = f"--gpus-per-trial is {card:g}, but a trial needs more of the GPU's memory: ask for more."
+            tune.report({METRIC: 1.0, HALTED: f"{needs} ({str(error).splitlines()[0]})"})
 
 
 def trial_reports(

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 import torch
 
+import study.trial
 from audiotag.config import TrialConfig
 from audiotag.corpus import EVALUATION, Corpus
+from audiotag.device import GPUShareError
 from audiotag.metrics import tag_eers
+from audiotag.systems import front_end
 from study.files import LedgerWarning
 from study.ledger import Ledger, TrialFolder
 from study.settings import TrialSettings
-from study.trial import FAILED, METRIC, trial_reports
+from study.trial import FAILED, HALTED, METRIC, run_trial, trial_reports
 
 CLIPS, TAGS, FOLDS = 30, ("a", "b"), (0, 1)
 CONFIG = TrialConfig(augmentation="mixup", alpha=1.0, max_epochs=3, batch_size=8, gru_units=4)
@@ -218,3 +221,32 @@ def test_a_diverged_trial_says_why_and_keeps_its_folds(tmp_path: Path) -> None:
     assert folder.failure() == last[0][FAILED]
     assert folder.fold(0) is not None
     assert folder.fold(1) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB\nof 4"), "CUDA out of memory. Tried 2 GiB"),
+        (GPUShareError("0.05 of a GPU with 8.0 GB is no more than CUDA itself takes"), "0.05 of a GPU with 8.0 GB"),
+    ],
+)
+def test_too_little_memory_on_a_gpu_ends_the_study_and_blames_no_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, why: str
+) -> None:
+    told: list[dict[str, Any]] = []
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(study.trial.tune, "report", told.append)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(study.trial, "use_gpu", lambda share: None)
+    monkeypatch.setattr(study.trial, "trial_reports", fail)
+    settings = TrialSettings(str(folder_of(tmp_path).path.parents[1]), {}, "f", seed=5, protocol="paper")
+    heard = {front_end(CONFIG): features(corpus())}
+    shared: dict[str, Any] = {"settings": settings, "corpus": corpus(), "features": heard, "threads": 1}
+    run_trial({"augmentation": "mixup", "alpha": 1.0}, **shared, card=0.25)
+    (report,) = told
+    assert report[HALTED].startswith("--gpus-per-trial is 0.25, but a trial needs more of the GPU's memory")
+    assert why in report[HALTED]
+    assert not list(tmp_path.glob("s/trials/*/failed.json"))
