@@ -34,6 +34,7 @@ bench: install
 	$(BIN)/python benchmarks/trials.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/gpu.py
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache

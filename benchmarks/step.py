@@ -30,7 +30,7 @@ FILTERS = (8, 16, 32, 64, 64, 64, 64)
 class Plain(nn.Module):
     """The network as one would write it."""
 
-    def __init__(self) -> None:
+    def __init__(self, tags: int = TAGS) -> None:
         super().__init__()
         blocks: list[nn.Module] = []
         for channels, filters in zip((1, *FILTERS), FILTERS, strict=False):
@@ -38,7 +38,7 @@ class Plain(nn.Module):
             blocks += [nn.MaxPool2d((1, 2)), nn.Dropout(0.1)]
         self.blocks = nn.Sequential(*blocks)
         self.gru = nn.GRU(FILTERS[-1], 128, batch_first=True, bidirectional=True)
-        self.tagging, self.localisation = nn.Linear(256, TAGS), nn.Linear(256, TAGS)
+        self.tagging, self.localisation = nn.Linear(256, tags), nn.Linear(256, tags)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, M) to (B, K)."""

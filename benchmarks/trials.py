@@ -74,10 +74,10 @@ def measure_start(place: Place, rounds: int, clips: int) -> None:
     show(f"start, {clips} clips", {"first step / (ray.init + import torch)": [ours / bare for ours, bare in pairs]})
 
 
-def run_study(place: Place, name: str, epochs: int) -> list[dict[str, Any]]:
-    """Two trials a core, to their end; [{"config", "begin", "end", "seconds"}] of each."""
-    words = ["--space", "joint", "--corpus", str(place.root / "corpus"), "--trials", str(2 * CORES)]
-    process = place.start(*words, "--epochs", str(epochs), "--name", name, "--cpus-per-trial", "1")
+def run_study(place: Place, name: str, epochs: int, trials: int, *more: str) -> list[dict[str, Any]]:
+    """So many trials, to their end; [{"config", "begin", "end", "seconds"}] of each."""
+    words = ["--space", "joint", "--corpus", str(place.root / "corpus"), "--trials", str(trials)]
+    process = place.start(*words, "--epochs", str(epochs), "--name", name, *more)
     if process.wait():
         raise RuntimeError(place.output()[-2000:])
     found = []
@@ -111,7 +111,7 @@ def measure_trials(place: Place, rounds: int, clips: int, epochs: int) -> None:
     write_corpus(place.root / "corpus", clips)
     faster, used, waiting, rest = [], [], [], []
     for number in range(rounds):
-        trials = run_study(place, f"trials-{number}", epochs)
+        trials = run_study(place, f"trials-{number}", epochs, 2 * CORES, "--cpus-per-trial", "1")
         last = max(trial["end"] for trial in trials)
         wall = last - min(trial["begin"] for trial in trials)
         faster.append(seconds_of_loop(place, trials) / wall)
