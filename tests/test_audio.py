@@ -264,3 +264,10 @@ def test_sizes_must_be_positive(tmp_path: Path, rate: int, samples: int, name: s
 def test_the_error_survives_pickling() -> None:
     error = pickle.loads(pickle.dumps(AudioError("a.wav", "it is odd")))
     assert (error.path, error.reason, str(error)) == (Path("a.wav"), "it is odd", str(AudioError("a.wav", "it is odd")))
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.aiff"])
+def test_samples_of_16_bits_are_those_that_libsndfile_gives(tmp_path: Path, name: str) -> None:
+    every = np.arange(-(2**15), 2**15).astype(np.int16)
+    path = write(tmp_path / name, every, 16_000, "PCM_16")
+    np.testing.assert_array_equal(read_audio(path, 16_000, len(every)), soundfile.read(path, dtype="float32")[0])

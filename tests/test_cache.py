@@ -148,7 +148,7 @@ def test_the_features_may_not_be_written_to(tmp_path: Path) -> None:
 def test_the_size_is_that_of_the_files(tmp_path: Path) -> None:
     assert cache_bytes(tmp_path / "none") == 0
     Clips(1, 2, 3).load(tmp_path)
-    assert cache_bytes(tmp_path) == 3 * (4 * 12 + 16)
+    assert cache_bytes(tmp_path) == 3 * (4 * 12 + 4)
 
 
 def test_progress_counts_every_clip(tmp_path: Path) -> None:
