@@ -84,12 +84,9 @@ def test_a_fold_is_trained_with_each_seed_before_the_next_begins(tmp_path: Path)
 def test_a_trial_stopped_within_any_repeat_ends_as_an_unbroken_one(tmp_path: Path, stop: int) -> None:
     unbroken, stopped = single.folder_of(tmp_path, "unbroken"), single.folder_of(tmp_path, "stopped")
     list(reports(unbroken))
-    first = reports(stopped)
-    before = [next(first) for _ in range(stop)]
-    first.close()
-    after = list(reports(stopped))
+    seen = single.broken_off(reports, stopped, stop)
     assert contents(stopped) == contents(unbroken)
-    epochs = [(row["fold"], row["seed"], row["epoch"]) for row in [*before, *after] if "epoch" in row]
+    epochs = [(row["fold"], row["seed"], row["epoch"]) for row in seen if "epoch" in row]
     assert epochs == [(*unit, epoch) for unit in UNITS for epoch in range(3)]  # none twice
 
 

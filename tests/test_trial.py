@@ -1,7 +1,7 @@
 """One trial without Ray: what it writes, what it reports, and that it goes on where it was stopped."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,16 @@ def content(folder: TrialFolder) -> list[Any]:
     return held
 
 
+def broken_off(
+    begin: Callable[[TrialFolder], Iterator[dict[str, Any]]], folder: TrialFolder, stop: int
+) -> list[dict[str, Any]]:
+    """The reports of a trial that is broken off after so many and then taken up again."""
+    first = begin(folder)
+    before = [next(first) for _ in range(stop)]
+    first.close()  # type: ignore[attr-defined]
+    return [*before, *begin(folder)]
+
+
 # reference
 
 
@@ -123,12 +133,9 @@ def test_scores_are_those_of_the_best_weights(tmp_path: Path) -> None:
 def test_a_trial_stopped_after_any_epoch_ends_as_an_unbroken_one(tmp_path: Path, stop: int) -> None:
     unbroken, stopped = folder_of(tmp_path, "unbroken"), folder_of(tmp_path, "stopped")
     list(reports(unbroken))
-    first = reports(stopped)
-    before = [next(first) for _ in range(stop)]
-    first.close()
-    after = list(reports(stopped))
+    seen = broken_off(reports, stopped, stop)
     assert content(stopped) == content(unbroken)
-    epochs = [(row["fold"], row["epoch"]) for row in [*before, *after] if "epoch" in row]
+    epochs = [(row["fold"], row["epoch"]) for row in seen if "epoch" in row]
     assert epochs == [(fold, epoch) for fold in FOLDS for epoch in range(3)]  # none twice
 
 
