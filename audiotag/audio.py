@@ -4,28 +4,25 @@ import hashlib
 import math
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
 from audiotag.containers import container_damage
+from audiotag.resampling import resample, resample_pieces, seen_beyond
 
 FORMATS = ("WAV", "WAVEX", "RF64", "AIFF", "FLAC", "OGG", "MP3")  # of those libsndfile knows, all that can be checked
 MP3_SUFFIXES = (".mp3", ".mp2", ".mpa")  # MP3 has no header to speak of: noise would be taken for it
 LOUDEST = 1e15  # above it the energy of a window overflows float32
 FULL_SCALE = 0.999
 FULL_SCALE_16 = np.float32(2**-15)  # what libsndfile, too, multiplies samples of 16 bits with
-FILTER_WIDTH = 6  # zero crossings of the resampling filter on each side, torchaudio's default
-ROLLOFF = 0.99  # cutoff as a fraction of the lower Nyquist frequency, torchaudio's default
 MARGIN = 0.01  # s that are looked at beyond the part that is told of: more than any resampling filter sees of it
 PIECE = 1 << 20  # frames that are decoded at a time where a whole file is read
-MAX_FILTER_TAPS = 1_000_000  # a filter bank of more takes seconds and gigabytes (44,099 to 16,000 Hz: 11 GB)
 
 
 class AudioError(ValueError):
@@ -76,7 +73,7 @@ def read_audio(path: str | Path, sample_rate: int, samples: int) -> np.ndarray:
             values in the part that is read.
     """
     channels, rate = _beginning(path, sample_rate, samples)
-    return _fitted(_resample(_mono(channels), rate, sample_rate), samples)
+    return _fitted(resample(_mono(channels), rate, sample_rate), samples)
 
 
 def read_stereo(path: str | Path, sample_rate: int, samples: int) -> np.ndarray:
@@ -87,7 +84,7 @@ def read_stereo(path: str | Path, sample_rate: int, samples: int) -> np.ndarray:
     """
     channels, rate = _beginning(path, sample_rate, samples)
     _require_two_channels(path, channels.shape[1])
-    return _fitted(_resample(np.ascontiguousarray(channels.T), rate, sample_rate), samples)
+    return _fitted(resample(np.ascontiguousarray(channels.T), rate, sample_rate), samples)
 
 
 def stream_audio(path: str | Path, sample_rate: int, stereo: bool = False) -> Iterator[np.ndarray]:
@@ -103,7 +100,7 @@ def stream_audio(path: str | Path, sample_rate: int, stereo: bool = False) -> It
             _require_two_channels(path, file.channels)
         pieces = _pieces(path, file)
         waves = (np.ascontiguousarray(piece.T) if stereo else _mono(piece) for piece in pieces)
-        yield from _resample_pieces(waves, file.samplerate, sample_rate)
+        yield from resample_pieces(waves, file.samplerate, sample_rate)
 
 
 def inspect_audio(path: str | Path, seconds: float) -> AudioFacts:
@@ -205,7 +202,7 @@ def _beginning(path: str | Path, sample_rate: int, samples: int) -> tuple[np.nda
         rate = file.samplerate
         frames = math.ceil(samples * rate / sample_rate)
         if rate != sample_rate:  # what the filter sees beyond the last output sample
-            frames += math.ceil(FILTER_WIDTH * max(1, rate / sample_rate) / ROLLOFF) + 1
+            frames += seen_beyond(rate, sample_rate)
         return _decode(path, file, frames), rate
 
 
@@ -267,48 +264,3 @@ def _fitted(wave: np.ndarray, samples: int) -> np.ndarray:
     fitted = np.zeros((*wave.shape[:-1], samples), dtype=np.float32)
     fitted[..., : wave.shape[-1]] = wave[..., :samples]
     return fitted
-
-
-def _resample(wave: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
-    """(..., samples at `rate`) to (..., samples at `sample_rate`)."""
-    if rate == sample_rate:
-        return wave
-    ratio = _ratio(rate, sample_rate)
-    import torch  # seconds to import, and a corpus can be opened without it
-    from torchaudio.functional import resample
-
-    waveform = torch.from_numpy(wave)
-    return resample(
-        waveform, ratio.numerator, ratio.denominator, lowpass_filter_width=FILTER_WIDTH, rolloff=ROLLOFF
-    ).numpy()
-
-
-def _resample_pieces(pieces: Iterable[np.ndarray], rate: int, sample_rate: int) -> Iterator[np.ndarray]:
-    """As `_resample`, of a waveform that comes in pieces: each is converted when the filter can see beyond it."""
-    if rate == sample_rate:
-        yield from pieces
-        return
-    ratio = _ratio(rate, sample_rate)
-    step = ratio.numerator  # samples in that give `ratio.denominator` samples out
-    steps = math.ceil(
-        math.ceil(FILTER_WIDTH * max(1.0, float(ratio)) / ROLLOFF) / step
-    )  # that the filter sees on each side
-    seen = steps * ratio.denominator  # samples out of the steps that are there for the filter alone
-    held = np.zeros(0, np.float32)
-    for number, piece in enumerate(pieces):
-        before = held if number else np.zeros((*piece.shape[:-1], steps * step), np.float32)
-        held = np.concatenate([before, piece], axis=-1)
-        ready = held.shape[-1] // step - 2 * steps
-        if ready > 0:
-            converted = _resample(held[..., : (ready + 2 * steps) * step], rate, sample_rate)
-            yield converted[..., seen : seen + ready * ratio.denominator]
-            held = held[..., ready * step :]
-    yield _resample(held, rate, sample_rate)[..., seen:]
-
-
-def _ratio(rate: int, sample_rate: int) -> Fraction:
-    """`rate` over `sample_rate`, or nearly: off by less than 1 in 1000 where the filter bank would be too large."""
-    ratio = Fraction(rate, sample_rate)
-    if ratio.numerator * ratio.denominator > MAX_FILTER_TAPS:
-        return ratio.limit_denominator(math.isqrt(int(MAX_FILTER_TAPS / ratio)))
-    return ratio
