@@ -90,6 +90,27 @@ def test_gradients_flow_in_evaluation_too() -> None:
     torch.testing.assert_close(x.grad, twin.grad)
 
 
+def test_what_is_overwritten_is_not_silently_used_again() -> None:
+    conv, norm = nn.Conv2d(3, 8, 1).to(memory_format=torch.channels_last), norm_of(8)
+    x = conv(values((2, 3, 3, 4)).to(memory_format=torch.channels_last))
+    both = x.square().sum() + norm_pool_elu_dropout(x, norm, 0.0).sum()  # whose backward comes first
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        both.backward()
+    out = norm_pool_elu_dropout(conv(values((2, 3, 3, 4))), norm, 0.0).sum()
+    out.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        out.backward()
+
+
+def test_the_callers_own_tensor_keeps_its_values() -> None:
+    x = values((2, 8, 3, 4)).to(memory_format=torch.channels_last).requires_grad_()
+    before = x.detach().clone()
+    norm_pool_elu_dropout(x, norm_of(8), 0.0).sum().backward()
+    assert torch.equal(x.detach(), before)
+    assert x.grad is not None
+    assert x.grad.data_ptr() != x.data_ptr()
+
+
 # property
 
 

@@ -3,12 +3,16 @@
 Between two convolutions torch passes over the activations about ten times (statistics, norm, pooling, ELU, dropout, and
 the same backwards), several of them slowly where channels lie last. Here it is two passes forwards and two backwards.
 Arrays are float32 and contiguous. Shapes: P positions after the pooling, C channels; `x` (P, 2, C) holds the two
-neighbours in frequency that are pooled. The order of every sum is fixed: same input, same bits.
+neighbours in frequency that are pooled. Backwards G positions lie side by side in a row: R = P / G rows of W = G C
+lanes, x (R, G, 2, C), all else (R, W) or, of a channel, (W,). Few channels alone fill no vector register, and where the
+compiler cannot tell that arrays do not overlap, which the rows of `left` and `right` show it, it uses none at all: a
+sixth of a training step on a CPU with AVX2. The order of every sum is fixed: same input, same bits.
 """
 
 import numpy as np
 from numba import njit
 
+ZERO, ONE = np.float32(0), np.float32(1)
 BLOCK = 256  # rows whose sums stay in float32 before they go to float64
 LOG2_E, LN_2_HIGH, LN_2_LOW = 1.4426950408889634, 0.693359375, -2.12194440e-4  # ln 2 in two parts: r stays exact
 EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)  # Cephes
@@ -65,8 +69,25 @@ def pool_elu_dropout(
             out[place, c] = z * whole if keep[place, c] >= dropped else np.float32(0)
 
 
+@njit(inline="always", error_model="numpy")
+def slope_before_elu(gradient: float, out: float, keep: int, dropped: int, whole: float, inverse: float) -> float:
+    """The gradient of the pooled norm from that of the output. Below 0, ELU's slope is exp(y) = out / factor + 1."""
+    rise = whole if out >= ZERO else whole * (out * inverse + ONE)
+    return gradient * rise if keep >= dropped else ZERO
+
+
+@njit(inline="always", error_model="numpy")
+def take_neighbours(x: np.ndarray, row: int, left: np.ndarray, right: np.ndarray) -> None:
+    """The neighbours of a row's positions, x (R, G, 2, C), side by side: left and right (G * C,)."""
+    for position in range(x.shape[1]):
+        start = position * x.shape[3]
+        for c in range(x.shape[3]):
+            left[start + c] = x[row, position, 0, c]
+            right[start + c] = x[row, position, 1, c]
+
+
 @njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
-def slopes_before_elu(
+def add_slopes(
     x: np.ndarray,
     mean: np.ndarray,
     scale: np.ndarray,
@@ -74,32 +95,27 @@ def slopes_before_elu(
     dropped: int,
     factor: float,
     out: np.ndarray,
-    slope: np.ndarray,
+    gradient: np.ndarray,
     sums: np.ndarray,
 ) -> None:
-    """Turns slope (P, C), the gradient of the output, into that of the pooled norm, in place.
-
-    Adds to sums (2, C), float64: it, and it times the chosen neighbour's x - mean. Where the output is below 0, ELU's
-    slope is exp(y) = out / factor + 1.
-    """
-    channels = out.shape[1]
-    whole, inverse = np.float32(factor), np.float32(1 / factor)
-    first, second = np.zeros(channels, np.float32), np.zeros(channels, np.float32)
-    for start in range(0, out.shape[0], BLOCK):
-        for place in range(start, min(start + BLOCK, out.shape[0])):
-            for c in range(channels):
-                a, b = x[place, 0, c] - mean[c], x[place, 1, c] - mean[c]
-                chosen = a if a * scale[c] >= b * scale[c] else b
-                z = out[place, c]
-                rise = whole if z >= 0 else whole * (z * inverse + np.float32(1))
-                s = slope[place, c] * rise if keep[place, c] >= dropped else np.float32(0)
-                slope[place, c] = s
-                first[c] += s
-                second[c] += s * chosen
-        for c in range(channels):
-            sums[0, c] += first[c]
-            sums[1, c] += second[c]
-            first[c] = second[c] = 0
+    """Adds to sums (2, W), float64: the slope before ELU, and it times the chosen neighbour's x - mean."""
+    rows, lanes = out.shape
+    whole, inverse, least = np.float32(factor), np.float32(1 / factor), np.uint8(dropped)
+    left, right = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
+    first, second = np.zeros(lanes, np.float32), np.zeros(lanes, np.float32)
+    for start in range(0, rows, BLOCK):
+        for row in range(start, min(start + BLOCK, rows)):
+            take_neighbours(x, row, left, right)
+            for lane in range(lanes):
+                a, b = left[lane] - mean[lane], right[lane] - mean[lane]
+                chosen = a if a * scale[lane] >= b * scale[lane] else b
+                s = slope_before_elu(gradient[row, lane], out[row, lane], keep[row, lane], least, whole, inverse)
+                first[lane] += s
+                second[lane] += s * chosen
+        for lane in range(lanes):
+            sums[0, lane] += first[lane]
+            sums[1, lane] += second[lane]
+            first[lane] = second[lane] = 0
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
@@ -107,16 +123,32 @@ def slopes_before_norm(
     x: np.ndarray,
     mean: np.ndarray,
     scale: np.ndarray,
+    keep: np.ndarray,
+    dropped: int,
+    factor: float,
+    out: np.ndarray,
+    gradient: np.ndarray,
     level: np.ndarray,
     tilt: np.ndarray,
-    slope: np.ndarray,
-    out: np.ndarray,
 ) -> None:
-    """out (P, 2, C): gradient of x, which is scale * (slope where chosen) - level - tilt * (x - mean), each (C,)."""
-    for place in range(slope.shape[0]):
-        for c in range(slope.shape[1]):
-            a, b = x[place, 0, c] - mean[c], x[place, 1, c] - mean[c]
-            s = scale[c] * slope[place, c]
-            left = a * scale[c] >= b * scale[c]
-            out[place, 0, c] = (s if left else np.float32(0)) - level[c] - tilt[c] * a
-            out[place, 1, c] = (np.float32(0) if left else s) - level[c] - tilt[c] * b
+    """Turns x into its gradient, in place: scale * (slope before ELU where chosen) - level - tilt * (x - mean).
+
+    The slope is computed again: an array of its own would be written and read once more. Level and tilt are (W,).
+    """
+    rows, lanes = out.shape
+    whole, inverse, least = np.float32(factor), np.float32(1 / factor), np.uint8(dropped)
+    left, right = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
+    for row in range(rows):
+        take_neighbours(x, row, left, right)
+        for lane in range(lanes):
+            a, b = left[lane] - mean[lane], right[lane] - mean[lane]
+            s = slope_before_elu(gradient[row, lane], out[row, lane], keep[row, lane], least, whole, inverse)
+            s *= scale[lane]
+            first = a * scale[lane] >= b * scale[lane]
+            left[lane] = (s if first else ZERO) - level[lane] - tilt[lane] * a
+            right[lane] = (ZERO if first else s) - level[lane] - tilt[lane] * b
+        for position in range(x.shape[1]):
+            start = position * x.shape[3]
+            for c in range(x.shape[3]):
+                x[row, position, 0, c] = left[start + c]
+                x[row, position, 1, c] = right[start + c]

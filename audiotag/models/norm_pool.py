@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 from torch.nn import functional as F
 
-from audiotag.models.kernels import add_moments, pool_elu_dropout, slopes_before_elu, slopes_before_norm
+from audiotag.models.kernels import add_moments, add_slopes, pool_elu_dropout, slopes_before_norm
 
 LANES = 128  # values side by side in a pass over all of a batch
 
@@ -19,10 +20,13 @@ def norm_pool_elu_dropout(x: Tensor, norm: nn.BatchNorm2d, probability: float) -
     In training the norm's running statistics are brought up to date. Dropout's probability is met to 1/256 (255/256 at
     most), by one random byte a value. On another device than a CPU, and for gradients in evaluation, it is torch's own
     operations one after the other.
+
+    The backward pass writes the gradient of x over x: torch raises where something else still needs its values.
     """
     if x.device.type != "cpu" or x.dtype == torch.float64 or (torch.is_grad_enabled() and not norm.training):
         return F.dropout(F.elu(F.max_pool2d(norm(x), (1, 2))), probability, norm.training)
     x = x.float().contiguous(memory_format=torch.channels_last)
+    x = x.clone() if x.is_leaf else x  # the backward pass overwrites what led here, never what the caller began with
     dropped = min(round(256 * probability), 255) if norm.training else 0
     batch, channels, frames, bands = x.shape
     keep = _bytes((batch * frames * bands // 2, channels), dropped)
@@ -49,12 +53,17 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and (biased) variance of each channel, (C,) float64."""
     channels = x.shape[1]
     values = _rows(x, channels)
-    times = gcd(len(values), max(1, LANES // channels))  # channels side by side until LANES are full
+    times = _side_by_side(len(values), channels)
     pivot = np.tile(values[0], times)  # sums of differences: a large mean costs no digits
     sums = np.zeros((2, times * channels))
     add_moments(values.reshape(-1, times * channels), pivot, sums)
     first, second = torch.from_numpy(sums.reshape(2, times, channels).sum(axis=1) / len(values))
     return first + torch.from_numpy(pivot[:channels]), second - first.square()
+
+
+def _side_by_side(positions: int, channels: int) -> int:
+    """How many positions make a row of up to LANES values."""
+    return gcd(positions, max(1, LANES // channels))
 
 
 def _update(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) -> None:
@@ -102,26 +111,25 @@ class _NormPool(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, scale, mean, spread, keep, out = context.saved_tensors
+        increment_version(x)  # whoever needs what was in x, a second backward too, is told by torch that it is gone
         channels = x.shape[1]
-        slope = gradients[0].clone(memory_format=torch.channels_last)
-        pairs, sums = _rows(x, 2, channels), np.zeros((2, channels))
-        line = [mean.float().numpy(), scale.float().numpy()]
-        slopes_before_elu(
-            pairs,
-            *line,
-            keep.numpy(),
+        gradient = gradients[0].contiguous(memory_format=torch.channels_last)
+        times = _side_by_side(len(keep), channels)
+        lanes = times * channels
+        given = (
+            _rows(x, times, 2, channels),
+            *(np.tile(line.float().numpy(), times) for line in (mean, scale)),
+            keep.numpy().reshape(-1, lanes),
             context.dropped,
             context.factor,
-            _rows(out, channels),
-            _rows(slope, channels),
-            sums,
+            _rows(out, lanes),
+            _rows(gradient, lanes),
         )
-        total, product = torch.from_numpy(sums)
+        sums = np.zeros((2, lanes))
+        add_slopes(*given, sums)
+        total, product = torch.from_numpy(sums.reshape(2, times, channels).sum(axis=1))
         count = x.numel() // channels
         level, tilt = scale * total / count, scale * product / spread / count
-        d_x = torch.empty_like(x, memory_format=torch.channels_last)
-        slopes_before_norm(
-            pairs, *line, level.float().numpy(), tilt.float().numpy(), _rows(slope, channels), _rows(d_x, 2, channels)
-        )
+        slopes_before_norm(*given, *(np.tile(line.float().numpy(), times) for line in (level, tilt)))
         d_weight = (product / spread.sqrt()).to(weight.dtype)
-        return d_x, d_weight, total.to(weight.dtype), None, None, None, None
+        return x.detach(), d_weight, total.to(weight.dtype), None, None, None, None
