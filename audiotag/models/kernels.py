@@ -70,10 +70,12 @@ def pool_elu_dropout(
 
 
 @njit(inline="always", error_model="numpy")
-def slope_before_elu(gradient: float, out: float, keep: int, dropped: int, whole: float, inverse: float) -> float:
+def slope_before_elu(
+    gradient: np.float32, out: np.float32, keep: int, least: int, whole: np.float32, inverse: np.float32
+) -> np.float32:
     """The gradient of the pooled norm from that of the output. Below 0, ELU's slope is exp(y) = out / factor + 1."""
     rise = whole if out >= ZERO else whole * (out * inverse + ONE)
-    return gradient * rise if keep >= dropped else ZERO
+    return gradient * rise if keep >= least else ZERO
 
 
 @njit(inline="always", error_model="numpy")
