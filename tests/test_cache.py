@@ -13,6 +13,7 @@ from audiotag.corpus import open_corpus
 from audiotag.features import LogMel, load_features
 
 SHAPE = (3, 4)
+CLIP = 32 + 4 + 4 * 12  # bytes: name, checksum, values
 HOW = {"front_end": "test"}
 Write = Callable[..., Path]
 SMALL = LogMel(sample_rate=8000, n_fft=128, hop_length=64, n_mels=4)
@@ -65,30 +66,40 @@ def test_a_changed_recording_computes_its_own_clip_alone(
     assert [np.array_equal(before[clip], after[clip]) for clip in range(5)] == [True, True, True, False, True]
 
 
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1])
+def cut(data: bytearray) -> bytearray:
+    return data[:-1]
 
 
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[5] ^= 1
-    path.write_bytes(data)
+def flip(place: int) -> Callable[[bytearray], bytearray]:
+    def damage(data: bytearray) -> bytearray:
+        data[place] ^= 1
+        return data
+
+    return damage
 
 
-def swap(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[16:])
+DAMAGES = {
+    "the last clip is cut": (cut, [3]),
+    "a bit of a name": (flip(CLIP + 31), [2]),
+    "a bit of a checksum": (flip(CLIP + 32), [2]),
+    "a bit of a value": (flip(CLIP + 36 + 20), [2]),
+    "moved": (lambda data: data[16:], [1, 2, 3]),
+    "empty": (lambda data: data[:0], [1, 2, 3]),
+}
 
 
-@pytest.mark.parametrize("damage", [truncate, flip, swap, lambda path: path.write_bytes(b"")])
-def test_a_damaged_file_is_computed_again(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+@pytest.mark.parametrize(("damage", "lost"), DAMAGES.values(), ids=list(DAMAGES))
+def test_what_is_damaged_is_computed_again(
+    tmp_path: Path, damage: Callable[[bytearray], bytearray], lost: list[int]
+) -> None:
     Clips(1, 2, 3).load(tmp_path)
-    for path in tmp_path.rglob(f"{2:032x}.f32"):
-        damage(path)
+    (path,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    path.write_bytes(damage(bytearray(path.read_bytes())))
     again = Clips(1, 2, 3)
     assert again.load(tmp_path) == [1, 2, 3]
-    assert again.computed == [2]
+    assert again.computed == lost
     last = Clips(1, 2, 3)
-    last.load(tmp_path)
+    assert last.load(tmp_path) == [1, 2, 3]
     assert last.computed == []
 
 
@@ -101,10 +112,10 @@ def test_many_that_build_at_once_do_no_harm(tmp_path: Path) -> None:
     last = Clips(*numbers)
     last.load(tmp_path)
     assert last.computed == []
-    assert all(path.suffix == ".f32" for path in tmp_path.rglob("*") if path.is_file())
+    assert all(path.suffix == ".clips" for path in tmp_path.rglob("*") if path.is_file())
 
 
-def test_a_process_that_is_killed_leaves_whole_files(tmp_path: Path) -> None:
+def test_a_process_that_is_killed_leaves_whole_clips(tmp_path: Path) -> None:
     process = os.fork()
     if process == 0:
         clips = Clips(*range(64))
@@ -128,7 +139,7 @@ def test_a_process_that_is_killed_leaves_whole_files(tmp_path: Path) -> None:
 def test_the_same_recording_twice(tmp_path: Path) -> None:
     clips = Clips(7, 7, 8)
     assert clips.load(tmp_path) == [7, 7, 8]
-    assert len(list(tmp_path.rglob("*.f32"))) == 2
+    assert cache_bytes(tmp_path) == 2 * CLIP
 
 
 def test_features_that_are_not_finite_are_not_kept(tmp_path: Path) -> None:
@@ -148,7 +159,7 @@ def test_the_features_may_not_be_written_to(tmp_path: Path) -> None:
 def test_the_size_is_that_of_the_files(tmp_path: Path) -> None:
     assert cache_bytes(tmp_path / "none") == 0
     Clips(1, 2, 3).load(tmp_path)
-    assert cache_bytes(tmp_path) == 3 * (4 * 12 + 4)
+    assert cache_bytes(tmp_path) == 3 * CLIP
 
 
 def test_progress_counts_every_clip(tmp_path: Path) -> None:
@@ -171,7 +182,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
     Clips(1).load(tmp_path)
-    path = next(tmp_path.rglob("*.f32"))
+    path = next(tmp_path.rglob("*.clips"))
     path.unlink()
     path.mkdir()
     with pytest.raises(CacheError, match="cannot be written"):

@@ -10,12 +10,13 @@ import soundfile
 
 import audiotag.features
 from audiotag.audio import read_audio
-from audiotag.cache import CLIPS_A_TASK
+from audiotag.cache import CLIPS_A_TASK, cache_bytes
 from audiotag.corpus import Corpus, CorpusError, open_corpus
 from audiotag.features import LogMel, band_statistics, default_cache, load_features, log_mel
 
 Write = Callable[..., Path]
 ROWS = [(f"{number}.wav", number % 2, "xy"[number // 2 % 2]) for number in range(5)]
+BESIDE = 32 + 4  # bytes of a clip in the cache beside its features: name and checksum
 SMALL = LogMel(sample_rate=8000, n_fft=128, hop_length=64, n_mels=4)
 
 
@@ -147,17 +148,18 @@ def test_each_setting_gives_other_files_and_other_features(corpus: Corpus, tmp_p
     changed = replace(before, **{name: changes[name]})
     corpus, cache = open_corpus(corpus.root), tmp_path / "cache"
     first, second = load_features(corpus, before, cache), load_features(corpus, changed, cache)
-    assert len(list(cache.rglob("*.f32"))) == 10
+    assert cache_bytes(cache) == first.nbytes + second.nbytes + 10 * BESIDE
     assert first.shape != second.shape or not np.allclose(first, second)
 
 
 def test_another_length_gives_other_files_and_other_names_do_not(corpus: Corpus, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    load_features(corpus, SMALL, cache)
+    first = load_features(corpus, SMALL, cache)
     load_features(replace(corpus, name="other", tags=("a", "b"), clips=tuple("vwxyz")), SMALL, cache)
-    assert len(list(cache.rglob("*.f32"))) == 5
-    assert load_features(replace(corpus, clip_seconds=0.06), SMALL, cache).shape == (5, 6, 4)
-    assert len(list(cache.rglob("*.f32"))) == 10
+    assert cache_bytes(cache) == first.nbytes + 5 * BESIDE
+    second = load_features(replace(corpus, clip_seconds=0.06), SMALL, cache)
+    assert second.shape == (5, 6, 4)
+    assert cache_bytes(cache) == first.nbytes + second.nbytes + 10 * BESIDE
 
 
 def test_only_the_given_clips_matter_to_the_statistics() -> None:
@@ -233,7 +235,10 @@ def test_clips_that_cannot_be_decoded_are_named(corpus: Corpus, tmp_path: Path) 
         path.write_bytes(b"no audio")
     with pytest.raises(CorpusError, match=r"0\.wav` .*; .*1\.wav` .*; .*2\.wav` [^;]* \(and 2 more\)$"):
         load_features(replace(corpus, known_digests=()), SMALL, tmp_path / "cache")
-    assert len(list((tmp_path / "cache").rglob("*.f32"))) == 4  # those of the first attempt, before they were spoilt
+    frames = SMALL.frames(SMALL.samples(corpus.clip_seconds))
+    assert cache_bytes(tmp_path / "cache") == 4 * (
+        4 * frames * SMALL.columns + BESIDE
+    )  # those of the first attempt, before they were spoilt
 
 
 @pytest.mark.parametrize("fails", ["log_mel", "progress"])
@@ -246,5 +251,7 @@ def test_an_error_leaves_whole_files_and_the_next_load_is_whole(
             patch.setattr(audiotag.features, "log_mel", refuse)
         with pytest.raises(RuntimeError, match="nothing should be computed"):
             load_features(corpus, SMALL, tmp_path / "cache", progress)
-    assert len(list((tmp_path / "cache").rglob("*.*"))) == (0 if fails == "log_mel" else 5)
+    clips = 0 if fails == "log_mel" else 5
+    frames = SMALL.frames(SMALL.samples(corpus.clip_seconds))
+    assert cache_bytes(tmp_path / "cache") == clips * (4 * frames * SMALL.columns + BESIDE)
     assert np.isfinite(load_features(corpus, SMALL, tmp_path / "cache")).all()

@@ -10,12 +10,14 @@ import soundfile
 
 import audiotag.features
 from audiotag.audio import read_stereo
+from audiotag.cache import cache_bytes
 from audiotag.corpus import Corpus, CorpusError, open_corpus
 from audiotag.features import LogMel, load_features, log_mel
 from audiotag.systems import FRAMES_OF_20_MS, MAGNITUDES, MAGNITUDES_WITH_IMD
 
 Write = Callable[..., Path]
 ROWS = [(f"{number}.wav", number % 2, "xy"[number // 2 % 2]) for number in range(5)]
+BESIDE = 32 + 4  # bytes of a clip in the cache beside its features: name and checksum
 SMALL = LogMel(sample_rate=8000, n_fft=128, hop_length=64, n_mels=4)
 SMALL_IMD = replace(SMALL, power=1.0, imd=True)
 FRONT_ENDS = (LogMel(), FRAMES_OF_20_MS, MAGNITUDES, MAGNITUDES_WITH_IMD)
@@ -104,14 +106,15 @@ def test_stereo_features_are_those_of_the_stereo_files(corpus: Corpus, tmp_path:
     features = load_features(corpus, SMALL_IMD, cache)
     expected = np.stack([log_mel(read_stereo(path, 8000, 400), SMALL_IMD) for path in paths])
     np.testing.assert_allclose(features, expected, rtol=1e-5, atol=1e-6)
-    load_features(corpus, SMALL, cache)
-    assert len(list(cache.rglob("*.f32"))) == 10
+    mono = load_features(corpus, SMALL, cache)
+    both = features.nbytes + mono.nbytes + 10 * BESIDE
+    assert cache_bytes(cache) == both
     soundfile.write(paths[2], noise(400, 2, seed=9), 8000, subtype="FLOAT")
     again = replace(corpus)
     load_features(again, SMALL, cache)
-    assert len(list(cache.rglob("*.f32"))) == 10  # the mono files are the same
+    assert cache_bytes(cache) == both  # the mono files are the same
     changed = load_features(again, SMALL_IMD, cache)
-    assert len(list(cache.rglob("*.f32"))) == 11
+    assert cache_bytes(cache) == both + features[0].nbytes + BESIDE
     assert [np.array_equal(one, other) for one, other in zip(features, changed, strict=True)] == [True] * 2 + [
         False
     ] + [True] * 2
@@ -130,4 +133,4 @@ def test_a_difference_of_energies() -> None:
 def test_mono_files_where_stereo_is_needed(corpus: Corpus, tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"0\.wav` cannot be used: the number of its channels is 1, not 2"):
         load_features(corpus, SMALL_IMD, tmp_path / "cache")
-    assert list((tmp_path / "cache").rglob("*.f32")) == []
+    assert cache_bytes(tmp_path / "cache") == 0
