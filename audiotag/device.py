@@ -91,9 +91,9 @@ class TrainingStep:
 
     def _step(self, *batch: Tensor) -> None:
         loss, figures = self._loss(*batch)
-        self._optimizer.zero_grad()
         loss.backward()
         self._optimizer.step()
+        self._optimizer.zero_grad()  # now: left until the next backward pass, gradients cut the memory it needs to pieces
         self.sums += figures
 
     def _record(self, shapes: tuple[torch.Size, ...], batch: tuple[Tensor, ...]) -> None:
