@@ -93,7 +93,7 @@ class TrainingStep:
         loss, figures = self._loss(*batch)
         loss.backward()
         self._optimizer.step()
-        self._optimizer.zero_grad()  # now: left until the next backward pass, gradients cut the memory it needs to pieces
+        self._optimizer.zero_grad()  # at once: left there, gradients cut the room of the next activations to pieces
         self.sums += figures
 
     def _record(self, shapes: tuple[torch.Size, ...], batch: tuple[Tensor, ...]) -> None:
