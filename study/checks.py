@@ -8,6 +8,8 @@ from pathlib import Path
 from audiotag.corpus import Corpus
 from audiotag.folds import split_fold
 
+CPU_FACTS = Path("/proc/cpuinfo")
+BF16_ARITHMETIC = {"avx512_bf16", "amx_bf16", "bf16"}  # as Linux names it; the last on ARM
 CARDS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # a machine with GPUs has one of them
 
 
@@ -31,6 +33,15 @@ def check_resources(arguments: argparse.Namespace) -> None:
 def has_cards() -> bool:
     """Whether this machine seems to have a GPU."""
     return any(Path(device).exists() for device in CARDS)
+
+
+def lacks_bf16() -> bool:
+    """Whether this machine's CPU says what it can do, and bf16 arithmetic is not among it."""
+    try:
+        words = set(CPU_FACTS.read_text().split())
+    except OSError:
+        return False
+    return bool(words & {"flags", "Features"}) and not words & BF16_ARITHMETIC
 
 
 def check_writable(folder: Path) -> None:

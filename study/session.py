@@ -13,6 +13,7 @@ from rich.console import Console
 from audiotag.config import TrialConfig
 from audiotag.features import LogMel
 from study import PROJECT
+from study.checks import lacks_bf16
 from study.command_line import FINISHED, INTERRUPTED, SOME_FAILED, STUDIES
 from study.files import LedgerError
 from study.ledger import STUDY_FILE, Ledger
@@ -101,6 +102,8 @@ def train(
     left = plan.trials - done
     slots = min(count_slots(per_trial), left)
     console.print(resources_line(per_trial, slots))
+    if slow := bf16_note(plan, per_trial, arguments.address):
+        console.print(slow, style="yellow", soft_wrap=True)
     tracker, view = make_tracker(ledger, uri, console), make_view(plan, ledger, console)
     live = LiveTable(
         console,
@@ -212,6 +215,14 @@ def announce(plan: Plan, uri: str, console: Console) -> None:
 def model_configs(plan: Plan) -> list[TrialConfig]:
     """A configuration of each model of the study, as far as the space does not set it."""
     return [plan.settings.config({"model": model}) for model in plan.study["settings"]]
+
+
+def bf16_note(plan: Plan, per_trial: dict[str, float], address: str | None) -> str:
+    """A warning where trials compute in bf16, or may, on this machine's CPU, and it has no arithmetic for it."""
+    used = "precision" in plan.study["varied"] or any(config.precision == "bf16" for config in model_configs(plan))
+    if not used or per_trial["gpu"] or address is not None or not lacks_bf16():
+        return ""
+    return "note: this CPU has no bf16 arithmetic: in bf16 a training step takes up to ten times as long as in fp32"
 
 
 def budget_line(config: TrialConfig) -> str:
