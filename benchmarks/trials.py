@@ -6,7 +6,7 @@ Start: from the command to the end of the first training step, features cached a
 `ray.init()` and one fresh process that imports torch (floor). The corpus trains on one batch; its other clips, which
 a start must look at as well, are for evaluation.
 Side by side: as many one-thread trials as cores, twice, against the same trials one after another in a plain loop with
-as many threads as cores.
+as many threads as cores, in a fresh process as Python starts it.
 Slots: the trials' own seconds, of (seconds from the first trial's start to the last one's end) times slots; and what
 the rest went into: slots that wait for the last trial, and all else (starts, saving, scheduling).
 """
@@ -91,19 +91,28 @@ def run_study(place: Place, name: str, epochs: int, trials: int, *more: str) -> 
 
 
 def seconds_of_loop(place: Place, trials: list[dict[str, Any]]) -> float:
-    """The same trials one after another in this process, every core in each."""
-    corpus = open_corpus(place.root / "corpus")
-    features = load_features(corpus, LogMel(), place.root / "cache" / "audiotag" / "features")
+    """The same trials one after another in one process, every core in each."""
+    path = place.root / "loop.json"
+    path.write_text(json.dumps([trial["config"] for trial in trials]))
+    command = [sys.executable, __file__, "--loop", str(path)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def loop(path: Path) -> None:
+    """The plain loop: prints the seconds from the first trial's start to the last one's end."""
+    root = path.parent
+    corpus = open_corpus(root / "corpus")
+    features = load_features(corpus, LogMel(), root / "cache" / "audiotag" / "features")
     torch.set_num_threads(CORES)
     began = time.perf_counter()
-    for trial in trials:
-        config = TrialConfig.from_dict(trial["config"])
+    for values in json.loads(path.read_text()):
+        config = TrialConfig.from_dict(values)
         for fold in corpus.fold_numbers:
             split = split_fold(corpus, fold, "paper", 0)
             state = start_fit(config, features, len(corpus.tags), split.train, seed=0, fold=fold, device="cpu")
             for _ in fit(state, config, features, corpus.targets, split, seed=0, fold=fold, device="cpu"):
                 pass
-    return time.perf_counter() - began
+    print(time.perf_counter() - began)
 
 
 def measure_trials(place: Place, rounds: int, clips: int, epochs: int) -> None:
@@ -131,11 +140,17 @@ def main() -> int:
     parser.add_argument("--studies", type=int, default=2, help="rounds of whole studies")
     parser.add_argument("--clips", type=int, default=440, help="to train on, and of the start's corpus")
     parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--loop", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.loop:
+        loop(arguments.loop)
+        return 0
     with tempfile.TemporaryDirectory(prefix="study-", ignore_cleanup_errors=True) as folder:
         place = Place(Path(folder))
-        measure_start(place, arguments.rounds, max(arguments.clips, 2 * BATCH + 2))
-        measure_trials(place, arguments.studies, arguments.clips, arguments.epochs)
+        if arguments.rounds:
+            measure_start(place, arguments.rounds, max(arguments.clips, 2 * BATCH + 2))
+        if arguments.studies:
+            measure_trials(place, arguments.studies, arguments.clips, arguments.epochs)
     return 0
 
 
