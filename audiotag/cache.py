@@ -81,7 +81,7 @@ def settings_folder(cache: Path, settings: dict[str, Any]) -> Path:
 
 def cache_bytes(cache: Path) -> int:
     """How much disk a cache takes."""
-    return sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in cache.rglob("*.clips"))  # others' half-written files come and go
 
 
 def _record(shape: tuple[int, ...]) -> np.dtype:

@@ -159,6 +159,7 @@ def test_the_features_may_not_be_written_to(tmp_path: Path) -> None:
 def test_the_size_is_that_of_the_files(tmp_path: Path) -> None:
     assert cache_bytes(tmp_path / "none") == 0
     Clips(1, 2, 3).load(tmp_path)
+    (next(tmp_path.rglob("*.clips")).parent / ".half.new").write_bytes(b"of another study")
     assert cache_bytes(tmp_path) == 3 * CLIP
 
 
