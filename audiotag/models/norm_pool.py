@@ -26,7 +26,8 @@ def norm_pool_elu_dropout(x: Tensor, norm: nn.BatchNorm2d, probability: float) -
     if x.device.type != "cpu" or x.dtype == torch.float64 or (torch.is_grad_enabled() and not norm.training):
         return F.dropout(F.elu(F.max_pool2d(norm(x), (1, 2))), probability, norm.training)
     x = x.float().contiguous(memory_format=torch.channels_last)
-    x = x.clone() if x.is_leaf else x  # the backward pass overwrites what led here, never what the caller began with
+    if x.is_leaf and x.requires_grad:  # the backward pass overwrites what led here, never what the caller began with
+        x = x.clone()
     dropped = min(round(256 * probability), 255) if norm.training else 0
     batch, channels, frames, bands = x.shape
     keep = _bytes((batch * frames * bands // 2, channels), dropped)
