@@ -18,6 +18,15 @@ LOG2_E, LN_2_HIGH, LN_2_LOW = 1.4426950408889634, 0.693359375, -2.12194440e-4  #
 EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)  # Cephes
 
 
+@njit(inline="always", error_model="numpy")
+def move_sums(first: np.ndarray, second: np.ndarray, sums: np.ndarray) -> None:
+    """The sums of a block of rows, first and second (W,) float32, go to sums (2, W), float64, and are zero again."""
+    for lane in range(len(first)):
+        sums[0, lane] += first[lane]
+        sums[1, lane] += second[lane]
+        first[lane] = second[lane] = 0
+
+
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def add_moments(x: np.ndarray, pivot: np.ndarray, sums: np.ndarray) -> None:
     """Adds to sums (2, W), float64, the sums over n of x - pivot and of its square; x (n, W), pivot (W,)."""
@@ -29,10 +38,7 @@ def add_moments(x: np.ndarray, pivot: np.ndarray, sums: np.ndarray) -> None:
                 value = x[row, lane] - pivot[lane]
                 first[lane] += value
                 second[lane] += value * value
-        for lane in range(width):
-            sums[0, lane] += first[lane]
-            sums[1, lane] += second[lane]
-            first[lane] = second[lane] = 0
+        move_sums(first, second, sums)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
@@ -114,10 +120,7 @@ def add_slopes(
                 s = slope_before_elu(gradient[row, lane], out[row, lane], keep[row, lane], least, whole, inverse)
                 first[lane] += s
                 second[lane] += s * chosen
-        for lane in range(lanes):
-            sums[0, lane] += first[lane]
-            sums[1, lane] += second[lane]
-            first[lane] = second[lane] = 0
+        move_sums(first, second, sums)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
