@@ -2,8 +2,8 @@
 
 A clip that is added or changed is computed alone and comes in a file of its own; clips that are gone do no harm. Files
 are written once and get their names when they are whole, and each clip carries a checksum: studies that build at once
-do no harm to each other, and a damaged clip is computed again. (One file a clip took up to twice the time in all: to
-make a file may cost a file system more than these features cost a processor. And clusters count files.)
+do no harm to each other, and a damaged clip is computed again. (One file a clip took 1.1 times as long in all on
+ext4, 1.5 times where many files had lately been deleted. And clusters count files.)
 """
 
 import hashlib

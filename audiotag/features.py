@@ -134,7 +134,7 @@ def _filters(settings: LogMel) -> "Tensor":
 
 @cache
 def _filter_blocks(settings: LogMel) -> list[tuple[int, "Tensor"]]:
-    """The filters in groups of neighbours, each with its first bin: four fifths of all products would be with 0."""
+    """The filters in groups of neighbours, each with its first bin: seven eighths of all products would be with 0."""
     blocks = []
     for part in _filters(settings).split(FILTERS_TOGETHER, dim=1):
         used = part.any(dim=1).nonzero()

@@ -137,7 +137,7 @@ def main() -> int:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=5, help="of starts")
-    parser.add_argument("--studies", type=int, default=2, help="rounds of whole studies")
+    parser.add_argument("--studies", type=int, default=5, help="rounds of whole studies")
     parser.add_argument("--clips", type=int, default=440, help="to train on, and of the start's corpus")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--loop", type=Path, help=argparse.SUPPRESS)
