@@ -236,9 +236,8 @@ def test_clips_that_cannot_be_decoded_are_named(corpus: Corpus, tmp_path: Path) 
     with pytest.raises(CorpusError, match=r"0\.wav` .*; .*1\.wav` .*; .*2\.wav` [^;]* \(and 2 more\)$"):
         load_features(replace(corpus, known_digests=()), SMALL, tmp_path / "cache")
     frames = SMALL.frames(SMALL.samples(corpus.clip_seconds))
-    assert cache_bytes(tmp_path / "cache") == 4 * (
-        4 * frames * SMALL.columns + BESIDE
-    )  # those of the first attempt, before they were spoilt
+    first_attempt = 4 * (4 * frames * SMALL.columns + BESIDE)  # four clips, before they were spoilt
+    assert cache_bytes(tmp_path / "cache") == first_attempt
 
 
 @pytest.mark.parametrize("fails", ["log_mel", "progress"])

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from test_features import BESIDE
 
 import audiotag.features
 from audiotag.audio import read_stereo
@@ -17,7 +18,6 @@ from audiotag.systems import FRAMES_OF_20_MS, MAGNITUDES, MAGNITUDES_WITH_IMD
 
 Write = Callable[..., Path]
 ROWS = [(f"{number}.wav", number % 2, "xy"[number // 2 % 2]) for number in range(5)]
-BESIDE = 32 + 4  # bytes of a clip in the cache beside its features: name and checksum
 SMALL = LogMel(sample_rate=8000, n_fft=128, hop_length=64, n_mels=4)
 SMALL_IMD = replace(SMALL, power=1.0, imd=True)
 FRONT_ENDS = (LogMel(), FRAMES_OF_20_MS, MAGNITUDES, MAGNITUDES_WITH_IMD)
