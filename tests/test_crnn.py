@@ -49,7 +49,7 @@ def perturbed(model: CRNN) -> CRNN:
 
 
 def constant_block(dropout: float) -> nn.Module:
-    """A first block, in training, whose output is 1 wherever dropout keeps it: (B, 1, T, M) to (B, 8, T, M / 2)."""
+    """A first block, in training, whose output is 1 wherever dropout keeps it: (B, 1, M, T) to (B, 8, M / 2, T)."""
     block = network(dropout=dropout).blocks[0]
     nn.init.zeros_(block.norm.weight)
     nn.init.ones_(block.norm.bias)
@@ -67,7 +67,7 @@ def test_shapes_of_the_paper_layer_by_layer() -> None:
     model.tagging.register_forward_pre_hook(lambda module, inputs: shapes.append(tuple(inputs[0].shape)))
     assert model(clips(2, 124, 128)).shape == (2, 7)
     bands = (64, 32, 16, 8, 4, 2, 1)
-    blocks = [(2, filters, 124, band) for filters, band in zip(PAPER_FILTERS, bands, strict=True)]
+    blocks = [(2, filters, band, 124) for filters, band in zip(PAPER_FILTERS, bands, strict=True)]
     assert shapes == [*blocks, (2, 124, 256)]
     assert model.frame_curves(clips(2, 124, 128)).shape == (2, 124, 7)
 
@@ -205,7 +205,7 @@ def test_dropout_is_on_in_training_only_and_follows_the_seed() -> None:
 def test_dropout_drops_its_share_of_every_byte(probability: float) -> None:
     block = constant_block(probability)
     torch.manual_seed(0)
-    result = block(torch.zeros(400, 1, 25, 8)).permute(0, 2, 3, 1).flatten(0, 2)  # (words, channels): 8 bytes each
+    result = block(torch.zeros(400, 1, 8, 25)).permute(0, 2, 3, 1).flatten(0, 2)  # (words, channels): 8 bytes each
     dropped = (result == 0).float()
     share = round(256 * probability) / 256
     assert share == pytest.approx(probability, abs=1 / 512)
@@ -218,7 +218,7 @@ def test_dropout_drops_its_share_of_every_byte(probability: float) -> None:
 def test_gradients_flow_through_what_dropout_keeps() -> None:
     block = constant_block(0.25)
     torch.manual_seed(0)
-    result = block(torch.zeros(3, 1, 5, 8))
+    result = block(torch.zeros(3, 1, 8, 5))
     result.sum().backward()
     torch.testing.assert_close(block.norm.bias.grad, (result != 0).sum(dim=(0, 2, 3)) / 0.75)
 
@@ -229,7 +229,7 @@ def test_dropout_follows_the_seed_and_not_the_memory_format() -> None:
         return block(x)
 
     block = network(dropout=0.5).blocks[1]
-    x = clips(3, 8, 5, 4)
+    x = clips(3, 8, 4, 5)
     assert torch.equal(drop(1, x), drop(1, x))
     assert torch.equal(drop(1, x) == 0, drop(1, x.contiguous(memory_format=torch.channels_last)) == 0)
     assert not torch.equal(drop(1, x), drop(2, x))
@@ -242,19 +242,19 @@ def test_dropout_follows_the_seed_and_not_the_memory_format() -> None:
 def test_dropout_near_0_keeps_everything_and_draws_nothing(probability: float) -> None:
     block = constant_block(probability)
     state = torch.random.get_rng_state()
-    assert (block(torch.zeros(5, 1, 25, 8)) == 1).all()
+    assert (block(torch.zeros(5, 1, 8, 25)) == 1).all()
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
 def test_dropout_near_1_keeps_something() -> None:
     block = constant_block(0.9999)
     torch.manual_seed(0)
-    result = block(torch.zeros(50, 1, 25, 8)).detach()
+    result = block(torch.zeros(50, 1, 8, 25)).detach()
     assert result.unique().tolist() == [0.0, 256.0]
     assert float(result.mean()) == pytest.approx(1, abs=0.3)
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1, 2), (1, 1, 3, 2), (3, 1, 7, 4)])
+@pytest.mark.parametrize("shape", [(1, 1, 2, 1), (1, 1, 2, 3), (3, 1, 4, 7)])
 def test_dropout_takes_any_number_of_values(shape: tuple[int, ...]) -> None:
     assert set(constant_block(0.5)(torch.zeros(shape)).unique().tolist()) <= {0.0, 2.0}
 

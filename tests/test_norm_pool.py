@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from audiotag.models import norm_pool
 from audiotag.models.norm_pool import norm_pool_elu_dropout
 
-SHAPES = [(3, 8, 5, 16), (2, 16, 7, 8), (4, 64, 3, 2), (1, 8, 1, 2), (2, 64, 9, 4), (5, 8, 3, 8)]
+SHAPES = [(3, 8, 16, 5), (2, 16, 8, 7), (4, 64, 2, 3), (1, 8, 2, 1), (2, 64, 4, 9), (5, 8, 8, 3), (2, 8, 4, 48)]
 
 
 def norm_of(channels: int, seed: int = 0) -> nn.BatchNorm2d:
@@ -30,16 +30,16 @@ def values(shape: tuple[int, ...], seed: int = 1) -> Tensor:
 
 
 def one_after_the_other(x: Tensor, norm: nn.BatchNorm2d, keep: Tensor) -> Tensor:
-    return F.elu(F.max_pool2d(norm(x), (1, 2))) * keep
+    return F.elu(F.max_pool2d(norm(x), (2, 1))) * keep
 
 
 def kept(shape: tuple[int, int, int, int], probability: float, seed: int) -> Tensor:
     """The mask that the operation draws after `torch.manual_seed(seed)`, times its factor."""
-    batch, channels, frames, bands = shape
+    batch, channels, bands, frames = shape
     dropped = round(256 * probability)
     torch.manual_seed(seed)
-    drawn = norm_pool._bytes((batch * frames * bands // 2, channels), dropped)
-    mask = drawn.view(batch, frames, bands // 2, channels).permute(0, 3, 1, 2) >= dropped
+    drawn = norm_pool._bytes(batch * channels * bands * frames // 2, dropped)
+    mask = drawn.view(batch, bands // 2, frames, channels).permute(0, 3, 1, 2) >= dropped
     return mask.double() * 256 / (256 - dropped)
 
 
@@ -83,7 +83,7 @@ def test_in_evaluation_it_uses_the_running_statistics_and_drops_nothing(shape: t
 
 
 def test_gradients_flow_in_evaluation_too() -> None:
-    norm, x = norm_of(8).eval(), values((2, 8, 3, 4)).requires_grad_()
+    norm, x = norm_of(8).eval(), values((2, 8, 4, 3)).requires_grad_()
     twin = x.detach().clone().requires_grad_()
     norm_pool_elu_dropout(x, norm, 0.5).sum().backward()
     one_after_the_other(twin, norm, torch.tensor(1.0)).sum().backward()
@@ -92,23 +92,49 @@ def test_gradients_flow_in_evaluation_too() -> None:
 
 def test_what_is_overwritten_is_not_silently_used_again() -> None:
     conv, norm = nn.Conv2d(3, 8, 1).to(memory_format=torch.channels_last), norm_of(8)
-    x = conv(values((2, 3, 3, 4)).to(memory_format=torch.channels_last))
+    x = conv(values((2, 3, 4, 3)).to(memory_format=torch.channels_last))
     both = x.square().sum() + norm_pool_elu_dropout(x, norm, 0.0).sum()  # whose backward comes first
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         both.backward()
-    out = norm_pool_elu_dropout(conv(values((2, 3, 3, 4))), norm, 0.0).sum()
+    out = norm_pool_elu_dropout(conv(values((2, 3, 4, 3))), norm, 0.0).sum()
     out.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         out.backward()
 
 
 def test_the_callers_own_tensor_keeps_its_values() -> None:
-    x = values((2, 8, 3, 4)).to(memory_format=torch.channels_last).requires_grad_()
+    x = values((2, 8, 4, 3)).to(memory_format=torch.channels_last).requires_grad_()
     before = x.detach().clone()
     norm_pool_elu_dropout(x, norm_of(8), 0.0).sum().backward()
     assert torch.equal(x.detach(), before)
     assert x.grad is not None
     assert x.grad.data_ptr() != x.data_ptr()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_bfloat16_is_read_and_written_and_all_else_is_float32(shape: tuple[int, int, int, int]) -> None:
+    norm, twin = norm_of(shape[1]), norm_of(shape[1])
+    x = values(shape).bfloat16().requires_grad_()
+    exact = x.detach().float().requires_grad_()
+    results = []
+    for given, its_norm in ((x, norm), (exact, twin)):
+        torch.manual_seed(3)
+        results.append(norm_pool_elu_dropout(given, its_norm, 0.4))
+    gradient = (values(results[0].shape, seed=2) - 30).bfloat16()
+    assert results[0].dtype == torch.bfloat16
+    assert torch.equal(results[0], results[1].bfloat16())
+    results[0].backward(gradient)
+    results[1].backward(gradient.float())
+    assert x.grad is not None
+    assert exact.grad is not None
+    assert x.grad.dtype == torch.bfloat16
+    size = exact.grad.abs().max()  # below 0 ELU's slope comes from the rounded output
+    torch.testing.assert_close(x.grad.float() / size, exact.grad / size, rtol=0, atol=0.02)
+    for name in ("weight", "bias"):
+        mine, wanted = getattr(norm, name).grad, getattr(twin, name).grad
+        torch.testing.assert_close(mine, wanted, rtol=0.02, atol=0.02 * float(wanted.abs().max()))
+    for name, buffer in norm.named_buffers():
+        assert torch.equal(buffer, twin.get_buffer(name))
 
 
 # property
@@ -118,7 +144,7 @@ def test_the_same_seed_gives_the_same_bits() -> None:
     results = []
     for _ in range(2):
         torch.manual_seed(0)
-        x = values((4, 16, 9, 8)).requires_grad_()
+        x = values((4, 16, 8, 9)).requires_grad_()
         out = norm_pool_elu_dropout(x, norm_of(16), 0.3)
         out.square().sum().backward()
         results.append((out.detach(), x.grad))
@@ -126,7 +152,7 @@ def test_the_same_seed_gives_the_same_bits() -> None:
 
 
 def test_the_layout_of_the_input_does_not_matter() -> None:
-    x = values((2, 8, 3, 4))
+    x = values((2, 8, 4, 3))
     out = norm_pool_elu_dropout(x, norm_of(8), 0.0)
     again = norm_pool_elu_dropout(x.to(memory_format=torch.channels_last), norm_of(8), 0.0)
     assert torch.equal(out, again)
@@ -143,7 +169,7 @@ def test_the_share_that_is_dropped() -> None:
 
 
 def test_a_channel_without_variance_gives_its_bias_and_finite_gradients() -> None:
-    norm, x = norm_of(8), torch.full((2, 8, 3, 4), 7.0).requires_grad_()
+    norm, x = norm_of(8), torch.full((2, 8, 4, 3), 7.0).requires_grad_()
     out = norm_pool_elu_dropout(x, norm, 0.0)
     torch.testing.assert_close(out, F.elu(norm.bias.detach())[None, :, None, None].expand_as(out))
     out.sum().backward()
@@ -152,16 +178,18 @@ def test_a_channel_without_variance_gives_its_bias_and_finite_gradients() -> Non
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_what_is_not_finite_stays_so(bad: float) -> None:
-    x = values((2, 8, 3, 4))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_is_not_finite_stays_so(bad: float, dtype: torch.dtype) -> None:
+    x = values((2, 8, 4, 3)).to(dtype)
     x[0, 3, 1, 1] = bad
     out = norm_pool_elu_dropout(x, norm_of(8), 0.0)
     assert torch.isnan(out[:, 3]).any()
     assert torch.isfinite(out[:, 4]).all()
 
 
-def test_very_low_values_end_at_minus_one() -> None:
+@pytest.mark.parametrize("low", [-1e2, -1e4, -1e9, -1e38])
+def test_very_low_values_end_at_minus_one(low: float) -> None:
     norm = nn.BatchNorm2d(8, affine=True).eval()
     with torch.no_grad():
-        out = norm_pool_elu_dropout(torch.full((1, 8, 1, 2), -1e4), norm, 0.0)
+        out = norm_pool_elu_dropout(torch.full((1, 8, 2, 1), low), norm, 0.0)
     assert (out == -1).all()

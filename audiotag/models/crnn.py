@@ -6,6 +6,7 @@ convolutional recurrent model for weakly supervised audio tagging" (Xu et al. 20
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from audiotag.models.gru import BidirectionalGRU
 from audiotag.models.norm_pool import norm_pool_elu_dropout
@@ -16,9 +17,11 @@ SMALLEST_WEIGHT = 1e-9  # below the localisation's sum over frames: no division 
 
 
 class ConvBlock(nn.Module):
-    """Convolution 3 x 3, batch norm, max-pool 1 x 2 over frequency, ELU, dropout: (B, C, T, M) -> (B, C', T, M / 2).
+    """Convolution 3 x 3, batch norm, max-pool over two bands, ELU, dropout: (B, C, M, T) -> (B, C', M / 2, T).
 
     The paper lists ELU before the pooling; ELU is monotone, so they commute, and half the values are left to compute.
+    Frames lie along the rows of the image: a CPU's convolutions want long rows, and of bands the last blocks have two.
+    Weights (C', C, time, frequency) are turned for it.
     """
 
     def __init__(self, channels: int, filters: int, dropout: float) -> None:
@@ -28,7 +31,9 @@ class ConvBlock(nn.Module):
         self.dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:
-        return norm_pool_elu_dropout(self.conv(x), self.norm, self.dropout)
+        weight = self.conv.weight.transpose(2, 3).contiguous(memory_format=torch.channels_last)
+        x = F.conv2d(x, weight, padding=1)
+        return norm_pool_elu_dropout(x, self.norm, self.dropout)
 
 
 class CRNN(nn.Module):
@@ -89,8 +94,8 @@ class CRNN(nn.Module):
         return tagging * localisation
 
     def _frames(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
-        x = ((log_mel - self.mean) / self.scale).unsqueeze(1)  # (B, 1, T, M)
-        x = self.blocks(x)  # (B, C, T, 1)
-        x = x.permute(0, 2, 3, 1).flatten(2)  # (B, T, C)
+        x = ((log_mel - self.mean) / self.scale).transpose(1, 2).unsqueeze(1)  # (B, 1, M, T)
+        x = self.blocks(x)  # (B, C, 1, T)
+        x = x.squeeze(2).transpose(1, 2)  # (B, T, C)
         x = self.gru(x)  # (B, T, 2 * units)
         return torch.sigmoid(self.tagging(x)), torch.softmax(self.localisation(x), dim=2)  # (B, T, K) each

@@ -2,25 +2,100 @@
 
 Between two convolutions torch passes over the activations about ten times (statistics, norm, pooling, ELU, dropout, and
 the same backwards), several of them slowly where channels lie last. Here it is two passes forwards and two backwards.
-Arrays are float32 and contiguous. Shapes: P positions after the pooling, C channels; `x` (P, 2, C) holds the two
-neighbours in frequency that are pooled. Backwards G positions lie side by side in a row: R = P / G rows of W = G C
-lanes, x (R, G, 2, C), all else (R, W) or, of a channel, (W,). Few channels alone fill no vector register, and where the
-compiler cannot tell that arrays do not overlap, which the rows of `left` and `right` show it, it uses none at all: a
-sixth of a training step on a CPU with AVX2. The order of every sum is fixed: same input, same bits.
+Between two matrix products of a GRU it has some ten operations a step, each of which costs more to call than to run.
+
+Arrays are contiguous and float32, activations of the norm also bfloat16 as uint16, since NumPy has no such type; all
+arithmetic is float32. A plain 1 would be an integer, and what it meets float64. What a loop writes it keeps in rows of
+its own until it is over: of arrays that might overlap the compiler vectorises nothing. The order of every sum is fixed:
+same input, same bits. All is in one file, since Numba knows by its date whether what it keeps is old.
+
+Shapes of the norm: P pairs of bands, which the pooling makes one; each has R rows of W lanes, in which G frames of C
+channels lie side by side (W = G C: few channels alone fill no vector register). Values of a channel are (W,), too.
+Shapes of the GRU: D directions (2), T frames, B batch, H units, G = 3 H gates in torch's order: reset, update, new. The
+second direction runs backwards in time: its step s is frame T - 1 - s.
 """
 
-import numpy as np
-from numba import njit
+from collections.abc import Callable
+from typing import Any
 
-ZERO, ONE = np.float32(0), np.float32(1)
-BLOCK = 256  # rows whose sums stay in float32 before they go to float64
-LOG2_E, LN_2_HIGH, LN_2_LOW = 1.4426950408889634, 0.693359375, -2.12194440e-4  # ln 2 in two parts: r stays exact
-EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)  # Cephes
+import numpy as np
+from numba import njit, types
+from numba.extending import overload
+
+ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
+LOWEST = np.float32(-87.33654)  # exp of less is no normal number
+LOG2_E = np.float32(1.4426950408889634)
+LN_2_HIGH, LN_2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)  # ln 2 in two parts: r stays exact
+EXP = tuple(map(np.float32, (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5)))
+
+
+@njit(inline="always", error_model="numpy")
+def exp_below_zero(x: np.float32) -> np.float32:
+    """exp of x <= 0 by Cephes's polynomial: good to 1e-7, and at least 2 ** -126."""
+    x = LOWEST if x < LOWEST else x  # not max, which may lose NaN
+    power = np.floor(x * LOG2_E + HALF)
+    r = x - power * LN_2_HIGH - power * LN_2_LOW
+    e = EXP[0]
+    e = e * r + EXP[1]
+    e = e * r + EXP[2]
+    e = e * r + EXP[3]
+    e = e * r + EXP[4]
+    e = e * r + EXP[5]
+    e = e * r * r + r + ONE
+    return e * np.int32((np.int32(power) + np.int32(127)) << 23).view(np.float32)  # 2 ** power, by its bits
+
+
+@njit(inline="always", error_model="numpy")
+def sigmoid(x: np.float32) -> np.float32:
+    """1 / (1 + exp(-x))."""
+    e = exp_below_zero(-abs(x))
+    return (ONE if x >= ZERO else e) / (ONE + e)
+
+
+@njit(inline="always", error_model="numpy")
+def tanh(x: np.float32) -> np.float32:
+    """The hyperbolic tangent; near 0 good to 1e-7, not to 1e-7 of itself."""
+    e = exp_below_zero(-abs(x + x))
+    return (ONE - e if x >= ZERO else e - ONE) / (ONE + e)
+
+
+def widen(x: Any) -> Any:
+    """A float32 as it is, or the bits of a bfloat16 as a float32; in compiled code only."""
+    raise NotImplementedError
+
+
+@overload(widen)
+def _widen(x: Any) -> Callable:
+    def from_bits(x: Any) -> Any:
+        return np.uint32(np.uint32(x) << np.uint32(16)).view(np.float32)
+
+    def as_it_is(x: Any) -> Any:
+        return x
+
+    return from_bits if x == types.uint16 else as_it_is
+
+
+def narrow(x: Any, like: Any) -> Any:
+    """A float32 in the type of `like`: as it is, or the bits of the nearest bfloat16, ties to even; compiled only."""
+    raise NotImplementedError
+
+
+@overload(narrow)
+def _narrow(x: Any, like: Any) -> Callable:
+    def to_bits(x: Any, like: Any) -> Any:
+        bits = np.float32(x).view(np.uint32)
+        nearest = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+        return np.uint16(nearest if x == x else np.uint32(0x7FC0))  # rounding could make a number of NaN
+
+    def as_it_is(x: Any, like: Any) -> Any:
+        return x
+
+    return to_bits if like == types.uint16 else as_it_is
 
 
 @njit(inline="always", error_model="numpy")
 def move_sums(first: np.ndarray, second: np.ndarray, sums: np.ndarray) -> None:
-    """The sums of a block of rows, first and second (W,) float32, go to sums (2, W), float64, and are zero again."""
+    """The sums of some rows, first and second (W,) float32, go to sums (2, W), float64, and are zero again."""
     for lane in range(len(first)):
         sums[0, lane] += first[lane]
         sums[1, lane] += second[lane]
@@ -29,13 +104,13 @@ def move_sums(first: np.ndarray, second: np.ndarray, sums: np.ndarray) -> None:
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def add_moments(x: np.ndarray, pivot: np.ndarray, sums: np.ndarray) -> None:
-    """Adds to sums (2, W), float64, the sums over n of x - pivot and of its square; x (n, W), pivot (W,)."""
-    rows, width = x.shape
+    """Adds to sums (2, W), float64, the sums over n and R of x - pivot and of its square; x (n, R, W), pivot (W,)."""
+    bands, rows, width = x.shape
     first, second = np.zeros(width, np.float32), np.zeros(width, np.float32)
-    for start in range(0, rows, BLOCK):
-        for row in range(start, min(start + BLOCK, rows)):
+    for band in range(bands):
+        for row in range(rows):
             for lane in range(width):
-                value = x[row, lane] - pivot[lane]
+                value = widen(x[band, row, lane]) - pivot[lane]
                 first[lane] += value
                 second[lane] += value * value
         move_sums(first, second, sums)
@@ -52,27 +127,20 @@ def pool_elu_dropout(
     factor: float,
     out: np.ndarray,
 ) -> None:
-    """out (P, C): ELU of the larger neighbour of (x - mean) * scale + bias, times `factor` where keep (P, C), bytes, is
-    at least `dropped`, else 0. exp is Cephes's, good to 1e-7."""
-    whole = np.float32(factor)
-    for place in range(out.shape[0]):
-        for c in range(out.shape[1]):
-            a = (x[place, 0, c] - mean[c]) * scale[c] + bias[c]
-            b = (x[place, 1, c] - mean[c]) * scale[c] + bias[c]
-            y = max(a, b)
-            below = min(y, np.float32(0))
-            power = max(np.floor(below * np.float32(LOG2_E) + np.float32(0.5)), np.float32(-126))
-            r = below - power * np.float32(LN_2_HIGH) - power * np.float32(LN_2_LOW)
-            e = np.float32(EXP[0])
-            e = e * r + np.float32(EXP[1])
-            e = e * r + np.float32(EXP[2])
-            e = e * r + np.float32(EXP[3])
-            e = e * r + np.float32(EXP[4])
-            e = e * r + np.float32(EXP[5])
-            e = e * r * r + r + np.float32(1)
-            two = np.int32((np.int32(power) + np.int32(127)) << 23).view(np.float32)  # 2 ** power, by its bits
-            z = y if y > 0 else e * two - np.float32(1)
-            out[place, c] = z * whole if keep[place, c] >= dropped else np.float32(0)
+    """out (P, R, W): ELU of the larger of two bands, x (P, 2, R, W), of (x - mean) * scale + bias; times `factor` where
+    keep (P, R, W), bytes, is at least `dropped`, else 0."""
+    pairs, rows, lanes = out.shape
+    whole, least = np.float32(factor), np.uint8(dropped)
+    for pair in range(pairs):
+        for row in range(rows):
+            for lane in range(lanes):
+                a = (widen(x[pair, 0, row, lane]) - mean[lane]) * scale[lane] + bias[lane]
+                b = (widen(x[pair, 1, row, lane]) - mean[lane]) * scale[lane] + bias[lane]
+                y = max(a, b)
+                z = y if y > ZERO else exp_below_zero(min(y, ZERO)) - ONE
+                out[pair, row, lane] = narrow(
+                    z * whole if keep[pair, row, lane] >= least else ZERO, out[pair, row, lane]
+                )
 
 
 @njit(inline="always", error_model="numpy")
@@ -82,16 +150,6 @@ def slope_before_elu(
     """The gradient of the pooled norm from that of the output. Below 0, ELU's slope is exp(y) = out / factor + 1."""
     rise = whole if out >= ZERO else whole * (out * inverse + ONE)
     return gradient * rise if keep >= least else ZERO
-
-
-@njit(inline="always", error_model="numpy")
-def take_neighbours(x: np.ndarray, row: int, left: np.ndarray, right: np.ndarray) -> None:
-    """The neighbours of a row's positions, x (R, G, 2, C), side by side: left and right (G * C,)."""
-    for position in range(x.shape[1]):
-        start = position * x.shape[3]
-        for c in range(x.shape[3]):
-            left[start + c] = x[row, position, 0, c]
-            right[start + c] = x[row, position, 1, c]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
@@ -107,17 +165,16 @@ def add_slopes(
     sums: np.ndarray,
 ) -> None:
     """Adds to sums (2, W), float64: the slope before ELU, and it times the chosen neighbour's x - mean."""
-    rows, lanes = out.shape
+    pairs, rows, lanes = out.shape
     whole, inverse, least = np.float32(factor), np.float32(1 / factor), np.uint8(dropped)
-    left, right = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
     first, second = np.zeros(lanes, np.float32), np.zeros(lanes, np.float32)
-    for start in range(0, rows, BLOCK):
-        for row in range(start, min(start + BLOCK, rows)):
-            take_neighbours(x, row, left, right)
+    for pair in range(pairs):
+        for row in range(rows):
             for lane in range(lanes):
-                a, b = left[lane] - mean[lane], right[lane] - mean[lane]
+                a, b = widen(x[pair, 0, row, lane]) - mean[lane], widen(x[pair, 1, row, lane]) - mean[lane]
                 chosen = a if a * scale[lane] >= b * scale[lane] else b
-                s = slope_before_elu(gradient[row, lane], out[row, lane], keep[row, lane], least, whole, inverse)
+                g, z = widen(gradient[pair, row, lane]), widen(out[pair, row, lane])
+                s = slope_before_elu(g, z, keep[pair, row, lane], least, whole, inverse)
                 first[lane] += s
                 second[lane] += s * chosen
         move_sums(first, second, sums)
@@ -138,22 +195,106 @@ def slopes_before_norm(
 ) -> None:
     """Turns x into its gradient, in place: scale * (slope before ELU where chosen) - level - tilt * (x - mean).
 
-    The slope is computed again: an array of its own would be written and read once more. Level and tilt are (W,).
+    The slope is computed again: an array of its own would be written and read once more.
     """
-    rows, lanes = out.shape
+    pairs, rows, lanes = out.shape
     whole, inverse, least = np.float32(factor), np.float32(1 / factor), np.uint8(dropped)
-    left, right = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
-    for row in range(rows):
-        take_neighbours(x, row, left, right)
-        for lane in range(lanes):
-            a, b = left[lane] - mean[lane], right[lane] - mean[lane]
-            s = slope_before_elu(gradient[row, lane], out[row, lane], keep[row, lane], least, whole, inverse)
-            s *= scale[lane]
-            first = a * scale[lane] >= b * scale[lane]
-            left[lane] = (s if first else ZERO) - level[lane] - tilt[lane] * a
-            right[lane] = (ZERO if first else s) - level[lane] - tilt[lane] * b
-        for position in range(x.shape[1]):
-            start = position * x.shape[3]
-            for c in range(x.shape[3]):
-                x[row, position, 0, c] = left[start + c]
-                x[row, position, 1, c] = right[start + c]
+    lower, upper = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
+    for pair in range(pairs):
+        for row in range(rows):
+            for lane in range(lanes):
+                a, b = widen(x[pair, 0, row, lane]) - mean[lane], widen(x[pair, 1, row, lane]) - mean[lane]
+                g, z = widen(gradient[pair, row, lane]), widen(out[pair, row, lane])
+                s = slope_before_elu(g, z, keep[pair, row, lane], least, whole, inverse) * scale[lane]
+                first = a * scale[lane] >= b * scale[lane]
+                lower[lane] = (s if first else ZERO) - level[lane] - tilt[lane] * a
+                upper[lane] = (ZERO if first else s) - level[lane] - tilt[lane] * b
+            for lane in range(lanes):
+                x[pair, 0, row, lane] = narrow(lower[lane], x[pair, 0, row, lane])
+            for lane in range(lanes):
+                x[pair, 1, row, lane] = narrow(upper[lane], x[pair, 1, row, lane])
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+def next_states(
+    s: int, gates: np.ndarray, inner: np.ndarray, inner_new: np.ndarray, hidden: np.ndarray, out: np.ndarray
+) -> None:
+    """Step s forwards, in place.
+
+    Args:
+        gates: (D, T, B, G) what the input gives to them; becomes their values.
+        inner: (D, B, G) what the state gives to them.
+        inner_new: (D, T, B, H) keeps that of the new gate.
+        hidden: (D, T + 1, B, H) states; that after the step is written.
+        out: (B, T, D * H) the same by frame.
+    """
+    directions, steps, batch, width = gates.shape
+    units = width // 3
+    values, state = np.empty(width, np.float32), np.empty(units, np.float32)
+    for d in range(directions):
+        frame = steps - 1 - s if d else s
+        for b in range(batch):
+            for i in range(2 * units):
+                values[i] = sigmoid(gates[d, s, b, i] + inner[d, b, i])
+            for i in range(units):
+                inner_new[d, s, b, i] = inner[d, b, 2 * units + i]
+            for i in range(units):
+                new = tanh(gates[d, s, b, 2 * units + i] + values[i] * inner[d, b, 2 * units + i])
+                state[i] = new + values[units + i] * (hidden[d, s, b, i] - new)
+                values[2 * units + i] = new
+            for i in range(width):
+                gates[d, s, b, i] = values[i]
+            for i in range(units):
+                hidden[d, s + 1, b, i] = state[i]
+            for i in range(units):
+                out[b, frame, d * units + i] = state[i]
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+def slopes_of_step(
+    s: int,
+    gradient: np.ndarray,
+    carried: np.ndarray,
+    gates: np.ndarray,
+    inner_new: np.ndarray,
+    hidden: np.ndarray,
+    inner: np.ndarray,
+) -> None:
+    """Step s backwards, in place.
+
+    Args:
+        gradient: (B, T, D * H) of the output.
+        carried: (D, B, H) gradient of the state after the step from the steps behind it; becomes that of the state
+            before the step, as far as it does not pass through the recurrent weights.
+        gates: (D, T, B, G) their values; become the gradient of what the input gave to them.
+        inner_new: (D, T, B, H) what the state gave to the new gate; becomes its gradient.
+        hidden: (D, T + 1, B, H) states.
+        inner: (D, B, G) takes the gradient of what the state gave to the gates.
+    """
+    directions, steps, batch, width = gates.shape
+    units = width // 3
+    slopes, whole, passed = np.empty(width, np.float32), np.empty(units, np.float32), np.empty(units, np.float32)
+    for d in range(directions):
+        frame = steps - 1 - s if d else s
+        for b in range(batch):
+            for i in range(units):
+                whole[i] = gradient[b, frame, d * units + i] + carried[d, b, i]
+            for i in range(units):
+                update, new = gates[d, s, b, units + i], gates[d, s, b, 2 * units + i]
+                passed[i] = whole[i] * update
+                slopes[units + i] = passed[i] * (ONE - update) * (hidden[d, s, b, i] - new)
+                slopes[2 * units + i] = (whole[i] - passed[i]) * (ONE - new * new)
+            for i in range(units):
+                carried[d, b, i] = passed[i]
+            for i in range(units):
+                reset = gates[d, s, b, i]
+                passed[i] = slopes[2 * units + i] * reset
+                slopes[i] = passed[i] * (ONE - reset) * inner_new[d, s, b, i]
+            for i in range(width):
+                gates[d, s, b, i] = slopes[i]
+            for i in range(units):
+                inner_new[d, s, b, i] = passed[i]
+            for i in range(2 * units):
+                inner[d, b, i] = slopes[i]
+            for i in range(units):
+                inner[d, b, 2 * units + i] = passed[i]
