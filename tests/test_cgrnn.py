@@ -100,7 +100,6 @@ def test_what_is_heard_outside_a_block_does_not_matter() -> None:
 
 
 def test_large_batches_are_scored_as_small_ones() -> None:
-    """From a number of blocks on, scoring takes another kernel of the GRU."""
     model = network(False).eval()
     x = torch.randn(1, 33 + 299, 40)
     with torch.inference_mode():

@@ -66,13 +66,30 @@ def test_a_clip_does_not_see_its_batch_mates() -> None:
         assert_close(gru(x)[1:2], gru(x[1:2]))
 
 
-def test_many_sequences_and_double_precision_are_torchs_own() -> None:
-    gru, x = made(5), torch.randn(300, 4, 5)
+def test_double_precision_is_torchs_own() -> None:
+    gru, x = made(5).double(), torch.randn(7, 4, 5).double()
     with torch.inference_mode():
         assert torch.equal(gru(x), gru.cells(x)[0])
-        assert_close(gru(x)[:7], gru(x[:7]))
-        few = x[:7].double()
-        assert torch.equal(gru.double()(few), gru.cells(few)[0])
+
+
+def test_in_bf16_products_are_coarser_and_states_still_float32() -> None:
+    gru, x = made(5, layers=2), torch.randn(4, 30, 5, requires_grad=True)
+    twin, other = in_double(gru, x)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = gru(x)
+    assert found.dtype == torch.float32
+    assert not torch.equal(found, found.bfloat16().float())
+    expected, _ = twin(other)
+    assert_close(found.double(), expected, rtol=0, atol=0.02)
+    upstream = torch.randn_like(found)
+    found.backward(upstream)
+    expected.backward(upstream.double())
+    pairs = [(x, other)] + [(value, twin.get_parameter(name)) for name, value in gru.cells.named_parameters()]
+    for ours, theirs in pairs:
+        assert ours.grad is not None
+        assert theirs.grad is not None
+        assert ours.grad.dtype == torch.float32
+        assert_close(ours.grad.double(), theirs.grad, rtol=0, atol=0.03 * float(theirs.grad.abs().max()))
 
 
 def test_the_same_input_gives_the_same_bits() -> None:

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 
 from audiotag.models.kernels import next_states, slopes_of_step
-
-MANY = 256  # sequences: from there on, and without a gradient to prepare for, torch's kernel is the faster one
+from audiotag.precision import in_numpy
 
 
 class BidirectionalGRU(nn.Module):
@@ -28,57 +27,64 @@ class BidirectionalGRU(nn.Module):
         self.cells = nn.GRU(features, units, layers, batch_first=True, bidirectional=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        other = x.device.type != "cpu" or x.dtype == torch.float64
-        if other or (len(x) >= MANY and not torch.is_grad_enabled()):
+        if x.device.type != "cpu" or x.dtype == torch.float64:
             return self.cells(x)[0]
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
         for layer in range(self.cells.num_layers):
             names = (f"weight_ih_l{layer}", f"weight_hh_l{layer}", f"bias_ih_l{layer}", f"bias_hh_l{layer}")
             both = [torch.stack([getattr(self.cells, name + end) for end in ("", "_reverse")]) for name in names]
-            x = GRULayer.apply(x, *both)
+            x = GRULayer.apply(x.to(dtype), *(part.to(dtype) for part in both))
         return x
 
 
 class GRULayer(torch.autograd.Function):
-    """One layer: x (B, T, I), weight_ih (D, G, I), weight_hh (D, G, H), biases (D, G) to (B, T, 2 H).
+    """One layer: x (B, T, I), weight_ih (D, G, I), weight_hh (D, G, H), biases (D, G) to (B, T, 2 H) in float32.
 
+    Products are computed in the inputs' precision, float32 or bfloat16; the loop is float32 throughout.
     The backward pass writes gradients over what the forward pass kept: torch raises if it is run a second time.
     """
 
     @staticmethod
-    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
     def forward(
         context: Any, x: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
     ) -> Tensor:
         (batch, frames, _), units = x.shape, weight_hh.shape[2]
         by_step = _by_step(x)
-        gates = torch.baddbmm(bias_ih.unsqueeze(1), by_step, weight_ih.transpose(1, 2))
+        switches = 2 * units  # the reset and the update gate, to which the state gives what the input does: a sum
+        bias = torch.cat([bias_ih[:, :switches] + bias_hh[:, :switches], bias_ih[:, switches:]], dim=1)
+        gates = torch.baddbmm(bias.unsqueeze(1), by_step, weight_ih.transpose(1, 2))
         gates = gates.unflatten(1, (frames, batch))  # (D, T, B, G)
-        recurrent, bias = weight_hh.transpose(1, 2).contiguous(), bias_hh.unsqueeze(1).expand(2, batch, 3 * units)
+        recurrent = weight_hh.transpose(1, 2).contiguous()
         inner, inner_new = x.new_empty(2, batch, 3 * units), x.new_empty(2, frames, batch, units)
-        hidden, out = x.new_zeros(2, frames + 1, batch, units), x.new_empty(batch, frames, 2 * units)
-        arrays = [part.numpy() for part in (gates, inner, inner_new, hidden, out)]
+        state, hidden = torch.zeros(2, batch, units), x.new_empty(2, frames + 1, batch, units)
+        hidden[:, 0] = 0
+        out = torch.empty(batch, frames, 2 * units)
+        bias_new = bias_hh[:, switches:].float().contiguous()
+        arrays = [in_numpy(part) for part in (gates, inner, bias_new, inner_new, state, hidden, out)]
         for step in range(frames):
-            torch.baddbmm(bias, hidden[:, step], recurrent, out=inner)
+            torch.bmm(hidden[:, step], recurrent, out=inner)
             next_states(step, *arrays)
         context.save_for_backward(by_step, weight_ih, weight_hh, gates, inner_new, hidden)
         return out
 
     @staticmethod
-    @torch.amp.custom_bwd(device_type="cpu")
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         by_step, weight_ih, weight_hh, gates, inner_new, hidden = context.saved_tensors
         increment_version((gates, inner_new))
         _, frames, batch, width = gates.shape
-        carried, inner = gates.new_zeros(2, batch, width // 3), gates.new_empty(2, batch, width)
-        arrays = [part.numpy() for part in (gradients[0].contiguous(), carried, gates, inner_new, hidden, inner)]
+        units = width // 3
+        carried, product = torch.zeros(2, batch, units), gates.new_zeros(2, batch, units)
+        inner = gates.new_empty(2, batch, width)
+        given = gradients[0].contiguous(), carried, product, gates, inner_new, hidden, inner
+        arrays = [in_numpy(part) for part in given]
         for step in range(frames - 1, -1, -1):
             slopes_of_step(step, *arrays)
-            carried.baddbmm_(inner, weight_hh)
+            torch.bmm(inner, weight_hh, out=product)
         d_gates, d_new, before = gates.flatten(1, 2), inner_new.flatten(1, 2), hidden[:, :-1].flatten(1, 2)
-        d_switches = d_gates[..., : width - width // 3]  # reset and update: the state gives to them what the input does
+        d_switches = d_gates[..., : 2 * units]
         d_weight_hh = torch.cat([part.transpose(1, 2) @ before for part in (d_switches, d_new)], dim=1)
         d_bias = d_gates.sum(dim=1)
-        d_bias_hh = torch.cat([d_bias[:, : d_switches.shape[2]], d_new.sum(dim=1)], dim=1)
+        d_bias_hh = torch.cat([d_bias[:, : 2 * units], d_new.sum(dim=1)], dim=1)
         forwards, backwards = (d_gates @ weight_ih).unflatten(1, (frames, batch))
         d_x = (forwards + backwards.flip(0)).transpose(0, 1)
         return d_x, d_gates.transpose(1, 2) @ by_step, d_weight_hh, d_bias, d_bias_hh

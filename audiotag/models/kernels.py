@@ -1,7 +1,6 @@
 """Loops over a batch that run at the speed of memory on a CPU, compiled by Numba on first use and kept on disk.
 
-Between two convolutions torch passes over the activations about ten times (statistics, norm, pooling, ELU, dropout, and
-the same backwards), several of them slowly where channels lie last. Here it is two passes forwards and two backwards.
+Between two convolutions torch passes over the activations about ten times; here it is twice forwards, twice backwards.
 Between two matrix products of a GRU it has some ten operations a step, each of which costs more to call than to run.
 
 Arrays are contiguous and float32, activations of the norm also bfloat16 as uint16, since NumPy has no such type; all
@@ -35,12 +34,7 @@ def exp_below_zero(x: np.float32) -> np.float32:
     x = LOWEST if x < LOWEST else x  # not max, which may lose NaN
     power = np.floor(x * LOG2_E + HALF)
     r = x - power * LN_2_HIGH - power * LN_2_LOW
-    e = EXP[0]
-    e = e * r + EXP[1]
-    e = e * r + EXP[2]
-    e = e * r + EXP[3]
-    e = e * r + EXP[4]
-    e = e * r + EXP[5]
+    e = ((((EXP[0] * r + EXP[1]) * r + EXP[2]) * r + EXP[3]) * r + EXP[4]) * r + EXP[5]
     e = e * r * r + r + ONE
     return e * np.int32((np.int32(power) + np.int32(127)) << 23).view(np.float32)  # 2 ** power, by its bits
 
@@ -99,7 +93,7 @@ def move_sums(first: np.ndarray, second: np.ndarray, sums: np.ndarray) -> None:
     for lane in range(len(first)):
         sums[0, lane] += first[lane]
         sums[1, lane] += second[lane]
-        first[lane] = second[lane] = 0
+        first[lane] = second[lane] = ZERO
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
@@ -138,9 +132,8 @@ def pool_elu_dropout(
                 b = (widen(x[pair, 1, row, lane]) - mean[lane]) * scale[lane] + bias[lane]
                 y = max(a, b)
                 z = y if y > ZERO else exp_below_zero(min(y, ZERO)) - ONE
-                out[pair, row, lane] = narrow(
-                    z * whole if keep[pair, row, lane] >= least else ZERO, out[pair, row, lane]
-                )
+                z = z * whole if keep[pair, row, lane] >= least else ZERO
+                out[pair, row, lane] = narrow(z, out[pair, row, lane])
 
 
 @njit(inline="always", error_model="numpy")
@@ -217,37 +210,44 @@ def slopes_before_norm(
 
 @njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
 def next_states(
-    s: int, gates: np.ndarray, inner: np.ndarray, inner_new: np.ndarray, hidden: np.ndarray, out: np.ndarray
+    s: int,
+    gates: np.ndarray,
+    inner: np.ndarray,
+    bias_new: np.ndarray,
+    inner_new: np.ndarray,
+    state: np.ndarray,
+    hidden: np.ndarray,
+    out: np.ndarray,
 ) -> None:
     """Step s forwards, in place.
 
     Args:
         gates: (D, T, B, G) what the input gives to them; becomes their values.
-        inner: (D, B, G) what the state gives to them.
-        inner_new: (D, T, B, H) keeps that of the new gate.
-        hidden: (D, T + 1, B, H) states; that after the step is written.
-        out: (B, T, D * H) the same by frame.
+        inner: (D, B, G) what the state gives to them, but for the bias of the new gate, bias_new (D, H).
+        inner_new: (D, T, B, H) takes what the state gives to the new gate.
+        state: (D, B, H) float32; that before the step becomes that after it.
+        hidden, out: (D, T + 1, B, H) and (B, T, D * H) take it, too.
     """
     directions, steps, batch, width = gates.shape
     units = width // 3
-    values, state = np.empty(width, np.float32), np.empty(units, np.float32)
+    values, after, product = np.empty(width, np.float32), np.empty(units, np.float32), np.empty(units, np.float32)
     for d in range(directions):
         frame = steps - 1 - s if d else s
         for b in range(batch):
             for i in range(2 * units):
-                values[i] = sigmoid(gates[d, s, b, i] + inner[d, b, i])
+                values[i] = sigmoid(widen(gates[d, s, b, i]) + widen(inner[d, b, i]))
             for i in range(units):
-                inner_new[d, s, b, i] = inner[d, b, 2 * units + i]
+                product[i] = widen(inner[d, b, 2 * units + i]) + bias_new[d, i]
             for i in range(units):
-                new = tanh(gates[d, s, b, 2 * units + i] + values[i] * inner[d, b, 2 * units + i])
-                state[i] = new + values[units + i] * (hidden[d, s, b, i] - new)
+                new = tanh(widen(gates[d, s, b, 2 * units + i]) + values[i] * product[i])
+                after[i] = new + values[units + i] * (state[d, b, i] - new)
                 values[2 * units + i] = new
             for i in range(width):
-                gates[d, s, b, i] = values[i]
+                gates[d, s, b, i] = narrow(values[i], gates[d, s, b, i])
             for i in range(units):
-                hidden[d, s + 1, b, i] = state[i]
-            for i in range(units):
-                out[b, frame, d * units + i] = state[i]
+                inner_new[d, s, b, i] = narrow(product[i], inner_new[d, s, b, i])
+                hidden[d, s + 1, b, i] = narrow(after[i], hidden[d, s + 1, b, i])
+                state[d, b, i] = out[b, frame, d * units + i] = after[i]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
@@ -255,6 +255,7 @@ def slopes_of_step(
     s: int,
     gradient: np.ndarray,
     carried: np.ndarray,
+    product: np.ndarray,
     gates: np.ndarray,
     inner_new: np.ndarray,
     hidden: np.ndarray,
@@ -264,8 +265,8 @@ def slopes_of_step(
 
     Args:
         gradient: (B, T, D * H) of the output.
-        carried: (D, B, H) gradient of the state after the step from the steps behind it; becomes that of the state
-            before the step, as far as it does not pass through the recurrent weights.
+        carried, product: (D, B, H) gradient of the state after the step, from the step behind it: what passes by its
+            recurrent weights, float32, which becomes that of this step; and what passes through them.
         gates: (D, T, B, G) their values; become the gradient of what the input gave to them.
         inner_new: (D, T, B, H) what the state gave to the new gate; becomes its gradient.
         hidden: (D, T + 1, B, H) states.
@@ -278,23 +279,21 @@ def slopes_of_step(
         frame = steps - 1 - s if d else s
         for b in range(batch):
             for i in range(units):
-                whole[i] = gradient[b, frame, d * units + i] + carried[d, b, i]
+                whole[i] = gradient[b, frame, d * units + i] + carried[d, b, i] + widen(product[d, b, i])
             for i in range(units):
-                update, new = gates[d, s, b, units + i], gates[d, s, b, 2 * units + i]
+                update, new = widen(gates[d, s, b, units + i]), widen(gates[d, s, b, 2 * units + i])
                 passed[i] = whole[i] * update
-                slopes[units + i] = passed[i] * (ONE - update) * (hidden[d, s, b, i] - new)
+                slopes[units + i] = passed[i] * (ONE - update) * (widen(hidden[d, s, b, i]) - new)
                 slopes[2 * units + i] = (whole[i] - passed[i]) * (ONE - new * new)
+            carried[d, b] = passed
             for i in range(units):
-                carried[d, b, i] = passed[i]
-            for i in range(units):
-                reset = gates[d, s, b, i]
+                reset = widen(gates[d, s, b, i])
                 passed[i] = slopes[2 * units + i] * reset
-                slopes[i] = passed[i] * (ONE - reset) * inner_new[d, s, b, i]
+                slopes[i] = passed[i] * (ONE - reset) * widen(inner_new[d, s, b, i])
             for i in range(width):
-                gates[d, s, b, i] = slopes[i]
+                gates[d, s, b, i] = narrow(slopes[i], gates[d, s, b, i])
+            slopes[2 * units :] = passed
+            for i in range(width):
+                inner[d, b, i] = narrow(slopes[i], inner[d, b, i])
             for i in range(units):
-                inner_new[d, s, b, i] = passed[i]
-            for i in range(2 * units):
-                inner[d, b, i] = slopes[i]
-            for i in range(units):
-                inner[d, b, 2 * units + i] = passed[i]
+                inner_new[d, s, b, i] = narrow(passed[i], inner_new[d, s, b, i])

@@ -10,6 +10,7 @@ from torch.autograd.graph import increment_version
 from torch.nn import functional as F
 
 from audiotag.models.kernels import add_moments, add_slopes, pool_elu_dropout, slopes_before_norm
+from audiotag.precision import in_numpy
 
 LANES = 128  # values side by side in a pass over all of a batch
 
@@ -84,8 +85,7 @@ def _update(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) ->
 
 def _rows(x: Tensor, *first: int) -> np.ndarray:
     """The values of a channels-last tensor as they lie in memory, (..., R, W); of bfloat16 the bits."""
-    flat = x.detach().permute(0, 2, 3, 1).reshape(*first, -1, _side_by_side(x) * x.shape[1])
-    return flat.view(torch.uint16).numpy() if x.dtype == torch.bfloat16 else flat.numpy()
+    return in_numpy(x.detach().permute(0, 2, 3, 1).reshape(*first, -1, _side_by_side(x) * x.shape[1]))
 
 
 class _NormPool(torch.autograd.Function):
