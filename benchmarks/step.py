@@ -1,9 +1,10 @@
 """How fast is a training step of the paper's CRNN? `python benchmarks/step.py`
 
 One thread, batch 44, (124, 128) features: forward, backward and optimiser, against the same network written plainly
-with torch's modules (peer), and against its seven convolutions alone, forwards and backwards, in the layout and
-precision that are fastest here (floor). The three alternate; times are the process's CPU seconds, which neighbours on
-the machine disturb least. Ratios are of each round's own times.
+with torch's modules (peer: fp32; with torch's autocast for comparison), and against its seven convolutions alone,
+forwards and backwards, in the layout that is fastest here (floors: in the same precision, and in the fastest one). All
+alternate; times are the process's CPU seconds, which neighbours on the machine disturb least. Ratios are of each
+round's own times.
 """
 
 import argparse
@@ -14,8 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
+from rounds import show
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,6 +25,7 @@ from audiotag.train import start_fit
 
 BATCH, FRAMES, BANDS, TAGS = 44, 124, 128, 7
 FILTERS = (8, 16, 32, 64, 64, 64, 64)
+CONVOLUTIONS = "convolutions, "
 
 
 class Plain(nn.Module):
@@ -52,7 +53,7 @@ def training_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor,
     optimizer.zero_grad()
     with computing(model, "cpu"):
         probabilities = model(x)
-    F.binary_cross_entropy(probabilities, y).backward()
+    F.binary_cross_entropy(probabilities.float(), y).backward()
     optimizer.step()
 
 
@@ -63,14 +64,22 @@ def our_step(precision: str, x: Tensor, y: Tensor) -> Callable[[], None]:
     return lambda: training_step(state.model, state.optimizer, x, y)
 
 
-def convolutions(dtype: torch.dtype, layout: torch.memory_format) -> Callable[[], None]:
+def plain_step(precision: str, x: Tensor, y: Tensor) -> Callable[[], None]:
+    """A step of the plain network."""
+    plain = Plain()
+    plain.precision = precision  # type: ignore[assignment]
+    adam = torch.optim.Adam(plain.parameters(), lr=1e-3)
+    return lambda: training_step(plain, adam, x, y)
+
+
+def convolutions(dtype: torch.dtype, layout: torch.memory_format, frames_in_rows: bool) -> Callable[[], None]:
     """The seven convolutions, forwards and backwards, nothing between them."""
     parts = []
     for block, (channels, filters) in enumerate(zip((1, *FILTERS), FILTERS, strict=False)):
-        bands = BANDS >> block
-        x = torch.randn(BATCH, channels, FRAMES, bands).to(dtype).to(memory_format=layout).requires_grad_(block > 0)
+        image = (BANDS >> block, FRAMES) if frames_in_rows else (FRAMES, BANDS >> block)
+        x = torch.randn(BATCH, channels, *image).to(dtype).to(memory_format=layout).requires_grad_(block > 0)
         conv = nn.Conv2d(channels, filters, 3, padding=1, bias=False).to(dtype).to(memory_format=layout)  # type: ignore[call-overload]
-        gradient = torch.randn(BATCH, filters, FRAMES, bands).to(dtype).to(memory_format=layout)
+        gradient = torch.randn(BATCH, filters, *image).to(dtype).to(memory_format=layout)
         parts.append((conv, x, gradient))
 
     def run() -> None:
@@ -104,25 +113,44 @@ def main() -> int:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     x, y = torch.randn(BATCH, FRAMES, BANDS), (torch.rand(BATCH, TAGS) < 0.3).float()
-    plain = Plain()
-    adam = torch.optim.Adam(plain.parameters(), lr=1e-3)
     runs = {
         "ours, fp32": our_step("fp32", x, y),
         "ours, bf16": our_step("bf16", x, y),
-        "plain network (peer)": lambda: training_step(plain, adam, x, y),
-        "convolutions, fp32": convolutions(torch.float32, torch.contiguous_format),
-        "convolutions, fp32, channels last": convolutions(torch.float32, torch.channels_last),
-        "convolutions, bf16, channels last": convolutions(torch.bfloat16, torch.channels_last),
+        "plain network": plain_step("fp32", x, y),
+        "plain network, bf16 by autocast": plain_step("bf16", x, y),
     }
+    for frames_in_rows, rows in ((False, "bands in rows"), (True, "frames in rows")):
+        runs |= {
+            f"{CONVOLUTIONS}fp32, {rows}": convolutions(torch.float32, torch.contiguous_format, frames_in_rows),
+            f"{CONVOLUTIONS}fp32, channels last, {rows}": convolutions(
+                torch.float32, torch.channels_last, frames_in_rows
+            ),
+            f"{CONVOLUTIONS}bf16, channels last, {rows}": convolutions(
+                torch.bfloat16, torch.channels_last, frames_in_rows
+            ),
+        }
     for run in runs.values():
         run()
-    times = np.array([[seconds(run) for run in runs.values()] for _ in range(arguments.rounds)])
-    table = Table("CPU seconds a step", "min", "median", "max", "times ours in fp32: min", "median", "max")
-    for name, column in zip(runs, times.T, strict=True):
-        figures = [(part.min(), np.median(part), part.max()) for part in (column, column / times[:, 0])]
-        table.add_row(name, *(f"{value:.3f}" for part in figures for value in part))
-    Console().print(table)
+    rounds = [{name: seconds(run) for name, run in runs.items()} for _ in range(arguments.rounds)]
+    show("CPU seconds a step", {name: [times[name] for times in rounds] for name in runs})
+    show("ratios of CPU seconds", ratios(rounds))
     return 0
+
+
+def ratios(rounds: list[dict[str, float]]) -> dict[str, list[float]]:
+    """What the rounds are for: ours against the peer and against the floors."""
+    middle = {name: np.median([times[name] for times in rounds]) for name in rounds[0]}
+    layouts = [name for name in middle if name.startswith(CONVOLUTIONS)]
+    any_precision = min(layouts, key=middle.__getitem__)
+    found = {}
+    for precision in ("fp32", "bf16"):
+        ours = f"ours, {precision}"
+        same = min((name for name in layouts if precision in name), key=middle.__getitem__)
+        found[f"plain network / {ours}"] = [times["plain network"] / times[ours] for times in rounds]
+        found[f"{ours} / {same}"] = [times[ours] / times[same] for times in rounds]
+        if same != any_precision:
+            found[f"{ours} / {any_precision}"] = [times[ours] / times[any_precision] for times in rounds]
+    return found
 
 
 if __name__ == "__main__":
