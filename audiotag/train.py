@@ -67,6 +67,7 @@ class FitState:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     best: dict[str, Tensor] = field(default_factory=dict)  # weights of the epoch with the lowest validation loss
+    best_scores: Tensor = field(default_factory=lambda: torch.zeros(0))  # and its scores of the validation clips (n, K)
     history: list[EpochResult] = field(default_factory=list)
     first_choice: int = 0  # the epoch from which on one may be the best, and patience is counted
     unsupervised_optimizer: torch.optim.Optimizer | None = (
@@ -96,6 +97,7 @@ class FitState:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "best": self.best,
+            "best_scores": self.best_scores,
             "history": [asdict(result) for result in self.history],
             "unsupervised_optimizer": self.unsupervised_optimizer and self.unsupervised_optimizer.state_dict(),
             "unsupervised": [asdict(result) for result in self.unsupervised],
@@ -107,7 +109,7 @@ class FitState:
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.unsupervised_optimizer is not None:
             self.unsupervised_optimizer.load_state_dict(saved["unsupervised_optimizer"])
-        self.best = saved["best"]
+        self.best, self.best_scores = saved["best"], saved["best_scores"]
         self.history = [EpochResult(**result) for result in saved["history"]]
         self.unsupervised = [UnsupervisedEpoch(**result) for result in saved["unsupervised"]]
 
@@ -208,7 +210,7 @@ def fit(
         )
         state.history.append(result)
         if state.best_epoch == epoch:
-            state.best = copy.deepcopy(state.model.state_dict())
+            state.best, state.best_scores = copy.deepcopy(state.model.state_dict()), torch.from_numpy(scores)
         yield result
 
 

@@ -15,6 +15,7 @@ from audiotag.corpus import EVALUATION, Corpus
 from audiotag.device import GPUShareError
 from audiotag.metrics import tag_eers
 from audiotag.systems import front_end
+from audiotag.train import predict, start_fit
 from study.files import LedgerWarning
 from study.ledger import Ledger, TrialFolder
 from study.settings import TrialSettings
@@ -47,10 +48,10 @@ def folder_of(root: Path, name: str = "s", config: TrialConfig = CONFIG) -> Tria
 
 
 def reports(
-    folder: TrialFolder, values: np.ndarray | None = None, config: TrialConfig = CONFIG
+    folder: TrialFolder, values: np.ndarray | None = None, config: TrialConfig = CONFIG, protocol: str = "paper"
 ) -> Iterator[dict[str, Any]]:
     clips = corpus()
-    settings = TrialSettings(str(folder.path.parents[1]), {}, "f", seed=5, protocol="paper")
+    settings = TrialSettings(str(folder.path.parents[1]), {}, "f", seed=5, protocol=protocol)
     return trial_reports(config, folder, settings, clips, features(clips) if values is None else values, "cpu")
 
 
@@ -110,9 +111,11 @@ def test_each_epoch_is_reported_and_the_ledger_is_first(tmp_path: Path) -> None:
     assert not (folder.path / "running.pt").exists()
 
 
-def test_scores_are_those_of_the_best_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize("protocol", ["paper", "nested"])
+def test_scores_are_those_of_the_best_weights(tmp_path: Path, protocol: str) -> None:
     folder, clips = folder_of(tmp_path), corpus()
-    list(reports(folder))
+    list(reports(folder, protocol=protocol))
+    network = start_fit(CONFIG, features(clips), len(TAGS), np.arange(4), seed=0, fold=0, device="cpu").model
     for fold in FOLDS:
         record, scores = folder.fold(fold), folder.scores(fold)
         assert record is not None
@@ -120,8 +123,13 @@ def test_scores_are_those_of_the_best_weights(tmp_path: Path) -> None:
         assert scores["held_out_clips"].tolist() == [clips.clips[clip] for clip in held_out]
         assert scores["evaluation_clips"].tolist() == list(clips.clips[24:])
         assert list(record["eer"].values()) == pytest.approx(tag_eers(clips.targets[held_out], scores["held_out"]))
+        network.load_state_dict(torch.load(folder.weights_path(fold), weights_only=True))
+        for part, chosen in (("held_out", held_out), ("evaluation", np.arange(24, CLIPS))):
+            assert np.array_equal(scores[part], predict(network, features(clips), chosen))
         losses = [row["val_loss"] for row in record["history"]]
         assert record["best_epoch"] == losses.index(min(losses))
+        if protocol == "nested":
+            continue
         best = record["history"][record["best_epoch"]]
         assert record["eer_mean"] == pytest.approx(best["val_eer_mean"])  # protocol paper: the same clips
 

@@ -55,6 +55,7 @@ def same_bits(first: FitState, second: FitState) -> bool:
     return (
         same_tensors(first.model.state_dict(), second.model.state_dict())
         and same_tensors(first.best, second.best)
+        and torch.equal(first.best_scores, second.best_scores)
         and same_tensors(*moments)
         and history(first) == history(second)
     )
