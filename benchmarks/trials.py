@@ -139,7 +139,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="of starts")
     parser.add_argument("--studies", type=int, default=5, help="rounds of whole studies")
     parser.add_argument("--clips", type=int, default=440, help="to train on, and of the start's corpus")
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=10, help="of a fold; the paper's are some 100")
     parser.add_argument("--loop", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.loop:
