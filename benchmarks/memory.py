@@ -2,8 +2,9 @@
 
 Trials of the CRNN run side by side through Ray Tune on a corpus of CHiME-Home's size (1946 and 816 clips of 4 s,
 made-up features), until each has trained for a while. Then the kernel's own account of each worker: all that is
-resident but the object store; the part of it that is the worker's alone; libraries and files, which all workers share;
-and the store's pages, which hold the features. First, what a driver grows by that is told of many epochs.
+resident but the object store; libraries and files, most of whose pages all workers share, and the rest, its own; what
+of both is in no other process's memory, which is what one more worker takes; and the store's pages, which hold the
+features. First, what a driver grows by that is told of many epochs.
 """
 
 import argparse
@@ -29,12 +30,14 @@ from study.settings import TrialSettings
 
 DEVELOPMENT, HELD_BACK, FRAMES, BANDS, TAGS = 1946, 816, 124, 128, "cmfvpbo"
 MEGABYTE = 1e6
+ALL = "all but the store"
 SEGMENT = re.compile(r"^[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \S+ *(.*)$")
 
 
 def account(process: int) -> dict[str, float]:
     """MB of a process by kind, from the kernel's smaps: resident, and its share where pages have several users."""
-    found = {"store": 0.0, "store, share": 0.0, "libraries and files": 0.0, "its own": 0.0, "all but the store": 0.0}
+    names = ("store", "store, share", "libraries and files", "its own", ALL, "of it in no other process")
+    found = dict.fromkeys(names, 0.0)
     kind = "its own"
     for line in Path(f"/proc/{process}/smaps").read_text().splitlines():
         if (match := SEGMENT.match(line)) is not None:
@@ -44,9 +47,11 @@ def account(process: int) -> dict[str, float]:
         elif line.startswith("Rss:"):
             size = 1024 * int(line.split()[1]) / MEGABYTE
             found[kind] += size
-            found["all but the store"] += 0 if kind == "store" else size
+            found[ALL] += 0 if kind == "store" else size
         elif line.startswith("Pss:") and kind == "store":
             found["store, share"] += 1024 * int(line.split()[1]) / MEGABYTE
+        elif line.startswith("Private_") and kind != "store":  # Private_Clean, Private_Dirty
+            found["of it in no other process"] += 1024 * int(line.split()[1]) / MEGABYTE
     return found
 
 
