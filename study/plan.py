@@ -1,16 +1,13 @@
 """From the command line's words to a study that is ready to run: what can be wrong is found out here."""
 
 import argparse
-import platform
 import re
 import shlex
-import subprocess
 import sys
 import uuid
 import warnings
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -30,12 +27,12 @@ from study.checks import PlanError, check_address, check_folds, check_resources,
 from study.clips import write_clips
 from study.files import LedgerError
 from study.ledger import STUDY_FILE, Ledger
+from study.made_with import carried_on, made_with
 from study.progress import progress_bar
 from study.results import corpus_record, is_complete
 from study.settings import TrialSettings
 
 CHIME_HOME, SYNTHETIC = PROJECT / "data" / "chime_home", PROJECT / "data" / "synthetic"
-PACKAGES = ("torch", "torchaudio", "ray", "optuna", "mlflow", "numpy")
 EARLIER = {"repeats": 1, "scheduler": "fifo"}  # of studies begun before there was a choice
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -58,10 +55,13 @@ class Plan:
         return self.study["trials"]
 
     def ledger(self) -> Ledger:
-        """The study's ledger, made now if the study is new."""
-        ledger = Ledger.open(self.root) if self.resumed else Ledger.create(self.root, self.study)
-        if self.grown:
-            ledger.write_study(self.study)
+        """The study's ledger, made now if the study is new, and told if another program goes on with it."""
+        if self.resumed:
+            ledger, study = Ledger.open(self.root), carried_on(self.study)
+            if self.grown or study != self.study:
+                ledger.write_study(study)
+        else:
+            ledger = Ledger.create(self.root, self.study)
         write_clips(self.root, self.corpus)
         return ledger
 
@@ -265,8 +265,7 @@ def _describe(name: str, space: Space, corpus: Corpus, arguments: argparse.Names
         "settings": base,
         "stereo": stereo_fingerprint(corpus) if any(settings.imd for settings in heard) else None,
         "features": [settings.to_dict() for settings in heard],
-        "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
-        "git_commit": _git_commit(),
+        **made_with(),
         "command": shlex.join(["python", *sys.argv]),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -289,9 +288,3 @@ def _count(space: Space, asked: int | None, left_out: int) -> int:
         )
     there = len(every) - left_out if every is not None else None
     return min(count for count in (wanted, there) if count is not None)
-
-
-def _git_commit() -> str | None:
-    command = ["git", "-C", str(PROJECT), "rev-parse", "HEAD"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or None

@@ -4,6 +4,7 @@ from typing import Any
 
 from study import published
 from study.findings import Findings, Row
+from study.made_with import continuations
 from study.repeats import seeds_in_words, single_trainings
 from study.seed_spread import caution, lower_with, trust_in_seeds
 from study.significance import LEVEL
@@ -146,6 +147,9 @@ def trust(findings: Findings) -> list[str]:
             "The evaluation split took no part in training, stopping or choosing, so its figures are not optimistic, "
             "unless a row is picked by them."
         )
+    if changes := "; then ".join(continuations(findings.study)):
+        why = "rounding and random numbers may differ between the parts"
+        said.append(f"Another program went on with the study than had begun it ({changes}): {why}.")
     return said + (trust_in_seeds(findings) or [ONE_SEED])
 
 
@@ -239,6 +243,7 @@ def origin(findings: Findings) -> list[tuple[str, str]]:
         ("settings", "; ".join(_settings(model, values) for model, values in study["settings"].items())),
         ("commit", study.get("git_commit")),
         ("versions", ", ".join(f"{name} {text}" for name, text in study.get("versions", {}).items())),
+        ("went on with", "; then ".join(continuations(study))),
         ("space", f"{study['space']}, file {study.get('space_fingerprint', '')}"),
     ]
     return [(name, str(value)) for name, value in said if value not in (None, "")]

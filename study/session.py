@@ -17,6 +17,7 @@ from study.checks import lacks_bf16
 from study.command_line import FINISHED, INTERRUPTED, SOME_FAILED, STUDIES
 from study.files import LedgerError
 from study.ledger import STUDY_FILE, Ledger
+from study.made_with import continuations
 from study.optuna_view import OptunaView, is_current
 from study.plan import Plan, features_of, make_plan
 from study.progress import LiveTable
@@ -102,6 +103,8 @@ def train(
     left = plan.trials - done
     slots = min(count_slots(per_trial), left)
     console.print(resources_line(per_trial, slots))
+    for change in continuations(ledger.study())[len(continuations(plan.study)) :]:
+        console.print(f"note: goes on with another program than before ({change})", style="yellow", soft_wrap=True)
     if slow := bf16_note(plan, per_trial, arguments.address):
         console.print(slow, style="yellow", soft_wrap=True)
     tracker, view = make_tracker(ledger, uri, console), make_view(plan, ledger, console)

@@ -1,5 +1,6 @@
 """study.findings and study.sentences: rows, baseline, comparisons, and what is said of them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from made_up import ALPHAS, SMALL, make_corpus, make_study, with_results
 from study.clips import CLIPS_FILE, read_clips
 from study.findings import SHOWN, Findings, choose_baseline, find, make_row
 from study.optimism import best_of_many
-from study.sentences import answer, cost, markdown_findings, partial, published_note, signed, trust
+from study.sentences import answer, cost, markdown_findings, origin, partial, published_note, signed, trust
 from study.significance import corrected_t, holm
 
 
@@ -64,6 +65,17 @@ def test_trust_says_by_how_much(whole: Findings) -> None:
     assert f"an optimism of {signed(whole.selection_optimism)}" in said
     assert f"would change by {signed(whole.stopping_optimism)}" in said
     assert "The evaluation split took no part" in said
+    assert "Another program" not in said
+
+
+def test_trust_says_when_another_program_went_on(whole: Findings) -> None:
+    later = {"versions": {**whole.study["versions"], "torch": "9.9"}, "git_commit": None}
+    mixed = replace(whole, study={**whole.study, "continued_with": [later]})
+    assert trust(mixed)[-2] == (
+        "Another program went on with the study than had begun it (torch 2.11.0 to 9.9): rounding and random numbers "
+        "may differ between the parts."
+    )
+    assert ("went on with", "torch 2.11.0 to 9.9") in origin(mixed)
 
 
 def test_markdown_has_a_line_a_trial(whole: Findings) -> None:
