@@ -130,7 +130,7 @@ def _logged_model(store: Store, model: FoldModel, folder: TrialFolder) -> Any:
         logged = client.create_logged_model(
             store.experiment, model.name, model.run.id, tags=model.tags, params=model.run.params
         )
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:  # the program may end while it is written
         path = Path(place) / "model"
         save_model(path, store.study, folder, model, logged.model_id)
         client.log_model_artifacts(logged.model_id, str(path))

@@ -93,7 +93,7 @@ class Tracker:
         try:
             self._projection.update(live, status)
         except Exception as error:  # whatever it is, training goes on
-            if not self._failing:
+            if not self._failing and not self._abandoned.is_set():  # given up: the last line has been printed
                 text = (
                     str(error)
                     if isinstance(error, TrackingError)

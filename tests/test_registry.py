@@ -1,6 +1,7 @@
 """study.registry and audiotag.tagger: the best trial's models in MLflow, loaded by MLflow, once each."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -252,3 +253,31 @@ def test_tagger_of_every_system(config: TrialConfig, tmp_path: Path) -> None:
     assert tagger.predict(waves[0]) == pytest.approx(wanted[:1], abs=1e-5)
     with pytest.raises(ValueError, match=r"must be \(clips, 2, S\)" if config.imd else r"must be \(clips, S\)"):
         tagger.predict(waves[:, 0] if config.imd else waves[:, None])
+
+
+AT_THE_END = """
+import threading, time
+from contextlib import suppress
+from unittest.mock import MagicMock
+import study.registry
+
+def save(path, *others):
+    while True:
+        with suppress(OSError):
+            path.mkdir(exist_ok=True)
+            (path / str(time.time_ns())).touch()
+            begun.set()
+
+begun, store = threading.Event(), MagicMock()
+store.client.search_logged_models.return_value = []
+study.registry.save_model, study.registry.load_mlflow = save, MagicMock()
+threading.Thread(target=study.registry._logged_model, args=(store, MagicMock(tags={}), None), daemon=True).start()
+begun.wait()
+"""
+
+
+def test_a_program_that_ends_while_a_model_is_written_says_nothing_of_it(tmp_path: Path) -> None:
+    """An interrupted study's last line is the command that continues it."""
+    command, place = [sys.executable, "-c", AT_THE_END], {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(command, env=place, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -78,6 +78,27 @@ def test_tracker_warns_once_and_catches_up(ledger: Ledger, uri: str, monkeypatch
     assert snapshot(uri)["fold", "key0", "0"]["points"]["val/loss"] == [(0, 2.0), (1, 2.01)]
 
 
+def test_what_breaks_after_it_was_given_up_is_not_said(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The study has printed its last line by then."""
+    begun, over = threading.Event(), threading.Event()
+
+    def update(*_: object) -> None:
+        begun.set()
+        over.wait(30)
+        raise OSError("a folder that is no more")
+
+    monkeypatch.setattr(Projection, "update", update)
+    said: list[str] = []
+    tracker = Tracker(ledger, "sqlite:////nowhere/mlflow.db", said.append)
+    tracker.start()
+    tracker.touch()
+    assert begun.wait(30)
+    assert not tracker.close("interrupted", 0.01)
+    over.set()
+    tracker._thread.join(30)
+    assert (tracker._thread.is_alive(), said) == (False, [])
+
+
 @pytest.mark.usefixtures("_hasty")
 def test_tracker_gives_up_when_its_time_is_over(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Projection, "update", lambda *_: time.sleep(0.05) or 1 / 0)
