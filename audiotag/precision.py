@@ -1,8 +1,9 @@
 """In which numbers a network computes: fp32, or bf16 for its convolutions and matrix products.
 
-With bf16 these take and give bfloat16, as torch's autocast has it; weights, norms, losses, the optimiser and the layers
-that end in a probability stay in fp32, since eight bits would tie the scores that the equal error rate ranks. Whether
-that is faster is a matter of the machine, even among CPUs that have the arithmetic; `benchmarks/step.py` measures it.
+With bf16 these take and give bfloat16, as torch's autocast has it; weights, norms, losses, the optimiser, the states of
+GRUs and the layers that end in a probability stay in fp32, since eight bits would tie the scores that the equal error
+rate ranks. Whether that is faster is a matter of the machine, even among CPUs that have the arithmetic;
+`benchmarks/step.py` measures it.
 """
 
 import numpy as np

@@ -3,10 +3,10 @@
 Between two convolutions torch passes over the activations about ten times; here it is twice forwards, twice backwards.
 Between two matrix products of a GRU it has some ten operations a step, each of which costs more to call than to run.
 
-Arrays are contiguous and float32, activations of the norm also bfloat16 as uint16, since NumPy has no such type; all
-arithmetic is float32. A plain 1 would be an integer, and what it meets float64. What a loop writes it keeps in rows of
-its own until it is over: of arrays that might overlap the compiler vectorises nothing. The order of every sum is fixed:
-same input, same bits. All is in one file, since Numba knows by its date whether what it keeps is old.
+Arrays are contiguous, float32 or the bits of bfloat16, which NumPy lacks, as uint16; all arithmetic is in float32.
+A plain 1 would be an integer, and what it meets float64. What a loop writes it keeps in rows of its own until it is
+over: of arrays that might overlap the compiler vectorises nothing. The order of every sum is fixed: same input, same
+bits. All is in one file, since Numba knows by its date whether what it keeps is old.
 
 Shapes of the norm: P pairs of bands, which the pooling makes one; each has R rows of W lanes, in which G frames of C
 channels lie side by side (W = G C: few channels alone fill no vector register). Values of a channel are (W,), too.
