@@ -6,7 +6,8 @@ Start: from the command to the end of the first training step, features cached a
 `ray.init()` and one fresh process that imports torch (floor). The corpus trains on one batch; its other clips, which
 a start must look at as well, are for evaluation.
 Side by side: as many one-thread trials as cores, twice, against the same trials one after another in a plain loop with
-as many threads as cores, in a fresh process as Python starts it.
+as many threads as cores, in a fresh process as Python starts it (peer), and against plain one-thread loops over their
+shares in as many processes as cores, which is all that this machine gives (floor).
 Slots: the trials' own seconds, of (seconds from the first trial's start to the last one's end) times slots; and what
 the rest went into: slots that wait for the last trial, and all else (starts, saving, scheduling).
 """
@@ -90,20 +91,30 @@ def run_study(place: Place, name: str, epochs: int, trials: int, *more: str) -> 
     return found
 
 
-def seconds_of_loop(place: Place, trials: list[dict[str, Any]]) -> float:
-    """The same trials one after another in one process, every core in each."""
-    path = place.root / "loop.json"
-    path.write_text(json.dumps([trial["config"] for trial in trials]))
-    command = [sys.executable, __file__, "--loop", str(path)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+def seconds_of_loops(place: Place, shares: list[list[dict[str, Any]]], environment: dict[str, str]) -> float:
+    """The same trials in a process for each share of them, every core in use: seconds of the one that takes longest.
+
+    Raises:
+        RuntimeError: when one of them fails.
+    """
+    processes = []
+    for number, trials in enumerate(shares):
+        path = place.root / f"loop-{number}.json"
+        path.write_text(json.dumps([trial["config"] for trial in trials]))
+        command = [sys.executable, __file__, "--loop", str(path), "--threads", str(CORES // len(shares))]
+        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | environment))
+    printed = [process.communicate()[0] for process in processes]
+    if any(process.returncode for process in processes):
+        raise RuntimeError("A loop failed.")
+    return max(map(float, printed))
 
 
-def loop(path: Path) -> None:
-    """The plain loop: prints the seconds from the first trial's start to the last one's end."""
+def loop(path: Path, threads: int) -> None:
+    """A plain loop: prints the seconds from the first trial's start to the last one's end."""
     root = path.parent
     corpus = open_corpus(root / "corpus")
     features = load_features(corpus, LogMel(), root / "cache" / "audiotag" / "features")
-    torch.set_num_threads(CORES)
+    torch.set_num_threads(threads)
     began = time.perf_counter()
     for values in json.loads(path.read_text()):
         config = TrialConfig.from_dict(values)
@@ -117,19 +128,22 @@ def loop(path: Path) -> None:
 
 def measure_trials(place: Place, rounds: int, clips: int, epochs: int) -> None:
     """Prints the second and the third table."""
+    from study.cluster import ALLOCATOR  # imports Ray
+
     write_corpus(place.root / "corpus", clips)
-    faster, used, waiting, rest = [], [], [], []
+    faster, slower, used, waiting, rest = [], [], [], [], []
     for number in range(rounds):
         trials = run_study(place, f"trials-{number}", epochs, 2 * CORES, "--cpus-per-trial", "1")
         last = max(trial["end"] for trial in trials)
         wall = last - min(trial["begin"] for trial in trials)
-        faster.append(seconds_of_loop(place, trials) / wall)
+        faster.append(seconds_of_loops(place, [trials], {}) / wall)
+        slower.append(wall / seconds_of_loops(place, [trials[core::CORES] for core in range(CORES)], ALLOCATOR))
         ends = sorted(trial["end"] for trial in trials)[-CORES:]
         used.append(sum(trial["seconds"] for trial in trials) / (wall * CORES))
         waiting.append(sum(last - end for end in ends) / (wall * CORES))
         rest.append(1 - used[-1] - waiting[-1])
     title = f"{2 * CORES} trials, {clips} clips, {epochs} epochs"
-    show(title, {"plain loop / study": faster})
+    show(title, {"plain loop / study": faster, "study / bare processes side by side": slower})
     show(f"{title}: share of slots", {"training": used, "waiting for the last trial": waiting, "all else": rest})
 
 
@@ -141,9 +155,10 @@ def main() -> int:
     parser.add_argument("--clips", type=int, default=440, help="to train on, and of the start's corpus")
     parser.add_argument("--epochs", type=int, default=10, help="of a fold; the paper's are some 100")
     parser.add_argument("--loop", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, default=CORES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.loop:
-        loop(arguments.loop)
+        loop(arguments.loop, arguments.threads)
         return 0
     with tempfile.TemporaryDirectory(prefix="study-", ignore_cleanup_errors=True) as folder:
         place = Place(Path(folder))
