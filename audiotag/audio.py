@@ -4,7 +4,6 @@ import hashlib
 import math
 import os
 import stat
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -63,28 +62,21 @@ class AudioFacts:
     file_digest: str
 
 
-def read_audio(path: str | Path, sample_rate: int, samples: int, out: np.ndarray | None = None) -> np.ndarray:
+def read_audio(path: str | Path, sample_rate: int, samples: int) -> np.ndarray:
     """The beginning of an audio file as a mono waveform, (S,) float32.
 
     Channels are averaged, the rate is converted to `sample_rate` (Hz), the end is cut or padded with zeros to `samples`
     (S). Only the frames needed for that are decoded.
 
-    Args:
-        path: WAV, FLAC, OGG, AIFF, or MP3.
-        sample_rate: Hz.
-        samples: S.
-        out: Where the waveform is written and returned, (S,) float32; new memory without it. Clips that are read one
-            after another into the same pages take two thirds of the time: new pages take longer than decoding.
-
     Raises:
         AudioError: if the file is missing, unreadable, damaged, empty, or holds a NaN, an infinity or absurdly large
             values in the part that is read.
     """
-    channels, rate = _beginning(path, sample_rate, samples, out)
-    return _fitted(resample(_mono(channels), rate, sample_rate), samples, out)
+    channels, rate = _beginning(path, sample_rate, samples)
+    return _fitted(resample(_mono(channels), rate, sample_rate), samples)
 
 
-def read_stereo(path: str | Path, sample_rate: int, samples: int, out: np.ndarray | None = None) -> np.ndarray:
+def read_stereo(path: str | Path, sample_rate: int, samples: int) -> np.ndarray:
     """As `read_audio`, but both channels of a stereo file, (2, S) float32, left first.
 
     Raises:
@@ -92,7 +84,7 @@ def read_stereo(path: str | Path, sample_rate: int, samples: int, out: np.ndarra
     """
     channels, rate = _beginning(path, sample_rate, samples)
     _require_two_channels(path, channels.shape[1])
-    return _fitted(resample(np.ascontiguousarray(channels.T), rate, sample_rate), samples, out)
+    return _fitted(resample(np.ascontiguousarray(channels.T), rate, sample_rate), samples)
 
 
 def stream_audio(path: str | Path, sample_rate: int, stereo: bool = False) -> Iterator[np.ndarray]:
@@ -201,10 +193,8 @@ def _require_sound_container(path: str | Path) -> None:
         raise AudioError(path, damage)
 
 
-def _beginning(
-    path: str | Path, sample_rate: int, samples: int, out: np.ndarray | None = None
-) -> tuple[np.ndarray, int]:
-    """The frames (F, C) of a file that `samples` at `sample_rate` need, and its rate (Hz); in `out` if they suit it."""
+def _beginning(path: str | Path, sample_rate: int, samples: int) -> tuple[np.ndarray, int]:
+    """The frames (F, C) of a file that `samples` at `sample_rate` need, and the file's own rate (Hz)."""
     for name, value in (("sample_rate", sample_rate), ("samples", samples)):
         if value < 1:
             raise ValueError(f"The value of `{name}` is {value!r}, but must be at least 1.")
@@ -213,43 +203,23 @@ def _beginning(
         frames = math.ceil(samples * rate / sample_rate)
         if rate != sample_rate:  # what the filter sees beyond the last output sample
             frames += seen_beyond(rate, sample_rate)
-        memory = out[:, None] if out is not None and (rate, file.channels) == (sample_rate, 1) else None
-        return _decode(path, file, frames, memory), rate
+        return _decode(path, file, frames), rate
 
 
-def _decode(path: str | Path, file: soundfile.SoundFile, frames: int, out: np.ndarray | None = None) -> np.ndarray:
-    """The first `frames` samples of all channels, (S, C) float32, of 16 bits in `out`."""
+def _decode(path: str | Path, file: soundfile.SoundFile, frames: int) -> np.ndarray:
+    """The first `frames` samples of all channels, (S, C) float32."""
     wanted = min(frames, file.frames)
-    channels = _read(file, wanted, out)
+    channels = _read(file, wanted)
     _require_all(path, file, len(channels), wanted)
     _require_usable(path, channels)
     return channels
 
 
-def _read(file: soundfile.SoundFile, frames: int, out: np.ndarray | None = None) -> np.ndarray:
+def _read(file: soundfile.SoundFile, frames: int) -> np.ndarray:
     """The next frames of all channels, (s, C) float32; of 16 bits NumPy makes them in half of libsndfile's time."""
     if file.subtype != "PCM_16":
         return file.read(frames=frames, dtype="float32", always_2d=True)
-    integers = file.read(out=_integers.of(max(frames, 0), file.channels))
-    return np.multiply(integers, FULL_SCALE_16, out=None if out is None else out[: len(integers)], dtype=np.float32)
-
-
-class _Integers(threading.local):
-    """Memory for samples of 16 bits until they are converted, one for each thread."""
-
-    kept = np.empty(0, np.int16)
-
-    def of(self, frames: int, channels: int) -> np.ndarray:
-        """(frames, channels), the same as before but for the largest."""
-        size = frames * channels
-        if size > PIECE:
-            return np.empty((frames, channels), np.int16)
-        if size > self.kept.size:
-            self.kept = np.empty(size, np.int16)
-        return self.kept[:size].reshape(frames, channels)
-
-
-_integers = _Integers()
+    return np.multiply(file.read(frames=frames, dtype="int16", always_2d=True), FULL_SCALE_16, dtype=np.float32)
 
 
 def _mono(channels: np.ndarray) -> np.ndarray:
@@ -287,12 +257,10 @@ def _require_two_channels(path: str | Path, channels: int) -> None:
         raise AudioError(path, f"the number of its channels is {channels}, not 2")
 
 
-def _fitted(wave: np.ndarray, samples: int, out: np.ndarray | None = None) -> np.ndarray:
-    """The last axis cut or padded with zeros to `samples`, in `out` or as it is or in new memory."""
-    if out is None:
-        if wave.shape[-1] == samples:
-            return wave
-        out = np.empty((*wave.shape[:-1], samples), dtype=np.float32)
-    out[..., : wave.shape[-1]] = wave[..., :samples]  # NumPy copies nothing onto itself
-    out[..., wave.shape[-1] :] = 0
-    return out
+def _fitted(wave: np.ndarray, samples: int) -> np.ndarray:
+    """The last axis cut or padded with zeros to `samples`."""
+    if wave.shape[-1] == samples:
+        return wave
+    fitted = np.zeros((*wave.shape[:-1], samples), dtype=np.float32)
+    fitted[..., : wave.shape[-1]] = wave[..., :samples]
+    return fitted

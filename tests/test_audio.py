@@ -164,25 +164,6 @@ def test_pieces_join_without_a_seam(tmp_path: Path, rate: int, piece: int, monke
 # --- degenerate ---
 
 
-@pytest.mark.parametrize("read", [read_audio, read_stereo])
-@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
-@pytest.mark.parametrize("rate", [16_000, 22_050])
-@pytest.mark.parametrize("seconds", [0.01, 0.2, 0.3])
-def test_memory_that_is_given_is_written_to_the_end(tmp_path: Path, read, subtype: str, rate: int, seconds) -> None:
-    channels = 2 if read is read_stereo else 1
-    path = write(tmp_path / "a.wav", np.stack([sine(rate, seconds)] * channels, axis=1), rate, subtype)
-    expected = read(path, RATE, 3200)
-    out = np.full(expected.shape, np.nan, np.float32)
-    assert read(path, RATE, 3200, out) is out
-    np.testing.assert_array_equal(out, expected)
-
-
-def test_a_waveform_outlives_the_next(tmp_path: Path) -> None:
-    paths = [write(tmp_path / f"{n}.wav", np.full(9, n / 4), subtype="PCM_16") for n in (1, 2)]
-    waveforms = [read_audio(path, RATE, 9) for path in paths]
-    assert [set(waveform.tolist()) for waveform in waveforms] == [{0.25}, {0.5}]
-
-
 def test_a_short_file_is_padded_at_the_end(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", np.full(10, 0.5), subtype="FLOAT")
     np.testing.assert_array_equal(read_audio(path, RATE, 15), np.array([0.5] * 10 + [0.0] * 5, dtype=np.float32))
