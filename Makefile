@@ -1,18 +1,22 @@
-# Python 3.11, make and git are all that is needed; everything else goes into .venv.
+# Python 3.11, make, git and a C++ compiler are all that is needed; everything else goes into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 
 .PHONY: install data study test lint bench clean
 
-install: .venv/installed
+install: .venv/compiled
 
 # from nothing: bytecode is compiled for what is installed, not for what a broken-off installation left
 .venv/installed: pyproject.toml requirements.txt
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --upgrade uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --requirement requirements.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
+
+# without a compiler it is installed all the same, and slower: a study says so when it starts
+.venv/compiled: .venv/installed audiotag/models/kernels.cpp
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@ls audiotag/models/_kernels*.so > /dev/null && touch $@ || echo "note: no C++ compiler: training takes twice the time"
 
 study: install
 	$(BIN)/python study/run.py --space mixup_alpha
@@ -38,4 +42,4 @@ bench: install
 	$(BIN)/python benchmarks/gpu.py
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build audiotag/models/_kernels*.so .mypy_cache .pytest_cache .ruff_cache

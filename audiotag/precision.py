@@ -6,7 +6,6 @@ rate ranks. Whether that is faster is a matter of the machine, even among CPUs t
 `benchmarks/step.py` measures it.
 """
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,11 +13,6 @@ from torch import Tensor, nn
 def computing(network: nn.Module, device: str) -> torch.autocast:
     """The context in which a network runs: with its own `precision`, fp32 where it has none."""
     return torch.autocast(device, dtype=torch.bfloat16, enabled=getattr(network, "precision", "fp32") == "bf16")
-
-
-def in_numpy(x: Tensor) -> np.ndarray:
-    """A CPU's tensor as an array over the same memory; of bfloat16, which NumPy does not know, the bits as uint16."""
-    return x.view(torch.uint16).numpy() if x.dtype == torch.bfloat16 else x.numpy()
 
 
 class FullLinear(nn.Linear):

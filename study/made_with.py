@@ -10,6 +10,7 @@ from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
 
+from audiotag.models.compiled import COMPILED
 from study import PROJECT
 
 PACKAGES = ("torch", "torchaudio", "ray", "optuna", "mlflow", "numpy")
@@ -17,11 +18,10 @@ LATER = "continued_with"  # in study.json: what `made_with` gave where it was no
 
 
 def made_with() -> dict[str, Any]:
-    """What runs now: {"versions": {"python": ..., package: ...}, "git_commit": None outside of a checkout}."""
-    return {
-        "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
-        "git_commit": _git_commit(),
-    }
+    """What runs now: {"versions": {"python": ..., package: ..., "kernels": "compiled", or "torch" where they are not},
+    "git_commit": None outside of a checkout}."""
+    versions = {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
+    return {"versions": {**versions, "kernels": "compiled" if COMPILED else "torch"}, "git_commit": _git_commit()}
 
 
 def carried_on(study: dict[str, Any]) -> dict[str, Any]:

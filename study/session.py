@@ -12,6 +12,7 @@ from rich.console import Console
 
 from audiotag.config import TrialConfig
 from audiotag.features import LogMel
+from audiotag.models.compiled import COMPILED
 from study import PROJECT
 from study.checks import lacks_bf16
 from study.command_line import FINISHED, INTERRUPTED, SOME_FAILED, STUDIES
@@ -105,8 +106,9 @@ def train(
     console.print(resources_line(per_trial, slots))
     for change in continuations(ledger.study())[len(continuations(plan.study)) :]:
         console.print(f"note: goes on with another program than before ({change})", style="yellow", soft_wrap=True)
-    if slow := bf16_note(plan, per_trial, arguments.address):
-        console.print(slow, style="yellow", soft_wrap=True)
+    for slow in (bf16_note(plan, per_trial, arguments.address), kernels_note(per_trial, arguments.address)):
+        if slow:
+            console.print(slow, style="yellow", soft_wrap=True)
     tracker, view = make_tracker(ledger, uri, console), make_view(plan, ledger, console)
     live = LiveTable(
         console,
@@ -226,6 +228,13 @@ def bf16_note(plan: Plan, per_trial: dict[str, float], address: str | None) -> s
     if not used or per_trial["gpu"] or address is not None or not lacks_bf16():
         return ""
     return "note: this CPU has no bf16 arithmetic: in bf16 a training step takes up to ten times as long as in fp32"
+
+
+def kernels_note(per_trial: dict[str, float], address: str | None) -> str:
+    """A warning where trials train on this machine's CPU without the compiled loops."""
+    if COMPILED or per_trial["gpu"] or address is not None:
+        return ""
+    return "note: audiotag was installed without a C++ compiler: a training step takes up to twice the time"
 
 
 def budget_line(config: TrialConfig) -> str:

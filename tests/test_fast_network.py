@@ -1,13 +1,21 @@
-"""The network that trains against the same one written plainly: outputs, gradients and a step of the optimiser."""
+"""The network that trains against the same one written plainly: outputs and gradients, its loops compiled and not."""
 
 import numpy as np
+import pytest
 import torch
 from step import BANDS, TAGS, Plain
 from torch.testing import assert_close
 
+from audiotag.models import compiled
 from audiotag.models.crnn import CRNN
 
 CLIPS, FRAMES = 6, 20
+
+
+@pytest.fixture(params=[True, False], autouse=True)
+def loops_compiled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert compiled.COMPILED
+    monkeypatch.setattr(compiled, "COMPILED", request.param)
 
 
 def both() -> tuple[CRNN, Plain]:

@@ -1,57 +1,89 @@
-"""What compiled loops compute with: exponentials, and bfloat16 by its bits, against torch."""
+"""What the compiled loops compute with: exponentials, and bfloat16 by its bits, against torch."""
+
+from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
-from numba import njit
+from torch import Tensor
 from torch.testing import assert_close
 
-from audiotag.models.kernels import exp_below_zero, narrow, sigmoid, tanh, widen
+from audiotag.models import compiled, kernels
 
 
-@njit
-def each_of(x: np.ndarray, out: np.ndarray) -> None:
-    for i in range(len(x)):
-        out[0, i], out[1, i], out[2, i] = exp_below_zero(-abs(x[i])), sigmoid(x[i]), tanh(x[i])
+def test_they_are_compiled() -> None:
+    """Every other test would pass without them, by torch's own operations."""
+    assert compiled.COMPILED
 
 
-@njit
-def copied(x: np.ndarray, out: np.ndarray) -> None:
-    for i in range(len(x)):
-        out[i] = narrow(widen(x[i]), out[i])
+def pooled(bias: Tensor, dtype: torch.dtype = torch.float32, dropped: int = 0, keep: Tensor | None = None) -> Tensor:
+    """ELU of each value by the loop (n,), as the bias of lanes whose input is 0, in a type."""
+    lanes = len(bias)
+    out = torch.empty(1, 1, lanes, dtype=dtype)
+    mean, scale, x = torch.zeros(lanes), torch.ones(lanes), torch.zeros(1, 2, 1, lanes, dtype=dtype)
+    keep = torch.zeros(0, dtype=torch.uint8) if keep is None else keep
+    kernels.pool_elu_dropout(x, mean, scale, bias.contiguous(), keep, dropped, 1.0, out)
+    return out[0, 0]
 
 
-def bits(x: torch.Tensor) -> np.ndarray:
-    return x.view(torch.uint16).numpy()
+def stepped(gates: Tensor, state: float = 0.0) -> tuple[Tensor, Tensor]:
+    """The reset gate and the new state of units whose three gates are all given the same (n,), with no update."""
+    units = len(gates)
+    given = torch.cat([gates, torch.full((units,), -200.0), gates]).view(1, 1, 1, -1).contiguous()
+    after, hidden, out = torch.full((1, 1, units), state), torch.zeros(1, 2, 1, units), torch.empty(1, 1, units)
+    inner, inner_new = torch.zeros(1, 1, 3 * units), torch.empty(1, 1, 1, units)
+    kernels.next_states(0, given, inner, torch.zeros(1, units), inner_new, after, hidden, out)
+    return given[0, 0, 0, :units], out[0, 0]
 
 
 def test_exponentials_are_torchs() -> None:
     x = torch.cat([torch.linspace(-100, 100, 40_001), torch.logspace(-30, 38, 2_000), -torch.logspace(-30, 38, 2_000)])
     x = torch.cat([x, torch.tensor([0.0, torch.inf, -torch.inf, torch.nan])])
-    out = torch.empty(3, len(x))
-    each_of(x.numpy(), out.numpy())
     exact = x.double()
-    whole = x.abs() < 87.33
-    assert_close(out[0][whole].double(), (-exact[whole].abs()).exp(), rtol=2e-7, atol=0)
-    assert_close(out[0].double(), (-exact.abs()).exp(), rtol=2e-7, atol=2e-38, equal_nan=True)
-    assert_close(out[1].double(), exact.sigmoid(), rtol=0, atol=2e-7, equal_nan=True)
-    assert_close(out[2].double(), exact.tanh(), rtol=0, atol=2e-7, equal_nan=True)
+    below = torch.where(exact > 0, -exact, exact)
+    assert_close(pooled(below.float()).double(), below.expm1(), rtol=0, atol=2e-7, equal_nan=True)
+    sigmoid, tanh = stepped(x)
+    assert_close(sigmoid.double(), exact.sigmoid(), rtol=0, atol=2e-7, equal_nan=True)
+    assert_close(tanh.double(), exact.tanh(), rtol=0, atol=2e-7, equal_nan=True)
+    tail = torch.linspace(-87, -1, 1_000)  # of a sigmoid, where the exponential is all that is left
+    assert_close(stepped(tail)[0].double(), tail.double().sigmoid(), rtol=4e-7, atol=0)
 
 
 def test_all_bfloat16_become_the_same_float32() -> None:
     x = torch.arange(65536, dtype=torch.int32).to(torch.uint16).view(torch.bfloat16)
-    out = torch.empty(65536)
-    copied(bits(x), out.numpy())
-    assert_close(out, x.float(), rtol=0, atol=0, equal_nan=True)
-    again = torch.empty_like(x)
-    copied(out.numpy(), bits(again))
-    assert_close(again, x, rtol=0, atol=0, equal_nan=True)
+    x = x[x.isfinite()]
+    sums = torch.zeros(2, len(x), dtype=torch.float64)
+    kernels.add_moments(x.view(1, 1, -1), torch.zeros(len(x)), sums)
+    assert torch.equal(sums[0], x.double())
 
 
 def test_float32_are_rounded_to_bfloat16_as_torch_does() -> None:
-    pattern = np.random.default_rng(0).integers(0, 2**32, 200_000, dtype=np.uint64).astype(np.uint32)
+    pattern = np.random.default_rng(0).integers(0, 2**31, 200_000, dtype=np.uint64).astype(np.uint32)  # none below 0
     pattern[:1000] = pattern[:1000] & 0xFFFF0000 | 0x8000  # half way between two
-    x = torch.from_numpy(np.concatenate([pattern, [0x7FFFFFFF, 0xFFFFFFFF, 0x7F800001]]).astype(np.uint32).view("f4"))
-    out = torch.empty(len(x), dtype=torch.bfloat16)
-    copied(x.numpy(), bits(out))
+    x = torch.from_numpy(np.concatenate([pattern, [0x7FFFFFFF, 0x7F800001, 0x7F800000]]).astype(np.uint32).view("f4"))
+    out = pooled(x, torch.bfloat16)
     assert_close(out, x.bfloat16(), rtol=0, atol=0, equal_nan=True)
     assert x.isnan().any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_only_what_is_dropped_is_minus_zero(dtype: torch.dtype) -> None:
+    bias = torch.cat([torch.zeros(128), -torch.zeros(128), -torch.logspace(-45, 0, 256), torch.logspace(-45, 0, 256)])
+    keep = torch.arange(768).remainder(256).to(torch.uint8)
+    out = pooled(bias, dtype, 100, keep)
+    assert torch.equal(out.signbit() & (out == 0), keep < 100)
+    assert not (pooled(bias, dtype).signbit() & (pooled(bias, dtype) == 0)).any()
+
+
+@pytest.mark.parametrize("content", [b"", b"\x7fELF of no machine"])
+def test_a_library_that_is_missing_or_of_another_machine_is_none(tmp_path: Path, content: bytes) -> None:
+    if content:
+        (tmp_path / f"_kernels{compiled.EXTENSION_SUFFIXES[0]}").write_bytes(content)
+    assert compiled.find_library(tmp_path) is None
+
+
+def test_a_library_of_another_interface_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(compiled.__file__).parent
+    assert compiled.find_library(folder) is not None
+    monkeypatch.setattr(compiled, "INTERFACE", compiled.INTERFACE + 1)
+    assert compiled.find_library(folder) is None

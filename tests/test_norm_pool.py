@@ -38,6 +38,8 @@ def kept(shape: tuple[int, int, int, int], probability: float, seed: int) -> Ten
     batch, channels, bands, frames = shape
     dropped = round(256 * probability)
     torch.manual_seed(seed)
+    if not dropped:
+        return torch.ones(batch, channels, bands // 2, frames, dtype=torch.float64)
     drawn = norm_pool._bytes(batch * channels * bands * frames // 2, dropped)
     mask = drawn.view(batch, bands // 2, frames, channels).permute(0, 3, 1, 2) >= dropped
     return mask.double() * 256 / (256 - dropped)

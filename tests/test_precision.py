@@ -8,6 +8,7 @@ import torch
 from tiny_fit import TINY, epochs, reopened, same_bits, start, trained
 
 from audiotag.config import MODELS, TrialConfig
+from audiotag.models import compiled
 from audiotag.systems import build_model, front_end
 from audiotag.train import predict
 
@@ -21,7 +22,11 @@ def network(config: TrialConfig) -> torch.nn.Module:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_bf16_scores_are_near_those_of_fp32_and_not_tied(model: str) -> None:
+@pytest.mark.parametrize("loops", [True, False])
+def test_bf16_scores_are_near_those_of_fp32_and_not_tied(
+    loops: bool, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiled, "COMPILED", loops)
     config = TrialConfig(model=model)
     features = np.random.default_rng(0).normal(size=(CLIPS, 100, front_end(config).columns)).astype(np.float32)
     exact, coarse = (

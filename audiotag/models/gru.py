@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 
-from audiotag.models.kernels import next_states, slopes_of_step
-from audiotag.precision import in_numpy
+from audiotag.models import compiled, kernels
 
 
 class BidirectionalGRU(nn.Module):
@@ -27,7 +26,7 @@ class BidirectionalGRU(nn.Module):
         self.cells = nn.GRU(features, units, layers, batch_first=True, bidirectional=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu" or x.dtype == torch.float64:
+        if not compiled.COMPILED or x.device.type != "cpu" or x.dtype == torch.float64:
             return self.cells(x)[0]
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
         for layer in range(self.cells.num_layers):
@@ -60,10 +59,9 @@ class GRULayer(torch.autograd.Function):
         hidden[:, 0] = 0
         out = torch.empty(batch, frames, 2 * units)
         bias_new = bias_hh[:, switches:].float().contiguous()
-        arrays = [in_numpy(part) for part in (gates, inner, bias_new, inner_new, state, hidden, out)]
         for step in range(frames):
             torch.bmm(hidden[:, step], recurrent, out=inner)
-            next_states(step, *arrays)
+            kernels.next_states(step, gates, inner, bias_new, inner_new, state, hidden, out)
         context.save_for_backward(by_step, weight_ih, weight_hh, gates, inner_new, hidden)
         return out
 
@@ -75,10 +73,9 @@ class GRULayer(torch.autograd.Function):
         units = width // 3
         carried, product = torch.zeros(2, batch, units), gates.new_zeros(2, batch, units)
         inner = gates.new_empty(2, batch, width)
-        given = gradients[0].contiguous(), carried, product, gates, inner_new, hidden, inner
-        arrays = [in_numpy(part) for part in given]
+        gradient = gradients[0].contiguous()
         for step in range(frames - 1, -1, -1):
-            slopes_of_step(step, *arrays)
+            kernels.slopes_of_step(step, gradient, carried, product, gates, inner_new, hidden, inner)
             torch.bmm(inner, weight_hh, out=product)
         d_gates, d_new, before = gates.flatten(1, 2), inner_new.flatten(1, 2), hidden[:, :-1].flatten(1, 2)
         d_switches = d_gates[..., : 2 * units]

@@ -3,14 +3,12 @@
 from math import gcd
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 from torch.nn import functional as F
 
-from audiotag.models.kernels import add_moments, add_slopes, pool_elu_dropout, slopes_before_norm
-from audiotag.precision import in_numpy
+from audiotag.models import compiled, kernels
 
 LANES = 128  # values side by side in a pass over all of a batch
 
@@ -24,7 +22,8 @@ def norm_pool_elu_dropout(x: Tensor, norm: nn.BatchNorm2d, probability: float) -
 
     The backward pass writes the gradient of x over x: torch raises where something else still needs its values.
     """
-    if x.device.type != "cpu" or x.dtype == torch.float64 or (torch.is_grad_enabled() and not norm.training):
+    fused = compiled.COMPILED and x.device.type == "cpu" and x.dtype != torch.float64
+    if not fused or (torch.is_grad_enabled() and not norm.training):
         return F.dropout(F.elu(F.max_pool2d(norm(x), (2, 1))), probability, norm.training)
     x = x if x.dtype == torch.bfloat16 else x.float()
     x = x.contiguous(memory_format=torch.channels_last)
@@ -43,9 +42,9 @@ def norm_pool_elu_dropout(x: Tensor, norm: nn.BatchNorm2d, probability: float) -
 
 
 def _bytes(count: int, dropped: int) -> Tensor:
-    """A random byte a value; zeros, which is all kept, where nothing is dropped."""
+    """A random byte a value; none where nothing is dropped."""
     if not dropped:
-        return torch.zeros(count, dtype=torch.uint8)
+        return torch.empty(0, dtype=torch.uint8)
     words = torch.empty(count // 8 + 1, dtype=torch.int64).random_(-(2**63), None)  # None: the whole range
     return words.view(torch.uint8)[:count]
 
@@ -53,10 +52,9 @@ def _bytes(count: int, dropped: int) -> Tensor:
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and (biased) variance of each channel, (C,) float64."""
     batch, channels, bands, frames = x.shape
-    times = _side_by_side(x)
     first = x[0, :, 0, 0].detach().float()  # sums of differences: a large mean costs no digits
-    sums = np.zeros((2, times * channels))
-    add_moments(_rows(x, batch * bands), np.tile(first.numpy(), times), sums)
+    sums = torch.zeros(2, _side_by_side(x) * channels, dtype=torch.float64)
+    kernels.add_moments(_rows(x, batch * bands), _lanes(first, x), sums)
     mean, square = _by_channel(sums, channels) / (batch * bands * frames)
     return first + mean, square - mean.square()
 
@@ -66,9 +64,14 @@ def _side_by_side(x: Tensor) -> int:
     return gcd(x.shape[3], max(1, LANES // x.shape[1]))
 
 
-def _by_channel(sums: np.ndarray, channels: int) -> Tensor:
+def _lanes(line: Tensor, x: Tensor) -> Tensor:
+    """A value a channel (C,) as one a lane (W,), float32."""
+    return line.float().repeat(_side_by_side(x))
+
+
+def _by_channel(sums: Tensor, channels: int) -> Tensor:
     """Sums of lanes (2, W) to sums of channels (2, C)."""
-    return torch.from_numpy(sums.reshape(2, -1, channels).sum(axis=1))
+    return sums.view(2, -1, channels).sum(dim=1)
 
 
 def _update(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) -> None:
@@ -83,9 +86,9 @@ def _update(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) ->
         norm.num_batches_tracked += 1
 
 
-def _rows(x: Tensor, *first: int) -> np.ndarray:
-    """The values of a channels-last tensor as they lie in memory, (..., R, W); of bfloat16 the bits."""
-    return in_numpy(x.detach().permute(0, 2, 3, 1).reshape(*first, -1, _side_by_side(x) * x.shape[1]))
+def _rows(x: Tensor, *first: int) -> Tensor:
+    """The values of a channels-last tensor as they lie in memory, (..., R, W)."""
+    return x.detach().permute(0, 2, 3, 1).view(*first, -1, _side_by_side(x) * x.shape[1])
 
 
 class _NormPool(torch.autograd.Function):
@@ -98,34 +101,31 @@ class _NormPool(torch.autograd.Function):
         batch, channels, bands, frames = x.shape
         out = torch.empty((batch, channels, bands // 2, frames), dtype=x.dtype, memory_format=torch.channels_last)
         scale = weight.detach().double() / spread.sqrt()
-        context.save_for_backward(x, weight, scale, mean, spread, keep, out)
-        context.dropped, context.factor = dropped, 256 / (256 - dropped)
-        lines = (np.tile(line.detach().float().numpy(), _side_by_side(x)) for line in (mean, scale, bias))
+        context.save_for_backward(x, weight, scale, mean, spread, out)
+        context.factor = 256 / (256 - dropped)
+        level, slope, shift = (_lanes(line.detach(), x) for line in (mean, scale, bias))
         pairs, results = _rows(x, batch * bands // 2, 2), _rows(out, batch * bands // 2)
-        pool_elu_dropout(pairs, *lines, keep.numpy().reshape(results.shape), dropped, context.factor, results)
+        kernels.pool_elu_dropout(pairs, level, slope, shift, keep, dropped, context.factor, results)
         return out
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, scale, mean, spread, keep, out = context.saved_tensors
+        x, weight, scale, mean, spread, out = context.saved_tensors
         increment_version(x)  # whoever needs what was in x, a second backward too, is told by torch that it is gone
         batch, channels, bands, frames = x.shape
-        pairs, times = batch * bands // 2, _side_by_side(x)
-        results = _rows(out, pairs)
+        count, pairs = batch * bands * frames, batch * bands // 2
         given = (
             _rows(x, pairs, 2),
-            *(np.tile(line.float().numpy(), times) for line in (mean, scale)),
-            keep.numpy().reshape(results.shape),
-            context.dropped,
+            _lanes(mean, x),
+            _lanes(scale, x),
             context.factor,
-            results,
+            _rows(out, pairs),
             _rows(gradients[0].contiguous(memory_format=torch.channels_last), pairs),
         )
-        sums = np.zeros((2, times * channels))
-        add_slopes(*given, sums)
+        sums = torch.zeros(2, _side_by_side(x) * channels, dtype=torch.float64)
+        kernels.add_slopes(*given, sums)
         total, product = _by_channel(sums, channels)
-        count = batch * bands * frames
         level, tilt = scale * total / count, scale * product / spread / count
-        slopes_before_norm(*given, *(np.tile(line.float().numpy(), times) for line in (level, tilt)))
+        kernels.slopes_before_norm(*given, _lanes(level, x), _lanes(tilt, x))
         d_weight = (product / spread.sqrt()).to(weight.dtype)
         return x.detach(), d_weight, total.to(weight.dtype), None, None, None, None

@@ -1,4 +1,4 @@
-"""Whoever asks for bf16 on a CPU that cannot compute in it is told before hours are lost."""
+"""Whoever trains on a CPU that lacks what makes it fast is told before hours are lost."""
 
 import io
 from pathlib import Path
@@ -7,9 +7,10 @@ import pytest
 from rich.console import Console
 
 import study.checks
+import study.session
 from study.plan import Plan, make_plan
 from study.run import parse
-from study.session import bf16_note
+from study.session import bf16_note, kernels_note
 
 CPU, CARD = {"cpu": 1.0, "gpu": 0.0}, {"cpu": 1.0, "gpu": 0.25}
 AVX2, XEON = "flags\t: fpu avx2 f16c\n", "flags\t: fpu avx512f avx512_bf16\n"
@@ -48,3 +49,11 @@ def test_fp32_a_gpu_and_a_cluster_elsewhere_need_no_note(of_cpu: Path, tmp_path:
     asked = plan(tmp_path, "--precision", "bf16")
     assert bf16_note(asked, CARD, None) == ""
     assert bf16_note(asked, CPU, "10.0.0.1:6379") == ""
+
+
+def test_loops_that_are_not_compiled_are_told_of_where_they_would_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert kernels_note(CPU, None) == ""
+    monkeypatch.setattr(study.session, "COMPILED", False)
+    assert "without a C++ compiler" in kernels_note(CPU, None)
+    assert kernels_note(CARD, None) == ""
+    assert kernels_note(CPU, "10.0.0.1:6379") == ""
