@@ -26,11 +26,12 @@ import torch
 from place import Place, kill
 from rounds import show, write_corpus
 
-from audiotag.config import TrialConfig
+from audiotag.config import PRECISIONS, TrialConfig
 from audiotag.corpus import open_corpus
 from audiotag.features import LogMel, load_features
 from audiotag.folds import split_fold
 from audiotag.train import fit, start_fit
+from study.checks import lacks_bf16
 
 CORES = os.cpu_count() or 1
 BATCH = 22  # clips of the start's only batch
@@ -126,14 +127,15 @@ def loop(path: Path, threads: int) -> None:
     print(time.perf_counter() - began)
 
 
-def measure_trials(place: Place, rounds: int, clips: int, epochs: int) -> None:
+def measure_trials(place: Place, rounds: int, clips: int, epochs: int, precision: str) -> None:
     """Prints the second and the third table."""
     from study.cluster import ALLOCATOR  # imports Ray
 
     write_corpus(place.root / "corpus", clips)
     faster, slower, used, waiting, rest = [], [], [], [], []
     for number in range(rounds):
-        trials = run_study(place, f"trials-{number}", epochs, 2 * CORES, "--cpus-per-trial", "1")
+        more = ("--cpus-per-trial", "1", "--precision", precision)
+        trials = run_study(place, f"trials-{precision}-{number}", epochs, 2 * CORES, *more)
         last = max(trial["end"] for trial in trials)
         wall = last - min(trial["begin"] for trial in trials)
         faster.append(seconds_of_loops(place, [trials], {}) / wall)
@@ -142,7 +144,7 @@ def measure_trials(place: Place, rounds: int, clips: int, epochs: int) -> None:
         used.append(sum(trial["seconds"] for trial in trials) / (wall * CORES))
         waiting.append(sum(last - end for end in ends) / (wall * CORES))
         rest.append(1 - used[-1] - waiting[-1])
-    title = f"{2 * CORES} trials, {clips} clips, {epochs} epochs"
+    title = f"{2 * CORES} trials, {clips} clips, {epochs} epochs, {precision}"
     show(title, {"plain loop / study": faster, "study / bare processes side by side": slower})
     show(f"{title}: share of slots", {"training": used, "waiting for the last trial": waiting, "all else": rest})
 
@@ -154,6 +156,7 @@ def main() -> int:
     parser.add_argument("--studies", type=int, default=5, help="rounds of whole studies")
     parser.add_argument("--clips", type=int, default=440, help="to train on, and of the start's corpus")
     parser.add_argument("--epochs", type=int, default=10, help="of a fold; the paper's are some 100")
+    parser.add_argument("--precision", choices=PRECISIONS, help="of the whole studies (default: all that the CPU has)")
     parser.add_argument("--loop", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=CORES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -164,8 +167,9 @@ def main() -> int:
         place = Place(Path(folder))
         if arguments.rounds:
             measure_start(place, arguments.rounds, max(arguments.clips, 2 * BATCH + 2))
-        if arguments.studies:
-            measure_trials(place, arguments.studies, arguments.clips, arguments.epochs)
+        there = [arguments.precision] if arguments.precision else PRECISIONS[: 1 if lacks_bf16() else 2]
+        for precision in there if arguments.studies else ():
+            measure_trials(place, arguments.studies, arguments.clips, arguments.epochs, precision)
     return 0
 
 
