@@ -5,9 +5,9 @@ Three questions, each in rounds in which the two sides take turns; everything el
 Start: from the command to the end of the first training step, features cached and audio known, against a bare
 `ray.init()` and one fresh process that imports torch (floor). The corpus trains on one batch; its other clips, which
 a start must look at as well, are for evaluation.
-Side by side: as many one-thread trials as cores, twice, against the same trials one after another in a plain loop with
-as many threads as cores, in a fresh process as Python starts it (peer), and against plain one-thread loops over their
-shares in as many processes as cores, which is all that this machine gives (floor).
+Side by side, in each precision that the CPU has: as many one-thread trials as cores, twice, against the same trials one
+after another in a plain loop with as many threads as cores, in a fresh process as Python starts it (peer), and against
+plain one-thread loops over their shares in as many processes as cores, which is all that this machine gives (floor).
 Slots: the trials' own seconds, of (seconds from the first trial's start to the last one's end) times slots; and what
 the rest went into: slots that wait for the last trial, and all else (starts, saving, scheduling).
 """

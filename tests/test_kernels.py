@@ -16,21 +16,27 @@ def test_they_are_compiled() -> None:
     assert compiled.COMPILED
 
 
-def pooled(bias: Tensor, dtype: torch.dtype = torch.float32, dropped: int = 0, keep: Tensor | None = None) -> Tensor:
-    """ELU of each value by the loop (n,), as the bias of lanes whose input is 0, in a type."""
+def pooled(
+    bias: Tensor,
+    dtype: torch.dtype = torch.float32,
+    dropped: int = 0,
+    keep: Tensor | None = None,
+    factor: float = 1.0,
+) -> Tensor:
+    """ELU of each value by the loop (n,), as the bias of lanes whose input is 0, in a type, times a factor."""
     lanes = len(bias)
     out = torch.empty(1, 1, lanes, dtype=dtype)
     mean, scale, x = torch.zeros(lanes), torch.ones(lanes), torch.zeros(1, 2, 1, lanes, dtype=dtype)
     keep = torch.zeros(0, dtype=torch.uint8) if keep is None else keep
-    kernels.pool_elu_dropout(x, mean, scale, bias.contiguous(), keep, dropped, 1.0, out)
+    kernels.pool_elu_dropout(x, mean, scale, bias.contiguous(), keep, dropped, factor, out)
     return out[0, 0]
 
 
-def stepped(gates: Tensor, state: float = 0.0) -> tuple[Tensor, Tensor]:
+def stepped(gates: Tensor) -> tuple[Tensor, Tensor]:
     """The reset gate and the new state of units whose three gates are all given the same (n,), with no update."""
     units = len(gates)
     given = torch.cat([gates, torch.full((units,), -200.0), gates]).view(1, 1, 1, -1).contiguous()
-    after, hidden, out = torch.full((1, 1, units), state), torch.zeros(1, 2, 1, units), torch.empty(1, 1, units)
+    after, hidden, out = torch.zeros(1, 1, units), torch.zeros(1, 2, 1, units), torch.empty(1, 1, units)
     inner, inner_new = torch.zeros(1, 1, 3 * units), torch.empty(1, 1, 1, units)
     kernels.next_states(0, given, inner, torch.zeros(1, units), inner_new, after, hidden, out)
     return given[0, 0, 0, :units], out[0, 0]
@@ -63,6 +69,7 @@ def test_float32_are_rounded_to_bfloat16_as_torch_does() -> None:
     x = torch.from_numpy(np.concatenate([pattern, [0x7FFFFFFF, 0x7F800001, 0x7F800000]]).astype(np.uint32).view("f4"))
     out = pooled(x, torch.bfloat16)
     assert_close(out, x.bfloat16(), rtol=0, atol=0, equal_nan=True)
+    assert_close(pooled(x, torch.bfloat16, factor=-1.0), (-x).bfloat16(), rtol=0, atol=0, equal_nan=True)
     assert x.isnan().any()
 
 

@@ -18,7 +18,8 @@ from audiotag.models import compiled, kernels
 class BidirectionalGRU(nn.Module):
     """Features (B, T, I) to states (B, T, 2 H), as `torch.nn.GRU(batch_first=True, bidirectional=True)` gives them.
 
-    It holds such a GRU, whose parameters it uses and whose own kernel serves on other devices and in double precision.
+    It holds such a GRU, whose parameters it uses and whose own kernel serves on other devices, in double
+    precision, and where ours are not compiled.
     """
 
     def __init__(self, features: int, units: int, layers: int) -> None:

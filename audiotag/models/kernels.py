@@ -53,7 +53,10 @@ def pool_elu_dropout(
 def add_slopes(
     x: Tensor, mean: Tensor, scale: Tensor, factor: float, out: Tensor, gradient: Tensor, sums: Tensor
 ) -> None:
-    """Adds to sums (2, W), float64: the slope before ELU, and it times the chosen neighbour's x - mean."""
+    """Adds to sums (2, W), float64: the slope before ELU, and it times the chosen neighbour's x - mean.
+
+    x (P, 2, R, W), mean and scale (W,), `out` and `factor` as of `pool_elu_dropout`, gradient (P, R, W) of out.
+    """
     _call("add_slopes", x.dtype, x, mean, scale, factor, out, gradient, sums, *out.shape)
 
 
@@ -69,7 +72,8 @@ def slopes_before_norm(
 ) -> None:
     """Turns x into its gradient, in place: scale * (slope before ELU where chosen) - level - tilt * (x - mean).
 
-    The slope is computed again: an array of its own would be written and read once more.
+    Arguments as of `add_slopes`; level and tilt (W,). The slope is computed again: an array of its own would be written
+    and read once more.
     """
     _call("slopes_before_norm", x.dtype, x, mean, scale, factor, out, gradient, level, tilt, *out.shape)
 

@@ -17,8 +17,8 @@ def norm_pool_elu_dropout(x: Tensor, norm: nn.BatchNorm2d, probability: float) -
     """Dropout(ELU(max-pool(norm(x)))): (B, C, M, T) -> (B, C, M / 2, T), channels last, in float32 or bfloat16 as x.
 
     In training the norm's running statistics are brought up to date. Dropout's probability is met to 1/256 (255/256 at
-    most), by one random byte a value. On another device than a CPU, and for gradients in evaluation, it is torch's own
-    operations one after the other.
+    most), by one random byte a value. On another device than a CPU, for gradients in evaluation, and where the
+    kernels are not compiled, it is torch's own operations one after the other.
 
     The backward pass writes the gradient of x over x: torch raises where something else still needs its values.
     """
