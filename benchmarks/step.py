@@ -2,9 +2,9 @@
 
 One thread, batch 44, (124, 128) features: forward, backward and optimiser, against the same network written plainly
 with torch's modules (peer: fp32; with torch's autocast for comparison), and against its seven convolutions alone,
-forwards and backwards, in the layout that is fastest here (floors: in the same precision, and in the fastest one). All
-alternate; times are the process's CPU seconds, which neighbours on the machine disturb least. Ratios are of each
-round's own times.
+forwards and backwards, torch's and ours, in the layout that is fastest here (floors: in the same precision, and in the
+fastest one). All alternate; times are the process's CPU seconds, which neighbours on the machine disturb least. Ratios
+are of each round's own times.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from audiotag.config import TrialConfig
+from audiotag.models.winograd import convolve
 from audiotag.precision import computing
 from audiotag.train import start_fit
 
@@ -72,20 +73,27 @@ def plain_step(precision: str, x: Tensor, y: Tensor) -> Callable[[], None]:
     return lambda: training_step(plain, adam, x, y)
 
 
-def convolutions(dtype: torch.dtype, layout: torch.memory_format, frames_in_rows: bool) -> Callable[[], None]:
+def by_torch(x: Tensor, weight: Tensor) -> Tensor:
+    """A convolution as torch computes it."""
+    return F.conv2d(x, weight, padding=1)
+
+
+def convolutions(
+    dtype: torch.dtype, layout: torch.memory_format, frames_in_rows: bool, convolve: Callable[[Tensor, Tensor], Tensor]
+) -> Callable[[], None]:
     """The seven convolutions, forwards and backwards, nothing between them."""
     parts = []
     for block, (channels, filters) in enumerate(zip((1, *FILTERS), FILTERS, strict=False)):
         image = (BANDS >> block, FRAMES) if frames_in_rows else (FRAMES, BANDS >> block)
         x = torch.randn(BATCH, channels, *image).to(dtype).to(memory_format=layout).requires_grad_(block > 0)
-        conv = nn.Conv2d(channels, filters, 3, padding=1, bias=False).to(dtype).to(memory_format=layout)  # type: ignore[call-overload]
+        weight = (torch.randn(filters, channels, 3, 3) / 10).to(dtype).to(memory_format=layout).requires_grad_()
         gradient = torch.randn(BATCH, filters, *image).to(dtype).to(memory_format=layout)
-        parts.append((conv, x, gradient))
+        parts.append((x, weight, gradient))
 
     def run() -> None:
-        for conv, x, gradient in parts:
-            x.grad = conv.weight.grad = None
-            conv(x).backward(gradient)
+        for x, weight, gradient in parts:
+            x.grad = weight.grad = None
+            convolve(x, weight).backward(gradient)
 
     return run
 
@@ -120,15 +128,13 @@ def main() -> int:
         "plain network, bf16 by autocast": plain_step("bf16", x, y),
     }
     for frames_in_rows, rows in ((False, "bands in rows"), (True, "frames in rows")):
-        runs |= {
-            f"{CONVOLUTIONS}fp32, {rows}": convolutions(torch.float32, torch.contiguous_format, frames_in_rows),
-            f"{CONVOLUTIONS}fp32, channels last, {rows}": convolutions(
-                torch.float32, torch.channels_last, frames_in_rows
-            ),
-            f"{CONVOLUTIONS}bf16, channels last, {rows}": convolutions(
-                torch.bfloat16, torch.channels_last, frames_in_rows
-            ),
-        }
+        for name, dtype, layout in (
+            ("fp32", torch.float32, torch.contiguous_format),
+            ("fp32, channels last", torch.float32, torch.channels_last),
+            ("bf16, channels last", torch.bfloat16, torch.channels_last),
+        ):
+            runs[f"{CONVOLUTIONS}{name}, {rows}"] = convolutions(dtype, layout, frames_in_rows, by_torch)
+    runs[f"{CONVOLUTIONS}fp32, as ours are"] = convolutions(torch.float32, torch.channels_last, True, convolve)
     for run in runs.values():
         run()
     rounds = [{name: seconds(run) for name, run in runs.items()} for _ in range(arguments.rounds)]

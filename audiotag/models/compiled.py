@@ -1,10 +1,12 @@
-"""The library that is compiled from kernels.cpp when the package is installed. Imports no torch."""
+"""The library that is compiled from kernels.cpp and products.cpp when the package is installed. Imports no torch."""
 
 import ctypes
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
-INTERFACE = 1  # of kernels.cpp: raised there and here with every change of a function's arguments or meaning
+INTERFACE = (
+    2  # of kernels.cpp and products.cpp: raised there and here with every change of a function's arguments or meaning
+)
 
 
 def find_library(folder: Path) -> ctypes.CDLL | None:

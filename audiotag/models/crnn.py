@@ -6,10 +6,10 @@ convolutional recurrent model for weakly supervised audio tagging" (Xu et al. 20
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from audiotag.models.gru import BidirectionalGRU
 from audiotag.models.norm_pool import norm_pool_elu_dropout
+from audiotag.models.winograd import convolve
 from audiotag.precision import FullLinear
 
 FIRST_FILTERS, MOST_FILTERS = 8, 64  # 8, 16, 32, 64, 64, 64, 64 for 128 bands
@@ -31,8 +31,7 @@ class ConvBlock(nn.Module):
         self.dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.conv.weight.transpose(2, 3).contiguous(memory_format=torch.channels_last)
-        x = F.conv2d(x, weight, padding=1)
+        x = convolve(x, self.conv.weight.transpose(2, 3))
         return norm_pool_elu_dropout(x, self.norm, self.dropout)
 
 

@@ -1,4 +1,6 @@
-"""Loops over a batch that run at the speed of memory on a CPU, compiled from kernels.cpp when the package is installed.
+"""Loops over a batch, compiled for CPUs from kernels.cpp and products.cpp when the package is installed.
+
+Those of kernels.cpp run at the speed of memory, those of products.cpp at that of multiplication.
 
 Between two convolutions torch passes over the activations about ten times; here it is twice forwards, twice backwards.
 Between two matrix products of a GRU it has some ten operations a step, each of which costs more to call than to run.
@@ -11,6 +13,8 @@ Shapes of the norm: P pairs of bands, which the pooling makes one; each has R ro
 channels lie side by side (W = G C: few channels alone fill no vector register). Values of a channel are (W,), float32.
 Shapes of the GRU: D directions (2), T frames, B batch, H units, G = 3 H gates in torch's order: reset, update, new. The
 second direction runs backwards in time: its step s is frame T - 1 - s.
+Shapes of the convolution: B images of M bands (a multiple of 4), T frames, I or O channels (multiples of 8), of which
+K by K (6) parts are made for four bands by four frames.
 """
 
 import ctypes
@@ -21,6 +25,7 @@ from torch import Tensor
 from audiotag.models.compiled import LIBRARY
 
 NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+LANES: int = LIBRARY.most_lanes() if LIBRARY else 0  # values that a product takes at once; 0: products.cpp cannot run
 
 
 def _call(name: str, values: torch.dtype, *arguments: Tensor | int | float) -> None:
@@ -123,3 +128,13 @@ def slopes_of_step(
     """
     given = (gradient, carried, product, gates, inner_new, hidden, inner)
     _call("slopes_of_step", gates.dtype, step, *given, *inner_new.shape)
+
+
+def convolve(x: Tensor, filters: Tensor, out: Tensor) -> None:
+    """out (B, M, T, O): x (B, M, T, I), zeros around it, convolved with filters of parts (K, K, I, O); all float32."""
+    _call("convolve", x.dtype, LANES, x, filters, out, *x.shape, out.shape[3])
+
+
+def add_filters(x: Tensor, gradient: Tensor, sums: Tensor) -> None:
+    """Adds to sums (K, K, I, O) the gradient of the filters' parts: x (B, M, T, I), gradient (B, M, T, O) of `out`."""
+    _call("add_filters", x.dtype, LANES, x, gradient, sums, *x.shape, gradient.shape[3])

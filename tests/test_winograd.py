@@ -1,0 +1,184 @@
+"""The convolution with fewer multiplications: the same mathematics as torch's, in double precision."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.testing import assert_close
+
+from audiotag.models import compiled, kernels, winograd
+from audiotag.models.winograd import convolve
+
+SHAPES = [  # batch, channels, bands, frames, filters
+    (2, 8, 8, 7, 16),
+    (3, 16, 4, 6, 32),
+    (1, 32, 4, 13, 64),
+    (2, 64, 12, 5, 64),
+    (1, 8, 4, 1, 8),
+    (2, 64, 4, 2, 8),
+    (1, 24, 8, 3, 40),
+    (1, 72, 4, 124, 24),
+]
+can = pytest.mark.skipif(not kernels.LANES, reason="This CPU has no AVX2: torch's own convolution serves.")
+PAPERS = (4, 64, 8, 124, 64)
+Shape = tuple[int, int, int, int, int]
+
+
+def image(batch: int, channels: int, bands: int, frames: int, seed: int) -> Tensor:
+    """Far from zero mean, and largest at its edge: what a wrong margin would add or lose shows."""
+    x = 3 + torch.randn(batch, channels, bands, frames, generator=torch.Generator().manual_seed(seed))
+    x[:, :, [0, -1]] *= 2
+    x[..., [0, -1]] *= 2
+    return x
+
+
+def given(shape: Shape) -> tuple[Tensor, Tensor, Tensor]:
+    """Image, weight, and a gradient of the output."""
+    batch, channels, bands, frames, filters = shape
+    weight = torch.randn(filters, channels, 3, 3, generator=torch.Generator().manual_seed(1))
+    return image(batch, channels, bands, frames, seed=0), weight, image(batch, filters, bands, frames, seed=2)
+
+
+@pytest.fixture
+def ours(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """How often our own convolution has been used."""
+    calls = []
+    apply = winograd._Convolution.apply
+    monkeypatch.setattr(winograd._Convolution, "apply", lambda *given: calls.append(1) or apply(*given))
+    return lambda: len(calls)
+
+
+# reference
+
+
+@pytest.mark.parametrize("lanes", [16, 8])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_output_and_gradients_are_those_of_torch_in_double(
+    shape: Shape, lanes: int, ours: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if lanes > kernels.LANES:
+        pytest.skip(f"This CPU has {kernels.LANES} lanes.")
+    monkeypatch.setattr(kernels, "LANES", lanes)
+    x, weight, gradient = (value.requires_grad_() for value in given(shape))
+    twins = [value.detach().double().requires_grad_() for value in (x, weight)]
+    out, expected = convolve(x, weight), F.conv2d(*twins, padding=1)
+    out.backward(gradient.detach())
+    expected.backward(gradient.detach().double())
+    assert ours() == 1
+    for mine, wanted in ((out, expected), (x.grad, twins[0].grad), (weight.grad, twins[1].grad)):
+        assert mine is not None
+        assert wanted is not None
+        size = wanted.detach().abs().max()
+        assert_close(mine.double() / size, wanted / size, rtol=0, atol=3e-6)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+
+
+@can
+@pytest.mark.parametrize("wanted", ["image", "weight", "neither"])
+def test_only_the_gradients_that_are_wanted_are_given(wanted: str, ours: Callable[[], int]) -> None:
+    x, weight, _ = given(SHAPES[0])
+    x.requires_grad_(wanted == "image")
+    weight.requires_grad_(wanted == "weight")
+    out = convolve(x, weight)
+    assert ours() == 1
+    assert out.requires_grad == (wanted != "neither")
+    if wanted != "neither":
+        out.sum().backward()  # whose gradient is one value, seen everywhere
+        twins = [value.detach().requires_grad_() for value in (x, weight)]
+        F.conv2d(*twins, padding=1).sum().backward()
+        for mine, twin in zip((x, weight), twins, strict=True):
+            assert twin.grad is not None
+            if mine.requires_grad:
+                assert_close(mine.grad / twin.grad.abs().max(), twin.grad / twin.grad.abs().max(), rtol=0, atol=3e-6)
+            else:
+                assert mine.grad is None
+
+
+@can
+def test_it_rounds_little_more_coarsely_than_products_one_by_one() -> None:
+    x, weight, gradient = (value.normal_(generator=torch.Generator().manual_seed(3)) for value in given(PAPERS))
+    twins = [value.double().requires_grad_() for value in (x, weight)]
+    expected = F.conv2d(*twins, padding=1)
+    expected.backward(gradient.double())
+    out = convolve(x.requires_grad_(), weight.requires_grad_())
+    out.backward(gradient)
+    for mine, wanted in ((out, expected), (x.grad, twins[0].grad), (weight.grad, twins[1].grad)):
+        assert mine is not None
+        assert wanted is not None
+        assert (mine - wanted).square().mean() < (2e-6 * wanted.square().mean().sqrt()) ** 2  # torch's own: 4e-7
+
+
+# property
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_layout_and_repetition_change_no_bit(memory_format: torch.memory_format) -> None:
+    x, weight, _ = given(SHAPES[3])
+    first = convolve(x, weight)
+    again = convolve(x.to(memory_format=memory_format), weight.transpose(2, 3).contiguous().transpose(2, 3))
+    assert torch.equal(first, again)
+
+
+def test_an_image_does_not_depend_on_the_others_of_its_batch() -> None:
+    x, weight, _ = given(SHAPES[1])
+    assert torch.equal(convolve(x, weight)[1:2], convolve(x[1:2], weight))
+
+
+@can
+def test_there_is_no_second_derivative() -> None:
+    x, weight, _ = given(SHAPES[0])
+    (slope,) = torch.autograd.grad(convolve(x.requires_grad_(), weight).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.sum().backward()
+
+
+# where torch's own serves
+
+
+def few_bands() -> tuple[Tensor, Tensor]:
+    return image(2, 8, 2, 5, seed=0), torch.randn(8, 8, 3, 3)
+
+
+def one_channel() -> tuple[Tensor, Tensor]:
+    return image(2, 1, 8, 5, seed=0), torch.randn(8, 1, 3, 3)
+
+
+def few_filters() -> tuple[Tensor, Tensor]:
+    return image(2, 8, 8, 5, seed=0), torch.randn(12, 8, 3, 3)
+
+
+def double_precision() -> tuple[Tensor, Tensor]:
+    return image(2, 8, 8, 5, seed=0).double(), torch.randn(8, 8, 3, 3).double()
+
+
+@pytest.mark.parametrize("made", [few_bands, one_channel, few_filters, double_precision])
+def test_what_ours_is_not_made_for(made: Callable[[], tuple[Tensor, Tensor]], ours: Callable[[], int]) -> None:
+    x, weight = made()
+    assert_close(convolve(x, weight), F.conv2d(x, weight, padding=1))
+    assert ours() == 0
+
+
+def test_many_threads_are_torchs(ours: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> None:
+    x, weight, _ = given(SHAPES[0])
+    monkeypatch.setattr(torch, "get_num_threads", lambda: winograd.THREADS + 1)
+    assert_close(convolve(x, weight), F.conv2d(x, weight, padding=1))
+    assert ours() == 0
+
+
+def test_autocast_is_torchs(ours: Callable[[], int]) -> None:
+    x, weight, _ = given(SHAPES[0])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert convolve(x, weight).dtype == torch.bfloat16
+    assert ours() == 0
+
+
+@pytest.mark.parametrize(("holder", "name", "value"), [(compiled, "COMPILED", False), (kernels, "LANES", 0)])
+def test_a_cpu_or_an_installation_that_cannot(
+    holder: object, name: str, value: object, ours: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, weight, _ = given(SHAPES[0])
+    monkeypatch.setattr(holder, name, value)
+    assert_close(convolve(x, weight), F.conv2d(x, weight, padding=1))
+    assert ours() == 0
