@@ -2,7 +2,8 @@
 
 The minimal filtering F(4 x 4, 3 x 3) of Winograd 1980, as in Lavin and Gray 2016, "Fast Algorithms for Convolutional
 Neural Networks" (CVPR), section 4, and their gradients likewise. It is the same mathematics; rounding is about twice as
-coarse as where each product is taken, 1e-6 of a typical value.
+coarse as where each product is taken, 1e-6 of a typical value. Torch's own convolutions, at the peak of the machine,
+were 70 % of a step, which takes .65 of its time with these (EPYC, Zen 4).
 
 Shapes: B batch, M bands, T frames, I and O channels of input and output, K = 6 parts of an axis (`kernels.convolve`).
 """
