@@ -234,7 +234,10 @@ def kernels_note(per_trial: dict[str, float], address: str | None) -> str:
     """A warning where trials train on this machine's CPU without the compiled loops."""
     if COMPILED or per_trial["gpu"] or address is not None:
         return ""
-    return "note: audiotag was installed without a C++ compiler: a training step takes twice as long"
+    return (
+        "note: audiotag's loops are not compiled, or were for an earlier version: a training step takes twice as long;"
+        " `make install` compiles them where there is a C++ compiler"
+    )
 
 
 def budget_line(config: TrialConfig) -> str:

@@ -29,7 +29,7 @@ LANES: int = LIBRARY.most_lanes() if LIBRARY else 0  # values that a product tak
 
 
 def _call(name: str, values: torch.dtype, *arguments: Tensor | int | float) -> None:
-    """A function of kernels.cpp for this type of values."""
+    """A function of the library for this type of values."""
     given: list[object] = []
     for argument in arguments:
         if isinstance(argument, Tensor):
