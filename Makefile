@@ -1,4 +1,4 @@
-# Python 3.11, make, git and a C++ compiler are all that is used; everything else goes into .venv.
+# Python 3.11, make, git and g++ 12 are all that is used; everything else goes into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -15,8 +15,9 @@ install: .venv/compiled
 
 # without a compiler it is installed all the same, and slower: a study says so when it starts
 .venv/compiled: .venv/installed audiotag/models/kernels.cpp audiotag/models/products.cpp
+	rm -f audiotag/models/_kernels*.so
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
-	@ls audiotag/models/_kernels*.so > /dev/null 2>&1 && touch $@ || echo "note: no C++ compiler: a training step takes twice as long on a CPU"
+	@ls audiotag/models/_kernels*.so > /dev/null 2>&1 && touch $@ || echo "note: no C++ compiler that serves (g++ 12 or later): a training step takes twice as long on a CPU"
 
 study: install
 	$(BIN)/python study/run.py --space mixup_alpha

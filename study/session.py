@@ -236,7 +236,7 @@ def kernels_note(per_trial: dict[str, float], address: str | None) -> str:
         return ""
     return (
         "note: audiotag's loops are not compiled, or were for an earlier version: a training step takes twice as long;"
-        " `make install` compiles them where there is a C++ compiler"
+        " `make install` compiles them where there is g++ 12 or later"
     )
 
 

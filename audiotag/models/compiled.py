@@ -4,9 +4,8 @@ import ctypes
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
-INTERFACE = (
-    2  # of kernels.cpp and products.cpp: raised there and here with every change of a function's arguments or meaning
-)
+# of both files: raised here and at the end of kernels.cpp with every change of a function's arguments or meaning
+INTERFACE = 2
 
 
 def find_library(folder: Path) -> ctypes.CDLL | None:

@@ -14,7 +14,7 @@ channels lie side by side (W = G C: few channels alone fill no vector register).
 Shapes of the GRU: D directions (2), T frames, B batch, H units, G = 3 H gates in torch's order: reset, update, new. The
 second direction runs backwards in time: its step s is frame T - 1 - s.
 Shapes of the convolution: B images of M bands (a multiple of 4), T frames, I or O channels (multiples of 8), of which
-K by K (6) parts are made for four bands by four frames.
+K by K parts (K = 6) are made for four bands by four frames.
 """
 
 import ctypes

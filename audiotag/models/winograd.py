@@ -1,9 +1,9 @@
 """A convolution 3 x 3 with a quarter of the multiplications, for CPUs: what a training step takes most of its time for.
 
 The minimal filtering F(4 x 4, 3 x 3) of Winograd 1980, as in Lavin and Gray 2016, "Fast Algorithms for Convolutional
-Neural Networks" (CVPR), section 4, and their gradients likewise. It is the same mathematics; rounding is about twice as
-coarse as where each product is taken, 1e-6 of a typical value. Torch's own convolutions, at the peak of the machine,
-were 70 % of a step, which takes .65 of its time with these (EPYC, Zen 4).
+Neural Networks" (CVPR), section 4, and their gradients likewise. It is the same mathematics; rounding is two to three
+times as coarse as where each product is taken, 1e-6 of a typical value. Torch's own convolutions, at the peak of the
+machine, were 70 % of a step, which takes .65 of its time with these (EPYC, Zen 4).
 
 Shapes: B batch, M bands, T frames, I and O channels of input and output, K = 6 parts of an axis (`kernels.convolve`).
 """
@@ -39,9 +39,12 @@ def convolve(x: Tensor, weight: Tensor) -> Tensor:
     """Convolution 3 x 3, zeros around the image: x (B, I, M, T), weight (O, I, 3, 3) to (B, O, M, T), channels last.
 
     It is torch's own where that is faster or ours is not made for it: with many threads, under autocast, on other
-    devices, with other types than float32, with few bands or channels, and where the kernels are not compiled.
+    devices, with other types than float32, with few bands or channels, and where the kernels are not compiled. In ours
+    what is not finite reaches all values that are computed with it, four frames by four bands; other clips never.
     """
-    fits = x.shape[2] % BANDS == 0 and weight.shape[0] % CHANNELS == 0 and weight.shape[1] % CHANNELS == 0
+    filters, channels = len(weight), x.shape[1]
+    whole = x.shape[2] % BANDS == 0 and filters % CHANNELS == 0 and channels % CHANNELS == 0
+    fits = whole and weight.shape == (filters, channels, 3, 3)
     single = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     ours = compiled.COMPILED and kernels.LANES and x.device.type == "cpu" and torch.get_num_threads() <= THREADS
     if fits and single and ours:
@@ -78,7 +81,7 @@ def _by_band(x: Tensor) -> Tensor:
 
 def _convolve(x: Tensor, filters: Tensor) -> Tensor:
     """Image (B, I, M, T) and parts of filters (K, K, I, O) to an image (B, O, M, T)."""
-    rows = _by_band(x)
-    out = rows.new_empty((*rows.shape[:3], filters.shape[3]))
-    kernels.convolve(rows, filters.contiguous(), out)
-    return out.permute(0, 3, 1, 2)
+    (batch, _, bands, frames), outputs = x.shape, filters.shape[3]
+    out = torch.empty((batch, outputs, bands, frames), dtype=x.dtype, memory_format=torch.channels_last)
+    kernels.convolve(_by_band(x), filters.contiguous(), out.permute(0, 2, 3, 1))
+    return out
