@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audiotag.audio import AudioError, AudioFacts
+from audiotag.audio.read import AudioError, AudioFacts
 from audiotag.corpus import NEARLY_SILENT, Corpus, examine, scoring_problems, usable_part
 from audiotag.inspection import Progress
 from audiotag.tables import EVALUATION

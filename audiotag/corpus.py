@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from audiotag import chime_home, folder_corpus, public_layouts
-from audiotag.audio import AudioError, AudioFacts, file_digests
+from audiotag.audio.read import AudioError, AudioFacts, file_digests
 from audiotag.inspection import MAX_CLIP_SECONDS, Progress, bad_audio_error, common_seconds, inspect_clips
 from audiotag.tables import EVALUATION, NO_FOLD, CorpusError, Listing
 

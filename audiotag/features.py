@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audiotag.audio import AudioError, read_audio, read_stereo
+from audiotag.audio.read import AudioError, read_audio, read_stereo
 from audiotag.cache import CLIPS_A_TASK, Progress, cached_features, is_cached
 from audiotag.corpus import Corpus
 from audiotag.tables import CorpusError

@@ -17,7 +17,7 @@ import soundfile
 
 from audiotag import chime_home
 from audiotag.archive import ArchiveError, Unpacked, unpack
-from audiotag.audio import AudioError, audio_seconds
+from audiotag.audio.read import AudioError, audio_seconds
 from audiotag.download import BLOCK, Changed, Download
 from audiotag.tables import CorpusError
 

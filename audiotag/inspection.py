@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audiotag.audio import AudioError, AudioFacts, inspect_audio
+from audiotag.audio.read import AudioError, AudioFacts, inspect_audio
 from audiotag.known_audio import Stamp, is_settled, recall, remember, stamp_of
 from audiotag.tables import CorpusError
 

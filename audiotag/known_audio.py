@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from audiotag.audio import AudioFacts
+from audiotag.audio.read import AudioFacts
 
 VERSION = 2  # raised when files are looked at in another way
 SETTLED = 2.0  # s that a file must have been left alone: within a tick of its clock a second change has the same stamp

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audiotag.audio import stream_audio
+from audiotag.audio.read import stream_audio
 from audiotag.check import SOUNDS
 from audiotag.features import LogMel
 

@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from audiotag.audio import AudioError, audio_channels
+from audiotag.audio.read import AudioError, audio_channels
 from audiotag.corpus import Corpus
 
 

@@ -23,7 +23,7 @@ from types import FrameType
 import numpy as np
 import soundfile
 
-from audiotag.audio import AudioError, audio_seconds, inspect_audio, read_audio
+from audiotag.audio.read import AudioError, audio_seconds, inspect_audio, read_audio
 from audiotag.corpus import open_corpus, read_tables
 from audiotag.tables import EVALUATION, NO_FOLD, CorpusError
 

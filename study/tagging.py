@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console
 
-from audiotag.audio import AudioError, audio_seconds
+from audiotag.audio.read import AudioError, audio_seconds
 from audiotag.features import log_mel
 from audiotag.recordings import Clip, Cutting, cut_recording
 from study.progress import progress_bar

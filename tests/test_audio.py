@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from audiotag import audio
-from audiotag.audio import (
+from audiotag.audio import read as audio
+from audiotag.audio.read import (
     AudioError,
     audio_channels,
     audio_seconds,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from audiotag.audio import AudioError, read_audio
+from audiotag.audio.read import AudioError, read_audio
 from audiotag.corpus import CorpusError, open_corpus
 
 Write = Callable[..., Path]
@@ -114,7 +114,7 @@ def test_a_file_that_may_not_be_read(folder_corpus: Write, monkeypatch: pytest.M
             if Path(path) == locked:
                 raise PermissionError(13, "Permission denied")
 
-        monkeypatch.setattr("audiotag.audio.container_damage", refuse)
+        monkeypatch.setattr("audiotag.audio.read.container_damage", refuse)
     with pytest.raises(CorpusError, match=r"2\.wav` \(permission denied\)"):
         open_corpus(root)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from audiotag.audio import AudioError, read_audio
-from audiotag.containers import container_damage
+from audiotag.audio.integrity import container_damage
+from audiotag.audio.read import AudioError, read_audio
 
 RATE = 16_000
 

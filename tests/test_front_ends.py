@@ -10,7 +10,7 @@ import soundfile
 from test_features import BESIDE
 
 import audiotag.features
-from audiotag.audio import read_stereo
+from audiotag.audio.read import read_stereo
 from audiotag.cache import cache_bytes
 from audiotag.corpus import Corpus, CorpusError, open_corpus
 from audiotag.features import LogMel, load_features, log_mel

@@ -22,5 +22,5 @@ def test_damaged_inputs_are_refused_or_read_as_they_are(tmp_path: Path) -> None:
 
 
 def test_the_fuzz_notices_when_containers_are_not_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audiotag.audio.container_damage", lambda path: None)
+    monkeypatch.setattr("audiotag.audio.read.container_damage", lambda path: None)
     assert totals(tmp_path, 150)[WRONG] > 5

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 import audiotag.inspection
-from audiotag.audio import inspect_audio
+from audiotag.audio.read import inspect_audio
 from audiotag.corpus import CorpusError, open_corpus
 from audiotag.known_audio import memory_path, recall
 

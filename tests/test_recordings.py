@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from audiotag.audio import AudioError
+from audiotag.audio.read import AudioError
 from audiotag.features import LogMel
 from audiotag.recordings import Clip, Cutting, RecordingError, cut_recording, find_recordings
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from audiotag.containers import container_damage
-from audiotag.resampling import resample, resample_pieces, seen_beyond
+from audiotag.audio.integrity import container_damage
+from audiotag.audio.resample import resample, resample_pieces, seen_beyond
 
 FORMATS = ("WAV", "WAVEX", "RF64", "AIFF", "FLAC", "OGG", "MP3")  # of those libsndfile knows, all that can be checked
 MP3_SUFFIXES = (".mp3", ".mp2", ".mpa")  # MP3 has no header to speak of: noise would be taken for it

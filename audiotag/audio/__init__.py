@@ -1,0 +1,1 @@
+"""Recordings to waveforms: read, describe, check for damage, resample."""
