@@ -16,8 +16,8 @@ import numpy as np
 
 from audiotag.audio.read import AudioError, read_audio, read_stereo
 from audiotag.cache import CLIPS_A_TASK, Progress, cached_features, is_cached
-from audiotag.corpus import Corpus
-from audiotag.tables import CorpusError
+from audiotag.corpus.corpus import Corpus
+from audiotag.corpus.tables import CorpusError
 
 if TYPE_CHECKING:
     from torch import Tensor

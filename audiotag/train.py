@@ -20,9 +20,9 @@ from torch.nn import functional as F
 from audiotag.augment import final_stretch, mix, mixing_on
 from audiotag.chance import Stream, generator, seeded
 from audiotag.config import TrialConfig
+from audiotag.corpus.splits import FoldSplit
 from audiotag.device import Loss, TrainingStep, resident, sent
 from audiotag.features import band_statistics
-from audiotag.folds import FoldSplit
 from audiotag.metrics import mean_defined, tag_eers
 from audiotag.optimizers import SGD
 from audiotag.precision import computing

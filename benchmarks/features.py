@@ -21,7 +21,7 @@ import torch
 from rounds import show, timed, write_corpus
 
 from audiotag.cache import CLIPS_A_TASK
-from audiotag.corpus import open_corpus
+from audiotag.corpus.corpus import open_corpus
 from audiotag.features import LogMel, load_features
 
 FRONT_END, SECONDS = LogMel(), 4.0

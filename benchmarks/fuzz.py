@@ -24,8 +24,8 @@ import numpy as np
 import soundfile
 
 from audiotag.audio.read import AudioError, audio_seconds, inspect_audio, read_audio
-from audiotag.corpus import open_corpus, read_tables
-from audiotag.tables import EVALUATION, NO_FOLD, CorpusError
+from audiotag.corpus.corpus import open_corpus, read_tables
+from audiotag.corpus.tables import EVALUATION, NO_FOLD, CorpusError
 
 LIMIT = 10  # s for one input
 RATE = 8000

@@ -21,9 +21,9 @@ from step import Plain
 from torch.nn import functional as F
 from trials import run_study
 
-from audiotag.corpus import Corpus, open_corpus
+from audiotag.corpus.corpus import Corpus, open_corpus
+from audiotag.corpus.splits import split_fold
 from audiotag.features import LogMel, band_statistics, load_features
-from audiotag.folds import split_fold
 
 BATCH, ALPHA = 44, 1.5
 

@@ -23,7 +23,7 @@ import torch
 from rounds import cpu_seconds, show
 
 from audiotag.config import TrialConfig
-from audiotag.corpus import Corpus
+from audiotag.corpus.corpus import Corpus
 from study.ledger import Ledger
 from study.settings import TrialSettings
 from study.trial import trial_reports

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from audiotag.config import TrialConfig
-from audiotag.folds import FoldSplit
+from audiotag.corpus.splits import FoldSplit
 from audiotag.train import fit, start_fit
 from study.ledger import TrialFolder
 

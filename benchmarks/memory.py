@@ -20,7 +20,7 @@ import numpy as np
 from place import trial_workers
 from rounds import show
 
-from audiotag.corpus import EVALUATION, Corpus
+from audiotag.corpus.corpus import EVALUATION, Corpus
 from audiotag.features import LogMel
 from search_spaces import load_space
 from study.cluster import count_slots, start_ray, stop_ray

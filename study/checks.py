@@ -5,8 +5,8 @@ import os
 import socket
 from pathlib import Path
 
-from audiotag.corpus import Corpus
-from audiotag.folds import split_fold
+from audiotag.corpus.corpus import Corpus
+from audiotag.corpus.splits import split_fold
 
 CPU_FACTS = Path("/proc/cpuinfo")
 BF16_ARITHMETIC = {"avx512_bf16", "amx_bf16", "bf16"}  # as Linux names it; the last on ARM

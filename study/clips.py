@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from audiotag.chime_home import EVALUATION
-from audiotag.corpus import Corpus
+from audiotag.corpus.corpus import Corpus
+from audiotag.corpus.layouts.chime_home import EVALUATION
 from study.bootstrap import ScoredFold
 from study.files import write_whole
 

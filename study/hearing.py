@@ -4,9 +4,9 @@ import hashlib
 import json
 from typing import Any
 
-from audiotag.corpus import Corpus, CorpusError
+from audiotag.corpus.corpus import Corpus, CorpusError
+from audiotag.corpus.stereo import stereo_problem
 from audiotag.features import LogMel
-from audiotag.stereo import stereo_problem
 from audiotag.systems import front_end
 from search_spaces import Space
 from study.combinations import check_space, configurations, configured, listed

@@ -17,9 +17,9 @@ from rich.console import Console
 
 from audiotag.cache import cache_bytes
 from audiotag.config import TrialConfig
-from audiotag.corpus import Corpus, open_corpus
+from audiotag.corpus.corpus import Corpus, open_corpus
+from audiotag.corpus.known_audio import memory_path
 from audiotag.features import LogMel, default_cache, load_features
-from audiotag.known_audio import memory_path
 from search_spaces import Space, load_space
 from study import PROJECT
 from study.budget import budgets

@@ -6,8 +6,8 @@ the evaluation set of DCASE 2016 task 4.
 
 from typing import Any
 
-from audiotag.chime_home import TAGS
 from audiotag.config import TrialConfig
+from audiotag.corpus.layouts.chime_home import TAGS
 
 Row = tuple[dict[str, Any], tuple[float, ...], float, float]  # settings, EER by tag, their mean, variance in 1e-3
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from audiotag.corpus import Corpus
+from audiotag.corpus.corpus import Corpus
 from audiotag.metrics import mean_defined, sample_variance, tag_eers
 from study.ledger import Ledger, TrialFolder
 from study.published import published

@@ -11,7 +11,7 @@ from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from audiotag.corpus import Corpus
+from audiotag.corpus.corpus import Corpus
 from audiotag.features import LogMel
 from study.combinations import quiet_optuna
 from study.files import LedgerError, LedgerWarning

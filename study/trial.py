@@ -13,10 +13,10 @@ import torch
 from ray import tune
 
 from audiotag.config import TrialConfig
-from audiotag.corpus import Corpus
+from audiotag.corpus.corpus import Corpus
+from audiotag.corpus.splits import FoldSplit, split_fold
 from audiotag.device import DeviceWarning, GPUShareError, use_gpu
 from audiotag.features import LogMel
-from audiotag.folds import FoldSplit, split_fold
 from audiotag.systems import front_end
 from audiotag.train import (
     Diverged,

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from archives import LATER, NAMES, RAW, Manners, contents, md5, packed, serving
 
-from audiotag.chime_home import read_lists
-from audiotag.download import DownloadError
-from audiotag.fetch_chime_home import fetch
+from audiotag.chime_home.download import DownloadError
+from audiotag.chime_home.fetch import fetch
+from audiotag.corpus.layouts.chime_home import read_lists
 
 ARCHIVE = packed(contents())
 MONO = sorted(f"{name}.{kind}" for name in [*NAMES, LATER, RAW] for kind in ("16kHz.wav", "csv"))

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from audiotag.chime_home import EVALUATION
 from audiotag.config import TrialConfig
+from audiotag.corpus.layouts.chime_home import EVALUATION
 from audiotag.features import LogMel
 from study.clips import CLIPS_FILE
 from study.ledger import Ledger

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from archives import contents, md5, packed
 
-from audiotag import archive
-from audiotag.archive import ArchiveError, unpack
-from audiotag.fetch_chime_home import is_wanted
+from audiotag.chime_home import unpack as archive
+from audiotag.chime_home.fetch import is_wanted
+from audiotag.chime_home.unpack import ArchiveError, unpack
 
 
 def pieces(data: bytes, size: int = 1000) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from audiotag.audio.read import AudioError, read_audio
-from audiotag.corpus import CorpusError, open_corpus
+from audiotag.corpus.corpus import CorpusError, open_corpus
 
 Write = Callable[..., Path]
 RATE = 8000

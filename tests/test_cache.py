@@ -9,7 +9,7 @@ import soundfile
 
 import audiotag.features
 from audiotag.cache import CacheError, cache_bytes, cached_features
-from audiotag.corpus import open_corpus
+from audiotag.corpus.corpus import open_corpus
 from audiotag.features import LogMel, load_features
 
 SHAPE = (3, 4)

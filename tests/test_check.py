@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from audiotag.check import check_corpus
-from audiotag.corpus_command import main
+from audiotag.corpus.__main__ import main
+from audiotag.corpus.validate import check_corpus
 
 Write = Callable[..., Path]
 RATE = 8000

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from audiotag.chime_home import (
+from audiotag.corpus.corpus import open_corpus
+from audiotag.corpus.layouts.chime_home import (
     DEVELOPMENT_LIST,
     EVALUATION,
     EVALUATION_LIST,
@@ -17,7 +18,6 @@ from audiotag.chime_home import (
     is_chime_home,
     read_lists,
 )
-from audiotag.corpus import open_corpus
 
 VOTES = ("cmfvpbo", "S", "cv", "U", "c", "bmfpo")
 FOLDS = (0, 0, 1, 1, 0, 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audiotag.corpus import open_corpus
+from audiotag.corpus.corpus import open_corpus
 from study.clips import CLIPS_FILE, read_clips, write_clips
 
 ROWS = [

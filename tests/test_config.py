@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from audiotag.config import AUGMENTATIONS, MODELS, TrialConfig
-from audiotag.folds import FoldSplit
+from audiotag.corpus.splits import FoldSplit
 from audiotag.systems import front_end
 from audiotag.train import fit, start_fit
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from audiotag.check import check_corpus
-from audiotag.corpus import EVALUATION, Corpus, CorpusError, open_corpus
+from audiotag.corpus.corpus import EVALUATION, Corpus, CorpusError, open_corpus
+from audiotag.corpus.validate import check_corpus
 
 Write = Callable[..., Path]
 ROWS = [("a.wav", 1, "x;y"), ("b.wav", 1, ""), ("c.wav", 2, "x"), ("sub/d.wav", 2, "y")]

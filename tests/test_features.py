@@ -11,7 +11,7 @@ import soundfile
 import audiotag.features
 from audiotag.audio.read import read_audio
 from audiotag.cache import CLIPS_A_TASK, cache_bytes
-from audiotag.corpus import Corpus, CorpusError, open_corpus
+from audiotag.corpus.corpus import Corpus, CorpusError, open_corpus
 from audiotag.features import LogMel, band_statistics, default_cache, load_features, log_mel
 
 Write = Callable[..., Path]

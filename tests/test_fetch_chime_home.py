@@ -13,8 +13,8 @@ import pytest
 from archives import LATER, NAMES, RAW, Manners, md5, packed, serving
 from fetching import ARCHIVE, LISTS, MONO, assert_complete, begin, get, part_of
 
-from audiotag import chime_home_command
-from audiotag.fetch_chime_home import FetchError, fetch, problems_of
+from audiotag.chime_home import __main__ as chime_home_command
+from audiotag.chime_home.fetch import FetchError, fetch, problems_of
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ import pytest
 from archives import LATER, RAW, Manners, contents, md5, packed
 from fetching import ARCHIVE, assert_complete, get
 
-from audiotag import chime_home_command, fetch_chime_home
-from audiotag.download import DownloadError
-from audiotag.fetch_chime_home import FetchError, fetch
+from audiotag.chime_home import __main__ as chime_home_command
+from audiotag.chime_home import fetch as fetch_chime_home
+from audiotag.chime_home.download import DownloadError
+from audiotag.chime_home.fetch import FetchError, fetch
 
 
 @pytest.fixture
@@ -64,8 +65,8 @@ def test_a_disk_without_room_is_told_before_the_download(target: Path, monkeypat
 
 
 def test_a_silent_server_is_left_after_a_while(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audiotag.download.TIMEOUT", 0.05)
-    monkeypatch.setattr("audiotag.download.TRIES", 2)
+    monkeypatch.setattr("audiotag.chime_home.download.TIMEOUT", 0.05)
+    monkeypatch.setattr("audiotag.chime_home.download.TRIES", 2)
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -129,7 +130,7 @@ def test_mistakes_are_one_line(
     target: Path, words: list[str], line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetch_chime_home, "_require_space", lambda *_: None)
-    monkeypatch.setattr("audiotag.download.LONGEST_WAIT", 0.0)
+    monkeypatch.setattr("audiotag.chime_home.download.LONGEST_WAIT", 0.0)
     with pytest.raises(SystemExit) as end:
         chime_home_command.main([str(target), *words])
     assert end.value.code == 2

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audiotag.chime_home import EVALUATION, TAGS
-from audiotag.corpus import Corpus, read_tables
-from audiotag.folds import PROTOCOLS, VALIDATION_SHARE, FoldSplit, split_fold
+from audiotag.corpus.corpus import Corpus, read_tables
+from audiotag.corpus.layouts.chime_home import EVALUATION, TAGS
+from audiotag.corpus.splits import PROTOCOLS, VALIDATION_SHARE, FoldSplit, split_fold
 
 FOLDS = 4
 BROADBAND = TAGS.index("b")

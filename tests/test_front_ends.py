@@ -12,7 +12,7 @@ from test_features import BESIDE
 import audiotag.features
 from audiotag.audio.read import read_stereo
 from audiotag.cache import cache_bytes
-from audiotag.corpus import Corpus, CorpusError, open_corpus
+from audiotag.corpus.corpus import Corpus, CorpusError, open_corpus
 from audiotag.features import LogMel, load_features, log_mel
 from audiotag.systems import FRAMES_OF_20_MS, MAGNITUDES, MAGNITUDES_WITH_IMD
 

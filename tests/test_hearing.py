@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from audiotag.chime_home import DEVELOPMENT_LIST, FOLD_LIST
-from audiotag.corpus import Corpus, CorpusError, open_corpus
+from audiotag.corpus.corpus import Corpus, CorpusError, open_corpus
+from audiotag.corpus.layouts.chime_home import DEVELOPMENT_LIST, FOLD_LIST
+from audiotag.corpus.stereo import stereo_problem
 from audiotag.features import LogMel
-from audiotag.stereo import stereo_problem
 from audiotag.systems import FRAMES_OF_20_MS, MAGNITUDES, MAGNITUDES_WITH_IMD
 from search_spaces import Space, load_space
 from study import plan

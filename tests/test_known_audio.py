@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
-import audiotag.inspection
+import audiotag.corpus.audio_scan
 from audiotag.audio.read import inspect_audio
-from audiotag.corpus import CorpusError, open_corpus
-from audiotag.known_audio import memory_path, recall
+from audiotag.corpus.corpus import CorpusError, open_corpus
+from audiotag.corpus.known_audio import memory_path, recall
 
 Write = Callable[..., Path]
 ROWS = [(f"{number}.wav", number % 2, "x" if number % 4 < 2 else "") for number in range(8)]
@@ -34,7 +34,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return inspect_audio(path, seconds)
 
     now = time.time_ns() + 3600 * 10**9
-    monkeypatch.setattr("audiotag.known_audio.time.time_ns", lambda: now)
+    monkeypatch.setattr("audiotag.corpus.known_audio.time.time_ns", lambda: now)
     monkeypatch.setattr(audiotag.inspection, "inspect_audio", inspect)
     return names
 

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audiotag.corpus import open_corpus, read_tables
-from audiotag.corpus_command import main
-from audiotag.propose_folds import imbalance, propose_folds
-from audiotag.tables import EVALUATION
+from audiotag.corpus.__main__ import main
+from audiotag.corpus.assign_folds import imbalance, propose_folds
+from audiotag.corpus.corpus import open_corpus, read_tables
+from audiotag.corpus.tables import EVALUATION
 
 Write = Callable[..., Path]
 HEADER = "filename,tags,group"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from audiotag.corpus import CorpusError, open_corpus
+from audiotag.corpus.corpus import CorpusError, open_corpus
 
 ESC50 = """filename,fold,target,category,esc10,src_file,take
 1-100032-A-0.wav,1,0,dog,True,100032,A

@@ -11,7 +11,7 @@ import soundfile
 from rich.console import Console
 from test_hearing import write_layout
 
-from audiotag.corpus import CorpusError, open_corpus
+from audiotag.corpus.corpus import CorpusError, open_corpus
 from study.plan import Plan, features_of, make_plan
 from study.run import parse
 from study.session import announce, resume_command

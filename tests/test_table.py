@@ -8,8 +8,8 @@ import pytest
 from made_up import SMALL, make_corpus, make_study
 from rich.console import Console
 
-from audiotag.chime_home import TAGS
 from audiotag.config import TrialConfig
+from audiotag.corpus.layouts.chime_home import TAGS
 from study.published import published
 from study.report import markdown_report, show_results
 from study.results import study_results

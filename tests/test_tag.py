@@ -16,7 +16,7 @@ from made_up import request_of
 from rich.console import Console
 
 from audiotag.config import TrialConfig
-from audiotag.corpus import Corpus, open_corpus
+from audiotag.corpus.corpus import Corpus, open_corpus
 from audiotag.features import LogMel, load_features
 from study import tag
 from study.clips import write_clips

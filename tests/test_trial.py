@@ -11,7 +11,7 @@ import torch
 
 import study.trial
 from audiotag.config import TrialConfig
-from audiotag.corpus import EVALUATION, Corpus
+from audiotag.corpus.corpus import EVALUATION, Corpus
 from audiotag.device import GPUShareError
 from audiotag.metrics import tag_eers
 from audiotag.systems import front_end

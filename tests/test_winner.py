@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made_up import ALPHAS, SMALL, make_corpus, make_study
 
-from audiotag.corpus import EVALUATION
+from audiotag.corpus.corpus import EVALUATION
 from study.winner import Winner, WinnerError, eer_thresholds, find_winner
 
 # reference

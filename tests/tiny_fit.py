@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from audiotag.config import TrialConfig
-from audiotag.folds import FoldSplit
+from audiotag.corpus.splits import FoldSplit
 from audiotag.train import EpochResult, FitState, fit, start_fit
 
 TINY = TrialConfig(learning_rate=1e-2, batch_size=4, max_epochs=4, gru_units=4)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from audiotag.audio.read import AudioError, AudioFacts
-from audiotag.corpus import NEARLY_SILENT, Corpus, examine, scoring_problems, usable_part
-from audiotag.inspection import Progress
-from audiotag.tables import EVALUATION
+from audiotag.corpus.audio_scan import Progress
+from audiotag.corpus.corpus import NEARLY_SILENT, Corpus, examine, scoring_problems, usable_part
+from audiotag.corpus.tables import EVALUATION
 
 CLIPPED_SHARE = 1e-3  # of the samples at full scale, above which a clip is said to be clipped
 SUFFIXES = {"WAV": (".wav", ".wave"), "WAVEX": (".wav", ".wave"), "RF64": (".wav", ".rf64"), "FLAC": (".flac",)}

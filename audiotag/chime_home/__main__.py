@@ -10,11 +10,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from audiotag import chime_home
+from audiotag.chime_home.download import DownloadError
+from audiotag.chime_home.fetch import ADDRESS, MD5, FetchError, Report, fetch
 from audiotag.command_line import FINISHED, INTERRUPTED, Parser, fail, filled
-from audiotag.download import DownloadError
-from audiotag.fetch_chime_home import ADDRESS, MD5, FetchError, Report, fetch
-from audiotag.tables import EVALUATION
+from audiotag.corpus.layouts import chime_home
+from audiotag.corpus.tables import EVALUATION
 from audiotag.terminal import make_console
 
 STEP = 5  # percent; of the lines that a log file gets
@@ -96,3 +96,7 @@ def _lines(console: Console) -> Report:
             console.print(f"{done / 1e6:.0f}{of} MB read", soft_wrap=True)
 
     return report
+
+
+if __name__ == "__main__":
+    sys.exit(main())

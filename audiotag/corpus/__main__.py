@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from audiotag.check import Report, check_corpus
 from audiotag.command_line import FINISHED, INTERRUPTED, MISTAKE, Parser, fail, filled, not_negative, positive
-from audiotag.corpus import Corpus, read_tables
-from audiotag.propose_folds import propose_folds, write_folds
-from audiotag.tables import EVALUATION, NO_FOLD, CorpusError
+from audiotag.corpus.assign_folds import propose_folds, write_folds
+from audiotag.corpus.corpus import Corpus, read_tables
+from audiotag.corpus.tables import EVALUATION, NO_FOLD, CorpusError
+from audiotag.corpus.validate import Report, check_corpus
 from audiotag.terminal import make_console
 
 
@@ -153,3 +153,7 @@ def fold(arguments: argparse.Namespace, console: Console) -> int:
     words = shlex.join(["mv", str(output), str(corpus.root / "clips.csv")])
     console.print(f"To use these folds: {words}", soft_wrap=True)
     return FINISHED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from audiotag.corpus import Corpus
-from audiotag.folder_corpus import COLUMNS
-from audiotag.tables import EVALUATION, CorpusError
+from audiotag.corpus.corpus import Corpus
+from audiotag.corpus.layouts.folder import COLUMNS
+from audiotag.corpus.tables import EVALUATION, CorpusError
 
 SHUFFLES = 20  # orders of the groups that are tried; the best balanced folds are taken
 

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from audiotag.audio.read import AudioError, audio_channels
-from audiotag.corpus import Corpus
+from audiotag.corpus.corpus import Corpus
 
 
 def stereo_problem(corpus: Corpus) -> str | None:

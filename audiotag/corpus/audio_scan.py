@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from audiotag.audio.read import AudioError, AudioFacts, inspect_audio
-from audiotag.known_audio import Stamp, is_settled, recall, remember, stamp_of
-from audiotag.tables import CorpusError
+from audiotag.corpus.known_audio import Stamp, is_settled, recall, remember, stamp_of
+from audiotag.corpus.tables import CorpusError
 
 MAX_CLIP_SECONDS = 10.0  # longer clips of a folder are cut
 REMEDIES = {  # of missing audio, by kind of the corpus

@@ -1,17 +1,13 @@
-"""The CHiME-Home layout (DCASE 2016 task 4) on disk: the refined lists, the official folds, one small CSV a chunk.
-
-python -m audiotag.chime_home [PATH]      downloads it, checks it and unpacks what is needed
-"""
+"""The CHiME-Home layout (DCASE 2016 task 4) on disk: the refined lists, the official folds, one small CSV a chunk."""
 
 import re
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from audiotag.tables import EVALUATION, CorpusError, read_text
+from audiotag.corpus.tables import EVALUATION, CorpusError, read_text
 
 TAG_NAMES = {
     "c": "child speech",
@@ -186,9 +182,3 @@ def _read_chunk(path: Path) -> tuple[str, str]:
                 f"{', '.join(TAGS + NO_TAGS)}: unpack it again."
             )
     return values["segmentname"], letters
-
-
-if __name__ == "__main__":
-    from audiotag.chime_home_command import main
-
-    sys.exit(main())

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audiotag.corpus import Corpus
+from audiotag.corpus.corpus import Corpus
 
 PROTOCOLS = ("paper", "nested")
 VALIDATION_SHARE = 0.2  # of the training clips, in the nested protocol

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from audiotag.tables import (
+from audiotag.corpus.tables import (
     EVALUATION,
     NO_FOLD,
     CorpusError,

@@ -1,13 +1,8 @@
-"""A corpus: clips, their tags, folds and groups. Opens CHiME-Home, public sets and a folder of a user's own.
-
-python -m audiotag.corpus check PATH      what the project sees in a corpus, with errors and warnings
-python -m audiotag.corpus folds PATH      proposes folds for a corpus that has none
-"""
+"""A corpus: clips, their tags, folds and groups. Opens CHiME-Home, public sets and a folder of a user's own."""
 
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from audiotag import chime_home, folder_corpus, public_layouts
 from audiotag.audio.read import AudioError, AudioFacts, file_digests
-from audiotag.inspection import MAX_CLIP_SECONDS, Progress, bad_audio_error, common_seconds, inspect_clips
-from audiotag.tables import EVALUATION, NO_FOLD, CorpusError, Listing
+from audiotag.corpus.audio_scan import MAX_CLIP_SECONDS, Progress, bad_audio_error, common_seconds, inspect_clips
+from audiotag.corpus.layouts import chime_home
+from audiotag.corpus.layouts import folder as folder_corpus
+from audiotag.corpus.layouts import public as public_layouts
+from audiotag.corpus.tables import EVALUATION, NO_FOLD, CorpusError, Listing
 
 NEARLY_SILENT = 1e-4  # peak: 3 steps of 16 bits, -80 dB
 FIXED_LENGTH = ("chime_home", "synthetic")  # kinds
@@ -291,9 +288,3 @@ def scoring_problems(corpus: Corpus) -> list[str]:
         if not column.any()
     ]
     return problems
-
-
-if __name__ == "__main__":
-    from audiotag.corpus_command import main
-
-    sys.exit(main())

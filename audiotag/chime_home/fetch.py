@@ -15,11 +15,11 @@ from pathlib import Path, PurePosixPath
 import filelock
 import soundfile
 
-from audiotag import chime_home
-from audiotag.archive import ArchiveError, Unpacked, unpack
 from audiotag.audio.read import AudioError, audio_seconds
-from audiotag.download import BLOCK, Changed, Download
-from audiotag.tables import CorpusError
+from audiotag.chime_home.download import BLOCK, Changed, Download
+from audiotag.chime_home.unpack import ArchiveError, Unpacked, unpack
+from audiotag.corpus.layouts import chime_home
+from audiotag.corpus.tables import CorpusError
 
 ADDRESS = "https://archive.org/download/chime-home/chime_home.tar.gz"
 SIZE = 4_162_513_717  # bytes

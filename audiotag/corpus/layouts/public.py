@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from audiotag.tables import Listing, Row, read_fold, read_listing, read_place, read_tag, require_columns
+from audiotag.corpus.tables import Listing, Row, read_fold, read_listing, read_place, read_tag, require_columns
 
 ESC50_TABLE = Path("meta", "esc50.csv")
 URBANSOUND8K_TABLE = Path("metadata", "UrbanSound8K.csv")

@@ -1,0 +1,1 @@
+"""CHiME-Home downloaded, checked and unpacked: `python -m audiotag.chime_home`."""
