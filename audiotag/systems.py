@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from audiotag.config import TrialConfig
-from audiotag.features import LogMel
+from audiotag.features.log_mel import LogMel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from audiotag.config import TrialConfig
-from audiotag.features import LogMel, log_mel
+from audiotag.features.log_mel import LogMel, log_mel
 from audiotag.precision import computing
 from audiotag.systems import build_model
 from audiotag.train import predict

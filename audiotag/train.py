@@ -22,7 +22,7 @@ from audiotag.chance import Stream, generator, seeded
 from audiotag.config import TrialConfig
 from audiotag.corpus.splits import FoldSplit
 from audiotag.device import Loss, TrainingStep, resident, sent
-from audiotag.features import band_statistics
+from audiotag.features.log_mel import band_statistics
 from audiotag.metrics import mean_defined, tag_eers
 from audiotag.optimizers import SGD
 from audiotag.precision import computing

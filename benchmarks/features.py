@@ -20,9 +20,9 @@ import soundfile
 import torch
 from rounds import show, timed, write_corpus
 
-from audiotag.cache import CLIPS_A_TASK
 from audiotag.corpus.corpus import open_corpus
-from audiotag.features import LogMel, load_features
+from audiotag.features.log_mel import LogMel, load_features
+from audiotag.features.store import CLIPS_A_TASK
 
 FRONT_END, SECONDS = LogMel(), 4.0
 

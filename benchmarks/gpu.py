@@ -23,7 +23,7 @@ from trials import run_study
 
 from audiotag.corpus.corpus import Corpus, open_corpus
 from audiotag.corpus.splits import split_fold
-from audiotag.features import LogMel, band_statistics, load_features
+from audiotag.features.log_mel import LogMel, band_statistics, load_features
 
 BATCH, ALPHA = 44, 1.5
 

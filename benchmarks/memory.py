@@ -21,7 +21,7 @@ from place import trial_workers
 from rounds import show
 
 from audiotag.corpus.corpus import EVALUATION, Corpus
-from audiotag.features import LogMel
+from audiotag.features.log_mel import LogMel
 from search_spaces import load_space
 from study.cluster import count_slots, start_ray, stop_ray
 from study.ledger import Ledger

@@ -29,7 +29,7 @@ from rounds import show, write_corpus
 from audiotag.config import PRECISIONS, TrialConfig
 from audiotag.corpus.corpus import open_corpus
 from audiotag.corpus.splits import split_fold
-from audiotag.features import LogMel, load_features
+from audiotag.features.log_mel import LogMel, load_features
 from audiotag.train import fit, start_fit
 from study.checks import lacks_bf16
 

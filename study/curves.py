@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from audiotag.audio.read import audio_seconds
-from audiotag.features import LogMel, band_frequencies
+from audiotag.features.log_mel import LogMel, band_frequencies
 from audiotag.recordings import Clip, Cutting
 from study.drawing import BLUE, FAINT, GRID, INK, Panel, as_panel, style
 from study.tag_table import clock

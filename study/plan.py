@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from audiotag.cache import cache_bytes
 from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import Corpus, open_corpus
 from audiotag.corpus.known_audio import memory_path
-from audiotag.features import LogMel, default_cache, load_features
+from audiotag.features.log_mel import LogMel, default_cache, load_features
+from audiotag.features.store import cache_bytes
 from search_spaces import Space, load_space
 from study import PROJECT
 from study.budget import budgets
@@ -179,7 +179,7 @@ def _open(path: str | Path | None, skip_bad: bool, space: Space, cache: Path | N
     if path is None and (CHIME_HOME / "chunks").is_dir():
         path = CHIME_HOME
     if path is None or str(path) == "synthetic" or Path(path).absolute() == SYNTHETIC:
-        from audiotag.synthetic import write_synthetic_corpus
+        from audiotag.synthetic.corpus import write_synthetic_corpus
 
         with progress_bar(console) as bar:
             task = bar.add_task("writing the synthetic corpus", total=None)

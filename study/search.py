@@ -12,7 +12,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from audiotag.corpus.corpus import Corpus
-from audiotag.features import LogMel
+from audiotag.features.log_mel import LogMel
 from study.combinations import quiet_optuna
 from study.files import LedgerError, LedgerWarning
 from study.ledger import Ledger, TrialFolder

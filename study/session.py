@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from audiotag.config import TrialConfig
-from audiotag.features import LogMel
+from audiotag.features.log_mel import LogMel
 from audiotag.models.compiled import COMPILED
 from study import PROJECT
 from study.checks import lacks_bf16

@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from audiotag.audio.read import AudioError, audio_seconds
-from audiotag.features import log_mel
+from audiotag.features.log_mel import log_mel
 from audiotag.recordings import Clip, Cutting, cut_recording
 from study.progress import progress_bar
 from study.winner import Winner, fold_taggers

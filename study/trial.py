@@ -16,7 +16,7 @@ from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import Corpus
 from audiotag.corpus.splits import FoldSplit, split_fold
 from audiotag.device import DeviceWarning, GPUShareError, use_gpu
-from audiotag.features import LogMel
+from audiotag.features.log_mel import LogMel
 from audiotag.systems import front_end
 from audiotag.train import (
     Diverged,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from audiotag.config import TrialConfig
-from audiotag.features import LogMel
+from audiotag.features.log_mel import LogMel
 from audiotag.metrics import mean_defined, tag_thresholds
 from audiotag.systems import front_end
 from study.clips import read_clips

@@ -9,7 +9,7 @@ import numpy as np
 
 from audiotag.config import TrialConfig
 from audiotag.corpus.layouts.chime_home import EVALUATION
-from audiotag.features import LogMel
+from audiotag.features.log_mel import LogMel
 from study.clips import CLIPS_FILE
 from study.ledger import Ledger
 from study.repeats import seeds_of

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 
-import audiotag.features
-from audiotag.cache import CacheError, cache_bytes, cached_features
+import audiotag.features.log_mel
 from audiotag.corpus.corpus import open_corpus
-from audiotag.features import LogMel, load_features
+from audiotag.features.log_mel import LogMel, load_features
+from audiotag.features.store import CacheError, cache_bytes, cached_features
 
 SHAPE = (3, 4)
 CLIP = 32 + 4 + 4 * 12  # bytes: name, checksum, values

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from audiotag.config import TrialConfig
-from audiotag.features import LogMel, log_mel
+from audiotag.features.log_mel import LogMel, log_mel
 from audiotag.recordings import Clip
 from audiotag.systems import build_model, front_end
 from audiotag.tagger import Tagger

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
-import audiotag.features
+import audiotag.features.log_mel
 from audiotag.audio.read import read_audio
-from audiotag.cache import CLIPS_A_TASK, cache_bytes
 from audiotag.corpus.corpus import Corpus, CorpusError, open_corpus
-from audiotag.features import LogMel, band_statistics, default_cache, load_features, log_mel
+from audiotag.features.log_mel import LogMel, band_statistics, default_cache, load_features, log_mel
+from audiotag.features.store import CLIPS_A_TASK, cache_bytes
 
 Write = Callable[..., Path]
 ROWS = [(f"{number}.wav", number % 2, "xy"[number // 2 % 2]) for number in range(5)]

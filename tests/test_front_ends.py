@@ -9,11 +9,11 @@ import pytest
 import soundfile
 from test_features import BESIDE
 
-import audiotag.features
+import audiotag.features.log_mel
 from audiotag.audio.read import read_stereo
-from audiotag.cache import cache_bytes
 from audiotag.corpus.corpus import Corpus, CorpusError, open_corpus
-from audiotag.features import LogMel, load_features, log_mel
+from audiotag.features.log_mel import LogMel, load_features, log_mel
+from audiotag.features.store import cache_bytes
 from audiotag.systems import FRAMES_OF_20_MS, MAGNITUDES, MAGNITUDES_WITH_IMD
 
 Write = Callable[..., Path]

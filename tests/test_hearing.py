@@ -14,7 +14,7 @@ import soundfile
 from audiotag.corpus.corpus import Corpus, CorpusError, open_corpus
 from audiotag.corpus.layouts.chime_home import DEVELOPMENT_LIST, FOLD_LIST
 from audiotag.corpus.stereo import stereo_problem
-from audiotag.features import LogMel
+from audiotag.features.log_mel import LogMel
 from audiotag.systems import FRAMES_OF_20_MS, MAGNITUDES, MAGNITUDES_WITH_IMD
 from search_spaces import Space, load_space
 from study import plan

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from audiotag.audio.read import AudioError
-from audiotag.features import LogMel
+from audiotag.features.log_mel import LogMel
 from audiotag.recordings import Clip, Cutting, RecordingError, cut_recording, find_recordings
 
 RATE = 16_000

@@ -13,7 +13,7 @@ from test_registry import _small_model, registered
 from tracked import FOLDS, client_of, epoch_result, finish, finish_fold, make_ledger, runs_of, snapshot
 
 from audiotag.config import TrialConfig
-from audiotag.features import LogMel
+from audiotag.features.log_mel import LogMel
 from study import registry
 from study.clips import read_clips
 from study.figures import mean_curves

@@ -14,8 +14,9 @@ import pytest
 import soundfile as sf
 from scipy import signal
 
-from audiotag import sounds, synthetic
-from audiotag.synthetic import EVALUATION, PEAKS, plan_corpus, write_synthetic_corpus
+from audiotag.synthetic import corpus as synthetic
+from audiotag.synthetic import sounds
+from audiotag.synthetic.corpus import EVALUATION, PEAKS, plan_corpus, write_synthetic_corpus
 
 TAGS = "cmfvpbo"
 LISTS = {

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import Corpus, open_corpus
-from audiotag.features import LogMel, load_features
+from audiotag.features.log_mel import LogMel, load_features
 from study import tag
 from study.clips import write_clips
 from study.ledger import Ledger

@@ -28,7 +28,7 @@ from torch.nn import functional as F
 import audiotag.train
 from audiotag.augment import mix
 from audiotag.config import TrialConfig
-from audiotag.features import band_statistics
+from audiotag.features.log_mel import band_statistics
 from audiotag.train import predict
 
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from audiotag.audio.read import AudioError, read_audio, read_stereo
-from audiotag.cache import CLIPS_A_TASK, Progress, cached_features, is_cached
 from audiotag.corpus.corpus import Corpus
 from audiotag.corpus.tables import CorpusError
+from audiotag.features.store import CLIPS_A_TASK, Progress, cached_features, is_cached
 
 if TYPE_CHECKING:
     from torch import Tensor

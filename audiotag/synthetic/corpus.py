@@ -25,7 +25,7 @@ import numpy as np
 import soundfile as sf
 from scipy import signal
 
-from audiotag import sounds
+from audiotag.synthetic import sounds
 
 VERSION = 2  # raise it when the same seed no longer gives the same bytes
 MARKER = "synthetic.json"

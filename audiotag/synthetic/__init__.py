@@ -1,0 +1,1 @@
+"""A small synthetic corpus in the layout of CHiME-Home."""
