@@ -14,10 +14,10 @@ install: .venv/compiled
 	touch $@
 
 # without a compiler it is installed all the same, and slower: a study says so when it starts
-.venv/compiled: .venv/installed audiotag/models/kernels.cpp audiotag/models/products.cpp
-	rm -f audiotag/models/_kernels*.so
+.venv/compiled: .venv/installed audiotag/models/cpu/kernels.cpp audiotag/models/cpu/products.cpp
+	rm -f audiotag/models/cpu/_kernels*.so
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
-	@ls audiotag/models/_kernels*.so > /dev/null 2>&1 && touch $@ || echo "note: no C++ compiler that serves (g++ 12 or later): a training step takes twice as long on a CPU"
+	@ls audiotag/models/cpu/_kernels*.so > /dev/null 2>&1 && touch $@ || echo "note: no C++ compiler that serves (g++ 12 or later): a training step takes twice as long on a CPU"
 
 study: install
 	$(BIN)/python study/run.py --space mixup_alpha
@@ -43,4 +43,4 @@ bench: install
 	$(BIN)/python benchmarks/gpu.py
 
 clean:
-	rm -rf .venv build audiotag/models/_kernels*.so .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build audiotag/models/cpu/_kernels*.so .mypy_cache .pytest_cache .ruff_cache

@@ -15,8 +15,8 @@ from torch import nn
 
 from audiotag.config import TrialConfig
 from audiotag.features.log_mel import LogMel, log_mel
-from audiotag.precision import computing
-from audiotag.systems import build_model
+from audiotag.models.build import build_model
+from audiotag.models.precision import computing
 from audiotag.train import predict
 
 DESCRIPTION, WEIGHTS = "tagger.json", "weights.pt"

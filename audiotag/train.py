@@ -24,9 +24,9 @@ from audiotag.corpus.splits import FoldSplit
 from audiotag.device import Loss, TrainingStep, resident, sent
 from audiotag.features.log_mel import band_statistics
 from audiotag.metrics import mean_defined, tag_eers
+from audiotag.models.build import build_model, build_optimizer
+from audiotag.models.precision import computing
 from audiotag.optimizers import SGD
-from audiotag.precision import computing
-from audiotag.systems import build_model, build_optimizer
 from audiotag.units import cut, units_of
 
 SCORING_BATCH = 64  # clips; no gradients are kept, so it may be larger than a training batch

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from audiotag.device import sent
-from audiotag.models.blocks import Framing
+from audiotag.models.segments import Framing
 
 
 def units_of(clips: np.ndarray, frames: int, framing: Framing | None) -> np.ndarray:

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from audiotag.config import TrialConfig
-from audiotag.models.winograd import convolve
-from audiotag.precision import computing
+from audiotag.models.cpu.winograd import convolve
+from audiotag.models.precision import computing
 from audiotag.train import start_fit
 
 BATCH, FRAMES, BANDS, TAGS = 44, 124, 128, 7

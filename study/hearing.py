@@ -7,7 +7,7 @@ from typing import Any
 from audiotag.corpus.corpus import Corpus, CorpusError
 from audiotag.corpus.stereo import stereo_problem
 from audiotag.features.log_mel import LogMel
-from audiotag.systems import front_end
+from audiotag.models.build import front_end
 from search_spaces import Space
 from study.combinations import check_space, configurations, configured, listed
 from study.settings import Base, resolve

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
 
-from audiotag.models.compiled import COMPILED
+from audiotag.models.cpu.compiled import COMPILED
 from study import PROJECT
 
 PACKAGES = ("torch", "torchaudio", "ray", "optuna", "mlflow", "numpy")

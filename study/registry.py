@@ -69,7 +69,7 @@ def fold_models(store: Store, folder: TrialFolder) -> list[FoldModel]:
 
 def _heard(folder: TrialFolder) -> dict[str, Any]:
     """The settings of a trial's front end."""
-    from audiotag.systems import front_end
+    from audiotag.models.build import front_end
 
     return front_end(_config(folder)).to_dict()
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from audiotag.config import TrialConfig
 from audiotag.features.log_mel import LogMel
-from audiotag.models.compiled import COMPILED
+from audiotag.models.cpu.compiled import COMPILED
 from study import PROJECT
 from study.checks import lacks_bf16
 from study.command_line import FINISHED, INTERRUPTED, SOME_FAILED, STUDIES

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from audiotag.config import TrialConfig
-from audiotag.systems import front_end
+from audiotag.models.build import front_end
 from study.ledger import trial_key
 
 Base = dict[str, dict[str, Any]]  # by model: TrialConfig values that the space does not set

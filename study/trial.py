@@ -17,7 +17,7 @@ from audiotag.corpus.corpus import Corpus
 from audiotag.corpus.splits import FoldSplit, split_fold
 from audiotag.device import DeviceWarning, GPUShareError, use_gpu
 from audiotag.features.log_mel import LogMel
-from audiotag.systems import front_end
+from audiotag.models.build import front_end
 from audiotag.train import (
     Diverged,
     EpochResult,

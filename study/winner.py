@@ -10,7 +10,7 @@ import numpy as np
 from audiotag.config import TrialConfig
 from audiotag.features.log_mel import LogMel
 from audiotag.metrics import mean_defined, tag_thresholds
-from audiotag.systems import front_end
+from audiotag.models.build import front_end
 from study.clips import read_clips
 from study.ledger import STUDY_FILE, Ledger, TrialFolder
 from study.repeats import seeds_of

@@ -9,7 +9,7 @@ from test_cgrnn import IMD_CONV, MEL_CONV, branch_of_torch, gru
 from torch import nn
 
 from audiotag.config import TrialConfig
-from audiotag.systems import build_model, front_end
+from audiotag.models.build import build_model, front_end
 
 DENSE = 256 * 500 + 500 + 500 * 7 + 7
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from audiotag.models import blocks
-from audiotag.models.blocks import Framing, block_curves, mean_over_blocks, padded
+from audiotag.models import segments as blocks
+from audiotag.models.segments import Framing, block_curves, mean_over_blocks, padded
 from audiotag.units import cut, units_of
 
 FEATURES = np.arange(3 * 10 * 2, dtype=np.float32).reshape(3, 10, 2)  # (N, T, F)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from audiotag.config import TrialConfig
+from audiotag.models.build import build_model, front_end
 from audiotag.models.cgrnn import BLOCK, CGRNN
-from audiotag.systems import build_model, front_end
 from audiotag.train import start_fit
 
 MEL_CONV = 128 * 30 + 128

@@ -9,7 +9,7 @@ import torch
 
 from audiotag.config import AUGMENTATIONS, MODELS, TrialConfig
 from audiotag.corpus.splits import FoldSplit
-from audiotag.systems import front_end
+from audiotag.models.build import front_end
 from audiotag.train import fit, start_fit
 
 NAMES = [field.name for field in fields(TrialConfig)]

@@ -6,8 +6,8 @@ import torch
 
 from audiotag.config import TrialConfig
 from audiotag.features.log_mel import LogMel, log_mel
+from audiotag.models.build import build_model, front_end
 from audiotag.recordings import Clip
-from audiotag.systems import build_model, front_end
 from audiotag.tagger import Tagger
 from study.curves import Track
 

@@ -10,8 +10,8 @@ import torch
 from tiny_fit import SPLIT, reopened, same_bits, same_tensors
 
 from audiotag.config import TrialConfig
+from audiotag.models.build import build_model
 from audiotag.models.dae_dnn import CODE, CODES, DAEDNN
-from audiotag.systems import build_model
 from audiotag.train import Diverged, FitState, fit, fit_unsupervised, start_fit
 
 AUTO_ENCODER = (280 * 500 + 500) + (500 * 50 + 50) + (50 * 500 + 500) + (500 * 40 + 40)

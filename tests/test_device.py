@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from audiotag.device import CONTEXT, DeviceWarning, GPUShareError, TrainingStep, resident, sent, undone, use_gpu
-from audiotag.models.blocks import Framing
+from audiotag.models.segments import Framing
 from audiotag.units import cut
 
 KINDS: list[Callable[..., torch.optim.Optimizer]] = [

@@ -6,7 +6,7 @@ import torch
 from step import BANDS, TAGS, Plain
 from torch.testing import assert_close
 
-from audiotag.models import compiled
+from audiotag.models.cpu import compiled
 from audiotag.models.crnn import CRNN
 
 CLIPS, FRAMES = 6, 20

@@ -14,7 +14,7 @@ from audiotag.audio.read import read_stereo
 from audiotag.corpus.corpus import Corpus, CorpusError, open_corpus
 from audiotag.features.log_mel import LogMel, load_features, log_mel
 from audiotag.features.store import cache_bytes
-from audiotag.systems import FRAMES_OF_20_MS, MAGNITUDES, MAGNITUDES_WITH_IMD
+from audiotag.models.build import FRAMES_OF_20_MS, MAGNITUDES, MAGNITUDES_WITH_IMD
 
 Write = Callable[..., Path]
 ROWS = [(f"{number}.wav", number % 2, "xy"[number // 2 % 2]) for number in range(5)]

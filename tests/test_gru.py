@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from audiotag.models.gru import BidirectionalGRU
+from audiotag.models.cpu.gru import BidirectionalGRU
 
 UNITS = 6
 

@@ -15,7 +15,7 @@ from audiotag.corpus.corpus import Corpus, CorpusError, open_corpus
 from audiotag.corpus.layouts.chime_home import DEVELOPMENT_LIST, FOLD_LIST
 from audiotag.corpus.stereo import stereo_problem
 from audiotag.features.log_mel import LogMel
-from audiotag.systems import FRAMES_OF_20_MS, MAGNITUDES, MAGNITUDES_WITH_IMD
+from audiotag.models.build import FRAMES_OF_20_MS, MAGNITUDES, MAGNITUDES_WITH_IMD
 from search_spaces import Space, load_space
 from study import plan
 from study.budget import SYNTHETIC, budgets

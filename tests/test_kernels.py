@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from audiotag.models import compiled, kernels
+from audiotag.models.cpu import compiled, kernels
 
 
 def test_they_are_compiled() -> None:

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from audiotag.config import MODELS, TrialConfig
-from audiotag.systems import build_model, front_end
+from audiotag.models.build import build_model, front_end
 from audiotag.tagger import write_description
 from study import PROJECT
 from study.registry import REQUIREMENTS

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from audiotag.config import TrialConfig
-from audiotag.systems import build_model, front_end
+from audiotag.models.build import build_model, front_end
 
 SYSTEMS: dict[str, dict[str, Any]] = {
     "crnn": {},

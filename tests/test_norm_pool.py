@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from audiotag.models import norm_pool
-from audiotag.models.norm_pool import norm_pool_elu_dropout
+from audiotag.models.cpu import norm_pool
+from audiotag.models.cpu.norm_pool import norm_pool_elu_dropout
 
 SHAPES = [(3, 8, 16, 5), (2, 16, 8, 7), (4, 64, 2, 3), (1, 8, 2, 1), (2, 64, 4, 9), (5, 8, 8, 3), (2, 8, 4, 48)]
 

@@ -8,8 +8,8 @@ import torch
 from tiny_fit import TINY, epochs, reopened, same_bits, start, trained
 
 from audiotag.config import MODELS, TrialConfig
-from audiotag.models import compiled
-from audiotag.systems import build_model, front_end
+from audiotag.models.build import build_model, front_end
+from audiotag.models.cpu import compiled
 from audiotag.train import predict
 
 CLIPS = 40

@@ -14,7 +14,7 @@ from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import EVALUATION, Corpus
 from audiotag.device import GPUShareError
 from audiotag.metrics import tag_eers
-from audiotag.systems import front_end
+from audiotag.models.build import front_end
 from audiotag.train import predict, start_fit
 from study.files import LedgerWarning
 from study.ledger import Ledger, TrialFolder

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from audiotag.models import compiled, kernels, winograd
-from audiotag.models.winograd import convolve
+from audiotag.models.cpu import compiled, kernels, winograd
+from audiotag.models.cpu.winograd import convolve
 
 SHAPES = [  # batch, channels, bands, frames, filters
     (2, 8, 8, 7, 16),

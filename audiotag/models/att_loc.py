@@ -7,9 +7,9 @@ Source: "Attention and localization based on a deep convolutional recurrent mode
 import torch
 from torch import Tensor, nn
 
-from audiotag.models.frequency_conv import FrequencyConv
-from audiotag.models.gru import BidirectionalGRU
-from audiotag.precision import FullLinear
+from audiotag.models.cpu.frequency_conv import FrequencyConv
+from audiotag.models.cpu.gru import BidirectionalGRU
+from audiotag.models.precision import FullLinear
 
 FILTERS = 128
 MEL_WIDTH, IMD_WIDTH = 30, 200  # frequencies under a filter

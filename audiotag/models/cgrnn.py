@@ -9,10 +9,10 @@ frames), magnitudes; 40 mel bands of the mean channel, and of each FFT bin the i
 import torch
 from torch import Tensor, nn
 
-from audiotag.models.blocks import Framing, block_curves, mean_over_blocks, padded
-from audiotag.models.frequency_conv import FrequencyConv
-from audiotag.models.gru import BidirectionalGRU
-from audiotag.precision import FullLinear
+from audiotag.models.cpu.frequency_conv import FrequencyConv
+from audiotag.models.cpu.gru import BidirectionalGRU
+from audiotag.models.precision import FullLinear
+from audiotag.models.segments import Framing, block_curves, mean_over_blocks, padded
 
 FILTERS = 128
 MEL_WIDTH, IMD_WIDTH = 30, 200  # frequencies under a filter

@@ -7,10 +7,10 @@ convolutional recurrent model for weakly supervised audio tagging" (Xu et al. 20
 import torch
 from torch import Tensor, nn
 
-from audiotag.models.gru import BidirectionalGRU
-from audiotag.models.norm_pool import norm_pool_elu_dropout
-from audiotag.models.winograd import convolve
-from audiotag.precision import FullLinear
+from audiotag.models.cpu.gru import BidirectionalGRU
+from audiotag.models.cpu.norm_pool import norm_pool_elu_dropout
+from audiotag.models.cpu.winograd import convolve
+from audiotag.models.precision import FullLinear
 
 FIRST_FILTERS, MOST_FILTERS = 8, 64  # 8, 16, 32, 64, 64, 64, 64 for 128 bands
 SMALLEST_WEIGHT = 1e-9  # below the localisation's sum over frames: no division by zero

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from audiotag.models.blocks import Framing, block_curves, mean_over_blocks, padded
+from audiotag.models.precision import FullLinear
+from audiotag.models.segments import Framing, block_curves, mean_over_blocks, padded
 from audiotag.models.unsupervised import Unsupervised
-from audiotag.precision import FullLinear
 
 CONTEXT = 7  # frames that the auto-encoder sees at once; it gives back the middle one
 HIDDEN, CODE = 500, 50

@@ -5,7 +5,7 @@ Such a system has `unsupervised`, and `unsupervised_loss`: features of units (B,
 
 from dataclasses import dataclass
 
-from audiotag.models.blocks import Framing
+from audiotag.models.segments import Framing
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from audiotag.models import compiled, kernels
+from audiotag.models.cpu import compiled, kernels
 
 BANDS = 4  # that are computed together
 CHANNELS = 8  # the kernels compute multiples of it

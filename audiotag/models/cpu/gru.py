@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 
-from audiotag.models import compiled, kernels
+from audiotag.models.cpu import compiled, kernels
 
 
 class BidirectionalGRU(nn.Module):

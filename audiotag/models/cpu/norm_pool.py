@@ -1,4 +1,4 @@
-"""Batch norm, max-pool over bands, ELU and dropout as one operation, for CPUs (`audiotag.models.kernels`)."""
+"""Batch norm, max-pool over bands, ELU and dropout as one operation, for CPUs (`audiotag.models.cpu.kernels`)."""
 
 from math import gcd
 from typing import Any
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 from torch.nn import functional as F
 
-from audiotag.models import compiled, kernels
+from audiotag.models.cpu import compiled, kernels
 
 LANES = 128  # values side by side in a pass over all of a batch
 

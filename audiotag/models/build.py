@@ -29,7 +29,7 @@ def front_end(config: TrialConfig) -> LogMel:
 def build_model(config: TrialConfig, columns: int, n_tags: int, mean: "Tensor", scale: "Tensor") -> "nn.Module":
     """The network of a configuration, with fresh weights, for features of so many columns.
 
-    Shapes: mean, scale (columns,). Its `precision` is what it is to be run with (`audiotag.precision`).
+    Shapes: mean, scale (columns,). Its `precision` is what it is to be run with (`audiotag.models.precision`).
     """
     network = _network(config, columns, n_tags, mean, scale)
     network.precision = config.precision  # type: ignore[assignment]

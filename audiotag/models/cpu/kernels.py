@@ -22,7 +22,7 @@ import ctypes
 import torch
 from torch import Tensor
 
-from audiotag.models.compiled import LIBRARY
+from audiotag.models.cpu.compiled import LIBRARY
 
 NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 LANES: int = LIBRARY.most_lanes() if LIBRARY else 0  # values that a product takes at once; 0: products.cpp cannot run

@@ -1,0 +1,1 @@
+"""The networks' slow parts written for CPUs."""
