@@ -17,7 +17,7 @@ from audiotag.config import TrialConfig
 from audiotag.features.log_mel import LogMel, log_mel
 from audiotag.models.build import build_model
 from audiotag.models.precision import computing
-from audiotag.train import predict
+from audiotag.training.fit import predict
 
 DESCRIPTION, WEIGHTS = "tagger.json", "weights.pt"
 BLOCK = 64  # clips whose features are computed at a time

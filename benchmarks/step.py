@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from audiotag.config import TrialConfig
 from audiotag.models.cpu.winograd import convolve
 from audiotag.models.precision import computing
-from audiotag.train import start_fit
+from audiotag.training.fit import start_fit
 
 BATCH, FRAMES, BANDS, TAGS = 44, 124, 128, 7
 FILTERS = (8, 16, 32, 64, 64, 64, 64)

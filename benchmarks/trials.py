@@ -30,7 +30,7 @@ from audiotag.config import PRECISIONS, TrialConfig
 from audiotag.corpus.corpus import open_corpus
 from audiotag.corpus.splits import split_fold
 from audiotag.features.log_mel import LogMel, load_features
-from audiotag.train import fit, start_fit
+from audiotag.training.fit import fit, start_fit
 from study.checks import lacks_bf16
 
 CORES = os.cpu_count() or 1

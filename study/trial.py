@@ -15,10 +15,10 @@ from ray import tune
 from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import Corpus
 from audiotag.corpus.splits import FoldSplit, split_fold
-from audiotag.device import DeviceWarning, GPUShareError, use_gpu
 from audiotag.features.log_mel import LogMel
 from audiotag.models.build import front_end
-from audiotag.train import (
+from audiotag.training.device import DeviceWarning, GPUShareError, use_gpu
+from audiotag.training.fit import (
     Diverged,
     EpochResult,
     FitState,

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from audiotag.augment import extrapolation, final_stretch, mix, mixing_on, mixup, mixup_lp, sample_pairing
+from audiotag.augment.mixing import extrapolation, mix, mixup, mixup_lp, sample_pairing
+from audiotag.augment.schedule import final_stretch, mixing_on
 from audiotag.config import AUGMENTATIONS
 
 MIXING = [name for name in AUGMENTATIONS if name != "none"]

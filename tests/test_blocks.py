@@ -7,7 +7,7 @@ from torch import Tensor
 
 from audiotag.models import segments as blocks
 from audiotag.models.segments import Framing, block_curves, mean_over_blocks, padded
-from audiotag.units import cut, units_of
+from audiotag.training.batches import cut, units_of
 
 FEATURES = np.arange(3 * 10 * 2, dtype=np.float32).reshape(3, 10, 2)  # (N, T, F)
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from audiotag.config import TrialConfig
 from audiotag.models.build import build_model, front_end
 from audiotag.models.cgrnn import BLOCK, CGRNN
-from audiotag.train import start_fit
+from audiotag.training.fit import start_fit
 
 MEL_CONV = 128 * 30 + 128
 IMD_CONV = 128 * 200 + 128

@@ -10,7 +10,7 @@ import torch
 from audiotag.config import AUGMENTATIONS, MODELS, TrialConfig
 from audiotag.corpus.splits import FoldSplit
 from audiotag.models.build import front_end
-from audiotag.train import fit, start_fit
+from audiotag.training.fit import fit, start_fit
 
 NAMES = [field.name for field in fields(TrialConfig)]
 WHOLE = ("batch_size", "max_epochs", "patience", "gru_units", "gru_layers")

@@ -12,7 +12,7 @@ from tiny_fit import SPLIT, reopened, same_bits, same_tensors
 from audiotag.config import TrialConfig
 from audiotag.models.build import build_model
 from audiotag.models.dae_dnn import CODE, CODES, DAEDNN
-from audiotag.train import Diverged, FitState, fit, fit_unsupervised, start_fit
+from audiotag.training.fit import Diverged, FitState, fit, fit_unsupervised, start_fit
 
 AUTO_ENCODER = (280 * 500 + 500) + (500 * 50 + 50) + (50 * 500 + 500) + (500 * 40 + 40)
 CLASSIFIER = (92 * 50 * 1000 + 1000) + (1000 * 500 + 500) + (500 * 7 + 7)

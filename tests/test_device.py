@@ -13,9 +13,18 @@ from tiny_fit import FEATURES, TARGETS, TINY, same_tensors, start
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from audiotag.device import CONTEXT, DeviceWarning, GPUShareError, TrainingStep, resident, sent, undone, use_gpu
 from audiotag.models.segments import Framing
-from audiotag.units import cut
+from audiotag.training.batches import cut
+from audiotag.training.device import (
+    CONTEXT,
+    DeviceWarning,
+    GPUShareError,
+    TrainingStep,
+    resident,
+    sent,
+    undone,
+    use_gpu,
+)
 
 KINDS: list[Callable[..., torch.optim.Optimizer]] = [
     lambda weights: torch.optim.Adam(weights, lr=0.05),
@@ -168,7 +177,7 @@ def test_a_fold_trains_alike_on_features_that_lie_on_the_device(monkeypatch: pyt
 
     plain, there = start(), start()
     list(fit_epochs(plain))
-    monkeypatch.setattr("audiotag.train.resident", lambda features, device: torch.tensor(features))
+    monkeypatch.setattr("audiotag.training.fit.resident", lambda features, device: torch.tensor(features))
     list(fit_epochs(there))
     assert same_tensors(there.best, plain.best)
 

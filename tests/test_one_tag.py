@@ -7,7 +7,7 @@ import torch
 from tiny_fit import FEATURES, SPLIT, TARGETS, TINY, epochs, start
 
 from audiotag.metrics import tag_eers
-from audiotag.train import predict
+from audiotag.training.fit import predict
 from study.results import fold_eers, summarise
 
 ONE = TARGETS[:, :1]

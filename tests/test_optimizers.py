@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from audiotag import optimizers
+from audiotag.training import optim as optimizers
 
 KINDS: list[tuple[str, dict[str, Any]]] = [("Adam", {"lr": 0.01}), ("SGD", {"lr": 0.1, "momentum": 0.9})]
 

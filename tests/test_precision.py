@@ -10,7 +10,7 @@ from tiny_fit import TINY, epochs, reopened, same_bits, start, trained
 from audiotag.config import MODELS, TrialConfig
 from audiotag.models.build import build_model, front_end
 from audiotag.models.cpu import compiled
-from audiotag.train import predict
+from audiotag.training.fit import predict
 
 CLIPS = 40
 

@@ -18,7 +18,7 @@ from audiotag.config import TrialConfig
 from audiotag.features.log_mel import LogMel, log_mel
 from audiotag.models.build import build_model, front_end
 from audiotag.tagger import load_tagger, write_description
-from audiotag.train import predict
+from audiotag.training.fit import predict
 from study import registry
 from study.ledger import Ledger
 from study.projection import Projection

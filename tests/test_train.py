@@ -25,11 +25,11 @@ from tiny_fit import (
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import audiotag.train
-from audiotag.augment import mix
+import audiotag.training.fit
+from audiotag.augment.mixing import mix
 from audiotag.config import TrialConfig
 from audiotag.features.log_mel import band_statistics
-from audiotag.train import predict
+from audiotag.training.fit import predict
 
 
 @pytest.fixture

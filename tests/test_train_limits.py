@@ -10,7 +10,7 @@ import pytest
 from tiny_fit import FEATURES, SPLIT, TINY, epochs, same_bits, same_tensors, start, trained
 from torch import nn
 
-from audiotag.train import Diverged
+from audiotag.training.fit import Diverged
 
 # --- degenerate ---
 

@@ -12,10 +12,10 @@ import torch
 import study.trial
 from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import EVALUATION, Corpus
-from audiotag.device import GPUShareError
 from audiotag.metrics import tag_eers
 from audiotag.models.build import front_end
-from audiotag.train import predict, start_fit
+from audiotag.training.device import GPUShareError
+from audiotag.training.fit import predict, start_fit
 from study.files import LedgerWarning
 from study.ledger import Ledger, TrialFolder
 from study.settings import TrialSettings

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from audiotag.config import TrialConfig
 from audiotag.corpus.splits import FoldSplit
-from audiotag.train import EpochResult, FitState, fit, start_fit
+from audiotag.training.fit import EpochResult, FitState, fit, start_fit
 
 TINY = TrialConfig(learning_rate=1e-2, batch_size=4, max_epochs=4, gru_units=4)
 STILL = 1e-30  # a learning rate that moves no weight

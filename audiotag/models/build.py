@@ -1,9 +1,8 @@
-"""The systems of Table 1 made of a configuration: front end, network, optimiser. Here configurations end.
+"""The systems of Table 1 made of a configuration: front end and network. Here configurations end.
 
 Torch is imported late: what a study needs is found out before.
 """
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from audiotag.config import TrialConfig
@@ -11,9 +10,6 @@ from audiotag.features.log_mel import LogMel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-    from torch.optim import Optimizer
-
-MOMENTUM = 0.9  # of sgd
 
 FRAMES_OF_20_MS = LogMel(n_fft=320, hop_length=160, n_mels=40)
 MAGNITUDES = LogMel(n_fft=512, hop_length=256, n_mels=40, power=1.0, unit_peaks=True)
@@ -53,14 +49,3 @@ def _network(config: TrialConfig, columns: int, n_tags: int, mean: "Tensor", sca
     from audiotag.models.crnn import CRNN
 
     return CRNN(columns, n_tags, dropout=config.dropout, **recurrent, **standard)
-
-
-def build_optimizer(config: TrialConfig, parameters: Iterable["nn.Parameter"]) -> "Optimizer":
-    """The optimiser of a configuration; for parameters on a GPU one that a CUDA graph can hold."""
-    from audiotag.optimizers import SGD, Adam
-
-    weights = list(parameters)
-    if config.optimizer == "sgd":
-        return SGD(weights, lr=config.learning_rate, momentum=MOMENTUM)
-    on_gpu = weights[0].is_cuda
-    return Adam(weights, lr=config.learning_rate, fused=on_gpu or None, capturable=on_gpu)

@@ -5,11 +5,15 @@ modules, at the first call: 4 s of CPU and 120 MB in every worker, more than all
 itself. Nothing is compiled here, so the methods are used undecorated: same code, same bits.
 """
 
+from collections.abc import Iterable
 from inspect import unwrap
 from typing import Any
 
 import torch
 
+from audiotag.config import TrialConfig
+
+MOMENTUM = 0.9  # of sgd
 DECORATED = (
     "add_param_group",
     "zero_grad",
@@ -26,3 +30,12 @@ def undecorated(kind: type[torch.optim.Optimizer]) -> Any:
 
 Adam = undecorated(torch.optim.Adam)
 SGD = undecorated(torch.optim.SGD)
+
+
+def build_optimizer(config: TrialConfig, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimiser of a configuration; for parameters on a GPU one that a CUDA graph can hold."""
+    weights = list(parameters)
+    if config.optimizer == "sgd":
+        return SGD(weights, lr=config.learning_rate, momentum=MOMENTUM)
+    on_gpu = weights[0].is_cuda
+    return Adam(weights, lr=config.learning_rate, fused=on_gpu or None, capturable=on_gpu)

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audiotag.device import sent
 from audiotag.models.segments import Framing
+from audiotag.training.device import sent
 
 
 def units_of(clips: np.ndarray, frames: int, framing: Framing | None) -> np.ndarray:

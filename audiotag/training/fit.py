@@ -17,17 +17,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from audiotag.augment import final_stretch, mix, mixing_on
-from audiotag.chance import Stream, generator, seeded
+from audiotag.augment.mixing import mix
+from audiotag.augment.schedule import final_stretch, mixing_on
 from audiotag.config import TrialConfig
 from audiotag.corpus.splits import FoldSplit
-from audiotag.device import Loss, TrainingStep, resident, sent
 from audiotag.features.log_mel import band_statistics
 from audiotag.metrics import mean_defined, tag_eers
-from audiotag.models.build import build_model, build_optimizer
+from audiotag.models.build import build_model
 from audiotag.models.precision import computing
-from audiotag.optimizers import SGD
-from audiotag.units import cut, units_of
+from audiotag.training.batches import cut, units_of
+from audiotag.training.device import Loss, TrainingStep, resident, sent
+from audiotag.training.optim import SGD, build_optimizer
+from audiotag.training.rng import Stream, generator, seeded
 
 SCORING_BATCH = 64  # clips; no gradients are kept, so it may be larger than a training batch
 
