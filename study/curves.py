@@ -12,7 +12,7 @@ import numpy as np
 
 from audiotag.audio.read import audio_seconds
 from audiotag.features.log_mel import LogMel, band_frequencies
-from audiotag.recordings import Clip, Cutting
+from audiotag.inference.recordings import Clip, Cutting
 from study.drawing import BLUE, FAINT, GRID, INK, Panel, as_panel, style
 from study.tag_table import clock
 from study.tagging import TaggedClip, heard

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from audiotag import terminal
+from audiotag import cli as terminal
 from study.table import decimal, duration, label, trial_name
 
 REFRESH = 4  # times a second, at most

@@ -146,7 +146,7 @@ def save_model(path: Path, study: dict[str, Any], folder: TrialFolder, model: Fo
 
     import numpy as np
 
-    from audiotag.tagger import WEIGHTS, write_description
+    from audiotag.inference.tagger import WEIGHTS, write_description
 
     mlflow = load_mlflow()
     from_mlflow = mlflow.types.TensorSpec
@@ -164,7 +164,7 @@ def save_model(path: Path, study: dict[str, Any], folder: TrialFolder, model: Fo
         warnings.filterwarnings("ignore", message=".*input example.*")  # the signature says all
         mlflow.pyfunc.save_model(
             path,
-            loader_module="audiotag.tagger",
+            loader_module="audiotag.inference.tagger",
             data_path=str(data),
             code_paths=[str(PROJECT / "audiotag")],
             mlflow_model=mlflow.models.Model(model_id=model_id, run_id=model.run.id),

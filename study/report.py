@@ -10,8 +10,9 @@ from typing import Any
 
 from rich.console import Console
 
+from audiotag.cli import FINISHED, Parser, filled, folder
 from study import PROJECT
-from study.command_line import FINISHED, STUDIES, Parser, filled, folder, run_command
+from study.cli import STUDIES, run_command
 from study.files import write_text
 from study.ledger import Ledger
 from study.progress import make_console

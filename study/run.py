@@ -9,20 +9,10 @@ from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 
+from audiotag.cli import FINISHED, INTERRUPTED, Parser, fail, filled, folder, not_negative, positive
 from audiotag.config import PRECISIONS
 from search_spaces import SAMPLERS
-from study.command_line import (
-    FINISHED,
-    INTERRUPTED,
-    STUDIES,
-    Parser,
-    fail,
-    filled,
-    folder,
-    not_negative,
-    positive,
-    run_command,
-)
+from study.cli import STUDIES, run_command
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

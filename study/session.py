@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from audiotag.cli import FINISHED, INTERRUPTED
 from audiotag.config import TrialConfig
 from audiotag.features.log_mel import LogMel
 from audiotag.models.cpu.compiled import COMPILED
 from study import PROJECT
 from study.checks import lacks_bf16
-from study.command_line import FINISHED, INTERRUPTED, SOME_FAILED, STUDIES
+from study.cli import SOME_FAILED, STUDIES
 from study.files import LedgerError
 from study.ledger import STUDY_FILE, Ledger
 from study.made_with import continuations

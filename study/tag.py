@@ -7,19 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from study.command_line import (
-    FINISHED,
-    MISTAKE,
-    SOME_FAILED,
-    STUDIES,
-    Parser,
-    fail,
-    filled,
-    folder,
-    positive,
-    run_command,
-    share,
-)
+from audiotag.cli import FINISHED, MISTAKE, Parser, fail, filled, folder, positive, share
+from study.cli import SOME_FAILED, STUDIES, run_command
 
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
@@ -46,7 +35,7 @@ def tag(arguments: argparse.Namespace) -> int:
     Raises:
         WinnerError, LedgerError, RecordingError: for what cannot be done, before anything heavy is imported.
     """
-    from audiotag.recordings import find_recordings
+    from audiotag.inference.recordings import find_recordings
     from study.winner import eer_thresholds, find_winner
 
     winner = find_winner(arguments.studies, arguments.name, arguments.trial)
@@ -82,7 +71,7 @@ def tag(arguments: argparse.Namespace) -> int:
 
 def cutting_of(winner: Any, hop: float | None) -> Any:
     """How recordings are cut for a winner; one line and the end for a hop that does not go with its clips."""
-    from audiotag.recordings import Cutting
+    from audiotag.inference.recordings import Cutting
 
     front_end, seconds = winner.front_end, winner.clip_seconds
     samples, least = front_end.samples(seconds), front_end.hop_length / front_end.sample_rate

@@ -12,12 +12,12 @@ from rich.console import Console
 
 from audiotag.audio.read import AudioError, audio_seconds
 from audiotag.features.log_mel import log_mel
-from audiotag.recordings import Clip, Cutting, cut_recording
+from audiotag.inference.recordings import Clip, Cutting, cut_recording
 from study.progress import progress_bar
 from study.winner import Winner, fold_taggers
 
 if TYPE_CHECKING:
-    from audiotag.tagger import Tagger
+    from audiotag.inference.tagger import Tagger
 
 BATCH = 64  # clips that are scored at a time
 

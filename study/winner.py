@@ -18,7 +18,7 @@ from study.results import plain, study_results
 from study.table import decimal, trial_name
 
 if TYPE_CHECKING:
-    from audiotag.tagger import Tagger
+    from audiotag.inference.tagger import Tagger
 
 
 class WinnerError(ValueError):
@@ -142,7 +142,7 @@ def eer_thresholds(winner: Winner) -> dict[str, float | None]:
 
 def fold_taggers(winner: Winner) -> "list[Tagger]":
     """The trial's networks, one a fold and seed."""
-    from audiotag.tagger import make_tagger
+    from audiotag.inference.tagger import make_tagger
 
     return [
         make_tagger(winner.config, winner.front_end, tuple(winner.tags), folder.weights_path(fold))

@@ -6,9 +6,9 @@ import torch
 
 from audiotag.config import TrialConfig
 from audiotag.features.log_mel import LogMel, log_mel
+from audiotag.inference.recordings import Clip
+from audiotag.inference.tagger import Tagger
 from audiotag.models.build import build_model, front_end
-from audiotag.recordings import Clip
-from audiotag.tagger import Tagger
 from study.curves import Track
 
 RATE = 16_000

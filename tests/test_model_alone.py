@@ -13,8 +13,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from audiotag.config import MODELS, TrialConfig
+from audiotag.inference.tagger import write_description
 from audiotag.models.build import build_model, front_end
-from audiotag.tagger import write_description
 from study import PROJECT
 from study.registry import REQUIREMENTS
 
@@ -23,7 +23,7 @@ ALONE = """
 import sys
 sys.modules.update(dict.fromkeys(sys.argv[2:]))  # None: each is as if it were not there
 import numpy as np
-from audiotag.tagger import load_tagger
+from audiotag.inference.tagger import load_tagger
 print(load_tagger(sys.argv[1]).predict(np.zeros((2, 18_000), np.float32)).shape)
 """
 

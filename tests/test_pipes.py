@@ -8,7 +8,7 @@ import pytest
 from made_up import ALPHAS, SMALL, make_corpus, make_study
 from tracked import client_of
 
-from audiotag.command_line import UNREAD
+from audiotag.cli import UNREAD
 
 ROOT = Path(__file__).parents[1]
 

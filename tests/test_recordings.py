@@ -1,4 +1,4 @@
-"""audiotag.recordings: files and folders in, clips of a fixed length out."""
+"""audiotag.inference.recordings: files and folders in, clips of a fixed length out."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import soundfile
 
 from audiotag.audio.read import AudioError
 from audiotag.features.log_mel import LogMel
-from audiotag.recordings import Clip, Cutting, RecordingError, cut_recording, find_recordings
+from audiotag.inference.recordings import Clip, Cutting, RecordingError, cut_recording, find_recordings
 
 RATE = 16_000
 

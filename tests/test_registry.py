@@ -16,8 +16,8 @@ from tracked import FOLDS, client_of, epoch_result, make_ledger, runs_of
 
 from audiotag.config import TrialConfig
 from audiotag.features.log_mel import LogMel, log_mel
+from audiotag.inference.tagger import load_tagger, write_description
 from audiotag.models.build import build_model, front_end
-from audiotag.tagger import load_tagger, write_description
 from audiotag.training.fit import predict
 from study import registry
 from study.ledger import Ledger

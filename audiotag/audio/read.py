@@ -18,6 +18,9 @@ from audiotag.audio.resample import resample, resample_pieces, seen_beyond
 
 FORMATS = ("WAV", "WAVEX", "RF64", "AIFF", "FLAC", "OGG", "MP3")  # of those libsndfile knows, all that can be checked
 MP3_SUFFIXES = (".mp3", ".mp2", ".mpa")  # MP3 has no header to speak of: noise would be taken for it
+SUFFIXES = {"WAV": (".wav", ".wave"), "WAVEX": (".wav", ".wave"), "RF64": (".wav", ".rf64"), "FLAC": (".flac",)}
+SUFFIXES |= {"OGG": (".ogg", ".oga", ".opus"), "AIFF": (".aif", ".aiff", ".aifc")}
+SOUNDS = {suffix for suffixes in SUFFIXES.values() for suffix in suffixes} | {".mp3"}
 LOUDEST = 1e15  # above it the energy of a window overflows float32
 FULL_SCALE = 0.999
 FULL_SCALE_16 = np.float32(2**-15)  # what libsndfile, too, multiplies samples of 16 bits with

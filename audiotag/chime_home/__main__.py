@@ -12,10 +12,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from audiotag.chime_home.download import DownloadError
 from audiotag.chime_home.fetch import ADDRESS, MD5, FetchError, Report, fetch
-from audiotag.command_line import FINISHED, INTERRUPTED, Parser, fail, filled
+from audiotag.cli import FINISHED, INTERRUPTED, Parser, fail, filled, make_console
 from audiotag.corpus.layouts import chime_home
 from audiotag.corpus.tables import EVALUATION
-from audiotag.terminal import make_console
 
 STEP = 5  # percent; of the lines that a log file gets
 

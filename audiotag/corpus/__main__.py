@@ -15,12 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from audiotag.command_line import FINISHED, INTERRUPTED, MISTAKE, Parser, fail, filled, not_negative, positive
+from audiotag.cli import FINISHED, INTERRUPTED, MISTAKE, Parser, fail, filled, make_console, not_negative, positive
 from audiotag.corpus.assign_folds import propose_folds, write_folds
 from audiotag.corpus.corpus import Corpus, read_tables
 from audiotag.corpus.tables import EVALUATION, NO_FOLD, CorpusError
 from audiotag.corpus.validate import Report, check_corpus
-from audiotag.terminal import make_console
 
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:

@@ -8,15 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from audiotag.audio.read import AudioError, AudioFacts
+from audiotag.audio.read import SOUNDS, SUFFIXES, AudioError, AudioFacts
 from audiotag.corpus.audio_scan import Progress
 from audiotag.corpus.corpus import NEARLY_SILENT, Corpus, examine, scoring_problems, usable_part
 from audiotag.corpus.tables import EVALUATION
 
 CLIPPED_SHARE = 1e-3  # of the samples at full scale, above which a clip is said to be clipped
-SUFFIXES = {"WAV": (".wav", ".wave"), "WAVEX": (".wav", ".wave"), "RF64": (".wav", ".rf64"), "FLAC": (".flac",)}
-SUFFIXES |= {"OGG": (".ogg", ".oga", ".opus"), "AIFF": (".aif", ".aiff", ".aifc")}
-SOUNDS = {suffix for suffixes in SUFFIXES.values() for suffix in suffixes} | {".mp3"}
 NAMED = 5  # clips that a warning names
 
 

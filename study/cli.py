@@ -6,31 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from audiotag.command_line import (
-    FINISHED,
-    INTERRUPTED,
-    MISTAKE,
-    Parser,
-    fail,
-    filled,
-    folder,
-    not_negative,
-    positive,
-    share,
-)
-
-__all__ = [
-    "FINISHED",
-    "INTERRUPTED",
-    "MISTAKE",
-    "Parser",
-    "fail",
-    "filled",
-    "folder",
-    "not_negative",
-    "positive",
-    "share",
-]
+from audiotag.cli import INTERRUPTED, end_unread, fail
 
 SOME_FAILED = 3  # one more exit code
 STUDIES = Path("studies")
@@ -45,8 +21,6 @@ def run_command(command: Callable[[], int], interrupted: str = "Interrupted.") -
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        from audiotag.terminal import end_unread
-
         end_unread()
     except ValueError as error:
         fail_on(error)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audiotag.audio.read import stream_audio
-from audiotag.corpus.validate import SOUNDS
+from audiotag.audio.read import SOUNDS, stream_audio
 from audiotag.features.log_mel import LogMel
 
 SHORTEST = 0.1  # of a clip: a last piece with less of its own is left out, it would be padding nearly all over

@@ -1,10 +1,13 @@
-"""What all commands share: exit codes, and mistakes told in one line."""
+"""What all commands share: exit codes, mistakes told in one line, and what they print to."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
+
+from rich.console import Console
 
 FINISHED, MISTAKE, INTERRUPTED, UNREAD = 0, 2, 130, 141  # exit codes
 
@@ -80,3 +83,25 @@ def _number(kind: type, text: str) -> Any:
     except ValueError:
         wanted = "a whole number" if kind is int else "a number"
         raise argparse.ArgumentTypeError(f"{text!r} is not allowed: it must be {wanted}") from None
+
+
+def make_console(plain_width: int = 10_000) -> Console:
+    """The terminal, or a file or pipe, which has `plain_width` columns: so many that no line breaks."""
+    console = PipeConsole(highlight=False, markup=False, emoji=False)  # names of tags and files are shown as they are
+    if console.is_terminal:
+        return console
+    return PipeConsole(highlight=False, markup=False, emoji=False, width=plain_width)
+
+
+class PipeConsole(Console):
+    """Rich's own, with our exit code where a pipe was closed."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        self.quiet = True
+        end_unread()
+
+
+def end_unread() -> NoReturn:
+    """Ends quietly where nobody reads standard output any more (`| head`)."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes what is left of it at its end
+    sys.exit(UNREAD)
