@@ -24,20 +24,20 @@ from rounds import cpu_seconds, show
 
 from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import Corpus
-from study.ledger import Ledger
-from study.settings import TrialSettings
-from study.trial import trial_reports
+from study.ledger.context import TrialSettings
+from study.ledger.ledger import Ledger
+from study.tuning.trial import trial_reports
 
 ROOT = Path(__file__).resolve().parents[1]
 IMPORTS = """
 import time
 from pathlib import Path
-from study.ledger import Ledger
+from study.ledger.ledger import Ledger
 """
 RESUME = """
-from study.results import is_complete, study_results
-from study.proposals import make_search
-from study.settings import TrialSettings
+from study.ledger.results import is_complete, study_results
+from study.search.searcher import make_search
+from study.ledger.context import TrialSettings
 from search_spaces import load_space
 ledger = Ledger.open(root)
 assert not is_complete(ledger)
@@ -48,7 +48,7 @@ assert make_search(load_space("joint"), ledger, settings).suggest("a")
 """
 REPORT = """
 import io
-from study.progress import make_console
+from study.cli import make_console
 from study.report import show_results, write_results
 ledger, console = Ledger.open(root), make_console()
 console.file = io.StringIO()
@@ -57,7 +57,7 @@ show_results(write_results(ledger, "interrupted", redraw=True), ledger.study(), 
 LIVE = """
 import io
 from rich.console import Console
-from study.progress import LiveTable
+from study.reporting.live_table import LiveTable
 console = Console(file=io.StringIO(), width=120)
 live = LiveTable(console, ["alpha"], trials=trials, done=0, folds=[0, 1, 2, 3, 4], slots=2, max_epochs=200)
 report = {"val_loss": 0.5, "val_eer_mean": 0.2, "seconds": 1.0, "eer_mean": 0.2}
@@ -76,7 +76,7 @@ ACTS = {"until --resume proposes a trial": RESUME, "report": REPORT, "a picture 
 def write_ledger(root: Path, trials: int) -> Path:
     """A sampled study whose last trial has not finished."""
     sys.path.append(str(ROOT / "tests"))
-    from made_up import make_corpus, make_study  # type: ignore[import-not-found]
+    from helpers.made_up import make_corpus, make_study  # type: ignore[import-not-found]
 
     rng = np.random.default_rng(0)
     kinds = ["mixup", "mixup_lp", "extrapolation"]

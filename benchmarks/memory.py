@@ -23,10 +23,11 @@ from rounds import show
 from audiotag.corpus.corpus import EVALUATION, Corpus
 from audiotag.features.log_mel import LogMel
 from search_spaces import load_space
-from study.cluster import count_slots, start_ray, stop_ray
-from study.ledger import Ledger
-from study.progress import LiveTable, make_console
-from study.settings import TrialSettings
+from study.cli import make_console
+from study.ledger.context import TrialSettings
+from study.ledger.ledger import Ledger
+from study.reporting.live_table import LiveTable
+from study.tuning.cluster import count_slots, start_ray, stop_ray
 
 DEVELOPMENT, HELD_BACK, FRAMES, BANDS, TAGS = 1946, 816, 124, 128, "cmfvpbo"
 MEGABYTE = 1e6
@@ -76,7 +77,7 @@ def made_up_corpus(clips: int, held_back: int) -> Corpus:
 
 def study_of(root: Path, corpus: Corpus, trials: int) -> tuple[Ledger, TrialSettings]:
     """A study folder for them."""
-    from study.results import corpus_record
+    from study.ledger.results import corpus_record
 
     settings = {"crnn": {"max_epochs": 200}}
     texts = dict.fromkeys(("study", "id", "space", "space_fingerprint", "question", "created"), "memory")
@@ -87,9 +88,9 @@ def study_of(root: Path, corpus: Corpus, trials: int) -> tuple[Ledger, TrialSett
 
 def measure_workers(root: Path, clips: int, held_back: int, seconds: float) -> None:
     """Prints the first table; the trials are ended when all workers have been training for so many seconds."""
-    per_trial = start_ray(1.0, 0.0, None)
-    from study.proposals import make_search
-    from study.search import run_trials
+    per_trial = start_ray(1.0, 0.0, None, meanwhile=lambda: None)
+    from study.search.searcher import make_search
+    from study.tuning.tune import run_trials
 
     slots = min(count_slots(per_trial), 7)
     corpus = made_up_corpus(clips, held_back)

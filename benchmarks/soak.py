@@ -28,7 +28,7 @@ from place import Place, kill, trial_workers, write_sounds
 from rich.console import Console
 from rich.table import Table
 
-from study.repeats import single_trainings
+from study.ledger.seeds import single_trainings
 
 SPACES = ("mixup_alpha", "augmentation", "dropout")
 TRIALS, EPOCHS = 3, 4

@@ -111,7 +111,7 @@ def seconds(run: Callable[[], None]) -> float:
 
 def start_like_a_worker() -> None:
     """Starts this program again with the allocator's settings of the study's workers: glibc reads them at the start."""
-    from study.cluster import ALLOCATOR
+    from study.tuning.cluster import ALLOCATOR
 
     if any(os.environ.get(name) != value for name, value in ALLOCATOR.items()):
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ALLOCATOR})

@@ -31,7 +31,7 @@ from audiotag.corpus.corpus import open_corpus
 from audiotag.corpus.splits import split_fold
 from audiotag.features.log_mel import LogMel, load_features
 from audiotag.training.fit import fit, start_fit
-from study.checks import lacks_bf16
+from study.plan.preflight import lacks_bf16
 
 CORES = os.cpu_count() or 1
 BATCH = 22  # clips of the start's only batch
@@ -129,7 +129,7 @@ def loop(path: Path, threads: int) -> None:
 
 def measure_trials(place: Place, rounds: int, clips: int, epochs: int, precision: str) -> None:
     """Prints the second and the third table."""
-    from study.cluster import ALLOCATOR  # imports Ray
+    from study.tuning.cluster import ALLOCATOR  # imports Ray
 
     write_corpus(place.root / "corpus", clips)
     faster, slower, used, waiting, rest = [], [], [], [], []

@@ -6,10 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TextIO
 
+from rich.console import Console
+
+from audiotag import cli
 from audiotag.cli import INTERRUPTED, end_unread, fail
 
 SOME_FAILED = 3  # one more exit code
 STUDIES = Path("studies")
+PLAIN_WIDTH = 160  # columns of a table that goes to a file or a pipe
 _said: set[str] = set()  # warnings
 
 
@@ -49,3 +53,8 @@ def warn_in_a_line(
     if str(message) not in _said:
         _said.add(str(message))
         print(f"warning: {message}", file=sys.stderr)
+
+
+def make_console() -> Console:
+    """What the commands of a study print to."""
+    return cli.make_console(PLAIN_WIDTH)

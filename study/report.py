@@ -12,26 +12,30 @@ from rich.console import Console
 
 from audiotag.cli import FINISHED, Parser, filled, folder
 from study import PROJECT
-from study.cli import STUDIES, run_command
-from study.files import write_text
-from study.ledger import Ledger
-from study.progress import make_console
-from study.repeats import seeds_in_words
-from study.results import is_complete, study_results
-from study.stopped import TITLE as STOPPED
-from study.stopped import markdown_stopped, of_status, rich_stopped
-from study.table import (
+from study.cli import STUDIES, make_console, run_command
+from study.ledger.files import write_text
+from study.ledger.ledger import Ledger
+from study.ledger.results import (
     CROSS_VALIDATION,
     EVALUATION,
+    SHOWN_ROWS,
+    has_evaluation,
+    has_repeats,
+    is_complete,
+    study_results,
+)
+from study.ledger.seeds import seeds_in_words
+from study.reporting.tables import (
     SD_SEEDS,
-    SHOWN,
+    STOPPED,
     TITLES,
     best_trials,
     footnotes,
-    has_evaluation,
-    has_repeats,
     left_out,
+    markdown_stopped,
     markdown_table,
+    of_status,
+    rich_stopped,
     rich_table,
 )
 
@@ -62,9 +66,9 @@ def write_results(ledger: Ledger, status: str, redraw: bool = False) -> dict[str
 
 def write_report(ledger: Ledger, results: dict[str, Any]) -> None:
     """Writes report.html, its figures, and table.md with what they show."""
-    from study.findings import find
-    from study.page import draw, study_page
-    from study.sentences import markdown_findings
+    from study.reporting.html import draw, study_page
+    from study.reporting.prose import markdown_findings
+    from study.stats.analysis import find
 
     findings = find(ledger, results)
     figures = draw(findings, ledger)
@@ -137,20 +141,20 @@ def show_results(results: dict[str, Any], study: dict[str, Any], console: Consol
         console.print(TITLES[prefix], soft_wrap=True)
         console.print(rich_table(best, study["varied"], prefix))
     if len(best["trials"]) < len(judged["trials"]):
-        rest = f"Shown are the best {SHOWN} of {len(judged['trials'])} trials; table.md has all."
+        rest = f"Shown are the best {SHOWN_ROWS} of {len(judged['trials'])} trials; table.md has all."
         console.print(rest, soft_wrap=True)
     if stopped["trials"]:
         console.print(STOPPED, soft_wrap=True)
-        console.print(rich_stopped(stopped | {"trials": stopped["trials"][-SHOWN:]}, study["varied"]))
-        if len(stopped["trials"]) > SHOWN:
-            rest = f"Shown are the last {SHOWN} of {len(stopped['trials'])} trials; table.md has all."
+        console.print(rich_stopped(stopped | {"trials": stopped["trials"][-SHOWN_ROWS:]}, study["varied"]))
+        if len(stopped["trials"]) > SHOWN_ROWS:
+            rest = f"Shown are the last {SHOWN_ROWS} of {len(stopped['trials'])} trials; table.md has all."
             console.print(rest, soft_wrap=True)
     console.print(context(results, study), soft_wrap=not console.is_terminal)
     for line in footnotes(results):
         console.print(line, style="dim", soft_wrap=not console.is_terminal)
     failed = failures(results)
-    more = [f"{len(failed) - SHOWN} more trials failed; table.md has all."] if len(failed) > SHOWN else []
-    for line in [*failed[:SHOWN], *more]:
+    more = [f"{len(failed) - SHOWN_ROWS} more trials failed; table.md has all."] if len(failed) > SHOWN_ROWS else []
+    for line in [*failed[:SHOWN_ROWS], *more]:
         console.print(line, style="red", soft_wrap=True)
 
 
@@ -189,7 +193,7 @@ def rebuild_all(arguments: argparse.Namespace) -> int:
     Raises:
         LedgerError, TrackingError: for what cannot be done.
     """
-    from study.tracking import check_server, default_uri
+    from study.tracking.mlflow_store import check_server, default_uri
 
     console, names = make_console(), list(dict.fromkeys(arguments.names))
     ledgers = [Ledger.open((arguments.studies / name).absolute()) for name in names]
@@ -198,7 +202,7 @@ def rebuild_all(arguments: argparse.Namespace) -> int:
     for ledger in ledgers:
         rebuild(ledger, uri, console)
     if len(ledgers) > 1:
-        from study.comparison import write_comparison
+        from study.reporting.comparison import write_comparison
 
         path = write_comparison(ledgers, arguments.studies.absolute(), console)
         console.print(f"\nThe comparison: {path}", soft_wrap=True)
@@ -209,7 +213,7 @@ def rebuild_all(arguments: argparse.Namespace) -> int:
 
 def rebuild(ledger: Ledger, uri: str, console: Console) -> None:
     """Writes a study's results, report and MLflow projection again, and shows its table."""
-    from study.projection import Projection
+    from study.tracking.mlflow_sync import Projection
 
     with ledger.locked():
         status = "finished" if is_complete(ledger) else "interrupted"
@@ -224,7 +228,7 @@ def rebuild(ledger: Ledger, uri: str, console: Console) -> None:
 def rebuild_view(ledger: Ledger) -> None:
     """Writes optuna.db again, as long as the space's file says what the trials' parameters are."""
     from search_spaces import SpaceError, load_space
-    from study.optuna_view import FILE, write_view
+    from study.tracking.optuna_db import FILE, write_view
 
     try:
         space = load_space(ledger.study()["space"])

@@ -135,7 +135,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.list:
         list_spaces()
         return FINISHED
-    from study.progress import make_console
+    from study.cli import make_console
     from study.session import run_session
 
     return run_session(arguments, make_console(), hold_signals)

@@ -15,21 +15,21 @@ from audiotag.config import TrialConfig
 from audiotag.features.log_mel import LogMel
 from audiotag.models.cpu.compiled import COMPILED
 from study import PROJECT
-from study.checks import lacks_bf16
 from study.cli import SOME_FAILED, STUDIES
-from study.files import LedgerError
-from study.ledger import STUDY_FILE, Ledger
-from study.made_with import continuations
-from study.optuna_view import OptunaView, is_current
-from study.plan import Plan, features_of, make_plan
-from study.progress import LiveTable
-from study.repeats import seeds_in_words
+from study.ledger.files import LedgerError
+from study.ledger.ledger import STUDY_FILE, Ledger
+from study.ledger.provenance import continuations
+from study.ledger.results import is_complete, study_results
+from study.ledger.seeds import seeds_in_words
+from study.plan.plan import Plan, features_of, make_plan
+from study.plan.preflight import lacks_bf16
 from study.report import report_command, show_next, show_results, write_results
-from study.results import is_complete, study_results
-from study.rungs import Rungs, rungs_in_words
-from study.table import left_out
-from study.tracker import Tracker
-from study.tracking import check_server, default_uri, public
+from study.reporting.live_table import LiveTable
+from study.reporting.tables import left_out
+from study.search.asha import Rungs, rungs_in_words
+from study.tracking.mlflow_store import check_server, default_uri, load_mlflow, public
+from study.tracking.optuna_db import OptunaView, is_current
+from study.tracking.tracker import Tracker
 
 Hold = Callable[[], AbstractContextManager[None]]  # of signals, for as long as a block runs
 CATCH_UP = {"finished": 60.0, "interrupted": 10.0}  # s that the end of a session waits for MLflow
@@ -73,11 +73,13 @@ def run_plan(plan: Plan, arguments: argparse.Namespace, uri: str, console: Conso
         if complete:
             return ledger
     features = features_of(plan, arguments.cache, console)
-    from study.cluster import start_ray, stop_ray
+    from study.tuning.cluster import start_ray, stop_ray
 
     try:
         with hold_signals():  # an exception in the middle of its start is more than Ray survives
-            per_trial = start_ray(arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.address)
+            per_trial = start_ray(
+                arguments.cpus_per_trial, arguments.gpus_per_trial, arguments.address, meanwhile=load_mlflow
+            )
         ledger = plan.ledger()
         with ledger.locked():
             train(plan, ledger, features, per_trial, arguments, uri, console, stop_ray)
@@ -97,9 +99,9 @@ def train(
     stop_ray: Callable[[], None],
 ) -> None:
     """Runs the trials that are left and writes the results, partial ones where it is interrupted."""
-    from study.cluster import count_slots
-    from study.proposals import make_search
-    from study.search import run_trials
+    from study.search.searcher import make_search
+    from study.tuning.cluster import count_slots
+    from study.tuning.tune import run_trials
 
     done = len(study_results(ledger, "interrupted")["trials"])
     left = plan.trials - done
@@ -162,7 +164,7 @@ def make_scheduler(plan: Plan, ledger: Ledger) -> Any:
     """What stops weak trials; None where all run to their end."""
     if plan.study.get("scheduler") != "asha":
         return None
-    from study.scheduler import FoldScheduler
+    from study.tuning.scheduler import FoldScheduler
 
     return FoldScheduler(Rungs(ledger), plan.settings)
 

@@ -36,7 +36,7 @@ def tag(arguments: argparse.Namespace) -> int:
         WinnerError, LedgerError, RecordingError: for what cannot be done, before anything heavy is imported.
     """
     from audiotag.inference.recordings import find_recordings
-    from study.winner import eer_thresholds, find_winner
+    from study.tagging.winner import eer_thresholds, find_winner
 
     winner = find_winner(arguments.studies, arguments.name, arguments.trial)
     cutting = cutting_of(winner, arguments.hop)
@@ -48,8 +48,8 @@ def tag(arguments: argparse.Namespace) -> int:
 
     from rich.console import Console
 
-    from study.progress import make_console
-    from study.tagging import as_data, tag_with_progress
+    from study.cli import make_console
+    from study.tagging.tagging import as_data, tag_with_progress
 
     notes = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
     if winner.unfinished:
@@ -90,15 +90,15 @@ def make_place(place: Path) -> None:
 
 def make_tracks(cutting: Any) -> Any:
     """What takes down the curves."""
-    from study.curves import Tracks
+    from study.tagging.curves import Tracks
 
     return Tracks(cutting)
 
 
 def draw(place: Path, tracks: Any, tagged: Any, thresholds: dict[str, float | None], console: Any) -> None:
     """Writes the drawing of each recording."""
-    from study.progress import progress_bar
-    from study.tagging import by_recording
+    from audiotag.cli import progress_bar
+    from study.tagging.tagging import by_recording
 
     with progress_bar(console) as bar:
         for path, name, clips in bar.track(by_recording(tagged), description="Drawing"):
@@ -113,7 +113,7 @@ def draw(place: Path, tracks: Any, tagged: Any, thresholds: dict[str, float | No
 
 def show(winner: Any, tagged: Any, thresholds: dict[str, float | None], console: Any) -> None:
     """The table, and what its figures are."""
-    from study.tag_table import tag_table
+    from study.tagging.table import tag_table
 
     console.print(f"Probability of each tag: {winner}", soft_wrap=True)
     console.print(tag_table(tagged, thresholds, console))

@@ -4,18 +4,27 @@ import argparse
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from audiotag.cli import FINISHED, INTERRUPTED, MISTAKE, Parser, fail, filled, make_console, not_negative, positive
+from audiotag.cli import (
+    FINISHED,
+    INTERRUPTED,
+    MISTAKE,
+    Parser,
+    fail,
+    filled,
+    make_console,
+    not_negative,
+    positive,
+    progress_bar,
+)
 from audiotag.corpus.assign_folds import propose_folds, write_folds
 from audiotag.corpus.corpus import Corpus, read_tables
 from audiotag.corpus.tables import EVALUATION, NO_FOLD, CorpusError
@@ -49,19 +58,11 @@ def main(words: list[str] | None = None) -> int:
         return INTERRUPTED
 
 
-@contextmanager
-def file_progress(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar over files; silent where there is no terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
 def check(arguments: argparse.Namespace, console: Console) -> int:
     """Prints what is known of a corpus; returns the exit code for a mistake if there are errors."""
-    with file_progress(console, "reading audio") as progress:
-        report = check_corpus(arguments.path, progress)
+    with progress_bar(console) as bar:
+        task = bar.add_task("reading audio", total=None)
+        report = check_corpus(arguments.path, lambda done, total: bar.update(task, completed=done, total=total))
     for line in describe(report):
         console.print(line, soft_wrap=True)
     if report.corpus.tags:

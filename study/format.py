@@ -1,0 +1,62 @@
+"""Trials and figures as text: names of trials, error rates, times."""
+
+from typing import Any
+
+from audiotag.config import DEFAULTS, PARTS, STEREO_MODELS, WITHOUT_ALPHA, TrialConfig
+
+
+def label(config: dict[str, Any], varied: list[str]) -> list[str]:
+    """A trial's parameters as cells; empty where the model or the augmentation has no such thing."""
+    return [show(config[name]) if _is_on(name, config) else "" for name in varied]
+
+
+def trial_name(config: dict[str, Any], varied: list[str]) -> str:
+    """A trial's parameters that its space varies: "mixup, alpha 1.5". Without those that say nothing."""
+    shown = {name: config[name] for name in varied if _is_on(name, config)}
+    if "model" in shown and config["augmentation"] == "none":
+        shown.pop("augmentation", None)
+    words = {name: name if value is True else show(value) for name, value in shown.items()}
+    return ", ".join(word if isinstance(shown[name], str | bool) else f"{name} {word}" for name, word in words.items())
+
+
+def applies(name: str, config: dict[str, Any]) -> bool:
+    """Whether a hyperparameter means anything in a trial: no alpha of what has none, no part of another model."""
+    model = config.get("model", TrialConfig.model)
+    if name == "alpha":
+        return config.get("augmentation") not in WITHOUT_ALPHA
+    if name == "schedule":
+        return config.get("augmentation") != "none"
+    if name == "imd":
+        return model in STEREO_MODELS
+    return name not in PARTS or name in DEFAULTS[model]
+
+
+def _is_on(name: str, config: dict[str, Any]) -> bool:
+    """Whether a hyperparameter says something of a trial: it applies, and is not merely switched off."""
+    off = config[name] is False or (name == "schedule" and config[name] == "always")
+    return applies(name, config) and not off
+
+
+def show(value: Any) -> str:
+    """A hyperparameter as tables show it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def decimal(value: float | None, places: int = 3) -> str:
+    """An EER or a loss as the paper prints it (.103); empty where there is none."""
+    return "" if value is None else f"{value:.{places}f}".removeprefix("0")
+
+
+def duration(seconds: float) -> str:
+    """A time in words: seconds below 100 of them, else minutes, or hours and minutes."""
+    minutes = round(seconds / 60)
+    if round(seconds) < 100:
+        return f"{max(round(seconds), 1)} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def signed(value: float) -> str:
+    """A difference of EERs: +.012, -.003."""
+    return f"{value:+.3f}".replace("0.", ".", 1)

@@ -1,0 +1,1 @@
+"""The truth about a study: its folder, and its results."""

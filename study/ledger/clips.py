@@ -1,0 +1,74 @@
+"""The clips of a study's corpus, kept in its folder: a report needs no corpus on disk."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from audiotag.corpus.corpus import Corpus
+from audiotag.corpus.layouts.chime_home import EVALUATION
+from study.ledger.files import write_whole
+
+CLIPS_FILE = "clips.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredFold:
+    """The held-out clips of a fold: targets (n, K) of 0 and 1, groups (n,) as numbers from 0."""
+
+    targets: np.ndarray
+    groups: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Clips:
+    """Of N clips: names (N,), targets (N, K) uint8, folds (N,) with `EVALUATION` for the evaluation split, groups (N,)
+    as numbers from 0."""
+
+    names: np.ndarray
+    targets: np.ndarray
+    folds: np.ndarray
+    groups: np.ndarray
+
+    def __post_init__(self) -> None:
+        if not len(self.names) == len(self.targets) == len(self.folds) == len(self.groups):
+            raise ValueError("parts of different lengths")
+
+    def held_out(self, fold: int, names: np.ndarray) -> ScoredFold:
+        """The clips of a fold (n,), or of the evaluation split, in the order of `names`.
+
+        Raises:
+            KeyError: for a name that the fold does not have.
+        """
+        there = np.flatnonzero(self.folds == fold)
+        place = dict(zip(self.names[there].tolist(), there.tolist(), strict=True))
+        order = [place[name] for name in names.tolist()]
+        return ScoredFold(self.targets[order], self.groups[order])
+
+    def evaluation(self, names: np.ndarray) -> ScoredFold:
+        """The clips of the evaluation split."""
+        return self.held_out(EVALUATION, names)
+
+
+def write_clips(root: Path, corpus: Corpus) -> None:
+    """Writes the clips into a study's folder, unless they are there."""
+    path = root / CLIPS_FILE
+    if path.is_file():
+        return
+    parts = {
+        "names": np.array(corpus.clips, np.str_),
+        "targets": corpus.targets.astype(np.uint8),
+        "folds": corpus.folds,
+        "groups": np.unique(corpus.groups, return_inverse=True)[1],
+    }
+    write_whole(path, lambda file: np.savez_compressed(file, **parts), durable=True)  # type: ignore[arg-type]
+
+
+def read_clips(root: Path) -> Clips | None:
+    """The clips of a study; None where they are missing (an earlier version wrote none) or damaged."""
+    try:
+        with np.load(root / CLIPS_FILE, allow_pickle=False) as arrays:
+            return Clips(**arrays)
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile):
+        return None

@@ -1,0 +1,1 @@
+"""From a request to a study that is ready to run."""

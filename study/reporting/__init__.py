@@ -1,0 +1,1 @@
+"""What a study found, in tables, figures, prose and HTML."""

@@ -1,0 +1,1 @@
+"""The search space, and which configuration is tried next."""

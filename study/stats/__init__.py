@@ -1,0 +1,1 @@
+"""Statistics: which differences are real."""

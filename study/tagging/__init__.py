@@ -1,0 +1,1 @@
+"""The winner of a study applied to recordings."""

@@ -1,0 +1,53 @@
+"""Tagged clips as a table for the terminal: a row a clip, a column a tag, what is above its threshold in bold."""
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from study.format import decimal
+from study.tagging.tagging import Tagged, heard, short_names
+
+WIDTH, GAP = 5, 2  # of a column of probabilities, and of what lies between columns
+THRESHOLD = "threshold"  # the last row
+MARK = "*"  # of what is bold, where nothing can be
+
+
+def tag_table(tagged: Tagged, thresholds: dict[str, float | None], console: Console) -> Table:
+    """A row a clip. Where the tags do not fit side by side, only those above their thresholds, most probable first."""
+    names = short_names(list(dict.fromkeys(clip.path for clip in tagged.clips)))
+    times = [f"{clock(clip.start)}-{clock(clip.end)}" for clip in tagged.clips]
+    widths = [max(map(len, [*names.values(), THRESHOLD])), max(map(len, times))]
+    widths += [max(len(tag), WIDTH) for tag in thresholds]
+    wide = sum(widths) + GAP * len(widths) + 1 <= console.width
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("file", overflow="fold")
+    table.add_column("time", no_wrap=True)
+    for tag in thresholds if wide else ["tags"]:
+        table.add_column(Text(tag), justify="right" if wide else "left", min_width=4, overflow="fold")
+    for clip, time in zip(tagged.clips, times, strict=True):
+        there = heard(clip.probabilities, thresholds)
+        values = clip.probabilities.tolist()
+        if wide:
+            mark = "" if console.is_terminal else MARK
+            cells = [
+                Text(decimal(value) + mark * bold, style="bold" if bold else "")
+                for value, bold in zip(values, there, strict=True)
+            ]
+        else:
+            found = sorted(zip(values, thresholds, there, strict=True), key=lambda cell: -cell[0])
+            cells = [Text(", ".join(f"{tag} {decimal(value)}" for value, tag, bold in found if bold), style="bold")]
+        table.add_row(names[clip.path], time, *cells)
+    if wide:
+        cut = [decimal(threshold) or "none" for threshold in thresholds.values()]
+        table.add_row(THRESHOLD, "", *cut, style="italic dim")
+    return table
+
+
+def clock(seconds: float) -> str:
+    """A place in a recording: 0:04, 0:00.5, 1:02:03."""
+    whole, hundredths = divmod(round(seconds * 100), 100)
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    fraction = f".{hundredths:02}".rstrip("0") if hundredths else ""
+    return (f"{hours}:{minutes:02}" if hours else f"{minutes}") + f":{rest:02}{fraction}"

@@ -1,0 +1,1 @@
+"""Disposable copies of the ledger: MLflow and optuna.db."""

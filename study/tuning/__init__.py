@@ -1,0 +1,1 @@
+"""Ray Tune around one trial."""
