@@ -11,8 +11,8 @@ import pytest
 import soundfile
 import torch
 
-from study.ledger import Ledger
-from study.tracking import default_uri, load_mlflow
+from study.ledger.ledger import Ledger
+from study.tracking.mlflow_store import default_uri, load_mlflow
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 RATE = 8000
@@ -83,7 +83,7 @@ def _no_store_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     """A study with two trials that have not begun, of two folds each, with an evaluation split."""
-    from tracked import make_ledger
+    from helpers.tracked import make_ledger
 
     return make_ledger(tmp_path / "studies" / "first", "a" * 32)
 

@@ -1,0 +1,178 @@
+"""Studies made up for the tests of reports: real ledgers, with probabilities from a random generator."""
+
+import hashlib
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audiotag.config import TrialConfig
+from audiotag.corpus.layouts.chime_home import EVALUATION
+from audiotag.features.log_mel import LogMel
+from study.ledger.clips import CLIPS_FILE
+from study.ledger.ledger import Ledger
+from study.ledger.results import fold_eers, study_results
+from study.ledger.seeds import seeds_of
+
+TAGS = ("c", "m", "f", "v", "p", "b", "o")
+SMALL = {"groups": 12, "clips": 5, "tags": 2, "folds": 3}  # of make_corpus
+SHARES = (0.6, 0.1, 0.2, 0.6, 0.4, 0.15, 0.2)  # of clips with each tag
+ALPHAS = [{"augmentation": "mixup", "alpha": alpha} for alpha in (0.0, 0.1, 0.5, 1.0, 1.5, 2.0, 5.0)]
+
+
+def make_corpus(
+    seed: int = 0, groups: int = 40, clips: int = 6, tags: int = 7, folds: int = 5, evaluation: int = 0
+) -> dict[str, np.ndarray]:
+    """The content of clips.npz: groups of clips that lean to the same tags, groups dealt to folds in turn."""
+    rng = np.random.default_rng(seed)
+    group = np.repeat(np.arange(groups), clips)
+    lean = rng.normal(size=(groups, tags))[group]
+    targets = (rng.normal(size=lean.shape) + 0.5 * lean < _quantile(SHARES[:tags])).astype(np.uint8)
+    fold = np.where(group < groups - evaluation, group % folds, EVALUATION)
+    names = np.array([f"clip_{number:05}" for number in range(len(group))])
+    return {"names": names, "targets": targets, "folds": fold, "groups": group}
+
+
+def request_of(
+    root: Path,
+    configs: list[dict[str, Any]],
+    corpus: dict[str, np.ndarray],
+    tags: tuple[str, ...],
+    folds: list[int],
+    epochs: int,
+    kind: str,
+) -> dict[str, Any]:
+    """The content of study.json."""
+    evaluation = corpus["folds"] == EVALUATION
+    rows = {
+        str(name): row.tolist()
+        for name, row in zip(corpus["names"][evaluation], corpus["targets"][evaluation], strict=True)
+    }
+    return {
+        "study": root.name,
+        "id": hashlib.sha256(root.name.encode()).hexdigest()[:32],
+        "space": "mixup_alpha",
+        "space_fingerprint": "fedcba9876543210",
+        "question": "How strong should mixup be?\n\nFrom none to much, all else equal.",
+        "sampler": "exhaustive",
+        "varied": sorted(
+            {name for config in configs for name in config}, key=list(TrialConfig.__dataclass_fields__).index
+        ),
+        "ranges": {},
+        "baseline": None,
+        "trials": len(configs),
+        "corpus": {
+            "name": "made_up",
+            "kind": kind,
+            "path": "/nowhere/made_up",
+            "fingerprint": "0123456789abcdef",
+            "tags": list(tags),
+            "folds": folds,
+            "development_clips": int((~evaluation).sum()),
+            "evaluation_clips": int(evaluation.sum()),
+            "evaluation_targets": rows,
+            "clip_seconds": 4.0,
+        },
+        "seed": 0,
+        "protocol": "paper",
+        "left_out": [],
+        "settings": {"crnn": {"max_epochs": epochs}},
+        "features": [LogMel().to_dict()],
+        "versions": {"python": "3.11.8", "torch": "2.11.0"},
+        "git_commit": "0" * 40,
+        "command": f"python study/run.py --space mixup_alpha --name {root.name}",
+        "created": "2026-01-01T00:00:00+00:00",
+    }
+
+
+def make_study(
+    root: Path,
+    configs: list[dict[str, Any]] | None = None,
+    *,
+    corpus: dict[str, np.ndarray] | None = None,
+    finished: int | None = None,
+    epochs: int = 6,
+    gains: list[float] | None = None,
+    tags: tuple[str, ...] | None = None,
+    with_clips: bool = True,
+    prefix: str = "key",
+    kind: str = "folder",
+    **study: Any,
+) -> Ledger:
+    """A study whose first `finished` trials (default: all) have every fold.
+
+    `gains`, one a trial, add to the separation of the tags' scores: more is a lower EER.
+    """
+    configs = ALPHAS if configs is None else configs
+    corpus = make_corpus() if corpus is None else corpus
+    tags = TAGS[: corpus["targets"].shape[1]] if tags is None else tags
+    folds = sorted(int(fold) for fold in np.unique(corpus["folds"]) if fold != EVALUATION)
+    content = request_of(root, configs, corpus, tags, folds, epochs, kind)
+    ledger = Ledger.create(root, content | study)
+    if with_clips:
+        np.savez(root / CLIPS_FILE, **corpus)
+    for number, config in enumerate(configs):
+        ledger.trial(f"{prefix}{number:04}").write_trial(number, TrialConfig(**config, max_epochs=epochs).to_dict())
+    for number in range(len(configs) if finished is None else finished):
+        gain = gains[number] if gains else 0.1 * (number % 3)
+        for fold, repeat in product(folds, range(study.get("repeats", 1))):
+            finish_fold(ledger, f"{prefix}{number:04}", number, fold, corpus, tags, epochs, gain, repeat)
+    return ledger
+
+
+def finish_fold(
+    ledger: Ledger,
+    key: str,
+    number: int,
+    fold: int,
+    corpus: dict[str, np.ndarray],
+    tags: tuple[str, ...],
+    epochs: int,
+    gain: float,
+    repeat: int = 0,
+) -> None:
+    """Writes a fold: scores that trials share but for a little noise of their own, and a plausible history."""
+    parts = {"held_out": corpus["folds"] == fold, "evaluation": corpus["folds"] == EVALUATION}
+    scores = {}
+    for name, mask in parts.items():
+        shared = np.random.default_rng((1, fold if name == "held_out" else 99))  # hard clips are hard for every fold
+        own = np.random.default_rng((2, number, fold, *[repeat] * (repeat > 0)))
+        targets = corpus["targets"][mask]
+        noise = shared.normal(size=targets.shape) + 0.3 * own.normal(size=targets.shape)
+        scores[name] = (1 / (1 + np.exp(1 - (1.8 + gain) * targets - noise))).astype(np.float32)
+        scores[f"{name}_clips"] = corpus["names"][mask]
+    eers = fold_eers(corpus["targets"][parts["held_out"]], scores["held_out"], tags)
+    rng = np.random.default_rng((3, number, fold, *[repeat] * (repeat > 0)))
+    history = []
+    best = max(0, epochs - 2)
+    for epoch in range(epochs):
+        fall = float(np.exp(-3 * epoch / epochs))
+        history.append(
+            {
+                "epoch": epoch,
+                "train_loss": 0.2 + 0.4 * fall + 0.01 * rng.normal(),
+                "train_accuracy": 0.92 - 0.3 * fall,
+                "val_loss": 0.3 + 0.3 * fall + (0.01 * (epoch - best) ** 2 if epoch > best else 0.0),
+                "val_accuracy": 0.88 - 0.25 * fall,
+                "val_eer_mean": None
+                if eers["eer_mean"] is None
+                else eers["eer_mean"] + 0.2 * abs(epoch - best) / epochs,
+                "seconds": 1.5,
+            }
+        )
+    record = {"fold": fold, **eers, "best_epoch": best, "epochs": epochs, "seconds": 1.5 * epochs, "history": history}
+    ledger.trial(key).repeats(seeds_of(ledger.study()))[repeat].write_fold(fold, record, scores, {})
+
+
+def with_results(ledger: Ledger, status: str = "finished") -> dict[str, Any]:
+    """The study's results, written."""
+    results = study_results(ledger, status)
+    ledger.write_results(results)
+    return results
+
+
+def _quantile(shares: tuple[float, ...]) -> np.ndarray:
+    from scipy.special import ndtri
+
+    return np.sqrt(1.25) * ndtri(np.array(shares))

@@ -1,0 +1,110 @@
+"""A made-up study for the tests of MLflow's copy of it, and all that a store holds of one."""
+
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audiotag.config import TrialConfig
+from study.ledger.ledger import Ledger, TrialFolder
+from study.ledger.results import fold_eers
+from study.ledger.seeds import seeds_of
+from study.tracking import mlflow_store as tracking
+from study.tracking.run_keys import PLACE
+
+TAGS = ("c", "door/bell (far)", "mean")
+NAMES = {"c": "c", "door/bell (far)": "door_bell _far_", "mean": "mean_2"}
+FOLDS = (0, 1)
+EPOCHS = {0: 3, 1: 2}  # of each fold
+ALPHAS = (0.0, 1.5)
+
+
+def make_ledger(root: Path, study_id: str, alphas: tuple[float, ...] = ALPHAS, **more: Any) -> Ledger:
+    corpus = {"name": "tiny", "fingerprint": "f00d", "tags": list(TAGS), "folds": list(FOLDS)}
+    corpus["evaluation_targets"] = {f"e{clip}": [clip % 2, clip % 3 % 2, 1] for clip in range(40)}
+    study = {"study": root.name, "id": study_id, "space": "mixup_alpha", "question": "How strong?", "varied": ["alpha"]}
+    study |= {"corpus": corpus, "seed": 7, "protocol": "paper", "trials": len(alphas), "command": "python study/run.py"}
+    study |= {"space_fingerprint": "0" * 16, "settings": {}, "features": [], "created": "2026-01-01T00:00:00+00:00"}
+    ledger = Ledger.create(root, study | more)
+    for number, alpha in enumerate(alphas):
+        ledger.trial(f"key{number}").write_trial(number, TrialConfig(augmentation="mixup", alpha=alpha).to_dict())
+    return ledger
+
+
+def epoch_result(key: str, fold: int, epoch: int) -> dict[str, Any]:
+    """What EpochResult holds, different for each; the mean EER is missing in the first epoch."""
+    base = int(key[-1]) + fold / 10 + epoch / 100
+    values = {name: base + place for place, name in enumerate(tracking.CURVES.values())}
+    return {"epoch": epoch, **values, "val_eer_mean": base if epoch else None, "seconds": 1.0}
+
+
+def finish_fold(folder: TrialFolder, fold: int) -> None:
+    rng = np.random.default_rng((int(folder.key[-1]), fold))
+    targets = (rng.random((40, 3)) < (0.5, 0.4, 1.1)).astype(np.float32)  # the last tag is always there and has no EER
+    scores = rng.random(targets.shape, np.float32)
+    record = {"fold": fold, **fold_eers(targets, scores, TAGS), "best_epoch": 1, "epochs": EPOCHS[fold], "seconds": 3.5}
+    record["history"] = [epoch_result(folder.key, fold, epoch) for epoch in range(EPOCHS[fold])]
+    folder.write_fold(fold, record, {"held_out": scores, "evaluation": scores}, {})
+
+
+def finish(ledger: Ledger, *keys: str) -> None:
+    for key in keys:
+        for fold in FOLDS:
+            for folder in ledger.trial(key).repeats(seeds_of(ledger.study())):
+                finish_fold(folder, fold)
+
+
+def client_of(uri: str) -> Any:
+    return tracking.load_mlflow().MlflowClient(uri)
+
+
+def runs_of(uri: str, study_id: str = "a" * 32) -> list[Any]:
+    """All active runs of a study."""
+    client = client_of(uri)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return list(client.search_runs(experiments, f"tags.`audiotag.study_id` = '{study_id}'"))
+
+
+def snapshot(uri: str, study_id: str = "a" * 32, database: Path | None = None) -> dict[tuple[str, ...], dict[str, Any]]:
+    """All that a store holds of a study, by level, trial and fold, without ids and times; no run may be there twice.
+
+    The points of all metrics come from the database itself, where each of them shows.
+    """
+    runs = runs_of(uri, study_id)
+    places = {run.info.run_id: place_of(run) for run in runs}
+    assert len(set(places.values())) == len(runs), "a run is there twice"
+    found = {}
+    with closing(sqlite3.connect(database or tracking._database(uri))) as connection:
+        rows = connection.execute("select run_uuid, key, step, value from metrics order by step, timestamp").fetchall()
+    for run in runs:
+        tags = dict(run.data.tags)
+        if (parent := tags.pop("mlflow.parentRunId", None)) is not None:
+            tags["parent"] = places[parent]
+        points: dict[str, list[tuple[int, float]]] = {}
+        for _, name, step, value in (row for row in rows if row[0] == run.info.run_id):
+            points.setdefault(name, []).append((step, value))
+        found[place_of(run)] = {"status": run.info.status, "params": run.data.params, "tags": tags, "points": points}
+    return found
+
+
+def place_of(run: Any) -> tuple[str, ...]:
+    return tuple(run.data.tags[f"audiotag.{part}"] for part in PLACE if f"audiotag.{part}" in run.data.tags)
+
+
+def statuses(uri: str) -> dict[tuple[str, ...], str]:
+    return {place: run["status"] for place, run in snapshot(uri).items()}
+
+
+def without_none(values: dict[str, Any]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.02)

@@ -1,0 +1,260 @@
+"""The ledger: whole files or none, damaged ones count as missing and are said."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from study.ledger.files import LedgerError, LedgerWarning, WriteError, read_json, write_json, write_whole
+from study.ledger.ledger import FORMAT, STUDY, Ledger, TrialFolder, trial_key
+
+RECORD = {"fold": 0, "eer": {"c": 0.1}, "eer_mean": 0.1, "best_epoch": 0, "epochs": 1, "seconds": 1.0, "history": []}
+SCORES = {"held_out": np.array([[0.25]], np.float32), "held_out_clips": np.array(["a"])}
+WEIGHTS = {"layer": torch.arange(6.0)}
+WHOLE_STUDY = {name: kind() for name, kind in STUDY.items()}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> TrialFolder:
+    made = Ledger.create(tmp_path / "s", {"study": "s", "trials": 1}).trial("k")
+    made.write_trial(0, {"alpha": 1.5})
+    return made
+
+
+# reference
+
+
+def test_a_fold_comes_back_as_it_was_written(folder: TrialFolder) -> None:
+    folder.write_running(0, {"x": torch.ones(2)})
+    folder.write_fold(0, RECORD, SCORES, WEIGHTS)
+    record = folder.fold(0)
+    assert record is not None
+    assert {name: record[name] for name in RECORD} == RECORD
+    assert folder.scores(0)["held_out"].dtype == np.float32
+    assert folder.scores(0)["held_out_clips"].tolist() == ["a"]
+    loaded = torch.load(folder.path / "fold_0.pt", weights_only=True)
+    assert torch.equal(loaded["layer"], WEIGHTS["layer"])
+    assert not (folder.path / "running.pt").exists()
+
+
+def test_a_running_state_belongs_to_its_fold(folder: TrialFolder) -> None:
+    folder.write_running(3, {"x": torch.ones(2)})
+    assert folder.running(2) is None
+    state = folder.running(3)
+    assert state is not None
+    assert torch.equal(state["x"], torch.ones(2))
+
+
+def test_trials_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    ledger = Ledger.create(tmp_path / "s", {})
+    for number, key in ((2, "a"), (0, "b"), (1, "c")):
+        ledger.trial(key).write_trial(number, {})
+    assert [folder.key for folder in ledger.trials()] == ["b", "c", "a"]
+
+
+# property
+
+
+def test_key_depends_on_each_part_and_not_on_order() -> None:
+    parts: list[Any] = [{"a": 1, "b": 2.0}, "f", {"n_mels": 128}, 0, "paper"]
+    key = trial_key(*parts)
+    assert trial_key({"b": 2.0, "a": 1}, *parts[1:]) == key
+    for place, other in enumerate([{"a": 1, "b": 2.5}, "g", {"n_mels": 64}, 1, "nested"]):
+        assert trial_key(*[*parts[:place], other, *parts[place + 1 :]]) != key
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_failed_write_leaves_the_old_content_and_no_litter(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "x.json"
+    write_json(path, {"a": 1})
+
+    def fail(file: Any) -> None:
+        file.write(b"half")
+        raise error
+
+    with pytest.raises(type(error)):
+        write_whole(path, fail)
+    assert read_json(path) == {"a": 1}
+    assert os.listdir(tmp_path) == ["x.json"]
+
+
+def test_an_interrupted_rename_leaves_no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no rename")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(WriteError, match=r"x.json cannot be written \(no rename\).*continue with --resume"):
+        write_json(tmp_path / "x.json", {})
+    assert os.listdir(tmp_path) == []
+
+
+def test_nan_is_refused() -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(Path("never.json"), {"eer": float("nan")})
+
+
+def test_only_one_process_holds_a_study(tmp_path: Path) -> None:
+    ledger = Ledger.create(tmp_path / "s", {})
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from study.ledger.files import LedgerError; from study.ledger.ledger import Ledger\n"
+        "try:\n"
+        "    with Ledger(Path(sys.argv[1])).locked(): print('held')\n"
+        "except LedgerError as error: print(error)"
+    )
+
+    def other() -> str:
+        return subprocess.run(
+            [sys.executable, "-c", script, str(ledger.root)], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    with ledger.locked():
+        assert f"is being run by process {os.getpid()} on {socket.gethostname()} since 2" in other()
+    assert other() == "held"
+    assert not (ledger.root / ".driver.json").exists()
+
+
+def test_a_half_written_file_of_a_killed_worker_is_cleared_away(folder: TrialFolder) -> None:
+    (folder.path / ".running.pt.123.tmp").write_bytes(b"half")
+    with folder.locked():
+        assert not list(folder.path.glob("*.tmp"))
+
+
+# degenerate
+
+
+def test_what_is_not_there_is_none(folder: TrialFolder, tmp_path: Path) -> None:
+    assert folder.fold(0) is None
+    assert folder.running(0) is None
+    assert folder.failure() is None
+    assert Ledger(tmp_path / "s").results() is None
+    assert Ledger(tmp_path / "s").trial("other").trial() is None
+
+
+@pytest.mark.parametrize("name", ["fold_0.json", "fold_0.npz", "fold_0.pt"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "missing"])
+def test_a_damaged_fold_counts_as_missing(folder: TrialFolder, name: str, damage: str) -> None:
+    folder.write_fold(0, RECORD, SCORES, WEIGHTS)
+    path = folder.path / name
+    content = path.read_bytes()
+    path.write_bytes({"truncated": content[: len(content) // 2], "empty": b"", "missing": b""}[damage])
+    if damage == "missing":
+        path.unlink()
+    if name == "fold_0.json" and damage == "missing":
+        assert folder.fold(0) is None
+    else:
+        with pytest.warns(LedgerWarning, match=rf"{name}.*(missing|damaged)"):
+            assert folder.fold(0) is None
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "3", '{"files": 1}'])
+def test_a_foreign_record_counts_as_missing(folder: TrialFolder, content: str) -> None:
+    folder.write_fold(0, RECORD, SCORES, WEIGHTS)
+    (folder.path / "fold_0.json").write_text(content)
+    with pytest.warns(LedgerWarning, match="counts as missing"):
+        assert folder.fold(0) is None
+
+
+def test_a_damaged_configuration_is_known_from_a_finished_fold(folder: TrialFolder) -> None:
+    whole = folder.trial()
+    folder.write_fold(0, RECORD, SCORES, WEIGHTS)
+    (folder.path / "trial.json").write_text('{"number": 0, "conf')
+    with pytest.warns(LedgerWarning, match=r"trial.json cannot be read"):
+        assert folder.trial() == whole
+    assert (folder.path / "trial.json.damaged").is_file()
+    assert folder.trial() == whole  # and nothing more is said
+    assert [found.key for found in Ledger(folder.path.parents[1]).trials()] == ["k"]
+
+
+def test_a_configuration_lost_without_a_fold_leaves_its_place_free(tmp_path: Path) -> None:
+    ledger = Ledger.create(tmp_path / "s", {})
+    for number, key in enumerate("abc"):
+        ledger.trial(key).write_trial(number, {})
+    (ledger.trial("b").path / "trial.json").write_bytes(b"")
+    with pytest.warns(LedgerWarning, match="counts as missing"):
+        assert [found.key for found in ledger.trials()] == ["a", "c"]
+    assert ledger.next_number() == 1
+
+
+def test_a_damaged_reason_is_set_aside_and_the_trial_may_go_on(folder: TrialFolder) -> None:
+    folder.write_failure("diverged")
+    (folder.path / "failed.json").write_text("{}")
+    with pytest.warns(LedgerWarning, match=r"failed.json cannot be read"):
+        assert folder.failure() is None
+    assert folder.failure() is None
+    assert not (folder.path / "failed.json").exists()
+
+
+def test_arrays_of_the_right_size_that_are_none_count_as_missing(folder: TrialFolder) -> None:
+    folder.write_fold(0, RECORD, SCORES, WEIGHTS)
+    path = folder.path / "fold_0.npz"
+    path.write_bytes(b"x" * path.stat().st_size)
+    with pytest.warns(LedgerWarning, match="damaged"):
+        assert folder.fold(0) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04 torn"])
+def test_a_torn_running_state_counts_as_missing(folder: TrialFolder, content: bytes) -> None:
+    (folder.path / "running.pt").write_bytes(content)
+    with pytest.warns(LedgerWarning, match="starts again"):
+        assert folder.running(0) is None
+    assert (folder.path / "running.pt.damaged").read_bytes() == content
+
+
+def test_nothing_is_unpickled(folder: TrialFolder) -> None:
+    """A running state that would execute code when unpickled is refused."""
+
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (os.mkdir, (str(folder.path / "executed"),))
+
+    torch.save({"fold": 0, "state": Evil()}, folder.path / "running.pt")
+    with pytest.warns(LedgerWarning, match="cannot be used"):
+        assert folder.running(0) is None
+    assert not (folder.path / "executed").exists()
+
+
+# malformed
+
+
+def test_a_study_is_not_made_twice(tmp_path: Path) -> None:
+    Ledger.create(tmp_path / "s", {**WHOLE_STUDY, "a": 1})
+    with pytest.raises(LedgerError, match=r"`s` exists .* --resume s"):
+        Ledger.create(tmp_path / "s", {"a": 2})
+    assert Ledger.open(tmp_path / "s").study()["a"] == 1
+
+
+def test_a_study_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match="no study `s`"):
+        Ledger.open(tmp_path / "s")
+
+
+def test_another_format_is_refused(tmp_path: Path) -> None:
+    ledger = Ledger.create(tmp_path / "s", {})
+    (ledger.root / "study.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(LedgerError, match=f"format 99, but this version reads {FORMAT}"):
+        Ledger.open(ledger.root)
+
+
+@pytest.mark.parametrize("name", STUDY)
+def test_a_study_file_that_lacks_a_part_is_refused(tmp_path: Path, name: str) -> None:
+    ledger = Ledger.create(tmp_path / "s", {**WHOLE_STUDY, name: None})
+    with pytest.raises(LedgerError, match=f"has a study.json without a usable `{name}`: put back a copy"):
+        Ledger.open(ledger.root)
+
+
+def test_a_study_is_there_with_its_settings_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(LedgerError, match=r"cannot be written \(No space left on device\): choose --studies"):
+        Ledger.create(tmp_path / "s", {})
+    assert os.listdir(tmp_path) == []

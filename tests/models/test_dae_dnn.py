@@ -1,0 +1,177 @@
+"""DAE-DNN layer by layer, and its auto-encoder, trained without tags."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers.tiny_fit import SPLIT, reopened, same_bits, same_tensors
+
+from audiotag.config import TrialConfig
+from audiotag.models.build import build_model
+from audiotag.models.dae_dnn import CODE, CODES, DAEDNN
+from audiotag.training.fit import Diverged, FitState, fit, fit_unsupervised, start_fit
+
+AUTO_ENCODER = (280 * 500 + 500) + (500 * 50 + 50) + (50 * 500 + 500) + (500 * 40 + 40)
+CLASSIFIER = (92 * 50 * 1000 + 1000) + (1000 * 500 + 500) + (500 * 7 + 7)
+SHORT = TrialConfig(model="dae_dnn", batch_size=8, max_epochs=2, pretrain_epochs=2)
+FEATURES = np.random.default_rng(0).normal(size=(16, 20, 4)).astype(np.float32).cumsum(axis=1)  # (N, T, M), smooth
+TARGETS = np.random.default_rng(1).integers(0, 2, (16, 3)).astype(np.float32)
+
+
+def network(n_mels: int = 40, n_tags: int = 7) -> Any:
+    torch.manual_seed(0)
+    return build_model(TrialConfig(model="dae_dnn"), n_mels, n_tags, torch.zeros(n_mels), torch.ones(n_mels))
+
+
+def start(config: TrialConfig = SHORT, seed: int = 0, fold: int = 0, features: np.ndarray = FEATURES) -> FitState:
+    return start_fit(config, features, 3, SPLIT.train, seed=seed, fold=fold, device="cpu")
+
+
+def unsupervised(
+    state: FitState, config: TrialConfig = SHORT, seed: int = 0, fold: int = 0, features: np.ndarray = FEATURES
+) -> list[float]:
+    """The losses of the stage without tags, run to its end."""
+    stage = fit_unsupervised(state, config, features, SPLIT.train, seed=seed, fold=fold, device="cpu")
+    return [result.loss for result in stage]
+
+
+def supervised(state: FitState, config: TrialConfig = SHORT) -> FitState:
+    list(fit(state, config, FEATURES, TARGETS, SPLIT, seed=0, fold=0, device="cpu"))
+    return state
+
+
+# --- reference ---
+
+
+def test_parameters() -> None:
+    model = network()
+    assert sum(parameter.numel() for parameter in model.autoencoder.parameters()) == AUTO_ENCODER
+    assert sum(parameter.numel() for parameter in model.parameters()) == AUTO_ENCODER + CLASSIFIER
+
+
+def test_shapes_layer_by_layer() -> None:
+    model = network()
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, module in model.named_modules():
+        module.register_forward_hook(lambda _, __, out, name=name: shapes.update({name: tuple(out.shape)}))
+    x = torch.randn(2, 399, 40)  # 4 s
+    assert model.encode(x).shape == (2, 393, 50)
+    assert (shapes["autoencoder.encoder.0"], shapes["autoencoder.encoder.2"]) == ((2, 393, 500), (2, 393, 50))
+    assert model(x[:, :97]).shape == (2, 7)
+    dense = {"classifier.0": (2, 4600), "classifier.1": (2, 1000), "classifier.4": (2, 500), "classifier.7": (2, 7)}
+    assert {name: shapes[name] for name in dense} == dense
+    assert model.autoencoder(x[:, :7]).shape == (2, 40)
+    assert (shapes["autoencoder.decoder.0"], shapes["autoencoder.decoder.2"]) == ((2, 500), (2, 40))
+    assert [model.classifier[place].p for place in (0, 3, 6)] == [0.1, 0.2, 0.2]
+    assert model.autoencoder.gaps.p == 0.1
+
+
+def test_training_and_defaults() -> None:
+    config, stage = TrialConfig(model="dae_dnn"), DAEDNN.unsupervised
+    assert (config.optimizer, config.learning_rate, config.batch_size) == ("sgd", 5e-3, 100)
+    assert (config.pretrain_epochs, stage.batch_size, stage.learning_rate, stage.momentum) == (100, 100, 0.01, 0.9)
+    assert (DAEDNN.framing.frames, DAEDNN.framing.hop, stage.framing.frames) == (97, 7, 7)
+    state = start()
+    assert isinstance(state.optimizer, torch.optim.SGD)
+    assert state.optimizer.defaults["momentum"] == 0.9
+
+
+def test_codes_by_hand() -> None:
+    model = network().eval()
+    x = torch.randn(1, 97, 40)
+    codes = model.encode(x)[0]
+    first, second = model.autoencoder.encoder[0], model.autoencoder.encoder[2]
+    for frame in (0, 50, 90):  # the code of a frame sees three frames on each side
+        seen = x[0, frame : frame + 7].flatten()
+        expected = torch.relu(second(torch.relu(first(seen))))
+        torch.testing.assert_close(codes[frame], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_background_is_the_mean_of_the_first_six_codes() -> None:
+    model = network().eval()
+    codes = torch.rand(1, CODES, CODE)
+    background = codes[:, :6].mean(dim=1)
+    by_hand = torch.sigmoid(model.classifier(torch.cat([codes.flatten(1), background], dim=1)))
+    torch.testing.assert_close(model.classify(codes), by_hand)
+
+
+def test_the_loss_is_the_square_error_of_the_middle_frame() -> None:
+    model = network().eval()
+    x = torch.randn(3, 7, 40)
+    expected = (model.autoencoder(x) - x[:, 3]).square().mean()
+    torch.testing.assert_close(model.unsupervised_loss(x), expected)
+
+
+# --- property ---
+
+
+def test_the_auto_encoder_learns_without_tags() -> None:
+    config = replace(SHORT, pretrain_epochs=8)
+    state = start(config)
+    losses = unsupervised(state, config)
+    assert losses[-1] < 0.7 * losses[0]
+    assert [result.epoch for result in state.unsupervised] == list(range(8))
+    assert state.seconds == sum(result.seconds for result in state.unsupervised) > 0
+
+
+def test_only_the_auto_encoder_changes_and_then_only_the_rest() -> None:
+    before = start().model.state_dict()
+    state = start()
+    unsupervised(state)
+    coded = {name: value.clone() for name, value in state.model.state_dict().items()}
+    changed = {name for name in before if not torch.equal(before[name], coded[name])}
+    assert changed == {name for name in before if name.startswith("autoencoder.")}
+    after = supervised(state).model.state_dict()
+    changed = {name for name in before if not torch.equal(coded[name], after[name])}
+    assert changed == {name for name in before if name.startswith("classifier.")}
+
+
+def test_only_training_clips_are_seen() -> None:
+    others = FEATURES.copy()
+    others[SPLIT.validation] += 9
+    first, second = start(), start(features=others)
+    assert unsupervised(first) == unsupervised(second, features=others)
+    assert same_tensors(first.model.state_dict(), second.model.state_dict())
+
+
+def test_chance_comes_from_seed_fold_and_epoch() -> None:
+    torch.manual_seed(7)
+    first = unsupervised(start())
+    torch.manual_seed(8)
+    assert unsupervised(start()) == first
+    assert first[0] != first[1]
+    for seed, fold in ((1, 0), (0, 1)):
+        assert unsupervised(start(seed=seed, fold=fold), seed=seed, fold=fold) != first
+
+
+def test_fit_does_what_is_left_of_the_stage() -> None:
+    whole = supervised(start())
+    assert len(whole.unsupervised) == 2
+    begun = start()
+    next(fit_unsupervised(begun, SHORT, FEATURES, SPLIT.train, seed=0, fold=0, device="cpu"))
+    assert len(begun.unsupervised) == 1
+    resumed = reopened(begun, SHORT, start)  # through a file, as after a kill
+    assert same_bits(supervised(resumed), whole)
+    assert [result.loss for result in resumed.unsupervised] == [result.loss for result in whole.unsupervised]
+
+
+def test_a_stage_that_was_done_is_not_repeated() -> None:
+    state = start()
+    unsupervised(state)
+    resumed = reopened(state, SHORT, start)
+    assert unsupervised(resumed) == []
+    assert same_bits(supervised(resumed), supervised(start()))
+
+
+# --- malformed ---
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
+def test_a_loss_that_is_not_finite() -> None:
+    features = FEATURES.copy()
+    features[3, 5, 1] = math.nan
+    with pytest.raises(Diverged, match="the loss without tags is not finite in epoch 0 of fold 0"):
+        unsupervised(start(features=features), features=features)

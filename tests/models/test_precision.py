@@ -1,0 +1,65 @@
+"""bf16 computes the same network a little coarser: scores can still be ranked, and resuming stays exact."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from helpers.tiny_fit import TINY, epochs, reopened, same_bits, start, trained
+
+from audiotag.config import MODELS, TrialConfig
+from audiotag.models.build import build_model, front_end
+from audiotag.models.cpu import compiled
+from audiotag.training.fit import predict
+
+CLIPS = 40
+
+
+def network(config: TrialConfig) -> torch.nn.Module:
+    columns = front_end(config).columns
+    torch.manual_seed(0)
+    return build_model(config, columns, 3, torch.zeros(columns), torch.ones(columns))
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("loops", [True, False])
+def test_bf16_scores_are_near_those_of_fp32_and_not_tied(
+    loops: bool, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiled, "COMPILED", loops)
+    config = TrialConfig(model=model)
+    features = np.random.default_rng(0).normal(size=(CLIPS, 100, front_end(config).columns)).astype(np.float32)
+    exact, coarse = (
+        predict(network(replace(config, precision=precision)), features, np.arange(CLIPS))
+        for precision in ("fp32", "bf16")
+    )
+    assert coarse.dtype == np.float32
+    assert not np.array_equal(coarse, exact)
+    np.testing.assert_allclose(coarse, exact, atol=0.02)
+    assert all(len(np.unique(scores)) >= 0.8 * CLIPS for scores in coarse.T)  # in bf16 all would be one
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_bf16_leaves_weights_and_gradients_in_fp32(model: str) -> None:
+    config = TrialConfig(model=model, precision="bf16", pretrain_epochs=1 if model == "dae_dnn" else 0)
+    features = np.random.default_rng(0).normal(size=(16, 100, front_end(config).columns)).astype(np.float32)
+    config = replace(config, max_epochs=1)
+    state = start(config, features=features)
+    before = [parameter.detach().clone() for parameter in state.model.parameters()]
+    list(epochs(state, config, features=features))
+    for parameter, was in zip(state.model.parameters(), before, strict=True):
+        assert parameter.dtype == torch.float32
+        assert parameter.isfinite().all()
+        assert not torch.equal(parameter, was)
+
+
+def test_a_fold_in_bf16_that_is_taken_up_again_continues_bit_for_bit() -> None:
+    config = replace(TINY, precision="bf16", dropout=0.1, augmentation="mixup", alpha=1.5)
+    whole = trained(config)
+    broken = start(config)
+    for _ in zip(range(2), epochs(broken, config), strict=False):
+        pass
+    resumed = reopened(broken, config)
+    list(epochs(resumed, config))
+    assert same_bits(whole, resumed)
+    assert not same_bits(whole, trained(replace(config, precision="fp32")))

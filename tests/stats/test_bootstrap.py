@@ -1,0 +1,114 @@
+"""study.stats.bootstrap: resampled error rates against repeated clips, and the coverage of the intervals."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audiotag.metrics import equal_error_rate, tag_eers
+from study.ledger.clips import ScoredFold
+from study.stats.bootstrap import centred, draw_groups, interval, resampled_eers, resampled_means, resampled_table
+
+# reference
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 25))
+def test_a_draw_is_the_eer_of_repeated_clips(seed: int, clips: int) -> None:
+    rng = np.random.default_rng(seed)
+    targets = (rng.random(clips) < 0.4).astype(np.float32)
+    scores = rng.integers(0, 8, clips).astype(np.float32) / 8  # with ties
+    groups = rng.integers(0, 6, clips)
+    counts = rng.integers(0, 4, (3, 6)).astype(np.float32)
+    for drawn, found in zip(counts, resampled_eers(targets, scores, groups, counts), strict=True):
+        repeats = drawn[groups].astype(int)
+        repeated, its_scores = np.repeat(targets, repeats), np.repeat(scores, repeats)
+        wanted = equal_error_rate(repeated, its_scores) if len(repeated) else np.nan
+        assert found == pytest.approx(wanted, abs=1e-5, nan_ok=True)
+
+
+def study(rng: np.random.Generator, groups: int, clips: int, separation: float) -> tuple[list, list, float]:
+    """Five folds of groups whose clips share half of their scores' variance and lean to the same tags; two tags.
+
+    Returns the folds, their scores and the mean EER as a table forms it.
+    """
+    group = np.repeat(np.arange(groups), clips)
+    lean = rng.normal(size=(groups, 2))[group]
+    targets = (0.8 * rng.normal(size=lean.shape) + 0.6 * lean < (-0.5, -1.2)).astype(np.float32)
+    noise = np.sqrt(0.5) * (rng.normal(size=(groups, 2))[group] + rng.normal(size=lean.shape))
+    scores = (separation * targets + noise).astype(np.float32)
+    folds = [ScoredFold(targets[group % 5 == k], group[group % 5 == k]) for k in range(5)]
+    parts = [scores[group % 5 == k] for k in range(5)]
+    eers = [tag_eers(fold.targets, part) for fold, part in zip(folds, parts, strict=True)]
+    return folds, parts, float(np.nanmean(np.nanmean(eers, axis=0)))
+
+
+def test_coverage() -> None:
+    """Of 95 % intervals, 92 to 98 % hold the figure that such studies have on average."""
+    rng, counts = np.random.default_rng(0), draw_groups(60, draws=200)
+    studies = [study(rng, 60, 12, separation=2.0) for _ in range(300)]
+    average = np.mean([figure for _, _, figure in studies])
+    held = []
+    for folds, scores, figure in studies:
+        low, high = interval(resampled_means(resampled_table(folds, scores, counts)), figure)
+        held.append(low <= average <= high)
+    assert 0.92 <= np.mean(held) <= 0.98
+
+
+def test_drawing_clips_instead_of_groups_is_too_sure() -> None:
+    rng = np.random.default_rng(1)
+    folds, scores, figure = study(rng, 60, 12, separation=2.0)
+    by_group = interval(resampled_means(resampled_table(folds, scores, draw_groups(60))), figure)
+    ends = np.cumsum([0, *(len(fold.groups) for fold in folds)])
+    clips = [ScoredFold(fold.targets, np.arange(*ends[k : k + 2])) for k, fold in enumerate(folds)]
+    by_clip = interval(resampled_means(resampled_table(clips, scores, draw_groups(ends[-1]))), figure)
+    assert by_group[1] - by_group[0] > 1.2 * (by_clip[1] - by_clip[0])
+
+
+# property
+
+
+def test_every_group_drawn_once_gives_the_figure_itself() -> None:
+    folds, scores, figure = study(np.random.default_rng(2), 20, 15, separation=1.0)
+    table = resampled_table(folds, scores, np.ones((1, 20), np.float32))
+    assert resampled_means(table) == pytest.approx([figure], abs=1e-6)
+
+
+def test_draws_are_repeatable_and_as_many_groups_as_there_are() -> None:
+    counts = draw_groups(7, draws=50)
+    assert np.array_equal(counts, draw_groups(7, draws=50))
+    assert (counts.sum(axis=1) == 7).all()
+    assert counts.std() > 0
+
+
+def test_intervals_lie_around_the_figure() -> None:
+    draws = np.random.default_rng(0).normal(0.2, 0.01, 1000)
+    low, high = interval(draws, 0.3)
+    assert (low, high) == pytest.approx((0.3 - 0.0196, 0.3 + 0.0196), abs=0.002)
+    assert centred(draws, 0.3).mean() == pytest.approx(0.3)
+
+
+# degenerate
+
+
+def test_a_class_that_was_not_drawn_has_no_eer() -> None:
+    targets, scores, groups = np.array([1.0, 0.0, 0.0]), np.array([0.9, 0.5, 0.1]), np.array([0, 1, 2])
+    eers = resampled_eers(targets, scores, groups, np.array([[0, 2, 1], [3, 0, 0], [1, 1, 1]], np.float32))
+    assert eers == pytest.approx([np.nan, np.nan, 0.0], nan_ok=True)
+
+
+def test_a_draw_without_a_tag_is_left_out_of_the_mean() -> None:
+    table = np.array([[0.1, 0.3, np.nan], [0.1, np.nan, np.nan]])  # the third tag has no EER at all
+    assert resampled_means(table) == pytest.approx([0.2, np.nan], nan_ok=True)
+    assert np.isnan(resampled_means(np.full((2, 1), np.nan))).all()
+
+
+def test_no_interval_where_there_is_too_little() -> None:
+    assert interval(np.full(100, np.nan), 0.1) is None
+    assert interval(np.array([0.1] * 40 + [np.nan] * 60), 0.1) is None
+    assert interval(np.full(100, 0.1), 0.1) is None  # one group: nothing to draw from
+
+
+def test_no_interval_below_zero() -> None:
+    low, _ = interval(np.random.default_rng(0).normal(0.01, 0.02, 1000), 0.01)
+    assert low == 0.0
