@@ -8,7 +8,7 @@ import numpy as np
 
 from audiotag.corpus.corpus import Corpus
 from audiotag.corpus.layouts.chime_home import EVALUATION
-from study.ledger.files import write_whole
+from study.ledger.files import write_file
 
 CLIPS_FILE = "clips.npz"
 
@@ -62,7 +62,7 @@ def write_clips(root: Path, corpus: Corpus) -> None:
         "folds": corpus.folds,
         "groups": np.unique(corpus.groups, return_inverse=True)[1],
     }
-    write_whole(path, lambda file: np.savez_compressed(file, **parts), durable=True)  # type: ignore[arg-type]
+    write_file(path, lambda file: np.savez_compressed(file, **parts), durable=True)  # type: ignore[arg-type]
 
 
 def read_clips(root: Path) -> Clips | None:

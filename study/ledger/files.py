@@ -1,17 +1,13 @@
-"""Files that are there whole or not at all, and what is said of damaged ones.
+"""The files of a study: written in one piece, and what is said of damaged ones."""
 
-A file is written under a temporary name in its own folder and then renamed: a reader sees the old content or all of
-the new, whenever the writer is killed.
-"""
-
-import io
 import json
-import os
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
+
+from audiotag.files import write_whole
 
 
 class LedgerError(ValueError):
@@ -55,40 +51,34 @@ def read_json(path: Path, parts: dict[str, type] | None = None, keep: bool = Fal
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Replaces a JSON file. NaN is refused: JSON has none."""
+    """Replaces a JSON file. NaN is refused: JSON has none.
+
+    Raises:
+        WriteError: As `write_file`.
+    """
     text = json.dumps(content, indent=1, allow_nan=False).encode()
-    write_whole(path, lambda file: file.write(text), durable=True)
+    write_file(path, lambda file: file.write(text), durable=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replaces a text file."""
-    write_whole(path, lambda file: file.write(text.encode()))
-
-
-def write_whole(path: Path, write: Callable[[IO[bytes]], Any], durable: bool = False) -> None:
-    """Writes a file so that a reader, or a kill at any instant, finds the old content or all of the new.
-
-    `durable` also forces it to the disk before the name changes, for files that must survive a power failure.
+    """Replaces a text file.
 
     Raises:
-        WriteError: when the disk does not take it; the old content is still there.
+        WriteError: As `write_file`.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    buffer = io.BytesIO()
-    write(buffer)
+    write_file(path, lambda file: file.write(text.encode()))
+
+
+def write_file(path: Path, write: Callable[[IO[bytes]], Any], durable: bool = False) -> None:
+    """Replaces a file of a study in one piece (`audiotag.files.write_whole`).
+
+    Raises:
+        WriteError: If the disk does not take it; the old content is still there.
+    """
     try:
-        with temporary.open("wb") as file:
-            file.write(buffer.getbuffer())
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink()
-        if isinstance(error, OSError):
-            raise WriteError(path, error) from error
-        raise
+        write_whole(path, write, durable=durable)
+    except OSError as error:
+        raise WriteError(path, error) from error
 
 
 def make_folder(path: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from study.ledger.files import LedgerError, WriteError, make_folder, read_json, set_aside, warn, write_json, write_whole
+from study.ledger.files import LedgerError, WriteError, make_folder, read_json, set_aside, warn, write_file, write_json
 
 STUDY_FILE, RESULTS_FILE, DRIVER_FILE = "study.json", "results.json", ".driver.json"
 TRIAL = {"number": int, "config": dict}
@@ -107,8 +107,8 @@ class TrialFolder:
         import torch
 
         arrays, model = self._fold_path(fold, "npz"), self._fold_path(fold, "pt")
-        write_whole(model, lambda file: torch.save(weights, file), durable=True)
-        write_whole(arrays, lambda file: np.savez(file, **scores), durable=True)  # type: ignore[arg-type]
+        write_file(model, lambda file: torch.save(weights, file), durable=True)
+        write_file(arrays, lambda file: np.savez(file, **scores), durable=True)  # type: ignore[arg-type]
         sizes = {path.name: path.stat().st_size for path in (arrays, model)}
         write_json(self._fold_path(fold, "json"), {**record, "files": sizes, "trial": self.trial()})
         (self.path / "running.pt").unlink(missing_ok=True)
@@ -141,7 +141,7 @@ class TrialFolder:
         import torch
 
         whose = {"fold": fold} | ({} if self._seed is None else {"seed": self._seed})
-        write_whole(self.path / "running.pt", lambda file: torch.save({**whose, "state": state}, file))
+        write_file(self.path / "running.pt", lambda file: torch.save({**whose, "state": state}, file))
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from study.ledger.files import LedgerError, LedgerWarning, WriteError, read_json, write_json, write_whole
+from study.ledger.files import LedgerError, LedgerWarning, WriteError, read_json, write_file, write_json
 from study.ledger.ledger import FORMAT, STUDY, Ledger, TrialFolder, trial_key
 
 RECORD = {"fold": 0, "eer": {"c": 0.1}, "eer_mean": 0.1, "best_epoch": 0, "epochs": 1, "seconds": 1.0, "history": []}
@@ -80,7 +80,7 @@ def test_a_failed_write_leaves_the_old_content_and_no_litter(tmp_path: Path, err
         raise error
 
     with pytest.raises(type(error)):
-        write_whole(path, fail)
+        write_file(path, fail)
     assert read_json(path) == {"a": 1}
     assert os.listdir(tmp_path) == ["x.json"]
 
