@@ -7,7 +7,8 @@ It differs from "the threshold where false alarms and misses are nearest": betwe
 interpolates linearly, which on small folds moves the number by up to half a step of 1 / positives, in either direction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -125,3 +126,24 @@ def sample_variance(values: Sequence[float] | np.ndarray) -> float:
     defined = np.asarray(values, dtype=np.float64)
     defined = defined[~np.isnan(defined)]
     return float(defined.var(ddof=1)) if len(defined) > 1 else float("nan")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure by which a study's trials are judged.
+
+    Attributes:
+        name: Its key in results.json and MLflow.
+        title: Its name in tables.
+        by_tag: Targets (n, K) of 0 and 1 and scores (n, K) to the figure of each tag (K,), NaN where it does not exist.
+        lower_is_better: Whether small figures are good.
+    """
+
+    name: str
+    title: str
+    by_tag: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    lower_is_better: bool
+
+
+# every metric is in the ledger, results.json, MLflow, tables and report; the first is what a study minimises
+METRICS = {metric.name: metric for metric in (Metric("eer", "Equal error rate", tag_eers, lower_is_better=True),)}

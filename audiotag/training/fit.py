@@ -22,11 +22,12 @@ from audiotag.augment.schedule import final_stretch, mixing_on
 from audiotag.config import TrialConfig
 from audiotag.corpus.splits import FoldSplit
 from audiotag.features.log_mel import band_statistics
-from audiotag.metrics import mean_defined, tag_eers
+from audiotag.metrics import METRICS, mean_defined
 from audiotag.models.build import build_model
 from audiotag.models.precision import computing
 from audiotag.training.batches import cut, units_of
 from audiotag.training.device import Loss, TrainingStep, resident, sent
+from audiotag.training.epochs import EpochResult, PretrainingEpoch
 from audiotag.training.optim import SGD, build_optimizer
 from audiotag.training.rng import Stream, generator, seeded
 
@@ -35,30 +36,6 @@ SCORING_BATCH = 64  # clips; no gradients are kept, so it may be larger than a t
 
 class Diverged(ArithmeticError):
     """A network whose outputs or loss are not finite."""
-
-
-@dataclass(frozen=True)
-class EpochResult:
-    """What one epoch gave. Losses are binary cross-entropies, means over clips and tags; accuracies the share of tag
-    decisions at 0.5 that are right. In training both are those of the batches' units (clips, or blocks of frames) after
-    mixing, against their mixed targets, cut at 0.5."""
-
-    epoch: int  # from 0
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
-    val_eer_mean: float  # NaN where no tag has both classes in the validation set
-    seconds: float
-
-
-@dataclass(frozen=True)
-class UnsupervisedEpoch:
-    """What one epoch of the stage without tags gave: the mean loss over its units."""
-
-    epoch: int  # from 0
-    loss: float
-    seconds: float
 
 
 @dataclass
@@ -74,7 +51,7 @@ class FitState:
     unsupervised_optimizer: torch.optim.Optimizer | None = (
         None  # of a system with a stage before the training with tags
     )
-    unsupervised: list[UnsupervisedEpoch] = field(default_factory=list)
+    unsupervised: list[PretrainingEpoch] = field(default_factory=list)
 
     @property
     def best_epoch(self) -> int:
@@ -99,7 +76,7 @@ class FitState:
             "optimizer": self.optimizer.state_dict(),
             "best": self.best,
             "best_scores": self.best_scores,
-            "history": [asdict(result) for result in self.history],
+            "history": [result.to_dict() for result in self.history],
             "unsupervised_optimizer": self.unsupervised_optimizer and self.unsupervised_optimizer.state_dict(),
             "unsupervised": [asdict(result) for result in self.unsupervised],
         }
@@ -111,8 +88,8 @@ class FitState:
         if self.unsupervised_optimizer is not None:
             self.unsupervised_optimizer.load_state_dict(saved["unsupervised_optimizer"])
         self.best, self.best_scores = saved["best"], saved["best_scores"]
-        self.history = [EpochResult(**result) for result in saved["history"]]
-        self.unsupervised = [UnsupervisedEpoch(**result) for result in saved["unsupervised"]]
+        self.history = [EpochResult.from_dict(result) for result in saved["history"]]
+        self.unsupervised = [PretrainingEpoch(**result) for result in saved["unsupervised"]]
 
 
 def start_fit(
@@ -135,7 +112,7 @@ def start_fit(
 
 def fit_unsupervised(
     state: FitState, config: TrialConfig, features: np.ndarray, train: np.ndarray, *, seed: int, fold: int, device: str
-) -> Iterator[UnsupervisedEpoch]:
+) -> Iterator[PretrainingEpoch]:
     """Trains what a system learns without tags, from the training clips alone; for most systems that is nothing.
 
     Shapes: features (N, T, F), train (n,) clip indices. `state` is brought up to date before each yield, so that the
@@ -162,7 +139,7 @@ def fit_unsupervised(
         mean = float(step.sums[0]) / len(order)
         if not math.isfinite(mean):
             raise Diverged(f"the loss without tags is not finite in epoch {epoch} of fold {fold}")
-        state.unsupervised.append(UnsupervisedEpoch(epoch, mean, time.perf_counter() - started))
+        state.unsupervised.append(PretrainingEpoch(epoch, mean, time.perf_counter() - started))
         yield state.unsupervised[-1]
 
 
@@ -206,7 +183,7 @@ def fit(
             train_accuracy=train_accuracy,
             val_loss=val_loss,
             val_accuracy=float(((scores > 0.5) == (truth > 0.5)).mean()),
-            val_eer_mean=float(mean_defined(tag_eers(truth, scores))),
+            val_means={name: float(mean_defined(metric.by_tag(truth, scores))) for name, metric in METRICS.items()},
             seconds=time.perf_counter() - started,
         )
         state.history.append(result)

@@ -18,11 +18,10 @@ from audiotag.corpus.splits import FoldSplit, split_fold
 from audiotag.features.log_mel import LogMel
 from audiotag.models.build import front_end
 from audiotag.training.device import DeviceWarning, GPUShareError, use_gpu
+from audiotag.training.epochs import EpochResult, PretrainingEpoch
 from audiotag.training.fit import (
     Diverged,
-    EpochResult,
     FitState,
-    UnsupervisedEpoch,
     fit,
     fit_unsupervised,
     predict,
@@ -121,7 +120,7 @@ def train_fold(
     fold: int,
     seed: int,
     device: str,
-) -> Iterator[EpochResult | UnsupervisedEpoch]:
+) -> Iterator[EpochResult | PretrainingEpoch]:
     """Trains one fold, from its last saved epoch where there is one, and ends with the fold's record in the ledger.
 
     `folder` is the trial's as the repeat with this seed sees it.
@@ -184,7 +183,7 @@ def _write_fold(
         "best_epoch": state.best_epoch,
         "epochs": len(state.history),
         "seconds": state.seconds + time.perf_counter() - started,
-        "history": [{name: _plain(value) for name, value in asdict(result).items()} for result in state.history],
+        "history": [{name: _plain(value) for name, value in result.to_dict().items()} for result in state.history],
         "unsupervised": [asdict(result) for result in state.unsupervised],
     }
     folder.write_fold(fold, record, {**scores, **names}, state.best)
@@ -194,11 +193,11 @@ def _plain(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _plain_report(result: EpochResult | UnsupervisedEpoch) -> dict[str, Any]:
+def _plain_report(result: EpochResult | PretrainingEpoch) -> dict[str, Any]:
     """What listeners hear of an epoch; one without tags has its own name, for it has neither curve nor score."""
-    if isinstance(result, UnsupervisedEpoch):
+    if isinstance(result, PretrainingEpoch):
         return {"unsupervised_epoch": result.epoch, "seconds": result.seconds}
-    return asdict(result)
+    return result.to_dict()
 
 
 def _defined(eer: float | None) -> float:

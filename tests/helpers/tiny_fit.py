@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from audiotag.config import TrialConfig
 from audiotag.corpus.splits import FoldSplit
-from audiotag.training.fit import EpochResult, FitState, fit, start_fit
+from audiotag.training.epochs import EpochResult
+from audiotag.training.fit import FitState, fit, start_fit
 
 TINY = TrialConfig(learning_rate=1e-2, batch_size=4, max_epochs=4, gru_units=4)
 STILL = 1e-30  # a learning rate that moves no weight
@@ -64,7 +65,7 @@ def same_bits(first: FitState, second: FitState) -> bool:
 def with_losses(*losses: float) -> FitState:
     """A state whose epochs had these validation losses."""
     model = nn.Linear(1, 1)
-    results = [EpochResult(epoch, 0.5, 0.5, loss, 0.5, 0.5, 0.0) for epoch, loss in enumerate(losses)]
+    results = [EpochResult(epoch, 0.5, 0.5, loss, 0.5, {"eer": 0.5}, 0.0) for epoch, loss in enumerate(losses)]
     return FitState(model, torch.optim.Adam(model.parameters()), history=results)
 
 

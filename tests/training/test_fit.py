@@ -70,7 +70,7 @@ def test_the_training_loss_and_accuracy_are_means_over_clips_of_batches_of_any_s
     assert result.train_accuracy == pytest.approx(0.9)
     assert result.val_loss == pytest.approx(-math.log(1 - probability))
     assert result.val_accuracy == 1.0
-    assert math.isnan(result.val_eer_mean)  # no positive in the validation set
+    assert math.isnan(result.val_means["eer"])  # no positive in the validation set
 
 
 def test_validation_is_that_of_the_plain_network() -> None:

@@ -1,0 +1,58 @@
+"""What one epoch of training gave, as data. Imports no torch: whoever reads a study needs none."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from audiotag.metrics import METRICS
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """One epoch of a fold.
+
+    Losses are binary cross-entropies, means over clips and tags; accuracies are the share of tag decisions at 0.5 that
+    are right. In training both are those of the batches (clips, or segments of clips) after mixing, against their mixed
+    targets, cut at 0.5.
+
+    Attributes:
+        epoch: From 0.
+        val_means: Of each metric of METRICS the mean over tags on the validation set; NaN where no tag has both
+            classes, absent where an earlier version did not compute it.
+        seconds: Wall time.
+    """
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    val_means: dict[str, float]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Flat and plain: `val_means` becomes one entry `val_<metric>_mean` per metric."""
+        values = asdict(self)
+        means = values.pop("val_means")
+        return values | {f"val_{name}_mean": mean for name, mean in means.items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "EpochResult":
+        """The inverse of `to_dict`; keys that are no field are ignored."""
+        means = {name: values[key] for name in METRICS if (key := f"val_{name}_mean") in values}
+        own = {name: values[name] for name in cls.__dataclass_fields__ if name != "val_means"}
+        return cls(**own, val_means=means)
+
+
+@dataclass(frozen=True)
+class PretrainingEpoch:
+    """One epoch of the pretraining without tags.
+
+    Attributes:
+        epoch: From 0.
+        loss: Mean over segments.
+        seconds: Wall time.
+    """
+
+    epoch: int
+    loss: float
+    seconds: float
