@@ -35,7 +35,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     now = time.time_ns() + 3600 * 10**9
     monkeypatch.setattr("audiotag.corpus.known_audio.time.time_ns", lambda: now)
-    monkeypatch.setattr(audiotag.inspection, "inspect_audio", inspect)
+    monkeypatch.setattr(audiotag.corpus.audio_scan, "inspect_audio", inspect)
     return names
 
 

@@ -131,8 +131,8 @@ def test_clips_keep_their_places_whatever_the_number_of_tasks(corpus: Corpus, tm
 def test_a_second_load_computes_nothing(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = tmp_path / "deep" / "cache"
     first = load_features(corpus, SMALL, cache)
-    monkeypatch.setattr(audiotag.features, "log_mel", refuse)
-    monkeypatch.setattr(audiotag.features, "read_audio", refuse)
+    monkeypatch.setattr(audiotag.features.log_mel, "log_mel", refuse)
+    monkeypatch.setattr(audiotag.features.log_mel, "read_audio", refuse)
     again = load_features(open_corpus(corpus.root), SMALL, cache)
     np.testing.assert_array_equal(again, first)
     assert not again.flags.writeable
@@ -247,7 +247,7 @@ def test_an_error_leaves_whole_files_and_the_next_load_is_whole(
     progress = refuse if fails == "progress" else None
     with monkeypatch.context() as patch:
         if fails == "log_mel":
-            patch.setattr(audiotag.features, "log_mel", refuse)
+            patch.setattr(audiotag.features.log_mel, "log_mel", refuse)
         with pytest.raises(RuntimeError, match="nothing should be computed"):
             load_features(corpus, SMALL, tmp_path / "cache", progress)
     clips = 0 if fails == "log_mel" else 5

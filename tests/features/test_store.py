@@ -59,7 +59,7 @@ def test_a_changed_recording_computes_its_own_clip_alone(
     read: list[str] = []
     original = audiotag.features.log_mel.read_audio
     monkeypatch.setattr(
-        audiotag.features, "read_audio", lambda path, *rest: read.append(path.name) or original(path, *rest)
+        audiotag.features.log_mel, "read_audio", lambda path, *rest: read.append(path.name) or original(path, *rest)
     )
     after = load_features(open_corpus(root), SMALL, tmp_path / "cache")
     assert read == ["3.wav"]

@@ -24,7 +24,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def settle(commit: str | None, **versions: str) -> None:
         now = {"versions": {**BEGUN["versions"], **versions}, "git_commit": commit}  # type: ignore[dict-item]
-        monkeypatch.setattr(study.made_with, "made_with", lambda: now)
+        monkeypatch.setattr(study.ledger.provenance, "made_with", lambda: now)
 
     return settle
 
