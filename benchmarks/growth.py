@@ -49,22 +49,24 @@ assert make_search(load_space("joint"), ledger, settings).suggest("a")
 REPORT = """
 import io
 from study.cli import make_console
-from study.report import show_results, write_results
+from study.reporting.results_files import write_results
+from study.reporting.terminal import show_results
 ledger, console = Ledger.open(root), make_console()
 console.file = io.StringIO()
-show_results(write_results(ledger, "interrupted", redraw=True), ledger.study(), console)
+show_results(write_results(ledger, "interrupted", redraw=True), console)
 """
 LIVE = """
 import io
 from rich.console import Console
+from audiotag.training.epochs import EpochResult
+from study.ledger.reports import Report
 from study.reporting.live_table import LiveTable
 console = Console(file=io.StringIO(), width=120)
-live = LiveTable(console, ["alpha"], trials=trials, done=0, folds=[0, 1, 2, 3, 4], slots=2, max_epochs=200)
-report = {"val_loss": 0.5, "val_eer_mean": 0.2, "seconds": 1.0, "eer_mean": 0.2}
+live = LiveTable(console, Ledger.open(root).study, done=0, slots=2, max_epochs=200)
 for key in map(str, range(trials)):
     live.started(key, {"alpha": 1.0, "augmentation": "mixup"})
     for epoch in range(50):
-        live.reported(key, report | {"fold": 0, "folds_done": 0, "epoch": epoch})
+        live.reported(key, Report(0.2, fold=0, seed=0, epoch=EpochResult(epoch, 0.5, 0.9, 0.5, 0.9, {"eer": 0.2}, 1.0)))
     live.ended(key, None)
 began = time.process_time()
 console.print(live.render())

@@ -24,9 +24,10 @@ from study.ledger.results import count_ended, is_complete, study_results
 from study.plan.plan import Plan, compute_features, make_plan
 from study.plan.preflight import lacks_bf16
 from study.plan.request import Request
-from study.report import report_command, show_next, show_results, write_results
 from study.reporting.live_table import LiveTable
-from study.reporting.tables import left_out
+from study.reporting.prose import left_out
+from study.reporting.results_files import write_results
+from study.reporting.terminal import report_command, show_next, show_results
 from study.search.asha import Rungs, rungs_in_words
 from study.tracking.mlflow_store import check_server, default_uri, load_mlflow, public
 from study.tracking.optuna_db import OptunaView, is_current
@@ -120,13 +121,10 @@ class Session:
         tracker, view = self._views(ledger)
         live = LiveTable(
             self.console,
-            list(ledger.study.varied),
-            trials=plan.study.trials,
+            ledger.study,
             done=done,
-            folds=list(ledger.study.folds),
             slots=slots,
             max_epochs=max(config.max_epochs for config in plan.configs()),
-            seeds=ledger.study.seeds,
         )
         searcher = make_searcher(plan.space, ledger, context)
         tracker.start()

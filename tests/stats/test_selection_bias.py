@@ -57,9 +57,7 @@ def test_nothing_to_choose_from() -> None:
     assert winners_curse(np.array([[0.1, np.nan], [0.2, np.nan]])) is None
 
 
-@pytest.mark.parametrize(
-    "folds", [[], [history(0.1)], [history(0.1), []], [history(math.nan), history(0.1)]]
-)
+@pytest.mark.parametrize("folds", [[], [history(0.1)], [history(0.1), []], [history(math.nan), history(0.1)]])
 def test_no_early_stopping_bias_without_figures(folds: list[list[EpochResult]]) -> None:
     assert early_stopping_bias(folds, [0] * len(folds)) is None
 
