@@ -6,9 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from study.format import count, decimal, duration, signed
 from study.reporting.style import Panel
 from study.reporting.tables import Table
 
@@ -34,8 +35,13 @@ class Section:
 
 
 def render(template: str, **content: Any) -> Markup:
-    """Fill in a template; all that comes from users is escaped."""
+    """Fill in a template of HTML; all that comes from users is escaped."""
     return Markup(_environment().get_template(template).render(content))
+
+
+def render_lines(template: str, **content: Any) -> list[str]:
+    """Fill in a template of plain sentences, one per line."""
+    return _environment().get_template(template).render(content).splitlines()
 
 
 def body(
@@ -56,10 +62,12 @@ def body(
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
+        autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"count": count, "decimal": decimal, "duration": duration, "signed": signed}
+    environment.filters["listed"] = lambda values: ", ".join(f"{name} {value}" for name, value in values.items())
     environment.globals["css"] = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
     return environment

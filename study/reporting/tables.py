@@ -6,9 +6,8 @@ one, the mean of each further metric, and what the row took (Time, summed over t
 published row follows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from rich import box
 from rich.table import Table as RichTable
@@ -107,31 +106,42 @@ def paper_table(
 ) -> Table:
     """The table in the paper's form; given an analysis with its intervals, marks and further lines, for a page."""
     rows = {row.key: row for row in analysis.shown} if analysis else {}
-    further, first = further_metrics(trials, split), split == CROSS_VALIDATION
     names = ["trial"] if rows and len(study.varied) > MOST_COLUMNS else study.varied
-    # the columns behind Var: whether they are there, and a trial's cell
-    columns: dict[str, tuple[bool, Callable[[TrialResult], str]]] = {
-        SD_SEEDS: (first and study.has_several_seeds, lambda trial: decimal(trial.figures[OBJECTIVE.name].sd_seeds)),
-        "Eval": (first and EVALUATION in splits(trials), lambda trial: decimal(mean_of(trial, EVALUATION))),
-        **{metric.title: (True, partial(_mean_cell, split, metric.name)) for metric in further},
-        "Time": (first, lambda trial: duration(trial.seconds)),
-        "best in": (first and any(row.best_share for row in rows.values()), lambda trial: _share(rows[trial.key])),
-    }
-    shown = {title: cell for title, (is_there, cell) in columns.items() if is_there}
-    header = [*names, *study.tags, "Avg", "Var", *shown]
-    best, lines = _best_key(trials, split) if analysis is None else analysis.best and analysis.best.key, []
+    columns, further = _columns(study, trials, split, rows), further_metrics(trials, split)
+    header = [*names, *study.tags, "Avg", "Var", *columns]
+    best = analysis.best.key if analysis and analysis.best else _best_key(trials, split)
+    lines = []
     for trial in trials:
         row = rows.get(trial.key)
         cells: list[str | Cell] = [row.label] if row and names == ["trial"] else [*label(trial.params, study.varied)]
         if row and analysis and row is analysis.baseline:
             cells[-1] = Cell(str(cells[-1]), mark="baseline")
-        cells += [*figure_cells(trial, split, study.tags, row=row), *(cell(trial) for cell in shown.values())]
+        cells += [*figure_cells(trial, split, study.tags, row=row), *(cell(trial) for cell in columns.values())]
         lines.append(Line(cells, "failed" if trial.status == "failed" else "best" if trial.key == best else ""))
-        for metric in further if row else []:
-            lines.append(_below(metric.title, figure_cells(trial, split, study.tags, metric.name), header, len(names)))
+        below = {metric.title: figure_cells(trial, split, study.tags, metric.name) for metric in further if row}
         if trial.published is not None:
-            lines.append(_below("published", published_cells(trial.published, study.tags), header, len(names)))
+            below["published"] = published_cells(trial.published, study.tags)
+        lines += [_line_below(name, own, header, len(names)) for name, own in below.items()]
     return Table(TITLES[split], header, lines, left=len(names))
+
+
+def _columns(
+    study: StudyRecord, trials: Sequence[TrialResult], split: str, rows: Mapping[str, ResultRow]
+) -> dict[str, Callable[[TrialResult], str]]:
+    """The columns behind Var, as functions from a trial to its cell; `rows` on a page."""
+    first = split == CROSS_VALIDATION
+    columns: dict[str, Callable[[TrialResult], str]] = {}
+    if first and study.has_several_seeds:
+        columns[SD_SEEDS] = lambda trial: decimal(trial.figures[OBJECTIVE.name].sd_seeds)
+    if first and not rows and EVALUATION in splits(trials):
+        columns["Eval"] = lambda trial: decimal(mean_of(trial, EVALUATION))
+    for metric in further_metrics(trials, split):
+        columns[metric.title] = lambda trial, name=metric.name: decimal(mean_of(trial, split, name))  # type: ignore[misc]
+    if first and not rows:
+        columns["Time"] = lambda trial: duration(trial.seconds)
+    if first and any(row.best_share for row in rows.values()):
+        columns["best in"] = lambda trial: f"{100 * (rows[trial.key].best_share or 0):.0f} %"
+    return columns
 
 
 def figure_cells(
@@ -160,14 +170,14 @@ def thousandths(figures: Figures | PublishedRow) -> str:
     return "" if variance is None else f"{1e3 * variance:.2f}"
 
 
-def published_cells(row: PublishedRow, tags: Sequence[str]) -> list[str]:
+def published_cells(row: PublishedRow, tags: Sequence[str]) -> list[str | Cell]:
     """The paper's own figures: two places, an asterisk where they are in doubt."""
     doubt = "*" if row.footnote else ""
     means = [f"{decimal(row.eer_mean, 2)}{doubt}", f"{thousandths(row)}{doubt}"]
     return [*(decimal(row.eer.get(tag), 2) for tag in tags), *means]
 
 
-def _below(name: str, cells: Sequence[str | Cell], header: Sequence[str], left: int) -> Line:
+def _line_below(name: str, cells: Sequence[str | Cell], header: Sequence[str], left: int) -> Line:
     """A line below a trial's own."""
     names = [name, *[""] * left][:left]
     return Line([*names, *cells, *[""] * (len(header) - left - len(cells))], "published")
@@ -176,14 +186,6 @@ def _below(name: str, cells: Sequence[str | Cell], header: Sequence[str], left: 
 def _best_key(trials: Sequence[TrialResult], split: str) -> str | None:
     scored = [trial for trial in trials if mean_of(trial, split) is not None]
     return min(scored, key=lambda trial: rank(mean_of(trial, split))).key if scored else None
-
-
-def _mean_cell(split: str, metric: str, trial: TrialResult) -> str:
-    return decimal(mean_of(trial, split, metric))
-
-
-def _share(row: ResultRow) -> str:
-    return "" if row.best_share is None else f"{100 * row.best_share:.0f} %"
 
 
 def footnotes(trials: Sequence[TrialResult]) -> list[str]:

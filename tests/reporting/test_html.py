@@ -146,7 +146,7 @@ def test_a_further_metric_is_on_the_page(tmp_path: Path, monkeypatch: pytest.Mon
     ledger = make_study(tmp_path / "s", ALPHAS[:2], corpus=make_corpus(**SMALL), epochs=1)
     results = write_results(ledger, "finished")
     page = page_of(ledger)
-    assert "Peak Time best in" in page.text
+    assert "Peak best in" in page.text
     for trial in results.trials:
         assert " ".join(["Peak", *map(decimal, trial.figures["peak"].by_tag.values())]) in page.text
 

@@ -17,14 +17,13 @@ from study.ledger.ledger import Ledger
 from study.ledger.pruning import write_pruned
 from study.ledger.schema import Figures, Provenance, StudyResults, TrialResult
 from study.reporting.prose import answer
-from study.reporting.sections.answer import facts, notes
+from study.reporting.sections.answer import header
 from study.reporting.sections.by_parameter import at_edge
 from study.reporting.sections.cost import cost_lines
 from study.reporting.sections.errors_by_tag import held_out, mean_det
-from study.reporting.sections.repeat_it import origin
 from study.reporting.sections.search import importances
 from study.reporting.sections.training import mean_curves
-from study.reporting.sections.trust import EVALUATED, ONE_SEED, SEVERAL_SEEDS, trust_lines
+from study.reporting.sections.trust import trust_lines
 from study.reporting.style import as_panel, new_axes, style, wrapped
 from study.stats.analysis import Analysis, ResultRow, analyse
 
@@ -116,7 +115,7 @@ def test_a_lead_below_the_spread_over_seeds_is_no_evidence(repeated: tuple[Ledge
 
 def test_the_biases_are_told(whole: Analysis) -> None:
     said = " ".join(trust_lines(whole))
-    for part in (signed(whole.selection_bias), signed(whole.stopping_bias), EVALUATED, ONE_SEED):
+    for part in (signed(whole.selection_bias), signed(whole.stopping_bias), "evaluation split", "--repeats 3"):
         assert part in said
 
 
@@ -124,18 +123,17 @@ def test_another_program_is_told(whole: Analysis) -> None:
     later = Provenance({**whole.study.versions, "torch": "9.9"})
     study = replace(whole.study, continued_with=(later,))
     mixed = replace(whole, results=replace(whole.results, study=study))
-    assert len(trust_lines(mixed)) == len(trust_lines(whole)) + 1
-    assert origin(mixed)["went on with"] == "torch 2.11.0 to 9.9"
+    added = set(trust_lines(mixed)) - set(trust_lines(whole))
+    assert ["torch 2.11.0 to 9.9" in line for line in added] == [True]
 
 
 def test_the_spread_over_seeds_is_told(repeated: tuple[Ledger, Analysis]) -> None:
     found = repeated[1]
     said = " ".join(trust_lines(found))
     small = sum(abs(row.mean - found.baseline.mean) < found.seed_sd_of_difference for row in found.others)
-    for part in (decimal(found.seed_sd), decimal(found.seed_sd_of_difference), f"{small} of 2", SEVERAL_SEEDS):
+    for part in (decimal(found.seed_sd), decimal(found.seed_sd_of_difference), f"{small} of 2", "seeds 0 to 2"):
         assert part in said
-    assert ONE_SEED not in said
-    assert facts(found)["seeds"] == "0 to 2"
+    assert "--repeats 3" not in said
     assert cost_lines(found)[1].startswith(f"{3 * 9 * 6} epochs in 27 fold trainings")
 
 
@@ -147,8 +145,8 @@ def test_failed_and_pruned_trials_are_counted(tmp_path: Path) -> None:
     assert len(found.rows) == 2
     assert cost_lines(found)[0] == "2 trials finished, 1 pruned, 1 failed, 1 without a result yet."
     assert cost_lines(found)[2].startswith("Of these 3 folds and ")
-    failed, pruned = notes(found)
-    assert (failed[:14], pruned[:14]) == ("1 trial failed", "1 trial pruned")
+    for part in ("1 trial failed", "1 trial pruned"):
+        assert part in header(found, ledger).html
 
 
 # curves

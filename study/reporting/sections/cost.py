@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from study.format import count, duration
 from study.ledger.ledger import Ledger
 from study.ledger.schema import TrialResult
 from study.reporting.prose import rest
-from study.reporting.section import Section, body
+from study.reporting.section import Section, body, render_lines
 from study.reporting.tables import Line, Table
 from study.stats.analysis import Analysis
 
@@ -28,26 +27,17 @@ def cost_lines(analysis: Analysis) -> list[str]:
     """Trials, epochs, seconds."""
     trials, pruned = analysis.results.trials, analysis.pruned
     trainings = [(training, trial) for trial in trials for training in trial.trainings]
-    epochs = sum(round(training.epochs) for training, _ in trainings)
-    full = sum(training.epochs == trial.params.get("max_epochs") for training, trial in trainings)
-    lines = [
-        f"{count(len(analysis.rows), 'trial')} finished, {len(pruned)} pruned, {len(analysis.failed)} failed, "
-        f"{max(0, analysis.study.trials - len(trials))} without a result yet.",
-        f"{count(epochs, 'epoch')} in {count(len(trainings), 'fold training')}; {_time(trials)} of training in all.",
-    ]
-    if pruned:
-        folds = sum(len(trial.folds) for trial in pruned)
-        lines += [f"Of these {count(folds, 'fold')} and {_time(pruned)} went into trials that were pruned."]
-    if full:
-        lines += [
-            f"{full} of {len(trainings)} trainings ran into the limit of epochs before they stopped by themselves: with "
-            "more epochs they might still get better."
-        ]
-    return lines
-
-
-def _time(trials: Sequence[TrialResult]) -> str:
-    return duration(sum(trial.seconds for trial in trials))
+    return render_lines(
+        "sections/cost.txt",
+        analysis=analysis,
+        left=max(0, analysis.study.trials - len(trials)),
+        trainings=len(trainings),
+        epochs=sum(round(training.epochs) for training, _ in trainings),
+        seconds=sum(trial.seconds for trial in trials),
+        pruned_folds=sum(len(trial.folds) for trial in pruned),
+        pruned_seconds=sum(trial.seconds for trial in pruned),
+        full=sum(training.epochs == trial.params.get("max_epochs") for training, trial in trainings),
+    )
 
 
 def _table(title: str, trials: Sequence[TrialResult], analysis: Analysis) -> Table:
