@@ -1,10 +1,10 @@
 """Several studies side by side: their rows in one table, tested against each other where that is meaningful."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -20,26 +20,18 @@ from study.reporting.tables import CROSS_VALIDATION, Line, Table, figure_cells, 
 from study.stats.analysis import Analysis, ResultRow, analyse, choose_baseline, compare, make_row
 
 LONGEST_NAME = 120  # characters of a file's name
-UNTESTED = {  # what differs: nothing is tested then
-    "The corpora differ, so the figures are of different things and nothing is tested.": lambda study: (
-        study.corpus.fingerprint,
-        study.tags,
-        study.folds,
+DIFFERENCES = {  # what two studies may differ in beside their questions
+    "The corpora differ, so the figures are of different things and nothing is tested.": attrgetter(
+        "corpus.fingerprint", "tags", "folds"
     ),
     "The protocols differ: figures of `paper` are optimistic and those of `nested` are not; nothing is tested.": (
-        lambda study: study.protocol
+        attrgetter("protocol")
     ),
+    "The seeds differ: the folds are the same, the initial weights and the order of clips are not.": attrgetter("seed"),
+    "The repeats differ: a figure of one study is a mean over more seeds than one of another.": attrgetter("repeats"),
+    "The settings that no space varies differ: see each study's own report.": attrgetter("settings"),
 }
-NOTED: dict[str, Callable[[Any], Any]] = {  # what differs beside the questions
-    **UNTESTED,
-    "The seeds differ: the folds are the same, the initial weights and the order of clips are not.": (
-        lambda study: study.seed
-    ),
-    "The repeats differ: a figure of one study is a mean over more seeds than one of another.": (
-        lambda study: study.repeats
-    ),
-    "The settings that no space varies differ: see each study's own report.": lambda study: study.settings,
-}
+UNTESTED = tuple(DIFFERENCES)[:2]
 
 
 @dataclass(eq=False)
@@ -62,18 +54,18 @@ def compare_studies(ledgers: Sequence[Ledger]) -> Comparison:
     for ledger in ledgers:
         status = "finished" if is_complete(ledger) else "interrupted"
         found.append(analyse(ledger, study_results(ledger, status)))
-    different = [text for text, part in NOTED.items() if len({str(part(each.study)) for each in found}) > 1]
-    return Comparison(found, None if set(different) & set(UNTESTED) else join(found), different)
+    different = [text for text, part in DIFFERENCES.items() if len({str(part(each.study)) for each in found}) > 1]
+    return Comparison(found, None if set(UNTESTED) & set(different) else join(found), different)
 
 
 def join(found: Sequence[Analysis]) -> Analysis:
     """Join all shown rows against the first study's baseline; a trial that two studies share is there once."""
-    columns = list(dict.fromkeys(name for each in found for name in each.columns))
+    varied = list(dict.fromkeys(name for each in found for name in each.study.varied))
     shown = [row for each in found for row in each.shown]
-    named = [name for name in columns if len({str(row.params.get(name)) for row in shown}) > 1] or columns
+    named = [name for name in varied if len({str(row.params.get(name)) for row in shown}) > 1] or varied
     rows: dict[str, ResultRow] = {}
     for row in shown:
-        made = make_row(row.study, row.result, columns, named)
+        made = make_row(row.study, row.result, named)
         made.label, made.intervals = f"{made.label} ({row.study})", row.intervals
         rows.setdefault(row.key, made)
     first, merged = found[0], list(rows.values())
@@ -81,7 +73,6 @@ def join(found: Sequence[Analysis]) -> Analysis:
     compare(merged, baseline, len(first.study.folds))
     return Analysis(
         replace(first.results, status="finished", trials=tuple(row.result for row in merged)),
-        columns,
         scientific=named,
         rows=merged,
         baseline=baseline,
@@ -103,14 +94,12 @@ def write_comparison(ledgers: Sequence[Ledger], folder: Path, console: Console) 
     comparison = compare_studies(ledgers)
     together, names = comparison.together, [ledger.root.name for ledger in ledgers]
     parts = [together] if together else comparison.analyses
-    title, table = (
-        f"Comparison of {', '.join(names)}",
-        rows_table(comparison, [row for each in parts for row in each.shown]),
-    )
+    title = f"Comparison of {', '.join(names)}"
+    table = rows_table(comparison, [row for each in parts for row in each.shown])
     path = folder / f"{file_name(names)}.html"
     answers = [answer(together)] if together else []
     with style():
-        figures = differences(together) if together else []
+        panels = differences(together) if together else []
     page = render(
         "comparison.html",
         title=title,
@@ -118,7 +107,7 @@ def write_comparison(ledgers: Sequence[Ledger], folder: Path, console: Console) 
         answers=answers,
         studies=studies_table(comparison),
         tables=[rows_table(comparison, each.shown, each.study.tags) for each in parts],
-        figures=figures,
+        figures=panels,
         caption=CAPTION,
     )
     text = "\n\n".join([f"# {title}", *answers, table.markdown(), *comparison.different]) + "\n"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from audiotag.training.epochs import EpochResult
-from study.format import label, own_params, show, trial_name
+from study.format import own_params, show, trial_name
 from study.ledger.clips import Clips, read_clips
 from study.ledger.context import resolve
 from study.ledger.ledger import Ledger
@@ -32,7 +32,6 @@ class ResultRow:
     Attributes:
         study: The name of its study.
         params: Hyperparameters that it has.
-        cells: Its parameters, in the order of `Analysis.columns`.
         intervals: Of the EER by tag, and of their "mean".
         eval_intervals: The same on the evaluation split.
         best_share: Of the draws in which it is the best of the shown rows.
@@ -43,7 +42,6 @@ class ResultRow:
     study: str
     result: TrialResult
     params: dict[str, Any]
-    cells: list[str]
     label: str
     intervals: dict[str, Interval] = field(default_factory=dict)
     eval_intervals: dict[str, Interval] = field(default_factory=dict)
@@ -74,8 +72,7 @@ class Analysis:
     """A study as its report shows it.
 
     Attributes:
-        columns: Hyperparameters that the space sets.
-        scientific: Those that differ between the trials that have them.
+        scientific: Hyperparameters that differ between the trials that have them.
         rows: Finished trials, by number.
         shown: All of them, or the best and the baseline.
         missing: What could not be computed, and why.
@@ -84,7 +81,6 @@ class Analysis:
     """
 
     results: StudyResults
-    columns: list[str]
     scientific: list[str]
     rows: list[ResultRow]
     baseline: ResultRow | None
@@ -146,15 +142,13 @@ def analyse(ledger: Ledger, results: StudyResults) -> Analysis:
     """Analyse a study from its ledger and its results."""
     study = ledger.study
     done = [trial for trial in results.finished if trial.mean is not None]
-    columns = list(study.varied)
     params = [own_params(trial.params) for trial in done]
-    named = [name for name in columns if len({show(own.get(name)) for own in params}) > 1] or columns
-    rows = [make_row(study.name, trial, columns, named) for trial in done]
+    named = [name for name in study.varied if len({show(own.get(name)) for own in params}) > 1] or list(study.varied)
+    rows = [make_row(study.name, trial, named) for trial in done]
     baseline, reason = choose_baseline(rows, study)
     compare(rows, baseline, len(study.folds))
     analysis = Analysis(
         results,
-        columns,
         scientific=[name for name in named if differs(name, rows)],
         rows=rows,
         baseline=baseline,
@@ -168,10 +162,9 @@ def analyse(ledger: Ledger, results: StudyResults) -> Analysis:
     return analysis
 
 
-def make_row(study: str, trial: TrialResult, columns: list[str], named: list[str]) -> ResultRow:
+def make_row(study: str, trial: TrialResult, named: Sequence[str]) -> ResultRow:
     """Make the row of a finished trial, labelled by the parameters in `named`."""
-    name = trial_name(trial.params, named) or trial.key
-    return ResultRow(study, trial, own_params(trial.params), label(trial.params, columns), name)
+    return ResultRow(study, trial, own_params(trial.params), trial_name(trial.params, named) or trial.key)
 
 
 def differs(name: str, rows: Sequence[ResultRow]) -> bool:

@@ -62,9 +62,9 @@ def sampled(tmp_path_factory: pytest.TempPathFactory) -> Sampled:
             TrialResult(str(number), number, own, "finished", 1.0, {"eer": Figures({}, mean)})
             for number, (own, mean) in enumerate(zip(params, means, strict=True))
         ]
-        rows = [ResultRow("s", trial, trial.params, [], trial.key) for trial in trials]
+        rows = [ResultRow("s", trial, trial.params, trial.key) for trial in trials]
         results = StudyResults(replace(study, ranges=ranges or {}), "finished", tuple(trials))
-        return Analysis(results, names, names, rows, rows[0], "", rows)
+        return Analysis(results, names, rows, rows[0], "", rows)
 
     return make
 

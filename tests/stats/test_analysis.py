@@ -102,7 +102,7 @@ def test_baseline(
     for number in numbers:
         params = TrialConfig.from_dict(CONFIGS[number]).to_dict()
         trial = TrialResult(str(number), number, params, "finished", 1.0, {"eer": Figures({}, 0.1)})
-        rows.append(make_row("s", trial, ["dropout"], ["dropout"]))
+        rows.append(make_row("s", trial, ["dropout"]))
     study = replace(whole.study, varied=("augmentation", "alpha", "dropout"), settings={}, baseline=baseline)
     row, said = choose_baseline(rows, study)
     assert (row.key, said) == (str(wanted), reason)
