@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from helpers.made_up import ALPHAS, SMALL, make_corpus, make_study, with_results
 
-from audiotag.training.epochs import EpochResult
 from study.format import decimal, signed
 from study.ledger.clips import read_clips
 from study.ledger.ledger import Ledger
@@ -22,7 +21,6 @@ from study.reporting.sections.by_parameter import at_edge
 from study.reporting.sections.cost import cost_lines
 from study.reporting.sections.errors_by_tag import held_out, mean_det
 from study.reporting.sections.search import importances
-from study.reporting.sections.training import mean_curves
 from study.reporting.sections.trust import trust_lines
 from study.reporting.style import as_panel, new_axes, style, wrapped
 from study.stats.analysis import Analysis, ResultRow, analyse
@@ -174,11 +172,6 @@ def test_errors_by_tag_take_every_seed(repeated: tuple[Ledger, Analysis]) -> Non
     folds, scores = held_out(ledger, read_clips(ledger.root), found.best)
     assert len(folds) == len(scores) == 9
     assert not np.array_equal(scores[0], scores[1])
-
-
-def test_curves_end_where_half_of_the_folds_have_stopped() -> None:
-    folds = [[EpochResult(0, fold, fold, fold, fold, {}, 1.0)] * epochs for fold, epochs in enumerate((2, 4, 5, 9, 3))]
-    assert mean_curves(folds)["val_loss"] == pytest.approx([2.0, 2.0, (1 + 2 + 3 + 4) / 4, (1 + 2 + 3) / 3])
 
 
 # parameters

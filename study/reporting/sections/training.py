@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from audiotag.training.epochs import EpochResult
+from study.ledger.learning_curves import mean_curves
 from study.ledger.ledger import Ledger
 from study.ledger.schema import rank
 from study.reporting.section import Section, body
@@ -44,26 +45,18 @@ def curve_rows(analysis: Analysis) -> list[ResultRow]:
     return [row for row in analysis.rows if row in rows][:CURVES]
 
 
-def mean_curves(histories: Sequence[Sequence[EpochResult]]) -> dict[str, np.ndarray]:
-    """Means over folds (with repeats, of every seed) by epoch, as long as more than half of them still train."""
-    lengths = sorted(map(len, histories), reverse=True)
-    epochs = lengths[len(lengths) // 2] if lengths else 0
-    rows = [[history[epoch] for history in histories if epoch < len(history)] for epoch in range(epochs)]
-    names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
-    return {name: np.array([np.mean([getattr(result, name) for result in row]) for row in rows]) for name in names}
-
-
-def _draw(drawn: Sequence[tuple[ResultRow, dict[str, np.ndarray]]], what: str) -> list[Panel]:
-    values = np.concatenate([curves[f"{part}_{what}"] for _, curves in drawn for part in ("train", "val")])
+def _draw(drawn: Sequence[tuple[ResultRow, list[EpochResult]]], what: str) -> list[Panel]:
+    values = [getattr(result, f"{part}_{what}") for _, curve in drawn for result in curve for part in ("train", "val")]
     low, high = np.nanmin(values), np.nanmax(values)
     pad = 0.05 * (high - low) + 1e-3
     panels = []
-    for row, curves in drawn:
+    for row, curve in drawn:
         ax = new_axes(row.label, xlabel="epoch", ylabel=what, ylim=(low - pad, high + pad))
-        epochs = np.arange(1, len(curves["train_loss"]) + 1)
-        small = "o" if len(epochs) < 12 else None
-        ax.plot(epochs, curves[f"train_{what}"], color=VERMILION, linestyle="--", marker=small, label="training")
-        ax.plot(epochs, curves[f"val_{what}"], color=BLUE, marker=small, label="validation")
+        epochs = range(1, len(curve) + 1)
+        marker = "o" if len(curve) < 12 else None
+        for part, label, colour, dash in (("train", "training", VERMILION, "--"), ("val", "validation", BLUE, "-")):
+            own = [getattr(result, f"{part}_{what}") for result in curve]
+            ax.plot(epochs, own, color=colour, linestyle=dash, marker=marker, label=label)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.legend(loc="best")
         panels.append(as_panel(ax, f"training {what} {row.key}", f"{what} by epoch, {row.label}"))
