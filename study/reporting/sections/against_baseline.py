@@ -30,32 +30,22 @@ def against_baseline(analysis: Analysis, ledger: Ledger) -> Section | None:
         groups={"": panels},
         wide=True,
         caption=CAPTION,
-        tables=[test_table(analysis, analysis.shown)],
+        tables=[comparison_table(analysis, analysis.shown, page=True)],
         notes=[_note(analysis) + hidden(analysis)],
     )
-    markdown = f"{test_table(analysis, analysis.rows).markdown()}\n\n{_note(analysis)}"
+    markdown = f"{comparison_table(analysis, analysis.rows, page=False).markdown()}\n\n{_note(analysis)}"
     return Section(TITLE, html, panels, markdown)
 
 
-def test_table(analysis: Analysis, rows: Sequence[ResultRow]) -> Table:
-    """The mean of each row with its bootstrap interval, its difference from the baseline with that of t, and tests."""
+def comparison_table(analysis: Analysis, rows: Sequence[ResultRow], page: bool) -> Table:
+    """The test of each row; on a page, whose first table has them, without the intervals of the means."""
     several = analysis.study.has_several_seeds
-    header = [
-        "trial",
-        "Avg",
-        INTERVAL,
-        "difference",
-        INTERVAL,
-        "t",
-        "p",
-        "Holm p",
-        *["better with"] * several,
-        "verdict",
-    ]
+    header = ["trial", "Avg", *[INTERVAL] * (not page), "difference", INTERVAL, "t", "p", "Holm p"]
+    header += [*["better with"] * several, "verdict"]
     lines = []
     for row in rows:
         test = row.test
-        cells = [row.label, decimal(row.mean), range_of(row.intervals.get("mean"))]
+        cells = [row.label, decimal(row.mean), *[range_of(row.intervals.get("mean"))] * (not page)]
         cells += [""] * 5 if test is None else [signed(test.difference), f"{signed(test.low)} to {signed(test.high)}"]
         cells += [] if test is None else [f"{test.t:.2f}", p_value(test.p), p_value(row.adjusted)]
         cells += [_seeds(row, analysis)] * several
