@@ -12,7 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from audiotag.chime_home.download import DownloadError
 from audiotag.chime_home.fetch import ADDRESS, MD5, FetchError, Report, fetch
-from audiotag.cli import FINISHED, INTERRUPTED, Parser, fail, filled, make_console
+from audiotag.cli import FINISHED, INTERRUPTED, Parser, fail, make_console, parse_text
 from audiotag.corpus.layouts import chime_home
 from audiotag.corpus.tables import EVALUATION
 
@@ -27,8 +27,8 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         "Run it again to go on where it ended.",
     )
     add = parser.add_argument
-    add("path", nargs="?", type=filled, default="data/chime_home", metavar="PATH", help="default data/chime_home")
-    add("--from", dest="source", type=filled, default=ADDRESS, metavar="ADDRESS|ARCHIVE", help=f"default {ADDRESS}")
+    add("path", nargs="?", type=parse_text, default="data/chime_home", metavar="PATH", help="default data/chime_home")
+    add("--from", dest="source", type=parse_text, default=ADDRESS, metavar="ADDRESS|ARCHIVE", help=f"default {ADDRESS}")
     add("--stereo", action="store_true", help="also the stereo recordings at 48 kHz (4.7 GB more)")
     add("--keep", action="store_true", help="keep the downloaded archive beside the folder")
     add("--md5", type=_md5, default=MD5, metavar="HEX", help="of another archive than the published one")

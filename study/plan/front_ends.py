@@ -5,16 +5,13 @@ import json
 from typing import Any
 
 from audiotag.corpus.corpus import Corpus, CorpusError
-from audiotag.corpus.stereo import stereo_problem
+from audiotag.corpus.validate import stereo_problem
 from audiotag.features.log_mel import LogMel
 from audiotag.models.build import front_end
 from search_spaces import Space
 from study.format import trial_name
 from study.ledger.context import Base, resolve
 from study.search.space import check_space, configurations, configured, listed
-
-REMEDIES = {"chime_home": "Unpack them (python -m audiotag.chime_home --stereo)"}  # by kind of the corpus
-REMEDY = "Add the recordings"
 
 
 def front_ends(space: Space, base: Base, left_out: list[dict[str, Any]]) -> list[LogMel]:
@@ -50,7 +47,7 @@ def leave_out(space: Space, corpus: Corpus, base: Base, varied: list[str]) -> li
         shown = "; ".join(names[:4]) + (f"; and {len(names) - 4} more" if len(names) > 4 else "")
         raise CorpusError(
             f"The corpus `{corpus.name}` lacks the stereo recordings that these trials of the space `{space.name}` "
-            f"need: {shown}. It is about {problem}. {REMEDIES.get(corpus.kind, REMEDY)}, or choose another space."
+            f"need: {shown}. It is about {problem}. {corpus.layout.missing_stereo}, or choose another space."
         )
     rows = {trial_name(config, varied): row for row, config in needing}
     return [

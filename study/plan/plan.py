@@ -17,9 +17,10 @@ from rich.console import Console
 
 from audiotag.cli import progress_bar
 from audiotag.config import TrialConfig
+from audiotag.corpus.audio_scan import scan_cache_path
 from audiotag.corpus.corpus import Corpus, open_corpus
-from audiotag.corpus.known_audio import memory_path
-from audiotag.features.log_mel import LogMel, default_cache, load_features
+from audiotag.features.load import default_cache, load_features
+from audiotag.features.log_mel import LogMel
 from audiotag.features.store import cache_bytes
 from search_spaces import Space, load_space
 from study import PROJECT
@@ -195,7 +196,7 @@ def _open(path: str | Path | None, skip_bad: bool, space: Space, cache: Path | N
             skip_bad=skip_bad,
             stereo=hears_stereo(space),
             progress=lambda n, total: bar.update(task, completed=n, total=total),
-            memory=memory_path(_cache(cache), path),
+            scan_cache=scan_cache_path(_cache(cache), path),
         )
 
 

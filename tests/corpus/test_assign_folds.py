@@ -129,7 +129,7 @@ def test_official_folds_stay(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (tmp_path / name).write_bytes(data)
     with pytest.raises(SystemExit):
         main(["folds", str(tmp_path)])
-    assert "is in the CHiME-Home layout, which has its official folds" in capsys.readouterr().err
+    assert "has the official folds of its layout (chime-home)" in capsys.readouterr().err
 
 
 def test_no_file_is_written_over(folder_corpus: Write, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,8 @@ import soundfile
 import audiotag.features.log_mel
 from audiotag.audio.read import read_stereo
 from audiotag.corpus.corpus import Corpus, CorpusError, open_corpus
-from audiotag.features.log_mel import LogMel, load_features, log_mel
+from audiotag.features.load import load_features
+from audiotag.features.log_mel import LogMel, log_mel
 from audiotag.features.store import cache_bytes
 from audiotag.models.build import FRAMES_OF_20_MS, MAGNITUDES, MAGNITUDES_WITH_IMD
 

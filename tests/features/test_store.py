@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 
-import audiotag.features.log_mel
+from audiotag.audio.read import read_audio
 from audiotag.corpus.corpus import open_corpus
-from audiotag.features.log_mel import LogMel, load_features
+from audiotag.features.load import load_features
+from audiotag.features.log_mel import LogMel
 from audiotag.features.store import CacheError, cache_bytes, cached_features
 
 SHAPE = (3, 4)
@@ -57,9 +58,8 @@ def test_a_changed_recording_computes_its_own_clip_alone(
     before = load_features(open_corpus(root), SMALL, tmp_path / "cache")
     soundfile.write(root / "audio" / "3.wav", np.full(400, 0.1), 8000)
     read: list[str] = []
-    original = audiotag.features.log_mel.read_audio
     monkeypatch.setattr(
-        audiotag.features, "read_audio", lambda path, *rest: read.append(path.name) or original(path, *rest)
+        "audiotag.features.load.read_audio", lambda path, *rest: read.append(path.name) or read_audio(path, *rest)
     )
     after = load_features(open_corpus(root), SMALL, tmp_path / "cache")
     assert read == ["3.wav"]
@@ -159,7 +159,7 @@ def test_the_features_may_not_be_written_to(tmp_path: Path) -> None:
 def test_the_size_is_that_of_the_files(tmp_path: Path) -> None:
     assert cache_bytes(tmp_path / "none") == 0
     Clips(1, 2, 3).load(tmp_path)
-    (next(tmp_path.rglob("*.clips")).parent / ".half.new").write_bytes(b"of another study")
+    (next(tmp_path.rglob("*.clips")).parent / ".half.tmp").write_bytes(b"of another study")
     assert cache_bytes(tmp_path) == 3 * CLIP
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from audiotag.chime_home.download import DownloadError
 from audiotag.chime_home.fetch import fetch
-from audiotag.corpus.layouts.chime_home import read_lists
+from audiotag.corpus.layouts.chime_home import read
 from helpers.archives import LATER, NAMES, RAW, Manners, contents, md5, packed, serving
 
 ARCHIVE = packed(contents())
@@ -26,7 +26,7 @@ def assert_complete(target: Path) -> None:
         path = target / name.removeprefix("chime_home/")
         assert not path.exists() or path.read_bytes() == data
     assert [path.name for path in target.parent.iterdir() if path != target] == [".chime_home.lock"]
-    assert len(read_lists(target).clips) == 7
+    assert len(read(target).rows) == 7
 
 
 def begin(target: Path, content: bytes = ARCHIVE, **options) -> None:
