@@ -168,6 +168,9 @@ def is_wanted(name: str, stereo: bool) -> bool:
 
 def problems_of(folder: Path, stereo: bool) -> list[str]:
     """List what a folder lacks according to its lists, one per line; every recording's header is read."""
+    absent = [f"`{folder / name}` is missing" for name in LISTS if not (folder / name).is_file()]
+    if absent:  # without the evaluation list a corpus can be read, but is not all of it
+        return absent
     try:
         listing, names = read(folder), read_names(folder)
     except CorpusError as error:

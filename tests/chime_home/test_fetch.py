@@ -176,6 +176,13 @@ def test_an_incomplete_folder_is_completed_and_keeps_other_files(target: Path) -
     assert_complete(target)
 
 
+@pytest.mark.parametrize("name", LISTS)
+def test_a_folder_without_one_of_its_lists_is_not_complete(target: Path, name: str) -> None:
+    assert get(target, Manners(ARCHIVE))
+    (target / name).unlink()
+    assert len(problems_of(target, False)) == 1
+
+
 def test_stereo_comes_later(target: Path) -> None:
     assert get(target, Manners(ARCHIVE))
     assert get(target, Manners(ARCHIVE), stereo=True)
