@@ -1,18 +1,19 @@
 """Trials and figures as text: names of trials, error rates, times."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from audiotag.config import DEFAULTS, PARTS, STEREO_MODELS, WITHOUT_ALPHA, TrialConfig
 
 
-def label(config: dict[str, Any], varied: list[str]) -> list[str]:
+def label(config: dict[str, Any], varied: Sequence[str]) -> list[str]:
     """A trial's parameters as cells; empty where the model or the augmentation has no such thing."""
-    return [show(config[name]) if _is_on(name, config) else "" for name in varied]
+    return [show(config[name]) if name in config and _is_on(name, config) else "" for name in varied]
 
 
-def trial_name(config: dict[str, Any], varied: list[str]) -> str:
+def trial_name(config: dict[str, Any], varied: Sequence[str]) -> str:
     """A trial's parameters that its space varies: "mixup, alpha 1.5". Without those that say nothing."""
-    shown = {name: config[name] for name in varied if _is_on(name, config)}
+    shown = {name: config[name] for name in varied if name in config and _is_on(name, config)}
     if "model" in shown and config["augmentation"] == "none":
         shown.pop("augmentation", None)
     words = {name: name if value is True else show(value) for name, value in shown.items()}
@@ -60,3 +61,23 @@ def duration(seconds: float) -> str:
 def signed(value: float) -> str:
     """A difference of EERs: +.012, -.003."""
     return f"{value:+.3f}".replace("0.", ".", 1)
+
+
+def seeds_in_words(seeds: Sequence[int]) -> str:
+    """ "seed 0", "seeds 0 and 1", "seeds 0 to 2"."""
+    first, *others = seeds
+    if not others:
+        return f"seed {first}"
+    return f"seeds {first} {'and' if len(others) == 1 else 'to'} {others[-1]}"
+
+
+def count(number: int, noun: str) -> str:
+    """ "1 trial", "2 trials"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
+    """A table in Markdown; the first `left` columns are text, the others numbers."""
+    marks = ["---" if place < left else "---:" for place in range(len(header))]
+    lines = [header, marks, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from audiotag.corpus.corpus import Corpus
-from audiotag.corpus.layouts.chime_home import EVALUATION
+from audiotag.corpus.tables import EVALUATION
 from study.ledger.files import write_file
 
 CLIPS_FILE = "clips.npz"

@@ -1,37 +1,57 @@
-"""What all trials of a study share."""
+"""What all trials of a study share, and from it a trial's configuration and key."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from audiotag.config import TrialConfig
 from audiotag.models.build import front_end
-from study.ledger.ledger import trial_key
+from study.ledger.schema import StudyRecord
+from study.ledger.trial_folder import trial_key
 
-Base = dict[str, dict[str, Any]]  # by model: TrialConfig values that the space does not set
+Settings = dict[str, dict[str, Any]]  # by model: hyperparameters that the space does not set
+
+# in format 4 every trial had these, whatever its network and augmentation; the key hashes them
+FORMAT_4 = {"imd": False, "alpha": 0.0, "gru_units": 0, "gru_layers": 0, "pretrain_epochs": 0}
 
 
-def resolve(base: Base, parameters: dict[str, Any]) -> TrialConfig:
+def resolve(settings: Settings, parameters: dict[str, Any]) -> TrialConfig:
     """The configuration of a trial whose search-space parameters are given.
 
     Raises:
-        ValueError: for an unknown hyperparameter or a value out of its range.
+        ValueError: For an unknown hyperparameter or a value out of its range.
     """
     model = parameters.get("model", TrialConfig.model)
-    shared = base.get(model, {}) if isinstance(model, str) else {}
+    shared = settings.get(model, {}) if isinstance(model, str) else {}
     return TrialConfig.from_dict({**shared, **parameters})
 
 
 @dataclass(frozen=True)
-class TrialSettings:
+class StudyContext:
     """What all trials of a study share, apart from corpus and features; small, and sent to each worker."""
 
-    ledger: str  # absolute path of the study folder
-    base: Base
+    root: Path  # absolute path of the study folder
+    settings: Settings
     fingerprint: str  # of the corpus
     seed: int
     protocol: str
     repeats: int = 1  # of each fold: with seed, seed + 1, ...
-    stereo: str | None = None  # fingerprint of the stereo recordings, where a trial hears them
+    stereo: str | None = None  # fingerprint of the stereo recordings, where a trial uses them
+    format: int = StudyRecord.format
+
+    @classmethod
+    def of(cls, root: Path, study: StudyRecord) -> "StudyContext":
+        """The context of a study's trials."""
+        return cls(
+            root=root,
+            settings=study.settings,
+            fingerprint=study.corpus.fingerprint,
+            seed=study.seed,
+            protocol=study.protocol,
+            repeats=study.repeats,
+            stereo=study.stereo,
+            format=study.format,
+        )
 
     @property
     def seeds(self) -> list[int]:
@@ -40,10 +60,13 @@ class TrialSettings:
 
     def config(self, parameters: dict[str, Any]) -> TrialConfig:
         """The configuration of a trial whose search-space parameters are given."""
-        return resolve(self.base, parameters)
+        return resolve(self.settings, parameters)
 
     def key(self, config: TrialConfig) -> str:
         """The name of the trial's folder."""
-        heard = front_end(config)
-        features = heard.to_dict() | ({"stereo": self.stereo} if heard.imd else {})
-        return trial_key(config.to_dict(), self.fingerprint, features, self.seed, self.protocol, self.repeats)
+        values = config.to_dict()
+        if self.format == 4:
+            values = FORMAT_4 | {name: value for name, value in values.items() if name != "convolution"}
+        used = front_end(config)
+        features = used.to_dict() | ({"stereo": self.stereo} if used.imd else {})
+        return trial_key(values, self.fingerprint, features, self.seed, self.protocol, self.repeats)

@@ -5,9 +5,11 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from audiotag.files import write_whole
+
+R = TypeVar("R")
 
 
 class LedgerError(ValueError):
@@ -28,18 +30,18 @@ class LedgerWarning(UserWarning):
     """A file that cannot be used; the message is one line for the user."""
 
 
-def read_json(path: Path, parts: dict[str, type] | None = None, keep: bool = False) -> Any:
-    """What a JSON file holds; None where it is missing, or torn or foreign.
+def read_json(path: Path, build: Callable[[Any], R], keep: bool = False) -> R | None:
+    """Read a JSON file; None where it is missing, torn or foreign.
 
-    The latter is said in one warning, and the file is set aside unless it shall be kept: no writer leaves one, so it is
-    no work in progress. `parts`: what must be in it, and of which type.
+    A torn or foreign file is reported in one warning and set aside: no writer leaves one, so it is no work in progress.
+
+    Args:
+        path: The file.
+        build: Makes a record of its content, and raises ValueError where it is none.
+        keep: Leave such a file where it is.
     """
     try:
-        content = json.loads(path.read_bytes())
-        wanted = (parts or {}).items()
-        if not isinstance(content, dict) or any(not isinstance(content.get(name), kind) for name, kind in wanted):
-            raise ValueError("not what the ledger writes")
-        return content
+        return build(json.loads(path.read_bytes()))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -51,7 +53,7 @@ def read_json(path: Path, parts: dict[str, type] | None = None, keep: bool = Fal
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Replaces a JSON file. NaN is refused: JSON has none.
+    """Replace a JSON file. NaN is refused: JSON has none.
 
     Raises:
         WriteError: As `write_file`.
@@ -61,7 +63,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replaces a text file.
+    """Replace a text file.
 
     Raises:
         WriteError: As `write_file`.
@@ -70,7 +72,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_file(path: Path, write: Callable[[IO[bytes]], Any], durable: bool = False) -> None:
-    """Replaces a file of a study in one piece (`audiotag.files.write_whole`).
+    """Replace a file of a study in one piece (`audiotag.files.write_whole`).
 
     Raises:
         WriteError: If the disk does not take it; the old content is still there.
@@ -82,10 +84,10 @@ def write_file(path: Path, write: Callable[[IO[bytes]], Any], durable: bool = Fa
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder, unless it is there.
+    """Make a folder, unless it exists.
 
     Raises:
-        WriteError: when it cannot be made.
+        WriteError: If it cannot be made.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -94,11 +96,11 @@ def make_folder(path: Path) -> None:
 
 
 def set_aside(path: Path) -> None:
-    """Renames a damaged file, so that a person may still look at it."""
+    """Rename a damaged file, so that a person may still look at it."""
     if path.exists():
         path.replace(path.with_name(f"{path.name}.damaged"))
 
 
 def warn(path: Path, what: str) -> None:
-    """Says in a line what is wrong with a file."""
+    """Report in one line what is wrong with a file."""
     warnings.warn(f"{path} {what}", LedgerWarning, stacklevel=3)

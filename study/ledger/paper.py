@@ -4,14 +4,16 @@ Source: "Sample mixed-based data augmentation for domestic audio tagging" (Wei e
 the evaluation set of DCASE 2016 task 4.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from audiotag.config import TrialConfig
 from audiotag.corpus.layouts.chime_home import TAGS
+from study.ledger.schema import PublishedRow
 
-Row = tuple[dict[str, Any], tuple[float, ...], float, float]  # settings, EER by tag, their mean, variance in 1e-3
+PaperRow = tuple[dict[str, Any], tuple[float, ...], float, float]  # settings, EER by tag, their mean, variance in 1e-3
 
-ROWS: tuple[Row, ...] = (
+ROWS: tuple[PaperRow, ...] = (
     ({"model": "dae_dnn"}, (0.21, 0.15, 0.21, 0.02, 0.18, 0.01, 0.26), 0.15, 9.45),
     ({"model": "cgrnn", "imd": True}, (0.17, 0.16, 0.18, 0.03, 0.15, 0.00, 0.24), 0.13, 7.39),
     ({"model": "att_loc", "imd": True}, (0.09, 0.14, 0.17, 0.03, 0.12, 0.01, 0.24), 0.11, 6.36),
@@ -32,23 +34,22 @@ DOUBTFUL = {
     11: "the cells of mixup_lp 1.5 give a variance of 6.75",
 }
 CAPTION = "Rows in italics: published, Table 1 of the paper (Wei et al. 2018); by its caption on the evaluation set."
-# may differ from the published row's: how long is no question of the table, nor in which numbers
-OPEN = ("max_epochs", "pretrain_epochs", "precision")
+# may differ from the published row: how long a network is trained is no question of the table, nor how it computes
+OPEN = ("max_epochs", "pretrain_epochs", "precision", "convolution")
 
 
-def published(config: dict[str, Any]) -> dict[str, Any] | None:
-    """The published row of a configuration, as a trial's entry in results.json holds it; None where there is none."""
+def published_row(config: dict[str, Any]) -> PublishedRow | None:
+    """The published row of a configuration; None where there is none."""
     if config["augmentation"] == "none" and config["model"] == "crnn":
-        config = config | {"augmentation": "mixup"}  # mixup with an alpha of 0 is the table's "none"
+        config = config | {"augmentation": "mixup", "alpha": 0.0}  # that is the table's "none"
     for place, (settings, eers, mean, variance) in enumerate(ROWS):
         wanted = TrialConfig.from_dict(settings).to_dict()
-        if all(config[name] == value for name, value in wanted.items() if name not in OPEN):
-            row = {"eer": dict(zip(TAGS, eers, strict=True)), "eer_mean": mean, "eer_var_classes": variance / 1e3}
-            return row | ({"footnote": DOUBTFUL[place]} if place in DOUBTFUL else {})
+        if all(config.get(name) == value for name, value in wanted.items() if name not in OPEN):
+            return PublishedRow(dict(zip(TAGS, eers, strict=True)), mean, variance / 1e3, DOUBTFUL.get(place))
     return None
 
 
-def notes(rows: list[dict[str, Any]]) -> list[str]:
+def published_notes(rows: Sequence[PublishedRow]) -> list[str]:
     """What must be said below a table with published rows: where they come from, and what is odd in them."""
-    doubts = dict.fromkeys(row["footnote"] for row in rows if "footnote" in row)
+    doubts = dict.fromkeys(row.footnote for row in rows if row.footnote is not None)
     return [CAPTION, *(f"* {doubt[0].upper()}{doubt[1:]}." for doubt in doubts)] if rows else []

@@ -1,41 +1,39 @@
-"""Trials that a scheduler has stopped: their records in the ledger, and how they are shown apart from the others.
+"""Trials that a scheduler has pruned, and the rungs that trials have passed: their records in the ledger.
 
-Both files are written by the driver before what they say takes effect, so that a killed study goes on as it would have.
+Both are written by the driver before the decision takes effect, so that a killed study goes on as it would have.
 """
 
-from typing import Any
+from functools import partial
 
 from study.format import decimal
 from study.ledger.files import read_json, write_json
-from study.ledger.ledger import TrialFolder
+from study.ledger.schema import PassedRecord, PrunedRecord, read_record, write_record
+from study.ledger.trial_folder import TrialFolder
 
 PRUNED_FILE, PASSED_FILE = "pruned.json", "passed.json"
-PRUNED = {"reason": str, "folds": int, "rung": int, "mean": float, "bound": float}
 
 
-def pruned(folder: TrialFolder) -> dict[str, Any] | None:
-    """{"reason", "folds": done, "rung": folds after which it was judged, "mean": over them, "bound": that it missed};
-    None of a trial that was not stopped.
-    """
-    return read_json(folder.path / PRUNED_FILE, PRUNED)
+def read_pruned(folder: TrialFolder) -> PrunedRecord | None:
+    """Where a trial was pruned; None where it was not."""
+    return read_json(folder.path / PRUNED_FILE, partial(read_record, PrunedRecord))
 
 
-def write_pruned(folder: TrialFolder, folds: int, mean: float, bound: float) -> dict[str, Any]:
-    """Marks a trial as stopped at a rung. Its finished folds stay. Returns the record."""
+def write_pruned(folder: TrialFolder, folds: int, mean: float, bound: float) -> PrunedRecord:
+    """Mark a trial as pruned at a rung. Its finished folds stay."""
     reason = (
         f"stopped after {folds} fold{'' if folds == 1 else 's'}: mean {decimal(mean)}, the bound was {decimal(bound)}"
     )
-    record = {"reason": reason, "folds": folds, "rung": folds, "mean": float(mean), "bound": float(bound)}
-    write_json(folder.path / PRUNED_FILE, record)
+    record = PrunedRecord(reason, folds, folds, float(mean), float(bound))
+    write_json(folder.path / PRUNED_FILE, write_record(record))
     return record
 
 
-def passed(folder: TrialFolder) -> list[int]:
+def read_passed(folder: TrialFolder) -> tuple[int, ...]:
     """The rungs (numbers of folds) that a trial has passed."""
-    record = read_json(folder.path / PASSED_FILE, {"rungs": list})
-    return list(record["rungs"]) if record else []
+    record = read_json(folder.path / PASSED_FILE, partial(read_record, PassedRecord))
+    return record.rungs if record else ()
 
 
 def write_passed(folder: TrialFolder, rung: int) -> None:
-    """Adds a rung to those that a trial has passed."""
-    write_json(folder.path / PASSED_FILE, {"rungs": [*passed(folder), rung]})
+    """Add a rung to those that a trial has passed."""
+    write_json(folder.path / PASSED_FILE, write_record(PassedRecord((*read_passed(folder), rung))))

@@ -1,6 +1,56 @@
-"""The keys of what a trial reports while it runs, beside the figures of an epoch."""
+"""What a trial reports while it runs: the record that travels from the worker through Ray Tune to the driver."""
 
-METRIC = "eer_mean"  # what Optuna minimises: the mean over finished folds and tags
-FAILED = "failed"  # the key in a last report that says why a trial has no result
-HALTED = "halted"  # the key in a last report that says why the whole study cannot go on
-SAID = "said"  # the key in any report that holds warnings for the user
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from audiotag.training.epochs import EpochResult, PretrainingEpoch
+from study.ledger.schema import OBJECTIVE
+
+METRIC = f"{OBJECTIVE.name}_mean"  # what Optuna minimises; every report holds it
+
+
+@dataclass(frozen=True)
+class Report:
+    """An epoch, the end of a fold, or the end of a trial.
+
+    Attributes:
+        mean: Of the objective, over finished folds and tags; never NaN.
+        folds_done: With every seed.
+        fold, seed: The training in progress; None in a report between folds.
+        epoch, pretraining: What it gave, one of them in each report of an epoch.
+        failed: Why the trial has no result, in its last report.
+        halted: Why the whole study cannot go on.
+        warnings: For the user: nobody reads what a worker prints.
+    """
+
+    mean: float
+    folds_done: int = 0
+    fold: int | None = None
+    seed: int | None = None
+    epoch: EpochResult | None = None
+    pretraining: PretrainingEpoch | None = None
+    failed: str | None = None
+    halted: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def ends_fold(self) -> bool:
+        """Whether the trial has just finished a fold with every seed."""
+        return self.fold is None and self.failed is None and self.halted is None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as Ray Tune takes it: plain values, the objective under METRIC."""
+        values: dict[str, Any] = {name: value for name, value in vars(self).items() if name != "mean"}
+        values["epoch"] = self.epoch and self.epoch.to_dict()
+        values["pretraining"] = self.pretraining and asdict(self.pretraining)
+        return {METRIC: self.mean} | {name: value for name, value in values.items() if value not in (None, ())}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Report":
+        """The inverse of `to_dict`; what Ray Tune has added is ignored."""
+        own = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
+        if "epoch" in own:
+            own["epoch"] = EpochResult.from_dict(own["epoch"])
+        if "pretraining" in own:
+            own["pretraining"] = PretrainingEpoch(**own["pretraining"])
+        return cls(mean=values[METRIC], **own)

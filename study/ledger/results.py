@@ -1,174 +1,224 @@
-"""The results of a study as plain data, read from its ledger: what results.json, the table and MLflow show."""
+"""The results of a study, made from the records of its folds."""
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from statistics import fmean
 
 import numpy as np
 
 from audiotag.corpus.corpus import Corpus
-from audiotag.metrics import mean_defined, sample_variance, tag_eers
-from study.ledger.ledger import Ledger, TrialFolder
-from study.ledger.paper import published
-from study.ledger.pruning import pruned
-from study.ledger.remembered import remembered
-from study.ledger.seeds import SHOWN, finished_folds, merged, seeds_of
+from audiotag.metrics import METRICS, mean_defined, sample_variance
+from study.ledger.ledger import Ledger
+from study.ledger.paper import published_row
+from study.ledger.pruning import read_pruned
+from study.ledger.schema import (
+    OBJECTIVE,
+    CorpusRecord,
+    Figures,
+    FoldRecord,
+    FoldResult,
+    SeedFold,
+    SeedResult,
+    StudyRecord,
+    StudyResults,
+    TrialResult,
+)
+from study.ledger.trial_folder import TrialFolder
 
-CROSS_VALIDATION, EVALUATION = "eer", "eval_eer"  # prefixes of the fields in results.json
-SHOWN_ROWS = 24  # rows of a larger study that are shown: the best ones
 
+def study_results(ledger: Ledger, status: str) -> StudyResults:
+    """The content of results.json; `status` is finished or interrupted.
 
-def study_results(ledger: Ledger, status: str) -> dict[str, Any]:
-    """The content of results.json (contract: README, "results.json").
-
-    `status` is finished or interrupted. A trial that has neither finished nor failed, and was not stopped, is left out:
-    its folds are in the ledger, but it has no result yet.
+    A trial that has neither finished nor failed, and was not pruned, is left out: its folds are in the ledger, but it
+    has no result yet.
     """
-    study = ledger.study()
-    seeds = seeds_of(study)
-    trials = [trial_results(folder, study) for folder in ledger.trials()]
-    return {
-        "study": study["study"],
-        "space": study["space"],
-        "corpus": study["corpus"]["name"],
-        "protocol": study["protocol"],
-        "seed": study["seed"],
-        **({"repeats": len(seeds)} if len(seeds) > 1 else {}),
-        "status": status,
-        "tags": study["corpus"]["tags"],
-        "trials": [trial for trial in trials if trial is not None],
-    }
+    results = [trial_result(ledger, folder) for folder in ledger.trials()]
+    return StudyResults(ledger.study, status, tuple(result for result in results if result is not None))
+
+
+def count_ended(ledger: Ledger) -> int:
+    """How many trials of a study have finished or failed, or were pruned."""
+    return sum(trial_result(ledger, folder) is not None for folder in ledger.trials())
 
 
 def is_complete(ledger: Ledger) -> bool:
-    """Whether every trial of a study has finished or failed, or was stopped by its scheduler."""
-    return len(study_results(ledger, "interrupted")["trials"]) >= ledger.study()["trials"]
+    """Whether every trial of a study has ended."""
+    return count_ended(ledger) >= ledger.study.trials
 
 
-@remembered
-def trial_results(folder: TrialFolder, study: dict[str, Any]) -> dict[str, Any] | None:
-    """A trial's entry in results.json; None while it is neither finished, failed nor stopped."""
-    trial, failure = folder.trial(), folder.failure()
-    assert trial is not None, "the ledger lists trials by their configuration"
-    tags, fold_numbers, seeds = study["corpus"]["tags"], study["corpus"]["folds"], seeds_of(study)
-    records = [merged(repeats, seeds) for repeats in finished_folds(folder, study)]
-    stopped = pruned(folder) if failure is None else None
-    whole = failure is None and stopped is None
-    if whole and len(records) < len(fold_numbers):
+def trial_result(ledger: Ledger, folder: TrialFolder) -> TrialResult | None:
+    """The result of a trial; None while it has not ended.
+
+    Results of ended trials are kept by the ledger: reading a trial's files takes 4 ms of CPU time, and a session needs
+    every result several times. A trial without a result is read anew each time, so that damage is reported each time.
+    """
+    if folder.key not in ledger.ended and (result := _read_result(folder, ledger.study)) is not None:
+        ledger.ended[folder.key] = result
+    return ledger.ended.get(folder.key)
+
+
+def _read_result(folder: TrialFolder, study: StudyRecord) -> TrialResult | None:
+    trial, failure = folder.trial, folder.read_failure()
+    folds = merged_folds(folder, study)
+    pruned = read_pruned(folder) if failure is None else None
+    whole = failure is None and pruned is None
+    if whole and len(folds) < len(study.folds):
         return None
-    result = {
-        "key": folder.key,
-        "params": trial["config"],
-        "status": "finished" if whole else "failed" if stopped is None else "pruned",
-        "seconds": sum(record["seconds"] for record in records),
-        **summarise(records if whole else [], tags),
+    scored = folds if whole else []
+    seeds = seed_results(scored, study) if study.has_several_seeds else ()
+    return TrialResult(
+        key=folder.key,
+        number=trial.number,
+        params=trial.config,
+        status="finished" if whole else "failed" if pruned is None else "pruned",
+        seconds=sum(fold.seconds for fold in folds),
+        figures=with_seed_spread(summarise(scored, study.tags), seeds),
+        evaluation=score_evaluation(folder, study) if whole else {},
+        folds=tuple(folds),
+        seeds=seeds,
+        reason=failure if failure is not None else pruned.reason if pruned is not None else None,
+        pruned=pruned,
+        published=published_row(trial.config) if study.corpus.kind == "chime_home" else None,
+    )
+
+
+def finished_folds(folder: TrialFolder, study: StudyRecord) -> list[list[FoldRecord]]:
+    """The records of a trial's folds that are finished with every seed, one list per fold with one record per seed."""
+    parts = folder.for_seeds(study.seeds)
+    found = []
+    for fold in study.folds:
+        records = [record for part in parts if (record := part.read_fold(fold)) is not None]
+        found += [records] if len(records) == len(parts) else []
+    return found
+
+
+def merged_folds(folder: TrialFolder, study: StudyRecord) -> list[FoldResult]:
+    """A trial's folds that are finished with every seed."""
+    return [merge_seeds(records, study.seeds) for records in finished_folds(folder, study)]
+
+
+def merge_seeds(records: Sequence[FoldRecord], seeds: Sequence[int]) -> FoldResult:
+    """A fold's records, one per seed, as one: figures and epochs are means, seconds a sum.
+
+    A figure of a tag is None with every seed or with none, because all score the same clips.
+    """
+    first = records[0]
+    if len(records) == 1:
+        return FoldResult(first.fold, first.figures, first.best_epoch, first.epochs, first.seconds)
+    return FoldResult(
+        fold=first.fold,
+        figures={name: _mean_figures([record.figures[name] for record in records]) for name in first.figures},
+        best_epoch=fmean(record.best_epoch for record in records),
+        epochs=fmean(record.epochs for record in records),
+        seconds=sum(record.seconds for record in records),
+        repeats=tuple(
+            SeedFold(seed, record.figures, record.best_epoch, record.epochs, record.seconds)
+            for seed, record in zip(seeds, records, strict=True)
+        ),
+    )
+
+
+def _mean_figures(parts: Sequence[Figures]) -> Figures:
+    by_tag = {tag: _mean([part.by_tag[tag] for part in parts]) for tag in parts[0].by_tag}
+    return Figures(by_tag, _mean([part.mean for part in parts]))
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return fmean(defined) if defined else None
+
+
+def seed_results(folds: Sequence[FoldResult], study: StudyRecord) -> tuple[SeedResult, ...]:
+    """What each seed alone gives."""
+    return tuple(
+        SeedResult(seed, summarise([fold.repeats[place] for fold in folds], study.tags))
+        for place, seed in enumerate(study.seeds)
+    )
+
+
+def with_seed_spread(figures: dict[str, Figures], seeds: Sequence[SeedResult]) -> dict[str, Figures]:
+    """The figures with the standard deviation of their means over seeds."""
+    if not seeds:
+        return figures
+    spread = {name: np.sqrt(sample_variance([_number(s.figures[name].mean) for s in seeds])) for name in figures}
+    return {
+        name: Figures(part.by_tag, part.mean, part.var_classes, part.var_folds, plain(spread[name]))
+        for name, part in figures.items()
     }
-    if len(seeds) > 1:
-        result |= seed_results(records if whole else [], tags, seeds)
-    if failure is not None:
-        result["reason"] = failure
-    elif stopped is not None:
-        result |= {"reason": stopped["reason"], "pruned": stopped}
-    elif (evaluation := evaluation_targets(study)) is not None:
-        result |= evaluation_results(folder.repeats(seeds), evaluation, tags, fold_numbers)
-    if study["corpus"].get("kind") == "chime_home" and (row := published(trial["config"])) is not None:
-        result["published"] = row
-    shown = ("fold", *SHOWN, *(["repeats"] if len(seeds) > 1 else []))
-    result["folds"] = [{name: record[name] for name in shown} for record in records]
-    return result
 
 
-def running_means(folder: TrialFolder, study: dict[str, Any]) -> list[float]:
-    """A trial's mean EER over its first fold, its first two, ... as far as they are finished and have one."""
-    seeds = seeds_of(study)
-    return means_of([merged(records, seeds) for records in finished_folds(folder, study)], study)
+def summarise(folds: Sequence[FoldResult | SeedFold | FoldRecord], tags: Sequence[str]) -> dict[str, Figures]:
+    """Of each metric that all folds have: mean over folds of each tag's figure, their mean, and the two variances.
+
+    Without folds each metric has figures that do not exist.
+    """
+    if not folds:
+        return {name: Figures(dict.fromkeys(tags), None) for name in METRICS}
+    names = [name for name in METRICS if all(name in fold.figures for fold in folds)]
+    return {name: _over_folds([fold.figures[name] for fold in folds], tags) for name in names}
 
 
-def means_of(records: list[dict[str, Any]], study: dict[str, Any]) -> list[float]:
-    """As `running_means`, from the records of a trial's finished folds or from the folds of its entry in results."""
+def _over_folds(folds: Sequence[Figures], tags: Sequence[str]) -> Figures:
+    by_fold = np.array([[_number(fold.by_tag[tag]) for tag in tags] for fold in folds])  # (folds, K)
+    by_tag = mean_defined(by_fold, axis=0)
+    return Figures(
+        {tag: plain(value) for tag, value in zip(tags, by_tag, strict=True)},
+        plain(mean_defined(by_tag)),
+        plain(sample_variance(by_tag)),
+        plain(sample_variance(mean_defined(by_fold, axis=1))),
+    )
+
+
+def running_means(folds: Sequence[FoldResult], study: StudyRecord) -> list[float]:
+    """Mean of the objective over a trial's first fold, its first two, ... as far as they are finished and have one."""
     means: list[float] = []
-    for done, (fold, record) in enumerate(zip(study["corpus"]["folds"], records, strict=False), start=1):
-        mean = summarise(records[:done], study["corpus"]["tags"])["eer_mean"]
-        if record["fold"] != fold or mean is None:
+    for done, (number, fold) in enumerate(zip(study.folds, folds, strict=False), start=1):
+        mean = summarise(folds[:done], study.tags)[OBJECTIVE.name].mean
+        if fold.fold != number or mean is None:
             break
         means.append(mean)
     return means
 
 
-def seed_results(records: list[dict[str, Any]], tags: list[str], seeds: list[int]) -> dict[str, Any]:
-    """What each seed alone gives, from the merged records of finished folds, and the spread of its mean EERs."""
-    alone = [summarise([record["repeats"][place] for record in records], tags) for place in range(len(seeds))]
-    means = [_number(summary["eer_mean"]) for summary in alone]
-    return {
-        "eer_sd_seeds": plain(np.sqrt(sample_variance(means))),
-        "repeats": [
-            {"seed": seed, "eer": summary["eer"], "eer_mean": summary["eer_mean"]}
-            for seed, summary in zip(seeds, alone, strict=True)
-        ],
-    }
+def score(targets: np.ndarray, scores: np.ndarray, tags: Sequence[str]) -> dict[str, Figures]:
+    """The figures of each metric for some clips: targets (n, K), scores (n, K)."""
+    found = {}
+    for name, metric in METRICS.items():
+        values = metric.by_tag(targets, scores)
+        by_tag = {tag: plain(value) for tag, value in zip(tags, values, strict=True)}
+        found[name] = Figures(by_tag, plain(mean_defined(values)), plain(sample_variance(values)))
+    return found
 
 
-def summarise(records: list[dict[str, Any]], tags: list[str]) -> dict[str, Any]:
-    """Mean over folds of each tag's EER, their mean, and the two variances, from the records of finished folds."""
-    if not records:
-        return {"eer": dict.fromkeys(tags), "eer_mean": None, "eer_var_classes": None, "eer_var_folds": None}
-    by_fold = np.array([[_number(record["eer"][tag]) for tag in tags] for record in records])  # (folds, K)
-    by_tag = mean_defined(by_fold, axis=0)
-    return {
-        "eer": {tag: plain(value) for tag, value in zip(tags, by_tag, strict=True)},
-        "eer_mean": plain(mean_defined(by_tag)),
-        "eer_var_classes": plain(sample_variance(by_tag)),
-        "eer_var_folds": plain(sample_variance(mean_defined(by_fold, axis=1))),
-    }
-
-
-def fold_eers(targets: np.ndarray, scores: np.ndarray, tags: tuple[str, ...]) -> dict[str, Any]:
-    """The EERs of one fold as a record holds them: by tag (None where a class is absent), and their mean."""
-    eers = tag_eers(targets, scores)
-    return {
-        "eer": {tag: plain(value) for tag, value in zip(tags, eers, strict=True)},
-        "eer_mean": plain(mean_defined(eers)),
-    }
-
-
-def corpus_record(corpus: Corpus) -> dict[str, Any]:
-    """What a study file says of its corpus; enough to read the results without it."""
-    evaluation = {corpus.clips[i]: [int(value) for value in corpus.targets[i]] for i in corpus.evaluation}
-    return {
-        "name": corpus.name,
-        "kind": corpus.kind,
-        "path": str(corpus.root),
-        "fingerprint": corpus.fingerprint,
-        "tags": list(corpus.tags),
-        "folds": list(corpus.fold_numbers),
-        "development_clips": len(corpus.development),
-        "evaluation_clips": len(corpus.evaluation),
-        "evaluation_targets": evaluation,
-        "clip_seconds": corpus.clip_seconds,
-        "skipped": corpus.skipped,
-    }
-
-
-def evaluation_targets(study: dict[str, Any]) -> np.ndarray | None:
-    """Targets (m, K) of the evaluation split; None for a corpus without one."""
-    rows = study["corpus"]["evaluation_targets"]
-    return np.array(list(rows.values()), dtype=np.float32) if rows else None
-
-
-def evaluation_results(
-    folders: list[TrialFolder], targets: np.ndarray, tags: list[str], fold_numbers: list[int]
-) -> dict[str, Any]:
-    """EERs on the evaluation split of the mean probability of the fold models, with repeats those of every seed.
+def score_evaluation(folder: TrialFolder, study: StudyRecord) -> dict[str, Figures]:
+    """Figures on the evaluation split of the mean probability of all fold models; empty without such a split.
 
     Nothing is selected on them.
     """
-    parts = [folder.scores(fold, "evaluation")["evaluation"] for fold in fold_numbers for folder in folders]
-    scores = np.mean(parts, axis=0)
-    eers = tag_eers(targets, scores)
-    return {
-        "eval_eer": {tag: plain(value) for tag, value in zip(tags, eers, strict=True)},
-        "eval_eer_mean": plain(mean_defined(eers)),
-        "eval_eer_var_classes": plain(sample_variance(eers)),
-    }
+    rows = study.corpus.evaluation_targets
+    if not rows:
+        return {}
+    targets = np.array(list(rows.values()), dtype=np.float32)
+    folders = folder.for_seeds(study.seeds)
+    parts = [part.read_scores(fold, "evaluation")["evaluation"] for fold in study.folds for part in folders]
+    return score(targets, np.mean(parts, axis=0), study.tags)
+
+
+def corpus_record(corpus: Corpus) -> CorpusRecord:
+    """What a study file says of its corpus."""
+    return CorpusRecord(
+        name=corpus.name,
+        fingerprint=corpus.fingerprint,
+        tags=tuple(corpus.tags),
+        folds=tuple(corpus.fold_numbers),
+        evaluation_targets={corpus.clips[i]: [int(value) for value in corpus.targets[i]] for i in corpus.evaluation},
+        kind=corpus.kind,
+        path=str(corpus.root),
+        development_clips=len(corpus.development),
+        evaluation_clips=len(corpus.evaluation),
+        clip_seconds=corpus.clip_seconds,
+        skipped=corpus.skipped,
+    )
 
 
 def plain(value: float | np.ndarray) -> float | None:
@@ -178,13 +228,3 @@ def plain(value: float | np.ndarray) -> float | None:
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-def has_repeats(results: dict[str, Any]) -> bool:
-    """Whether each trial was trained with several seeds."""
-    return results.get("repeats", 1) > 1
-
-
-def has_evaluation(results: dict[str, Any]) -> bool:
-    """Whether the corpus has an evaluation split and a trial was scored on it."""
-    return any(EVALUATION in trial for trial in results["trials"])

@@ -12,8 +12,8 @@ from audiotag.corpus.layouts.chime_home import EVALUATION
 from audiotag.features.log_mel import LogMel
 from study.ledger.clips import CLIPS_FILE
 from study.ledger.ledger import Ledger
-from study.ledger.results import fold_eers, study_results
-from study.ledger.seeds import seeds_of
+from study.ledger.results import score, study_results
+from study.ledger.schema import FoldRecord, StudyRecord, StudyResults, read_record
 
 TAGS = ("c", "m", "f", "v", "p", "b", "o")
 SMALL = {"groups": 12, "clips": 5, "tags": 2, "folds": 3}  # of make_corpus
@@ -109,11 +109,13 @@ def make_study(
     tags = TAGS[: corpus["targets"].shape[1]] if tags is None else tags
     folds = sorted(int(fold) for fold in np.unique(corpus["folds"]) if fold != EVALUATION)
     content = request_of(root, configs, corpus, tags, folds, epochs, kind)
-    ledger = Ledger.create(root, content | study)
+    ledger = Ledger.create(root, read_record(StudyRecord, content | study))
     if with_clips:
         np.savez(root / CLIPS_FILE, **corpus)
     for number, config in enumerate(configs):
-        ledger.trial(f"{prefix}{number:04}").write_trial(number, TrialConfig(**config, max_epochs=epochs).to_dict())
+        ledger.trial(f"{prefix}{number:04}").write_trial(
+            number, TrialConfig.from_dict({**config, "max_epochs": epochs}).to_dict()
+        )
     for number in range(len(configs) if finished is None else finished):
         gain = gains[number] if gains else 0.1 * (number % 3)
         for fold, repeat in product(folds, range(study.get("repeats", 1))):
@@ -142,33 +144,32 @@ def finish_fold(
         noise = shared.normal(size=targets.shape) + 0.3 * own.normal(size=targets.shape)
         scores[name] = (1 / (1 + np.exp(1 - (1.8 + gain) * targets - noise))).astype(np.float32)
         scores[f"{name}_clips"] = corpus["names"][mask]
-    eers = fold_eers(corpus["targets"][parts["held_out"]], scores["held_out"], tags)
+    figures = score(corpus["targets"][parts["held_out"]], scores["held_out"], tags)
+    means = {f"val_{name}_mean": part.mean for name, part in figures.items()}
     rng = np.random.default_rng((3, number, fold, *[repeat] * (repeat > 0)))
-    history = []
+    rows = []
     best = max(0, epochs - 2)
     for epoch in range(epochs):
         fall = float(np.exp(-3 * epoch / epochs))
-        history.append(
-            {
-                "epoch": epoch,
-                "train_loss": 0.2 + 0.4 * fall + 0.01 * rng.normal(),
-                "train_accuracy": 0.92 - 0.3 * fall,
-                "val_loss": 0.3 + 0.3 * fall + (0.01 * (epoch - best) ** 2 if epoch > best else 0.0),
-                "val_accuracy": 0.88 - 0.25 * fall,
-                "val_eer_mean": None
-                if eers["eer_mean"] is None
-                else eers["eer_mean"] + 0.2 * abs(epoch - best) / epochs,
-                "seconds": 1.5,
-            }
-        )
-    record = {"fold": fold, **eers, "best_epoch": best, "epochs": epochs, "seconds": 1.5 * epochs, "history": history}
-    ledger.trial(key).repeats(seeds_of(ledger.study()))[repeat].write_fold(fold, record, scores, {})
+        row = {
+            "epoch": epoch,
+            "train_loss": 0.2 + 0.4 * fall + 0.01 * rng.normal(),
+            "train_accuracy": 0.92 - 0.3 * fall,
+            "val_loss": 0.3 + 0.3 * fall + (0.01 * (epoch - best) ** 2 if epoch > best else 0.0),
+            "val_accuracy": 0.88 - 0.25 * fall,
+            "seconds": 1.5,
+        }
+        away = 0.2 * abs(epoch - best) / epochs
+        rows.append(row | {name: None if mean is None else mean + away for name, mean in means.items()})
+    folder = ledger.trial(key).for_seeds(ledger.study.seeds)[repeat]
+    record = FoldRecord(fold, figures, best, epochs, 1.5 * epochs, tuple(rows), (), folder.trial)
+    folder.write_fold(record, scores, {})
 
 
-def with_results(ledger: Ledger, status: str = "finished") -> dict[str, Any]:
+def with_results(ledger: Ledger, status: str = "finished") -> StudyResults:
     """The study's results, written."""
     results = study_results(ledger, status)
-    ledger.write_results(results)
+    ledger.write_results(results.to_json())
     return results
 
 

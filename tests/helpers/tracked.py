@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from audiotag.config import TrialConfig
-from study.ledger.ledger import Ledger, TrialFolder
-from study.ledger.results import fold_eers
-from study.ledger.seeds import seeds_of
+from study.ledger.ledger import Ledger
+from study.ledger.results import score
+from study.ledger.schema import FoldRecord, StudyRecord, read_record
+from study.ledger.trial_folder import TrialFolder
 from study.tracking import mlflow_store as tracking
 from study.tracking.run_keys import PLACE
 
@@ -29,9 +30,11 @@ def make_ledger(root: Path, study_id: str, alphas: tuple[float, ...] = ALPHAS, *
     study = {"study": root.name, "id": study_id, "space": "mixup_alpha", "question": "How strong?", "varied": ["alpha"]}
     study |= {"corpus": corpus, "seed": 7, "protocol": "paper", "trials": len(alphas), "command": "python study/run.py"}
     study |= {"space_fingerprint": "0" * 16, "settings": {}, "features": [], "created": "2026-01-01T00:00:00+00:00"}
-    ledger = Ledger.create(root, study | more)
+    ledger = Ledger.create(root, read_record(StudyRecord, study | {"left_out": []} | more))
     for number, alpha in enumerate(alphas):
-        ledger.trial(f"key{number}").write_trial(number, TrialConfig(augmentation="mixup", alpha=alpha).to_dict())
+        ledger.trial(f"key{number}").write_trial(
+            number, TrialConfig.from_dict({"augmentation": "mixup", "alpha": alpha}).to_dict()
+        )
     return ledger
 
 
@@ -46,15 +49,15 @@ def finish_fold(folder: TrialFolder, fold: int) -> None:
     rng = np.random.default_rng((int(folder.key[-1]), fold))
     targets = (rng.random((40, 3)) < (0.5, 0.4, 1.1)).astype(np.float32)  # the last tag is always there and has no EER
     scores = rng.random(targets.shape, np.float32)
-    record = {"fold": fold, **fold_eers(targets, scores, TAGS), "best_epoch": 1, "epochs": EPOCHS[fold], "seconds": 3.5}
-    record["history"] = [epoch_result(folder.key, fold, epoch) for epoch in range(EPOCHS[fold])]
-    folder.write_fold(fold, record, {"held_out": scores, "evaluation": scores}, {})
+    rows = tuple(epoch_result(folder.key, fold, epoch) for epoch in range(EPOCHS[fold]))
+    record = FoldRecord(fold, score(targets, scores, TAGS), 1, EPOCHS[fold], 3.5, rows, (), folder.trial)
+    folder.write_fold(record, {"held_out": scores, "evaluation": scores}, {})
 
 
 def finish(ledger: Ledger, *keys: str) -> None:
     for key in keys:
         for fold in FOLDS:
-            for folder in ledger.trial(key).repeats(seeds_of(ledger.study())):
+            for folder in ledger.trial(key).for_seeds(ledger.study.seeds):
                 finish_fold(folder, fold)
 
 

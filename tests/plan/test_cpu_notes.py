@@ -20,7 +20,7 @@ ARM, OLD_ARM = "Features\t: fp asimd bf16 i8mm\n", "Features\t: fp asimd\n"
 @pytest.fixture
 def of_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "cpuinfo"
-    monkeypatch.setattr(study.checks, "CPU_FACTS", path)
+    monkeypatch.setattr(study.plan.preflight, "CPU_FACTS", path)
     return path
 
 

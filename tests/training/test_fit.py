@@ -41,7 +41,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
         seen.append(x.clone())
         return mix(x, y, *arguments)
 
-    monkeypatch.setattr(audiotag.train, "mix", spy)
+    monkeypatch.setattr(audiotag.training.fit, "mix", spy)
     return seen
 
 
@@ -146,7 +146,7 @@ def test_a_schedule_mixes_in_its_epochs_and_ends_with_the_weights_of_the_last_st
 
 def test_the_best_weights_are_those_of_the_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     losses = iter([0.5, 0.4, 0.6, 0.3, 0.3, 0.8])
-    monkeypatch.setattr(audiotag.train, "_mean_loss", lambda scores, truth: next(losses))
+    monkeypatch.setattr(audiotag.training.fit, "_mean_loss", lambda scores, truth: next(losses))
     config = replace(TINY, max_epochs=30, patience=2)
     state = start(config)
     weights = []

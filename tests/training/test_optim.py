@@ -59,6 +59,6 @@ def test_training_imports_nothing_that_only_compiling_needs() -> None:
         "    next(epochs(state, config))\n"
         "print('compiler:', 'torch._dynamo' in sys.modules)\n"
     )
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1] / "helpers"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=here, check=False)
     assert done.stdout.splitlines()[-1:] == ["compiler: False"], done.stdout + done.stderr

@@ -255,8 +255,8 @@ def test_too_little_memory_on_a_gpu_ends_the_study_and_blames_no_trial(
 
     monkeypatch.setattr(study.tuning.trial.tune, "report", told.append)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(study.trial, "use_gpu", lambda share: None)
-    monkeypatch.setattr(study.trial, "trial_reports", fail)
+    monkeypatch.setattr(study.tuning.trial, "use_gpu", lambda share: None)
+    monkeypatch.setattr(study.tuning.trial, "trial_reports", fail)
     settings = TrialSettings(str(folder_of(tmp_path).path.parents[1]), {}, "f", seed=5, protocol="paper")
     heard = {front_end(CONFIG): features(corpus())}
     shared: dict[str, Any] = {"settings": settings, "corpus": corpus(), "features": heard, "threads": 1}

@@ -1,0 +1,175 @@
+"""One trial's files: its configuration, its finished folds, the fold in progress, or why it has no result."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from study.ledger.files import WriteError, make_folder, read_json, set_aside, warn, write_file, write_json
+from study.ledger.schema import FailureRecord, FoldRecord, TrialRecord, read_record, write_record
+
+TRIAL_FILE, FAILURE_FILE, RUNNING_FILE = "trial.json", "failed.json", "running.pt"
+
+
+def trial_key(
+    config: dict[str, Any],
+    corpus_fingerprint: str,
+    features: dict[str, Any],
+    seed: int,
+    protocol: str,
+    repeats: int = 1,
+) -> str:
+    """Name a trial's folder: a hash of all that its result depends on, the same in every session of the study."""
+    parts = [config, corpus_fingerprint, features, seed, protocol, *([repeats] if repeats > 1 else [])]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+class TrialFolder:
+    """The folder of a trial.
+
+    A finished fold is three files; its JSON is written last, names the sizes of the other two and so says that they are
+    whole. With several seeds each seed has folds of its own, and `for_seeds` gives the folder as each of them sees it.
+    """
+
+    def __init__(self, path: Path, seed: int | None = None) -> None:
+        self.path = path
+        self.key = path.name
+        self._seed = seed  # None: the study's own
+
+    def for_seeds(self, seeds: list[int]) -> list["TrialFolder"]:
+        """The folder for each seed: the first one's folds are fold_<k>.*, the others' fold_<k>_seed_<s>.*."""
+        return [self, *(TrialFolder(self.path, seed) for seed in seeds[1:])]
+
+    def read_trial(self) -> TrialRecord | None:
+        """The trial's number and configuration; None before they are written.
+
+        The finished folds hold them too, should their own file be damaged.
+        """
+        if (trial := read_json(self.path / TRIAL_FILE, partial(read_record, TrialRecord))) is not None:
+            return trial
+        records = [read_json(path, FoldRecord.from_json) for path in sorted(self.path.glob("fold_*.json"))]
+        return next((record.trial for record in records if record is not None), None)
+
+    @property
+    def trial(self) -> TrialRecord:
+        """The trial's number and configuration, of a trial that the ledger lists."""
+        trial = self.read_trial()
+        assert trial is not None, "the ledger lists trials by their configuration"
+        return trial
+
+    def write_trial(self, number: int, config: dict[str, Any]) -> None:
+        """Make the folder, with the trial's number and configuration."""
+        make_folder(self.path)
+        write_json(self.path / TRIAL_FILE, write_record(TrialRecord(number, config)))
+
+    def read_fold(self, fold: int) -> FoldRecord | None:
+        """The record of a finished fold; None where it is not finished or one of its files is damaged."""
+        record = read_json(self._fold_path(fold, "json"), FoldRecord.from_json)
+        if record is None:
+            return None
+        for name, size in record.files.items():
+            path = self.path / name  # both kinds are zip files: looking at their directory is quick
+            if not path.is_file() or path.stat().st_size != size or not zipfile.is_zipfile(path):
+                warn(path, "is missing or damaged: the fold will be trained again")
+                return None
+        return record
+
+    def set_fold_aside(self, fold: int) -> None:
+        """Rename the files of a fold that is damaged, so that a person may still look at them."""
+        if self._fold_path(fold, "json").is_file():
+            for suffix in ("json", "npz", "pt"):
+                set_aside(self._fold_path(fold, suffix))
+
+    def read_scores(self, fold: int, *names: str) -> dict[str, np.ndarray]:
+        """Arrays of a finished fold, only `names` if given: held_out (n, K), evaluation (m, K), and clips' names."""
+        with np.load(self._fold_path(fold, "npz"), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in names or arrays}
+
+    def write_fold(self, record: FoldRecord, scores: dict[str, np.ndarray], weights: dict[str, Any]) -> None:
+        """Write a finished fold: weights and probabilities first, then the record that makes them count."""
+        import torch
+
+        arrays, model = self._fold_path(record.fold, "npz"), self._fold_path(record.fold, "pt")
+        write_file(model, lambda file: torch.save(weights, file), durable=True)
+        write_file(arrays, lambda file: np.savez(file, **scores), durable=True)  # type: ignore[arg-type]
+        sizes = {path.name: path.stat().st_size for path in (arrays, model)}
+        write_json(self._fold_path(record.fold, "json"), record.to_json() | {"files": sizes})
+        (self.path / RUNNING_FILE).unlink(missing_ok=True)
+
+    def read_running(self, fold: int) -> dict[str, Any] | None:
+        """The saved state of a fold in progress; None where there is none of this fold."""
+        import torch
+
+        path = self.path / RUNNING_FILE
+        if not path.is_file():
+            return None
+        try:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            return saved["state"] if (saved["fold"], saved.get("seed")) == (fold, self._seed) else None
+        except Exception as error:  # whatever a torn file makes of the unpickler
+            self.set_running_aside(error)
+            return None
+
+    def set_running_aside(self, error: Exception) -> None:
+        """Rename a state of the fold in progress that cannot be used."""
+        path = self.path / RUNNING_FILE
+        warn(path, f"cannot be used ({type(error).__name__}) and is set aside: the fold starts again")
+        set_aside(path)
+
+    def write_running(self, fold: int, state: dict[str, Any]) -> None:
+        """Replace the state of the fold in progress.
+
+        It is not forced to the disk: a power failure costs this fold's epochs, a killed process nothing.
+        """
+        import torch
+
+        owner = {"fold": fold} | ({} if self._seed is None else {"seed": self._seed})
+        write_file(self.path / RUNNING_FILE, lambda file: torch.save({**owner, "state": state}, file))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Wait until no other process works on this trial, then clear away what a killed writer left half-written.
+
+        Another process is one whose driver was killed a moment ago, say.
+
+        Raises:
+            WriteError: If the folder cannot be written.
+        """
+        make_folder(self.path)
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire()
+            for leftover in self.path.glob(".*.tmp"):
+                leftover.unlink()
+        except OSError as error:
+            lock.release()
+            raise WriteError(self.path, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def read_failure(self) -> str | None:
+        """Why the trial failed, in a line; None where it did not."""
+        failure = read_json(self.path / FAILURE_FILE, partial(read_record, FailureRecord))
+        return failure.reason if failure else None
+
+    def write_failure(self, reason: str) -> None:
+        """Mark the trial as failed. Its finished folds stay."""
+        make_folder(self.path)
+        write_json(self.path / FAILURE_FILE, write_record(FailureRecord(reason)))
+
+    def weights_path(self, fold: int) -> Path:
+        """Where the best weights of a fold are."""
+        return self._fold_path(fold, "pt")
+
+    def _fold_path(self, fold: int, suffix: str) -> Path:
+        owner = "" if self._seed is None else f"_seed_{self._seed}"
+        return self.path / f"fold_{fold}{owner}.{suffix}"
