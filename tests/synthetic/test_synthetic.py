@@ -293,7 +293,7 @@ def test_sources_are_unit_peaked_and_reproducible(tag):
 
 def test_a_sound_on_the_right_is_louder_and_sooner_there():
     wave = sounds.impacts(np.random.default_rng(0))
-    left, right = sounds.panned(wave, 1.0)
+    left, right = sounds.pan(wave, 1.0)
     assert 20 * np.log10(right.std() / left.std()) == pytest.approx(6, abs=0.1)
     assert np.correlate(left, right[:-100], "valid").argmax() == 14  # samples, 0.3 ms
-    np.testing.assert_array_equal(sounds.panned(wave, -1.0), [right, left])
+    np.testing.assert_array_equal(sounds.pan(wave, -1.0), [right, left])

@@ -3,6 +3,7 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from audiotag.corpus.errors import CorpusError
 from audiotag.corpus.layouts.layout import Layout
@@ -91,7 +92,7 @@ def _read_folds(folder: Path) -> tuple[list[str], list[int]]:
     return names, [int(fold) for _, _, fold in rows]
 
 
-def _read_list(path: Path, columns: int) -> list[tuple]:
+def _read_list(path: Path, columns: int) -> list[tuple[Any, ...]]:
     """Rows of a list without header, as (line number, all cells but the id)."""
     rows = []
     for number, line in enumerate(read_text(path).splitlines(), start=1):
