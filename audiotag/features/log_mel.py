@@ -111,8 +111,8 @@ def _spectrogram(waves: "Tensor", settings: LogMel) -> "Tensor":
 
 
 @cache
-def _filters(settings: LogMel) -> "Tensor":
-    """The mel filters as columns, (bins, M)."""
+def mel_filters(settings: LogMel) -> "Tensor":
+    """Return the mel filters as columns, (bins, M)."""
     from torchaudio.functional import melscale_fbanks
 
     bins, highest = settings.n_fft // 2 + 1, settings.sample_rate / 2
@@ -124,7 +124,7 @@ def _filters(settings: LogMel) -> "Tensor":
 def _filter_blocks(settings: LogMel) -> list[tuple[int, "Tensor"]]:
     """The filters in groups of neighbours, each with its first bin: seven eighths of a full product would be with 0."""
     blocks = []
-    for part in _filters(settings).split(FILTERS_TOGETHER, dim=1):
+    for part in mel_filters(settings).split(FILTERS_TOGETHER, dim=1):
         used = part.any(dim=1).nonzero()
         first, last = (int(used[end]) for end in (0, -1)) if len(used) else (0, 0)
         blocks.append((first, part[first : last + 1].contiguous()))
@@ -133,6 +133,6 @@ def _filter_blocks(settings: LogMel) -> list[tuple[int, "Tensor"]]:
 
 def band_frequencies(settings: LogMel) -> np.ndarray:
     """Return the centre of gravity of each mel band's filter, (M,) in Hz."""
-    filters = _filters(settings).numpy()
+    filters = mel_filters(settings).numpy()
     bins = np.linspace(0, settings.sample_rate / 2, len(filters))
     return bins @ filters / filters.sum(axis=0)

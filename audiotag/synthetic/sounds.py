@@ -78,7 +78,7 @@ def draw_programme(rng: np.random.Generator) -> Programme:
 
 
 def speech(rng: np.random.Generator, voice: Voice) -> np.ndarray:
-    """Make phrases of syllables: glottal pulses and breath through gliding formants, with unvoiced bursts and pauses."""
+    """Make phrases of syllables: glottal pulses and breath through gliding formants, unvoiced bursts and pauses."""
     loudness, burst, vowels, pitch = _articulation(rng, voice)
     time, frames = TIME[: SAMPLES // 2] * 2, np.arange(FRAMES) / 100  # s
     wobble = np.repeat(rng.normal(scale=0.006, size=2 * FRAMES), FRAME // 2)  # jitter, new every 5 ms

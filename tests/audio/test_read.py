@@ -31,7 +31,7 @@ def test_pcm_values_are_fractions_of_full_scale(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_audio(path, RATE, 3), np.array([0, 0.5, -1], dtype=np.float32))
 
 
-@pytest.mark.parametrize("rate", [8000, 11025, 22050, 44056, 44100, 48000, 96000])
+@pytest.mark.parametrize("rate", [8000, 8001, 11025, 22050, 44_099, 44100, 48000, 192_001, 333_331])
 def test_a_resampled_sine_is_the_sine(tmp_path: Path, rate: int) -> None:
     path = write(tmp_path / "a.wav", sine(rate, 0.2), rate, "FLOAT")
     waveform = read_audio(path, RATE, 3200)
@@ -62,25 +62,7 @@ def test_stereo_keeps_both_channels_apart(tmp_path: Path, rate: int, tolerance: 
     np.testing.assert_allclose(waveform.mean(axis=0), read_audio(path, RATE, 3200), atol=1e-6)
 
 
-def test_six_real_chunks(shared_data: Path) -> None:
-    paths = sorted((shared_data / "chime_home_sample" / "chunks").glob("*.16kHz.wav"))
-    assert len(paths) == 6
-    for path in paths:
-        waveform = read_audio(path, RATE, 64_000)
-        assert waveform.shape == (64_000,)
-        assert np.isfinite(waveform).all()
-        assert 0.01 < np.abs(waveform).max() < 0.25  # facts: peaks of 0.013 to 0.24
-        assert audio_seconds(path) == 4.0
-
-
 # --- property ---
-
-
-@pytest.mark.parametrize("rate", [8001, 44_099, 47_999, 192_001, 333_331])
-def test_a_rate_without_a_small_ratio_is_read_at_one_that_is_near(tmp_path: Path, rate: int) -> None:
-    path = write(tmp_path / "a.wav", sine(rate, 1.0, 3000), rate, "FLOAT")
-    spectrum = np.abs(np.fft.rfft(read_audio(path, RATE, RATE)))
-    assert abs(int(np.argmax(spectrum)) - 3000) <= 1
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
@@ -226,11 +208,6 @@ def test_stereo_has_two_channels(tmp_path: Path, channels: int) -> None:
 def test_a_file_without_samples(tmp_path: Path, function) -> None:
     with pytest.raises(AudioError, match=r"a\.wav` cannot be used: it has no samples\."):
         function(write(tmp_path / "a.wav", np.zeros(0)))
-
-
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(AudioError, match="it is a folder, not a file"):
-        audio_seconds(tmp_path)
 
 
 def test_a_torn_flac(tmp_path: Path) -> None:

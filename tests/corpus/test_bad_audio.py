@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from audiotag.audio.read import AudioError, read_audio
+from audiotag.audio.read import read_audio
 from audiotag.corpus.corpus import CorpusError, open_corpus
 
 Write = Callable[..., Path]
@@ -85,7 +85,8 @@ def test_all_are_named_at_once_and_can_be_left_out(folder_corpus: Write) -> None
     root = folder_corpus(rows)
     for number, (spoil, _) in enumerate(BAD):
         spoil(root / "audio" / f"bad{number}.wav")
-    with pytest.raises(CorpusError, match=rf"Unusable audio, {len(BAD)} of {len(rows)} files: .*--skip-bad") as caught:
+    message = rf"Unusable audio, {len(BAD)} of {len(rows)} files: .* and 7 more: .*--skip-bad"
+    with pytest.raises(CorpusError, match=message) as caught:
         open_corpus(root)
     expected = [f"`{root / 'audio' / f'bad{number}.wav'}`: {reason}" for number, (_, reason) in enumerate(BAD)]
     assert list(caught.value.problems) == expected
@@ -211,9 +212,3 @@ def test_progress_counts_every_file(folder_corpus: Write) -> None:
     calls: list[tuple[int, int]] = []
     open_corpus(folder_corpus(ROWS), progress=lambda *call: calls.append(call))
     assert calls == [(number + 1, 8) for number in range(8)]
-
-
-def test_a_pickled_audio_error_keeps_its_reason(tmp_path: Path) -> None:
-    with pytest.raises(AudioError) as caught:
-        read_audio(tmp_path / "none.wav", RATE, 1)
-    assert pickle.loads(pickle.dumps(caught.value)).reason == "there is no such file"

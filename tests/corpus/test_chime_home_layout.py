@@ -214,23 +214,3 @@ def test_a_missing_fold_list(layout: Path) -> None:
     (layout / FOLD_LIST).unlink()
     with pytest.raises(CorpusError, match=rf"The file `.*{FOLD_LIST}` cannot be read \(no such file or directory\)"):
         open_corpus(layout)
-
-
-def test_text_that_is_not_utf8(layout: Path) -> None:
-    (layout / DEVELOPMENT_LIST).write_bytes(b"0,caf\xe9\n")
-    with pytest.raises(CorpusError, match=rf"`.*{DEVELOPMENT_LIST}` is not UTF-8 \(byte 5\): save it as UTF-8"):
-        read_lists(layout)
-
-
-def test_one_missing_recording(layout: Path) -> None:
-    path = layout / "chunks" / "seg0_chunk2.16kHz.wav"
-    path.unlink()
-    with pytest.raises(CorpusError, match=f"Missing audio: `{path}` of 7 files: unpack the audio of chime_home.tar.gz"):
-        open_corpus(layout)
-
-
-def test_an_unreadable_recording(layout: Path) -> None:
-    path = layout / "chunks" / "seg0_chunk2.16kHz.wav"
-    path.write_bytes(b"")
-    with pytest.raises(CorpusError, match=rf"Unusable audio, 1 of 7 files: `{path}` \(it is empty\): replace"):
-        open_corpus(layout)

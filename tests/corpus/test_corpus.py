@@ -252,18 +252,3 @@ def test_missing_audio(folder_corpus: Write) -> None:
     shutil.rmtree(root / "audio")
     with pytest.raises(CorpusError, match=r"Missing audio: `.*audio/a\.wav` and 3 more of 4 files: add"):
         open_corpus(root)
-
-
-def test_unusable_audio_is_collected(folder_corpus: Write) -> None:
-    root = folder_corpus(ROWS)
-    soundfile.write(root / "audio" / "b.wav", np.zeros(0), 8000)
-    with pytest.raises(
-        CorpusError, match=r"Unusable audio, 1 of 4 files: `.*b\.wav` \(it has no samples\): replace them"
-    ):
-        open_corpus(root)
-    for row in ROWS:
-        (root / "audio" / row[0]).write_bytes(b"no audio")
-    shown = ", ".join(rf"`[^`]*{name}\.wav` \(format not recognised\)" for name in "abc")
-    message = f"4 of 4 files: {shown} and 1 more: replace them"
-    with pytest.raises(CorpusError, match=message):
-        open_corpus(root)

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
-import audiotag.features.log_mel
 from audiotag.audio.read import read_stereo
 from audiotag.corpus.corpus import Corpus, CorpusError, open_corpus
 from audiotag.features.load import load_features
-from audiotag.features.log_mel import LogMel, log_mel
+from audiotag.features.log_mel import LogMel, log_mel, mel_filters
 from audiotag.features.store import cache_bytes
 from audiotag.models.build import FRAMES_OF_20_MS, MAGNITUDES, MAGNITUDES_WITH_IMD
 
@@ -77,7 +76,7 @@ def test_bands_of_magnitudes_are_those_of_librosas_filters_over_their_maxima() -
 
 @pytest.mark.parametrize("settings", FRONT_ENDS[:3], ids=("crnn", "dae_dnn", "cgrnn"))
 def test_the_filters_of_each_front_end(settings: LogMel) -> None:
-    filters = audiotag.features.log_mel._filters(settings).numpy()  # (bins, M)
+    filters = mel_filters(settings).numpy()  # (bins, M)
     assert filters.shape == (settings.n_fft // 2 + 1, settings.n_mels)
     assert (filters > 0).sum(axis=0).min() >= 2
     peaks = filters.argmax(axis=0)

@@ -150,12 +150,6 @@ def test_features_that_are_not_finite_are_not_kept(tmp_path: Path) -> None:
     assert Clips(0).load(tmp_path) == [0]
 
 
-def test_the_features_may_not_be_written_to(tmp_path: Path) -> None:
-    features = cached_features(tmp_path, HOW, ["1" * 32], SHAPE, Clips(1).compute)
-    with pytest.raises(ValueError, match="read-only"):
-        features[0] = 0
-
-
 def test_the_size_is_that_of_the_files(tmp_path: Path) -> None:
     assert cache_bytes(tmp_path / "none") == 0
     Clips(1, 2, 3).load(tmp_path)
