@@ -44,6 +44,7 @@ def test_groups_and_the_evaluation_split(folder_corpus: Write) -> None:
     assert corpus.fold_numbers == (1, 2)
 
 
+@pytest.mark.slow
 def test_esc10(shared_data: Path) -> None:
     report = validate(shared_data / "esc10")
     assert report.errors == ()

@@ -1,5 +1,7 @@
 """The front ends of the other systems: windows, mel filters, the inter-channel magnitude difference (IMD)."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -88,6 +90,12 @@ def test_the_filters_of_each_front_end(settings: LogMel) -> None:
 
 
 # --- property ---
+
+
+def test_a_front_end_needs_neither_corpus_nor_torch_to_be_described() -> None:
+    code = "import sys, audiotag.features.log_mel; print({'torch', 'soundfile', 'audiotag.corpus'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "set()\n"
 
 
 def test_with_stereo_the_batch_is_the_stack_of_its_clips_too() -> None:

@@ -129,6 +129,7 @@ def test_sizes_too_small_are_refused(sizes, message):
 # Determinism, and what happens when it goes wrong
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_workers(corpus, tmp_path):
     seen: list[tuple[int, int]] = []
     again = write_synthetic_corpus(tmp_path / "again", 0, 40, 10, lambda *count: seen.append(count), workers=1)
