@@ -82,8 +82,9 @@ def _format_damage(data: bytes, order: str) -> tuple[int, str | None]:
     if code == EXTENSIBLE and len(data) >= 26:
         code = int.from_bytes(data[24:26], "little" if order == "little" else "big")
     if code in PLAIN_CODES and (block != channels * -(-bits // 8) or byte_rate != rate * block):
-        what = f"{channels} channels of {bits} bits at {rate} Hz, yet {block} bytes a sample and {byte_rate} a second"
-        return max(block, 1), f"its header contradicts itself: {what}"
+        form = f"{channels} channels of {bits} bits at {rate} Hz"
+        sizes = f"{block} bytes per sample, {byte_rate} per second"
+        return max(block, 1), f"its header contradicts itself: {form}, yet {sizes}"
     return max(block, 1), None
 
 

@@ -25,7 +25,7 @@ MAX_CLIP_SECONDS = 10.0  # longer clips are cut, but for a layout with a length 
 VERSION = 2  # raised when files are inspected in another way
 MIN_AGE = 2.0  # s that a file must have been left alone before its stamp is trusted: clocks of disks are coarse
 
-Progress = Callable[[int, int], None]  # (files done, files in all)
+Progress = Callable[[int, int], None]  # (files or clips done, in all)
 Stamp = tuple[int, ...]
 Known = dict[str, tuple[Stamp, AudioInfo]]  # by path
 

@@ -160,7 +160,7 @@ def read_tag(text: str) -> str:
     return tag
 
 
-def read_place(folder: Path, filename: str, what: str = "audio/") -> tuple[str, Path]:
+def find_file(folder: Path, filename: str, what: str = "audio/") -> tuple[str, Path]:
     """Normalise a filename of a table, and find its path inside a folder.
 
     On the disk accents may be composed or decomposed (NFC, NFD); the table's own form is tried first.
@@ -168,18 +168,18 @@ def read_place(folder: Path, filename: str, what: str = "audio/") -> tuple[str, 
     Raises:
         ValueError: If it names nothing or leaves the folder.
     """
-    place = PurePosixPath(filename)
-    if not place.name or place.is_absolute() or ".." in place.parts:
+    relative = PurePosixPath(filename)
+    if not relative.name or relative.is_absolute() or ".." in relative.parts:
         raise ValueError(f"has filename {filename!r}, but it must name a file inside {what}")
-    path = folder / place
+    path = folder / relative
     if not _exists(path):
         if "\\" in filename:
             raise ValueError(f"has filename {filename!r}, but folders must be separated by /")
         for form in ("NFC", "NFD"):
-            other = folder / unicodedata.normalize(form, str(place))
+            other = folder / unicodedata.normalize(form, str(relative))
             if _exists(other):
                 path = other
-    return place.as_posix(), path
+    return relative.as_posix(), path
 
 
 def _exists(path: Path) -> bool:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from audiotag.audio.read import AudioError, read_audio, read_stereo
+from audiotag.corpus.audio_scan import Progress
 from audiotag.corpus.corpus import Corpus
 from audiotag.corpus.errors import CorpusError, list_first
 from audiotag.features.log_mel import LogMel, log_mel
-from audiotag.features.store import CLIPS_PER_TASK, Progress, cached_features, is_cached
+from audiotag.features.store import CLIPS_PER_TASK, cached_features, is_cached
 
 CACHE_VERSION = 5  # raised when the numbers of a front end change
 

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from audiotag.corpus.audio_scan import Progress
 from audiotag.files import reason_of, write_whole
 
 CLIPS_PER_TASK = 16  # clips that a thread takes at a time: 4 MB of audio, often enough for a live progress bar
 DIGEST_DIGITS = 32  # hexadecimal, of a recording's hash
 
-Progress = Callable[[int, int], None]  # (clips done, clips in all)
 Compute = Callable[[Sequence[int]], np.ndarray]  # indices of clips (n,) to their features (n, ...)
 
 
@@ -93,14 +93,14 @@ def _clip_dtype(shape: tuple[int, ...]) -> np.dtype:
 
 def _index(folder: Path, shape: tuple[int, ...]) -> dict[bytes, list[tuple[Path, int]]]:
     """The files that hold each clip, according to its name there, and the offsets in them (bytes)."""
-    places: dict[bytes, list[tuple[Path, int]]] = {}
+    locations: dict[bytes, list[tuple[Path, int]]] = {}
     size = _clip_dtype(shape).itemsize
     for path in folder.glob("*.clips"):
         with path.open("rb", buffering=0) as file:
             for offset in range(0, path.stat().st_size - size + 1, size):
                 file.seek(offset)
-                places.setdefault(file.read(DIGEST_DIGITS), []).append((path, offset))
-    return places
+                locations.setdefault(file.read(DIGEST_DIGITS), []).append((path, offset))
+    return locations
 
 
 def _fill(features: np.ndarray, folder: Path, names: list[bytes], compute: Compute, progress: Progress | None) -> None:
@@ -125,9 +125,9 @@ def _fill(features: np.ndarray, folder: Path, names: list[bytes], compute: Compu
         pool.shutdown(cancel_futures=True)
 
 
-def _read(places: list[tuple[Path, int]], name: bytes, values: np.ndarray) -> bool:
+def _read(locations: list[tuple[Path, int]], name: bytes, values: np.ndarray) -> bool:
     """Read a clip's features into `values`; False where they are missing or damaged."""
-    for path, offset in places:
+    for path, offset in locations:
         (record,) = np.fromfile(path, _clip_dtype(values.shape), 1, offset=offset)
         if _checksum(name, record["values"]) == record["checksum"]:
             values[:] = record["values"]

@@ -99,7 +99,7 @@ def write_synthetic_corpus(
     if _is_complete(root, settings):
         return root
     chunks = plan_corpus(seed, development, evaluation)
-    with _written_beside(root, settings) as folder:
+    with _temporary_folder(root, settings) as folder:
         (folder / "chunks").mkdir()
         with closing(_map(partial(write_chunk, folder, seed), chunks, workers or os.cpu_count() or 1)) as done:
             for count, _ in enumerate(done, start=1):
@@ -140,12 +140,12 @@ def _plan_part(rng: np.random.Generator, fold: int, size: int) -> list[list[part
     refined[rng.choice(size + extra, size=extra, replace=False)] = False
     agreed = iter(_sounding(rng, segment[refined]))
     members: list[list[partial[Chunk]]] = [[] for _ in range(segment.max() + 1)]
-    for place, is_refined in zip(segment, refined, strict=True):
+    for index, is_refined in zip(segment, refined, strict=True):
         sounding = next(agreed) if is_refined else _letters(t for t in RATES if rng.random() < RATES[t] / 2)
         annotations, vote = _annotate(rng, sounding) if is_refined else _disagree(rng, sounding)
         sessions = tuple(int(s) for s in rng.permutation(5)[:3] + 1)
         chunk = partial(Chunk, fold=fold, refined=bool(is_refined), sounding=sounding, vote=vote)
-        members[place].append(partial(chunk, annotations=annotations, sessions=sessions))
+        members[index].append(partial(chunk, annotations=annotations, sessions=sessions))
     return members
 
 
@@ -284,7 +284,7 @@ def _is_complete(root: Path, settings: dict[str, object]) -> bool:
 
 
 @contextmanager
-def _written_beside(root: Path, settings: dict[str, object]) -> Iterator[Path]:
+def _temporary_folder(root: Path, settings: dict[str, object]) -> Iterator[Path]:
     """Make a temporary folder that becomes `root` at the end, or is removed when the body raises."""
     root.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{root.name}.writing-"

@@ -90,7 +90,7 @@ def test_no_groups_are_warned_about(folder_corpus: Write, capsys: pytest.Capture
     assert "warning: each clip is a group of its own" in capsys.readouterr().out
 
 
-def test_a_rare_tag_is_told_and_does_not_stop(folder_corpus: Write, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rare_tag_is_a_warning(folder_corpus: Write, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [
         (name, "rare" if number == 0 else "x" if number % 2 else "", group)
         for number, (name, _, group) in enumerate(made_up())

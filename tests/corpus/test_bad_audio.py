@@ -1,4 +1,4 @@
-"""Every way in which a recording can be bad, told at once; what is merely unusual is used."""
+"""Every way in which a recording can be bad, all reported at once; unusual ones are used."""
 
 import os
 import pickle
@@ -120,7 +120,7 @@ def test_a_file_that_may_not_be_read(folder_corpus: Write, monkeypatch: pytest.M
         open_corpus(root)
 
 
-def test_mistakes_in_the_table_and_in_the_audio_are_told_together(folder_corpus: Write) -> None:
+def test_mistakes_in_table_and_audio_are_reported_together(folder_corpus: Write) -> None:
     root = folder_corpus(ROWS)
     (root / "audio" / "1.wav").unlink()
     with (root / "clips.csv").open("a") as file:
@@ -136,7 +136,7 @@ def test_mistakes_in_the_table_and_in_the_audio_are_told_together(folder_corpus:
 # --- property ---
 
 
-def test_what_is_merely_unusual_is_used(folder_corpus: Write) -> None:
+def test_unusual_files_are_used(folder_corpus: Write) -> None:
     root = folder_corpus(ROWS, seconds=1.0)
     audio = root / "audio"
     unusual = {

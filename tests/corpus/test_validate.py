@@ -134,7 +134,7 @@ def test_silent_clips_are_no_doubles(folder_corpus: Write) -> None:
     assert "same audio" not in warnings_of(root)
 
 
-def test_a_long_clip_is_said_to_be_cut(folder_corpus: Write) -> None:
+def test_a_long_clip_is_a_warning(folder_corpus: Write) -> None:
     rows = [(f"{number}.wav", number % 2, "x" if number % 4 < 2 else "") for number in range(40)]
     root = folder_corpus(rows)
     write(root, "7.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 8000))

@@ -41,7 +41,7 @@ class Clips:
 # --- property ---
 
 
-def test_only_what_is_new_is_computed(tmp_path: Path) -> None:
+def test_only_new_clips_are_computed(tmp_path: Path) -> None:
     assert Clips(1, 2, 3).load(tmp_path) == [1, 2, 3]
     changed = Clips(3, 4, 1)  # in another order, one removed, one added
     assert changed.load(tmp_path) == [3, 4, 1]
@@ -89,7 +89,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize(("damage", "lost"), DAMAGES.values(), ids=list(DAMAGES))
-def test_what_is_damaged_is_computed_again(
+def test_damaged_clips_are_computed_again(
     tmp_path: Path, damage: Callable[[bytearray], bytearray], lost: list[int]
 ) -> None:
     Clips(1, 2, 3).load(tmp_path)

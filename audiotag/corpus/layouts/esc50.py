@@ -6,7 +6,7 @@ Source: K. J. Piczak, "ESC: Dataset for environmental sound classification", 201
 from pathlib import Path
 
 from audiotag.corpus.layouts.layout import Layout
-from audiotag.corpus.tables import Listing, Row, read_fold, read_listing, read_place, read_tag, require_columns
+from audiotag.corpus.tables import Listing, Row, find_file, read_fold, read_listing, read_tag, require_columns
 
 TABLE = Path("meta", "esc50.csv")
 COLUMNS = ("filename", "fold", "category", "src_file")
@@ -21,7 +21,7 @@ def read(root: Path) -> Listing:
     path = root / TABLE
 
     def read_row(cells: dict[str, str]) -> Row:
-        clip, audio = read_place(root / "audio", cells["filename"])
+        clip, audio = find_file(root / "audio", cells["filename"])
         tag = read_tag(cells["category"])
         return Row(clip, audio, read_fold(cells["fold"]), frozenset({tag}) - {""}, cells["src_file"] or clip)
 

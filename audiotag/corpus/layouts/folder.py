@@ -9,9 +9,9 @@ from audiotag.corpus.tables import (
     NO_FOLD,
     Listing,
     Row,
+    find_file,
     read_fold,
     read_listing,
-    read_place,
     read_tag,
     require_columns,
 )
@@ -49,7 +49,7 @@ def read(root: Path) -> Listing:
 
 
 def _read_row(root: Path, cells: dict[str, str]) -> Row:
-    clip, path = read_place(root / "audio", cells["filename"])
+    clip, path = find_file(root / "audio", cells["filename"])
     split = cells.get("split", SPLITS[0])
     if split not in SPLITS:
         raise ValueError(f"has split {split!r}, but it must be {' or '.join(SPLITS)}")

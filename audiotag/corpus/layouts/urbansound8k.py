@@ -6,7 +6,7 @@ Source: J. Salamon, C. Jacoby, J. P. Bello, "A dataset and taxonomy for urban so
 from pathlib import Path
 
 from audiotag.corpus.layouts.layout import Layout
-from audiotag.corpus.tables import Listing, Row, read_fold, read_listing, read_place, read_tag, require_columns
+from audiotag.corpus.tables import Listing, Row, find_file, read_fold, read_listing, read_tag, require_columns
 
 TABLE = Path("metadata", "UrbanSound8K.csv")
 COLUMNS = ("slice_file_name", "fsID", "fold", "class")
@@ -22,7 +22,7 @@ def read(root: Path) -> Listing:
 
     def read_row(cells: dict[str, str]) -> Row:
         fold = read_fold(cells["fold"])
-        clip, audio = read_place(root / "audio", f"fold{fold}/{cells['slice_file_name']}")
+        clip, audio = find_file(root / "audio", f"fold{fold}/{cells['slice_file_name']}")
         return Row(clip, audio, fold, frozenset({read_tag(cells["class"])}) - {""}, cells["fsID"] or clip)
 
     return read_listing(root, path, lambda header: require_columns(header, COLUMNS, path), read_row)
