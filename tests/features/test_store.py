@@ -6,18 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from helpers.small_features import SMALL
 
 from audiotag.audio.read import read_audio
 from audiotag.corpus.corpus import open_corpus
 from audiotag.features.load import load_features
-from audiotag.features.log_mel import LogMel
 from audiotag.features.store import CacheError, cache_bytes, cached_features
 
 SHAPE = (3, 4)
 CLIP = 32 + 4 + 4 * 12  # bytes: name, checksum, values
 HOW = {"front_end": "test"}
 Write = Callable[..., Path]
-SMALL = LogMel(sample_rate=8000, n_fft=128, hop_length=64, n_mels=4)
 
 
 class Clips:
