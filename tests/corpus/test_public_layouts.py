@@ -88,21 +88,24 @@ def test_a_table_of_the_users_own_goes_first(tmp_path: Path) -> None:
     assert open_corpus(root).kind == "folder"
 
 
-@pytest.mark.parametrize("make", [esc50, urbansound8k])
+MALFORMED = [
+    ("fold", "part", "The column `fold` is missing in the first line of"),
+    ("100032", "../../100032", "must name a file inside audio/"),
+    ("\n100", "\n", "Missing audio"),
+    (".wav,", ".wave,", "Missing audio"),
+    (",5,3,", ",five,3,", "Line 2 of .* has fold 'five'"),
+]
+
+
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("make", "text", "old", "new", "message"),
     [
-        ("fold", "part", "The column `fold` is missing in the first line of"),
-        ("100032", "../../100032", "must name a file inside audio/"),
-        ("\n100", "\n", "Missing audio"),
-        (".wav,", ".wave,", "Missing audio"),
-        (",5,3,", ",five,3,", "Line 2 of .* has fold 'five'"),
+        (make, text, *case)
+        for make, text in ((esc50, ESC50), (urbansound8k, URBANSOUND8K))
+        for case in MALFORMED
+        if case[0] in text
     ],
 )
-def test_malformed_tables(tmp_path: Path, make, old: str, new: str, message: str) -> None:
-    text = {esc50: ESC50, urbansound8k: URBANSOUND8K}[make]
-    changed = text.replace(old, new, 1)
-    if changed == text:
-        pytest.skip("the other table has no such text")
+def test_malformed_tables(tmp_path: Path, make, text: str, old: str, new: str, message: str) -> None:
     with pytest.raises(CorpusError, match=message):
-        open_corpus(make(tmp_path, changed))
+        open_corpus(make(tmp_path, text.replace(old, new, 1)))

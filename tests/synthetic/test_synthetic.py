@@ -170,7 +170,7 @@ def fail_at(index: int, root: Path, seed: int, chunk: synthetic.Chunk) -> None:
     (root / "chunks" / chunk.name).write_text(str(seed))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_failing_worker_leaves_nothing(tmp_path, monkeypatch, workers):
     monkeypatch.setattr(synthetic, "write_chunk", partial(fail_at, 20))
     with pytest.raises(OSError, match="No space left"):
