@@ -27,6 +27,7 @@ import torch
 from place import Place, kill, trial_workers, write_sounds
 from rich.console import Console
 from rich.table import Table
+
 from study.ledger.seeds import single_trainings
 
 SPACES = ("mixup_alpha", "augmentation", "dropout")

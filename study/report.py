@@ -181,13 +181,8 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     what = "Rebuild the report and the MLflow runs of studies; compare several."
     parser = Parser(prog="study/report.py", description=what)
     add = parser.add_argument
-    add(
-        "names",
-        nargs="+",
-        type=parse_text,
-        metavar="NAME",
-        help="of a study; several are also compared",
-    )
+    several = "of a study; several are also compared with each other"
+    add("names", nargs="+", type=parse_text, metavar="NAME", help=several)
     add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
     add("--tracking-uri", type=parse_text, metavar="URI", help="MLflow server or store to bring up to date")
     return parser.parse_args(words)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def mixup(x: Tensor, y: Tensor, alpha: float, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Lambda x_i + (1 - lambda) x_j, the targets likewise."""
+    """lambda x_i + (1 - lambda) x_j, the targets likewise."""
     partner, lam = _draw(x, alpha, generator)
     return _blend(x, partner, lam), _blend(y, partner, lam)
 
@@ -24,7 +24,7 @@ def sample_pairing(x: Tensor, y: Tensor, generator: np.random.Generator) -> tupl
 
 
 def mixup_lp(x: Tensor, y: Tensor, alpha: float, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Mixup that keeps the target of the first clip ("label preserving").
+    """mixup that keeps the target of the first clip ("label preserving").
 
     Whether lambda is forced to 0.5 or more, so that the first clip dominates, is open in the paper; here it is not.
     """
@@ -70,5 +70,5 @@ def _draw(x: Tensor, alpha: float, generator: np.random.Generator) -> tuple[Tens
 
 
 def _blend(values: Tensor, partner: Tensor, weight: float) -> Tensor:
-    """Weight * values_i + (1 - weight) * values_j."""
+    """weight * values_i + (1 - weight) * values_j."""
     return torch.lerp(values[partner], values, weight)

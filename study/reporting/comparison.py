@@ -67,8 +67,7 @@ def _corpus(findings: Findings) -> tuple[str, list[str], list[int]]:
 
 def join(found: list[Findings]) -> Findings:
     """All shown rows of the studies as one, against the first study's baseline. A trial that two studies share is there
-    once.
-    """
+    once."""
     known = {id(f): {row.key: row for row in f.shown} for f in found}
     columns = list(dict.fromkeys(name for f in found for name in f.columns))
     shown = [(f, row) for f in found for row in f.shown]

@@ -48,7 +48,7 @@ def add_moments(x: Tensor, pivot: Tensor, sums: Tensor) -> None:
 def pool_elu_dropout(
     x: Tensor, mean: Tensor, scale: Tensor, bias: Tensor, keep: Tensor, least: int, factor: float, out: Tensor
 ) -> None:
-    """Out (P, R, W): ELU of the larger of two bands, x (P, 2, R, W), of (x - mean) * scale + bias; times `factor`.
+    """out (P, R, W): ELU of the larger of two bands, x (P, 2, R, W), of (x - mean) * scale + bias; times `factor`.
 
     Where keep (P, R, W), uint8, is less than `least`, out is -0.0, which it is nowhere else; with 0 it is not read.
     """
@@ -131,7 +131,7 @@ def slopes_of_step(
 
 
 def convolve(x: Tensor, filters: Tensor, out: Tensor) -> None:
-    """Out (B, M, T, O): x (B, M, T, I), zeros around it, convolved with filters of parts (K, K, I, O); all float32."""
+    """out (B, M, T, O): x (B, M, T, I), zeros around it, convolved with filters of parts (K, K, I, O); all float32."""
     _call("convolve", x.dtype, LANES, x, filters, out, *x.shape, out.shape[3])
 
 
