@@ -106,7 +106,7 @@ def paper_table(
 ) -> Table:
     """The table in the paper's form; given an analysis with its intervals, marks and further lines, for a page."""
     rows = {row.key: row for row in analysis.shown} if analysis else {}
-    names = ["trial"] if rows and len(study.varied) > MOST_COLUMNS else study.varied
+    names = study.varied if not rows or 0 < len(study.varied) <= MOST_COLUMNS else ["trial"]
     columns, further = _columns(study, trials, split, rows), further_metrics(trials, split)
     header = [*names, *study.tags, "Avg", "Var", *columns]
     best = analysis.best.key if analysis and analysis.best else _best_key(trials, split)
@@ -156,7 +156,8 @@ def figure_cells(
     texts = [*(decimal(found.by_tag.get(tag)) for tag in tags), decimal(found.mean)]
     held = {} if row is None or metric != EER else row.intervals if split == CROSS_VALIDATION else row.eval_intervals
     small = [range_of(held.get(name), "\u2013") for name in (*tags, "mean")]
-    return [*(Cell(text, own) if own else text for text, own in zip(texts, small, strict=True)), thousandths(found)]
+    cells = [Cell(text, own) if own else text for text, own in zip(texts, small, strict=True)]
+    return [*cells, thousandths(found.var_classes)]
 
 
 def range_of(interval: Interval, between: str = " to ") -> str:
@@ -164,16 +165,15 @@ def range_of(interval: Interval, between: str = " to ") -> str:
     return "" if interval is None else f"{decimal(interval[0])}{between}{decimal(interval[1])}"
 
 
-def thousandths(figures: Figures | PublishedRow) -> str:
+def thousandths(variance: float | None) -> str:
     """A variance over tags, times 1000."""
-    variance = figures.var_classes if isinstance(figures, Figures) else figures.eer_var_classes
     return "" if variance is None else f"{1e3 * variance:.2f}"
 
 
 def published_cells(row: PublishedRow, tags: Sequence[str]) -> list[str | Cell]:
     """The paper's own figures: two places, an asterisk where they are in doubt."""
     doubt = "*" if row.footnote else ""
-    means = [f"{decimal(row.eer_mean, 2)}{doubt}", f"{thousandths(row)}{doubt}"]
+    means = [f"{decimal(row.eer_mean, 2)}{doubt}", f"{thousandths(row.eer_var_classes)}{doubt}"]
     return [*(decimal(row.eer.get(tag), 2) for tag in tags), *means]
 
 
@@ -197,9 +197,8 @@ def best_trials(trials: Sequence[TrialResult]) -> Sequence[TrialResult]:
     """All trials, or of many the best ones, best first."""
     if len(trials) <= SHOWN_ROWS + 1:
         return trials
-    return sorted((trial for trial in trials if trial.mean is not None), key=lambda trial: rank(trial.mean))[
-        :SHOWN_ROWS
-    ]
+    scored = [trial for trial in trials if trial.mean is not None]
+    return sorted(scored, key=lambda trial: rank(trial.mean))[:SHOWN_ROWS]
 
 
 def pruned_table(study: StudyRecord, trials: Sequence[TrialResult]) -> Table:

@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.made_up import ALPHAS, SMALL, make_corpus, make_study
@@ -163,9 +164,9 @@ def test_a_report_that_cannot_be_drawn_costs_a_warning(tmp_path: Path, monkeypat
     assert (ledger.root / "table.md").is_file()
 
 
-@pytest.mark.parametrize(("trials", "finished"), [(1, 1), (2, 0)])
-def test_small_studies(trials: int, finished: int, tmp_path: Path) -> None:
-    ledger = make_study(tmp_path / "s", ALPHAS[:trials], corpus=make_corpus(**SMALL), finished=finished)
+@pytest.mark.parametrize(("configs", "finished"), [(ALPHAS[:1], 1), (ALPHAS[:2], 0), ([{}], 1)])
+def test_small_studies(configs: list[dict[str, Any]], finished: int, tmp_path: Path) -> None:
+    ledger = make_study(tmp_path / "s", configs, corpus=make_corpus(**SMALL), finished=finished)
     write_results(ledger, "finished" if finished else "interrupted")
     page = page_of(ledger)
     assert page.open == []
