@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from audiotag.config import TrialConfig
+from audiotag.config import NO_AUGMENTATION, TrialConfig
 
 
 def own_params(config: dict[str, Any]) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def trial_name(config: dict[str, Any], varied: Sequence[str]) -> str:
     """A trial's parameters that its space varies, as far as they matter: "mixup, alpha 1.5"."""
     own = own_params(config)
     shown = {name: own[name] for name in varied if name in own and _is_on(own[name])}
-    if "model" in shown and own.get("augmentation") == "none":
+    if "model" in shown and own.get("augmentation") == NO_AUGMENTATION:
         shown.pop("augmentation", None)
     words = {name: name if value is True else show(value) for name, value in shown.items()}
     return ", ".join(word if isinstance(shown[name], str | bool) else f"{name} {word}" for name, word in words.items())

@@ -35,10 +35,13 @@ def tag(arguments: argparse.Namespace) -> int:
     Raises:
         WinnerError, LedgerError, RecordingError: for what cannot be done, before anything heavy is imported.
     """
+    from audiotag.config import network
     from audiotag.inference.recordings import find_recordings
     from study.tagging.winner import eer_thresholds, find_winner
 
     winner = find_winner(arguments.studies, arguments.name, arguments.trial)
+    if arguments.curves is not None and not network(winner.config.model).has_curves:
+        fail(f"--curves is not possible: the network `{winner.config.model}` has none over time (`frame_curves`).")
     cutting = cutting_of(winner, arguments.hop)
     given = arguments.threshold
     thresholds = eer_thresholds(winner) if given is None else dict.fromkeys(winner.study.tags, given)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from audiotag.corpus.corpus import Corpus, CorpusError
 from audiotag.corpus.validate import stereo_problem
 from audiotag.features.log_mel import LogMel
-from audiotag.models.build import front_end
 from study.format import trial_name
 from study.ledger.context import Settings, resolve
 from study.ledger.schema import LeftOut
@@ -18,7 +17,7 @@ def front_ends(scan: SpaceScan, settings: Settings, left_out: Sequence[LeftOut])
     """The front ends of the trials that are run, each once, in a stable order."""
     skipped = [complete(scan.space, trial.params) for trial in left_out]
     used = [parameters for parameters in scan.parameters if parameters not in skipped]
-    return sorted({front_end(resolve(settings, parameters)) for parameters in used}, key=repr)
+    return sorted({resolve(settings, parameters).front_end for parameters in used}, key=repr)
 
 
 def needs_stereo(scan: SpaceScan) -> bool:
@@ -33,7 +32,7 @@ def leave_out(scan: SpaceScan, corpus: Corpus, settings: Settings, varied: Seque
         CorpusError: If nothing would be left, or the space has no end and may draw such a trial at any time.
     """
     configs = [(parameters, resolve(settings, parameters)) for parameters in scan.parameters]
-    needing = [(parameters, config.to_dict()) for parameters, config in configs if front_end(config).imd]
+    needing = [(parameters, config.to_dict()) for parameters, config in configs if config.front_end.imd]
     if not needing or (problem := stereo_problem(corpus)) is None:
         return ()
     names = list(dict.fromkeys(trial_name(config, varied) for _, config in needing))

@@ -33,7 +33,7 @@ from study.ledger.results import corpus_record, is_complete
 from study.ledger.schema import CorpusRecord, StudyRecord
 from study.plan.front_ends import front_ends, leave_out, needs_stereo, stereo_fingerprint
 from study.plan.preflight import PlanError, check_address, check_folds, check_resources, check_writable
-from study.plan.presets import budgets
+from study.plan.presets import preset_settings
 from study.plan.request import Request
 from study.search.space import SpaceScan, check_space, scan_space
 
@@ -248,7 +248,7 @@ def compute_features(plan: Plan, cache: Path | None, console: Console) -> dict[L
 def _describe(name: str, scan: SpaceScan, corpus: Corpus, request: Request) -> StudyRecord:
     """The record of a new study."""
     space, now = scan.space, current_provenance()
-    settings = budgets(set(scan.models), corpus.kind == "synthetic", request.epochs, request.precision)
+    settings = preset_settings(set(scan.models), corpus.kind == "synthetic", request)
     varied = check_space(scan, settings)
     left_out = leave_out(scan, corpus, settings, varied)
     used = front_ends(scan, settings, left_out)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from audiotag.config import NO_AUGMENTATION
 from audiotag.training.epochs import EpochResult
 from study.format import own_params, show, trial_name
 from study.ledger.clips import Clips, read_clips
@@ -180,7 +181,7 @@ def choose_baseline(rows: list[ResultRow], study: StudyRecord) -> tuple[ResultRo
     named = [row for row in rows if wanted and all(row.params.get(name) == value for name, value in wanted.items())]
     if named:
         return named[0], "named by the space"
-    plain = [row for row in rows if row.params.get("augmentation", "none") == "none" or row.params.get("alpha") == 0]
+    plain = [row for row in rows if row.params["augmentation"] == NO_AUGMENTATION or row.params.get("alpha") == 0]
     if not plain:
         return rows[0], "the first row, because none is without augmentation"
     defaults = resolve(study.settings, {}).to_dict()

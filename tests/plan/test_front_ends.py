@@ -11,21 +11,20 @@ import numpy as np
 import pytest
 import soundfile
 
+from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import Corpus, CorpusError, open_corpus
 from audiotag.corpus.layouts.chime_home import DEVELOPMENT_LIST, FOLD_LIST
 from audiotag.corpus.validate import stereo_problem
 from audiotag.features.log_mel import LogMel
-from audiotag.models.build import FRAMES_OF_20_MS, MAGNITUDES, MAGNITUDES_WITH_IMD
 from search_spaces import Space, load_space
 from study.cli import make_console
 from study.ledger.ledger import Ledger
 from study.plan import plan
 from study.plan.front_ends import front_ends, leave_out, stereo_fingerprint
 from study.plan.plan import make_plan
-from study.plan.presets import SYNTHETIC, budgets
 from study.run import parse
 from study.search.searcher import make_search
-from study.search.space import check_space, models
+from study.search.space import check_space
 
 Write = Callable[..., Path]
 ROWS = [("a.wav", 0, "x"), ("b.wav", 0, ""), ("c.wav", 1, "x"), ("d.wav", 1, "")]
@@ -78,8 +77,9 @@ def planned(root: Path, tmp_path: Path, *words: str) -> plan.Plan:
 
 def test_front_ends_of_spaces() -> None:
     assert front_ends(load_space("joint"), {}, []) == [LogMel()]
-    assert set(front_ends(load_space("stereo"), {}, [])) == {MAGNITUDES, MAGNITUDES_WITH_IMD}
-    assert set(front_ends(load_space("table1"), {}, [])) == {LogMel(), FRAMES_OF_20_MS, MAGNITUDES_WITH_IMD}
+    magnitudes, with_imd = (TrialConfig(model="cgrnn", imd=imd).front_end for imd in (False, True))
+    assert set(front_ends(load_space("stereo"), {}, [])) == {magnitudes, with_imd}
+    assert set(front_ends(load_space("table1"), {}, [])) == {LogMel(), TrialConfig(model="dae_dnn").front_end, with_imd}
 
 
 def test_a_study_without_stereo_runs_the_other_rows(mono: Corpus, tmp_path: Path) -> None:
@@ -156,18 +156,6 @@ def test_other_front_ends_are_another_study(mono: Corpus, tmp_path: Path, monkey
     monkeypatch.setattr("study.plan.front_ends.front_end", lambda config: replace(LogMel(), n_mels=64))
     with pytest.raises(plan.PlanError, match=r"what the systems hear was .*, now it is .*n_mels.: 64"):
         planned(mono.root, tmp_path, "--resume", name)
-
-
-def test_budgets() -> None:
-    every = models(load_space("table1"))
-    assert every == set(SYNTHETIC)
-    assert budgets(every, synthetic=True, epochs=None) == {model: SYNTHETIC[model] for model in sorted(every)}
-    assert budgets({"crnn", "dae_dnn"}, synthetic=False, epochs=None) == {"crnn": {}, "dae_dnn": {}}
-    assert budgets({"crnn"}, synthetic=False, epochs=None, precision="bf16") == {"crnn": {"precision": "bf16"}}
-    short = budgets({"crnn", "dae_dnn"}, synthetic=False, epochs=7)
-    assert short == {"crnn": {"max_epochs": 7}, "dae_dnn": {"max_epochs": 7, "pretrain_epochs": 7}}
-    assert budgets({"dae_dnn"}, synthetic=False, epochs=500)["dae_dnn"] == {"max_epochs": 500, "pretrain_epochs": 100}
-    assert budgets({"dae_dnn"}, synthetic=True, epochs=9)["dae_dnn"]["pretrain_epochs"] == 3
 
 
 def test_each_model_has_its_own_budget(stereo: Corpus, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from helpers.made_up import ALPHAS, SMALL, make_corpus, make_study
 
-from audiotag.config import TrialConfig
 from audiotag.metrics import METRICS, Metric
 from study.cli import make_console
 from study.format import decimal
@@ -207,7 +206,6 @@ SYSTEMS = [
 ]
 
 
-@pytest.mark.skipif("gru_units" in TrialConfig(model="dae_dnn").to_dict(), reason="every trial has all parameters")
 def test_every_system_on_the_papers_corpus(tmp_path: Path) -> None:
     ledger = make_study(
         tmp_path / "s",

@@ -96,8 +96,6 @@ CONFIGS = [
 def test_baseline(
     whole: Analysis, numbers: list[int], baseline: dict[str, Any] | None, wanted: int, reason: str
 ) -> None:
-    if numbers == [4, 0] and "alpha" in TrialConfig().to_dict():
-        pytest.skip("every trial has an alpha")
     rows = []
     for number in numbers:
         params = TrialConfig.from_dict(CONFIGS[number]).to_dict()

@@ -8,7 +8,7 @@ from audiotag.config import TrialConfig
 from audiotag.features.log_mel import LogMel, log_mel
 from audiotag.inference.recordings import Clip
 from audiotag.inference.tagger import Tagger
-from audiotag.models.build import build_model, front_end
+from audiotag.models.build import build_network
 from study.tagging.curves import Track
 
 RATE = 16_000
@@ -30,10 +30,10 @@ def noise(seconds: float, seed: int = 0, rate: int = RATE, channels: int = 1) ->
     ids=lambda config: config.model,
 )
 def test_every_system_has_curves(config: TrialConfig) -> None:
-    heard = front_end(config)
+    heard = config.front_end
     columns = heard.columns
     torch.manual_seed(0)
-    network = build_model(config, columns, 2, torch.full((columns,), -9.0), torch.full((columns,), 2.0)).eval()
+    network = build_network(config, columns, 2, torch.full((columns,), -9.0), torch.full((columns,), 2.0)).eval()
     wave = noise(1.2, channels=2).T if heard.imd else noise(1.2)[:, 0]
     tagger, features = Tagger(network, heard, ("x", "y")), log_mel(wave[None], heard)
     (curves,) = tagger.curves(features)

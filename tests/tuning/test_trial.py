@@ -13,7 +13,6 @@ import study.tuning.trial
 from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import EVALUATION, Corpus
 from audiotag.metrics import tag_eers
-from audiotag.models.build import front_end
 from audiotag.training.device import GPUShareError
 from audiotag.training.fit import predict, start_fit
 from study.ledger.context import TrialSettings
@@ -258,7 +257,7 @@ def test_too_little_memory_on_a_gpu_ends_the_study_and_blames_no_trial(
     monkeypatch.setattr(study.tuning.trial, "use_gpu", lambda share: None)
     monkeypatch.setattr(study.tuning.trial, "trial_reports", fail)
     settings = TrialSettings(str(folder_of(tmp_path).path.parents[1]), {}, "f", seed=5, protocol="paper")
-    heard = {front_end(CONFIG): features(corpus())}
+    heard = {CONFIG.front_end: features(corpus())}
     shared: dict[str, Any] = {"settings": settings, "corpus": corpus(), "features": heard, "threads": 1}
     run_trial({"augmentation": "mixup", "alpha": 1.0}, **shared, card=0.25)
     (report,) = told

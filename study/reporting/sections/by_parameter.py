@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from audiotag.config import NO_AUGMENTATION
 from study.format import show
 from study.ledger.ledger import Ledger
 from study.ledger.schema import OBJECTIVE
@@ -74,7 +75,7 @@ def _draw(analysis: Analysis, name: str) -> Panel:
     rows = [row for row in analysis.rows if name in row.params]
     values = analysis.values(name)
     ax = new_axes(xlabel=name, ylabel="EER, mean over tags")
-    distinct = list(dict.fromkeys(values)) if isinstance(values[0], str) else sorted(set(values))
+    distinct = sorted(set(values), key=lambda value: (value != NO_AUGMENTATION, value))
     evenly = isinstance(values[0], str) or len(distinct) <= NUMBERS
     if evenly:
         positions = [float(distinct.index(value)) for value in values]
