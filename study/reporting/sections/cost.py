@@ -31,6 +31,7 @@ def cost_lines(analysis: Analysis) -> list[str]:
         "sections/cost.txt",
         analysis=analysis,
         left=max(0, analysis.study.trials - len(trials)),
+        trials=len(trials),
         trainings=len(trainings),
         epochs=sum(round(training.epochs) for training, _ in trainings),
         seconds=sum(trial.seconds for trial in trials),
