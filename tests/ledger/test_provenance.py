@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from helpers.made_up import SMALL, make_corpus, make_study
-from tuning.test_trial import corpus
+from helpers.small_trial import make_corpus as small_corpus
 
 import study.ledger.provenance
 from search_spaces import load_space
@@ -76,5 +76,5 @@ def test_a_study_that_goes_on_keeps_what_it_went_on_with(runs: Any, tmp_path: Pa
     ):
         runs(COMMITS[commit])
         there = Ledger.open(tmp_path / "s").study()
-        plan = Plan(tmp_path / "s", there, load_space("mixup_alpha"), corpus(), settings, resumed=True)
+        plan = Plan(tmp_path / "s", there, load_space("mixup_alpha"), small_corpus(), settings, resumed=True)
         assert continuations(plan.ledger().study()) == kept

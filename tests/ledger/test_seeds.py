@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers import small_trial as single
 from helpers.small_study import STUDY
-from tuning import test_trial as single
+from study.ledger.seeds import seeds_in_words
 
 from audiotag.metrics import equal_error_rate
 from study.ledger.context import TrialSettings
 from study.ledger.files import LedgerWarning
 from study.ledger.ledger import Ledger, TrialFolder, trial_key
 from study.ledger.results import is_complete, study_results
-from study.ledger.seeds import seeds_in_words
 from study.tuning.trial import FAILED, METRIC, trial_reports
 
 SEEDS = [5, 6]  # of test_trial's trials, which have seed 5
@@ -25,9 +25,9 @@ UNITS = [(fold, seed) for fold in single.FOLDS for seed in SEEDS]
 def reports(
     folder: TrialFolder, values: np.ndarray | None = None, seed: int = 5, repeats: int = 2, protocol: str = "paper"
 ) -> Iterator[dict[str, Any]]:
-    clips = single.corpus()
+    clips = single.make_corpus()
     settings = TrialSettings(str(folder.path.parents[1]), {}, "f", seed=seed, protocol=protocol, repeats=repeats)
-    values = single.features(clips) if values is None else values
+    values = single.make_features() if values is None else values
     return trial_reports(single.CONFIG, folder, settings, clips, values, "cpu")
 
 
@@ -53,11 +53,11 @@ def content(part: TrialFolder) -> list[Any]:
 
 @pytest.mark.parametrize("protocol", ["paper", "nested"])
 def test_each_seed_gives_what_a_study_with_this_seed_gives(tmp_path: Path, protocol: str) -> None:
-    both = single.folder_of(tmp_path, "both")
+    both = single.make_folder(tmp_path, "both")
     list(reports(both, protocol=protocol))
     alone = []
     for seed in SEEDS:
-        folder = single.folder_of(tmp_path, f"seed {seed}")
+        folder = single.make_folder(tmp_path, f"seed {seed}")
         list(reports(folder, seed=seed, repeats=1, protocol=protocol))
         alone.append(content(folder))
     assert contents(both) == alone  # bit for bit
@@ -65,7 +65,7 @@ def test_each_seed_gives_what_a_study_with_this_seed_gives(tmp_path: Path, proto
 
 
 def test_a_fold_is_trained_with_each_seed_before_the_next_begins(tmp_path: Path) -> None:
-    folder = single.folder_of(tmp_path)
+    folder = single.make_folder(tmp_path)
     *epochs, last = reports(folder)
     epochs = [row for row in epochs if "fold" in row]  # without those at the end of a fold
     assert [(row["fold"], row["seed"], row["folds_done"]) for row in epochs] == [
@@ -82,7 +82,7 @@ def test_a_fold_is_trained_with_each_seed_before_the_next_begins(tmp_path: Path)
 
 @pytest.mark.parametrize("stop", [2, 3, 4, 6, 11, 12])
 def test_a_trial_stopped_within_any_repeat_ends_as_an_unbroken_one(tmp_path: Path, stop: int) -> None:
-    unbroken, stopped = single.folder_of(tmp_path, "unbroken"), single.folder_of(tmp_path, "stopped")
+    unbroken, stopped = single.make_folder(tmp_path, "unbroken"), single.make_folder(tmp_path, "stopped")
     list(reports(unbroken))
     seen = single.broken_off(reports, stopped, stop)
     assert contents(stopped) == contents(unbroken)
@@ -92,7 +92,7 @@ def test_a_trial_stopped_within_any_repeat_ends_as_an_unbroken_one(tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["fold_0_seed_6.json", "fold_1.npz", "fold_1_seed_6.pt"])
 def test_a_damaged_file_costs_its_own_training(tmp_path: Path, name: str) -> None:
-    folder = single.folder_of(tmp_path)
+    folder = single.make_folder(tmp_path)
     list(reports(folder))
     before = contents(folder)
     (folder.path / name).write_bytes((folder.path / name).read_bytes()[:50])
@@ -103,7 +103,7 @@ def test_a_damaged_file_costs_its_own_training(tmp_path: Path, name: str) -> Non
 
 
 def test_a_state_of_another_seed_is_not_gone_on_with(tmp_path: Path) -> None:
-    plain, other = single.folder_of(tmp_path).repeats(SEEDS)
+    plain, other = single.make_folder(tmp_path).repeats(SEEDS)
     other.write_running(0, {"x": torch.ones(2)})
     assert plain.running(0) is None
     assert other.running(0) is not None
@@ -112,7 +112,7 @@ def test_a_state_of_another_seed_is_not_gone_on_with(tmp_path: Path) -> None:
 
 
 def test_a_diverged_repeat_names_its_seed(tmp_path: Path) -> None:
-    folder, values = single.folder_of(tmp_path), single.features(single.corpus())
+    folder, values = single.make_folder(tmp_path), single.make_features()
     steps = reports(folder, values)
     for _ in range(4):  # the first epoch of the second seed
         next(steps)
