@@ -44,6 +44,13 @@ def test_skipped_clips_are_recorded(root: Path, tmp_path: Path) -> None:
     assert resumed.corpus.fingerprint == record.fingerprint
 
 
+def test_what_is_left_may_be_too_little(folder_corpus: Write, tmp_path: Path) -> None:
+    root = folder_corpus(ROWS[:4], seconds=0.2)
+    (root / "audio" / "0.wav").unlink()
+    with pytest.raises(ValueError, match="Fold 0 has one class only"):
+        plan_study(tmp_path, corpus=root, space="joint", skip_bad=True)
+
+
 def test_more_that_went_bad_since_is_a_changed_corpus(root: Path, tmp_path: Path) -> None:
     plan_study(tmp_path, corpus=root, space="mixup_alpha", skip_bad=True, name="s").open_ledger()
     (root / "audio" / "3.wav").unlink()
