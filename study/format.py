@@ -3,17 +3,15 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from audiotag.config import DEFAULTS, PARTS, STEREO_MODELS, WITHOUT_ALPHA, TrialConfig
-
 
 def label(config: dict[str, Any], varied: Sequence[str]) -> list[str]:
     """A trial's parameters as cells; empty where the model or the augmentation has no such thing."""
-    return [show(config[name]) if name in config and _is_on(name, config) else "" for name in varied]
+    return [show(config[name]) if _is_on(name, config) else "" for name in varied]
 
 
 def trial_name(config: dict[str, Any], varied: Sequence[str]) -> str:
     """A trial's parameters that its space varies: "mixup, alpha 1.5". Without those that say nothing."""
-    shown = {name: config[name] for name in varied if name in config and _is_on(name, config)}
+    shown = {name: config[name] for name in varied if _is_on(name, config)}
     if "model" in shown and config["augmentation"] == "none":
         shown.pop("augmentation", None)
     words = {name: name if value is True else show(value) for name, value in shown.items()}
@@ -21,20 +19,13 @@ def trial_name(config: dict[str, Any], varied: Sequence[str]) -> str:
 
 
 def applies(name: str, config: dict[str, Any]) -> bool:
-    """Whether a hyperparameter means anything in a trial: no alpha of what has none, no part of another model."""
-    model = config.get("model", TrialConfig.model)
-    if name == "alpha":
-        return config.get("augmentation") not in WITHOUT_ALPHA
-    if name == "schedule":
-        return config.get("augmentation") != "none"
-    if name == "imd":
-        return model in STEREO_MODELS
-    return name not in PARTS or name in DEFAULTS[model]
+    """Whether a hyperparameter means anything in a trial: whether its network or its augmentation has it."""
+    return name in config
 
 
 def _is_on(name: str, config: dict[str, Any]) -> bool:
     """Whether a hyperparameter says something of a trial: it applies, and is not merely switched off."""
-    off = config[name] is False or (name == "schedule" and config[name] == "always")
+    off = config.get(name) is False or (name == "schedule" and config.get(name) == "always")
     return applies(name, config) and not off
 
 

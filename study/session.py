@@ -13,7 +13,7 @@ from rich.console import Console
 from audiotag.cli import FINISHED, INTERRUPTED
 from audiotag.config import TrialConfig
 from audiotag.features.log_mel import LogMel
-from audiotag.models.cpu.compiled import COMPILED
+from audiotag.models.backend import COMPILED
 from study import PROJECT
 from study.cli import SOME_FAILED, STUDIES
 from study.format import seeds_in_words
@@ -253,7 +253,7 @@ def kernels_note(per_trial: dict[str, float], address: str | None) -> str:
 
 def budget_line(config: TrialConfig) -> str:
     """How long a fold of a model is trained, and in what steps."""
-    first = f"{config.pretrain_epochs} epochs of pretraining, then " if config.pretrain_epochs else ""
+    first = f"{epochs} epochs of pretraining, then " if (epochs := config.get("pretrain_epochs")) else ""
     steps = f"batches of {config.batch_size}, {config.optimizer} at {config.learning_rate:g}"
     return f"{config.model}: {first}at most {config.max_epochs} epochs per fold, patience {config.patience}, {steps}"
 

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from audiotag.config import TrialConfig
-from audiotag.models.build import front_end
 from study.ledger.schema import StudyRecord
 from study.ledger.trial_folder import trial_key
 
 Settings = dict[str, dict[str, Any]]  # by model: hyperparameters that the space does not set
 
 # in format 4 every trial had these, whatever its network and augmentation; the key hashes them
-FORMAT_4 = {"imd": False, "alpha": 0.0, "gru_units": 0, "gru_layers": 0, "pretrain_epochs": 0}
+FORMAT_4 = {"imd": False, "alpha": 0.0, "schedule": "always", "gru_units": 0, "gru_layers": 0, "pretrain_epochs": 0}
 
 
 def resolve(settings: Settings, parameters: dict[str, Any]) -> TrialConfig:
@@ -67,6 +66,6 @@ class StudyContext:
         values = config.to_dict()
         if self.format == 4:
             values = FORMAT_4 | {name: value for name, value in values.items() if name != "convolution"}
-        used = front_end(config)
+        used = config.front_end
         features = used.to_dict() | ({"stereo": self.stereo} if used.imd else {})
         return trial_key(values, self.fingerprint, features, self.seed, self.protocol, self.repeats)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
-from audiotag.config import AUGMENTATIONS, MODELS, OPTIMIZERS, SCHEDULES
+from audiotag.config import NO_AUGMENTATION
 from audiotag.metrics import roc_points
 from study.format import applies, decimal, show
 from study.ledger.clips import Clips, ScoredFold
@@ -21,7 +21,6 @@ LONGEST_LABEL = 22  # characters of a trial's name beside an axis, before it is 
 CURVES = 8  # trials with training curves
 POINTS = 60  # trials whose folds are shown as points
 NUMBERS = 12  # values of a parameter that get a place each, evenly spaced
-KINDS = (*MODELS, *AUGMENTATIONS, *SCHEDULES, *OPTIMIZERS)  # their order on an axis
 LOG = 20.0  # ratio of values from which an axis is logarithmic
 RATES = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6])  # ticks of error rates
 
@@ -64,7 +63,7 @@ def _parameter(findings: Findings, name: str) -> Panel:
     rows = [row for row in findings.rows if applies(name, row.params)]
     values = [row.params[name] for row in rows]
     ax = new_axes(xlabel=name, ylabel="EER, mean over tags")
-    distinct = sorted(set(values), key=lambda value: KINDS.index(value) if isinstance(value, str) else value)
+    distinct = sorted(set(values), key=lambda value: (value != NO_AUGMENTATION, value))
     if isinstance(values[0], str) or len(distinct) <= NUMBERS:
         places = [float(distinct.index(value)) for value in values]
         ax.set_xticks(range(len(distinct)), [show(value) for value in distinct])

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from audiotag.config import NO_AUGMENTATION
 from study.format import applies, label, show, trial_name
 from study.ledger.clips import Clips, read_clips
 from study.ledger.context import resolve
@@ -134,8 +135,7 @@ def differs(name: str, rows: list[Row]) -> bool:
 
 def without_mixing(params: dict[str, Any]) -> bool:
     """Whether a trial mixes no samples."""
-    kind = params.get("augmentation", "none")
-    return kind == "none" or (kind != "sample_pairing" and params.get("alpha") == 0)
+    return params.get("augmentation", NO_AUGMENTATION) == NO_AUGMENTATION or params.get("alpha") == 0
 
 
 def choose_baseline(rows: list[Row], study: dict[str, Any]) -> tuple[Row | None, str]:

@@ -183,7 +183,11 @@ def _project_fold(
         return False
     whose = f" with seed {seed}" if seed else ""
     title = fold_note(folder.key, f"{fold}{whose}")
-    params = {name: config[name] for name in store.study["varied"]} | {"fold": fold} | ({"seed": seed} if seed else {})
+    params = (
+        {name: config[name] for name in store.study["varied"] if name in config}
+        | {"fold": fold}
+        | ({"seed": seed} if seed else {})
+    )
     run = store.run(place, f"fold {fold}{whose}", params, {PARENT: parent.id}, title)
     if record is not None:
         values = _eer_values("eer", record["eer"], record["eer_mean"])

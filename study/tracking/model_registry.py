@@ -69,9 +69,7 @@ def fold_models(store: Store, folder: TrialFolder) -> list[FoldModel]:
 
 def _heard(folder: TrialFolder) -> dict[str, Any]:
     """The settings of a trial's front end."""
-    from audiotag.models.build import front_end
-
-    return front_end(_config(folder)).to_dict()
+    return _config(folder).front_end.to_dict()
 
 
 def _config(folder: TrialFolder) -> TrialConfig:

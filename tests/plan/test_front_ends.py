@@ -18,7 +18,6 @@ from search_spaces import Space, load_space
 from study.ledger.ledger import Ledger
 from study.plan.front_ends import front_ends, leave_out, needs_stereo, stereo_fingerprint
 from study.plan.preflight import PlanError
-from study.plan.presets import SYNTHETIC, budgets
 from study.search.searcher import make_searcher
 from study.search.space import check_space, scan_space
 
@@ -125,24 +124,11 @@ def test_other_stereo_recordings_are_another_study(chime_home: Corpus, tmp_path:
         plan_study(tmp_path, corpus=chime_home.root, resume=plan.root.name)
 
 
-def test_other_front_ends_are_another_study(mono: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_front_ends_are_another_study(mono: Corpus, tmp_path: Path) -> None:
     plan = plan_study(tmp_path, corpus=mono.root, space="joint", epochs=1)
-    plan.open_ledger()
-    monkeypatch.setattr("study.plan.front_ends.front_end", lambda config: replace(LogMel(), n_mels=64))
-    with pytest.raises(PlanError, match=r"front ends was .*, now it is .*n_mels.: 64"):
+    plan.open_ledger().update_study(features=(replace(LogMel(), n_mels=64).to_dict(),))
+    with pytest.raises(PlanError, match=r"front ends was .*n_mels.: 64.*, now it is .*n_mels.: 128"):
         plan_study(tmp_path, corpus=mono.root, resume=plan.root.name)
-
-
-def test_budgets() -> None:
-    every = set(scan_space(load_space("table1")).models)
-    assert every == set(SYNTHETIC)
-    assert budgets(every, synthetic=True, epochs=None) == {model: SYNTHETIC[model] for model in sorted(every)}
-    assert budgets({"crnn", "dae_dnn"}, synthetic=False, epochs=None) == {"crnn": {}, "dae_dnn": {}}
-    assert budgets({"crnn"}, synthetic=False, epochs=None, precision="bf16") == {"crnn": {"precision": "bf16"}}
-    short = budgets({"crnn", "dae_dnn"}, synthetic=False, epochs=7)
-    assert short == {"crnn": {"max_epochs": 7}, "dae_dnn": {"max_epochs": 7, "pretrain_epochs": 7}}
-    assert budgets({"dae_dnn"}, synthetic=False, epochs=500)["dae_dnn"] == {"max_epochs": 500, "pretrain_epochs": 100}
-    assert budgets({"dae_dnn"}, synthetic=True, epochs=9)["dae_dnn"]["pretrain_epochs"] == 3
 
 
 def test_each_model_has_its_own_budget(stereo: Corpus, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from audiotag.config import TrialConfig
 from audiotag.features.log_mel import LogMel, log_mel
 from audiotag.inference.recordings import Clip
 from audiotag.inference.tagger import Tagger
-from audiotag.models.build import build_model, front_end
+from audiotag.models.build import build_network
 from study.tagging.curves import Track
 
 RATE = 16_000
@@ -28,10 +28,10 @@ RATE = 16_000
 )
 def test_every_network_has_curves(parameters: dict[str, Any]) -> None:
     config = TrialConfig.from_dict(parameters)
-    used = front_end(config)
+    used = config.front_end
     columns = used.columns
     torch.manual_seed(0)
-    network = build_model(config, columns, 2, torch.full((columns,), -9.0), torch.full((columns,), 2.0)).eval()
+    network = build_network(config, columns, 2, torch.full((columns,), -9.0), torch.full((columns,), 2.0)).eval()
     shape = (2, round(1.2 * RATE)) if used.imd else (round(1.2 * RATE),)
     wave = np.random.default_rng(0).uniform(-0.5, 0.5, shape).astype(np.float32)
     tagger, features = Tagger(network, used, ("x", "y")), log_mel(wave[None], used)

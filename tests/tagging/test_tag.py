@@ -16,7 +16,8 @@ from helpers.planning import plan_study
 from rich.console import Console
 
 from audiotag.corpus.corpus import Corpus, open_corpus
-from audiotag.features.log_mel import LogMel, load_features
+from audiotag.features.load import load_features
+from audiotag.features.log_mel import LogMel
 from study import tag
 from study.ledger.ledger import Ledger
 from study.tagging.table import clock, tag_table

@@ -17,7 +17,7 @@ from torch import nn
 from audiotag.config import TrialConfig
 from audiotag.features.log_mel import LogMel, log_mel
 from audiotag.inference.tagger import load_tagger, write_description
-from audiotag.models.build import build_model, front_end
+from audiotag.models.build import build_network
 from audiotag.training.fit import predict
 from study.ledger.ledger import Ledger
 from study.ledger.results import fold_eers
@@ -44,8 +44,8 @@ SMALL = TrialConfig(augmentation="mixup", alpha=1.0, gru_units=4)
 
 def network(seed: int, config: TrialConfig = SMALL) -> nn.Module:
     torch.manual_seed(seed)
-    columns = front_end(config).columns
-    made = build_model(config, columns, 3, torch.full((columns,), -9.0), torch.full((columns,), 2.0))
+    columns = config.front_end.columns
+    made = build_network(config, columns, 3, torch.full((columns,), -9.0), torch.full((columns,), 2.0))
     return made.to(memory_format=torch.channels_last).eval()
 
 
@@ -242,7 +242,7 @@ def test_tagger_takes_one_clip_none_and_many(tmp_path: Path) -> None:
     ids=lambda config: f"{config.model}{'_imd' if config.imd else ''}",
 )
 def test_tagger_of_every_system(config: TrialConfig, tmp_path: Path) -> None:
-    heard = front_end(config)
+    heard = config.front_end
     write_description(tmp_path, config, heard.to_dict(), ["a", "b", "c"], 1.0)
     torch.save(network(1, config).state_dict(), tmp_path / "weights.pt")
     shape = (3, 2, 18_000) if config.imd else (3, 18_000)

@@ -25,7 +25,6 @@ from helpers.small_trial import (
 import study.tuning.trial
 from audiotag.config import TrialConfig
 from audiotag.metrics import tag_eers
-from audiotag.models.build import front_end
 from audiotag.training.device import GPUShareError
 from audiotag.training.fit import predict, start_fit
 from study.ledger.files import LedgerWarning, WriteError
@@ -198,7 +197,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(card))
         monkeypatch.setattr(study.tuning.trial, "use_gpu", lambda share: None)
         monkeypatch.setattr(study.tuning.trial, "trial_reports", trained)
-        features = {front_end(CONFIG): make_features()}
+        features = {CONFIG.front_end: make_features()}
         shared: dict[str, Any] = {"corpus": make_corpus(), "features": features, "threads": 1, "card": card}
         run_trial(PARAMETERS, context=make_context(tmp_path), **shared)
         return [Report.from_dict(values) for values in told]
