@@ -200,9 +200,8 @@ def make_scheduler(plan: Plan, ledger: Ledger) -> Any:
 def announce(plan: Plan, uri: str, console: Console) -> None:
     """Say what is about to run."""
     study, corpus = plan.study, plan.corpus
-    kinds = {"synthetic": "a synthetic corpus: figures on it say nothing about real recordings"}
-    what = f" ({kinds[corpus.kind]})" if corpus.kind in kinds else ""
-    console.print(f"Corpus   {corpus.name}{what}", soft_wrap=True)
+    note = f" ({corpus.layout.note})" if corpus.layout.note else ""
+    console.print(f"Corpus   {corpus.name}{note}", soft_wrap=True)
     console.print(f"Study    {study.name}{' (resumed)' if plan.ledger else ''}")
     console.print(f"Space    {study.space}: {study.question.splitlines()[0]}", soft_wrap=True)
     console.print(
@@ -214,8 +213,8 @@ def announce(plan: Plan, uri: str, console: Console) -> None:
     console.print(f"Trials   {study.trials} ({plan.space.sampler}{rungs}){seeds}", soft_wrap=True)
     for config in plan.configs():
         console.print(f"         {budget_line(config)}", soft_wrap=True)
-    if corpus.kind == "synthetic":
-        console.print("         a short budget for the synthetic corpus; --epochs overrides", soft_wrap=True)
+    if corpus.layout.quick:
+        console.print("         a short budget for this corpus; --epochs overrides", soft_wrap=True)
     console.print(f"Protocol {study.protocol}, {seeds_in_words(study.seeds)}; MLflow {public(uri)}", soft_wrap=True)
     for note in corpus_notes(plan):
         console.print(f"note: {note}", style="yellow", soft_wrap=True)

@@ -22,6 +22,7 @@ class Layout:
         missing_audio: The remedy for missing recordings.
         missing_stereo: The remedy for missing stereo recordings.
         note: A caution about results on such a corpus.
+        quick: Whether studies use a network's short budget on it.
     """
 
     name: str
@@ -34,3 +35,4 @@ class Layout:
     missing_audio: str = "add the files to audio/, or take their rows out of the table"
     missing_stereo: str = "Add the recordings"
     note: str = ""
+    quick: bool = False
