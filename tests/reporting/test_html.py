@@ -64,7 +64,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     """A sampled study with strange names, of which one trial failed and one has not begun."""
     ledger = make_study(
         tmp_path_factory.mktemp("studies") / "odd",
-        [{"augmentation": "none", "dropout": 0.1 + number / 100} for number in range(11)],
+        [{"augmentation": ("none", "mixup")[number % 2], "dropout": 0.1 + number / 100} for number in range(11)],
         corpus=make_corpus(**SMALL),
         tags=ODD,
         finished=9,
