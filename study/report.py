@@ -213,13 +213,14 @@ def rebuild_all(arguments: argparse.Namespace) -> int:
 
 def rebuild(ledger: Ledger, uri: str, console: Console) -> None:
     """Writes a study's results, report and MLflow projection again, and shows its table."""
-    from study.tracking.mlflow_sync import Projection
+    from study.tracking.mlflow_sync import MlflowCopy
+    from study.tracking.tracker import Progress
 
     with ledger.locked():
         status = "finished" if is_complete(ledger) else "interrupted"
         results = write_results(ledger, status, redraw=True)
         try:
-            Projection(ledger, uri).update({}, status)
+            MlflowCopy(ledger, uri).update(Progress(status))
             rebuild_view(ledger)
         finally:
             show_results(results, ledger.study(), console)  # last: a closed pipe (`| head`) ends the command here
@@ -228,12 +229,12 @@ def rebuild(ledger: Ledger, uri: str, console: Console) -> None:
 def rebuild_view(ledger: Ledger) -> None:
     """Writes optuna.db again, as long as the space's file says what the trials' parameters are."""
     from search_spaces import SpaceError, load_space
-    from study.tracking.optuna_db import FILE, write_view
+    from study.tracking.optuna_db import FILE, write_database
 
     try:
         space = load_space(ledger.study()["space"])
         if space.fingerprint == ledger.study()["space_fingerprint"]:
-            return write_view(ledger, space, partial(warnings.warn, category=RuntimeWarning, stacklevel=1))
+            return write_database(ledger, space, partial(warnings.warn, category=RuntimeWarning, stacklevel=1))
         why = f"the file of the space `{space.name}` has changed"
     except SpaceError as error:
         why = str(error)

@@ -5,10 +5,12 @@ the ledger's trials and nothing else.
 """
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
 from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from search_spaces import Space
@@ -103,12 +105,21 @@ def _read_trials(storage: RDBStorage, name: str) -> dict[str, tuple[int, FrozenT
 
 
 def _make_study(storage: RDBStorage, record: StudyRecord) -> None:
-    direction = "minimize" if OBJECTIVE.lower_is_better else "maximize"
+    direction = StudyDirection.MINIMIZE if OBJECTIVE.lower_is_better else StudyDirection.MAXIMIZE
     with quiet_optuna():  # set_metric_names calls itself experimental
         study = optuna.create_study(storage=storage, study_name=record.name, direction=direction, load_if_exists=True)
         study.set_metric_names([METRIC])
     for name, value in {"space": record.space, "corpus": record.corpus.name, "question": record.question}.items():
         study.set_user_attr(name, value)
+
+
+def write_database(ledger: Ledger, space: Space, warn: Callable[[str], None]) -> None:
+    """Bring the optuna.db of a study that does not run up to date; a failure costs one warning."""
+    copy = OptunaCopy(ledger, space)
+    try:
+        copy.update(Progress("finished"))
+    except Exception as error:  # of a copy that can be thrown away
+        warn(f"{copy.name} is not up to date ({error!r}). Nothing else is lost.")
 
 
 def _change(storage: RDBStorage, number: int, known: FrozenTrial, trial: FrozenTrial) -> None:

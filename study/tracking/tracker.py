@@ -11,7 +11,7 @@ from study.tracking.mlflow_store import TrackingError, reason
 
 INTERVAL, LONGEST_PAUSE = 2.0, 30.0  # s between updates, and at most between attempts during an outage
 
-Training = tuple[str, int, int]  # a trial's key, fold, seed
+Training = tuple[str, int | None, int | None]  # a trial's key, fold, seed
 
 
 @dataclass
@@ -72,9 +72,9 @@ class Tracker:
 
     def reported(self, key: str, report: Report) -> None:
         """As a listener: an epoch, or the end of a fold."""
-        if report.epoch is not None and report.fold is not None and self._copy.shows_epochs:
+        if report.epoch is not None and self._copy.shows_epochs:
             with self._lock:
-                self._progress.epochs.setdefault((key, report.fold, report.seed or 0), []).append(report.epoch)
+                self._progress.epochs.setdefault((key, report.fold, report.seed), []).append(report.epoch)
             self._changed.set()
         elif report.ends_fold:
             self._changed.set()
