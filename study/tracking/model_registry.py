@@ -115,6 +115,7 @@ def save_model(path: Path, study: StudyRecord, config: dict[str, Any], weights: 
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*input example.*")  # the signature says all
+        warnings.filterwarnings("ignore", message=".*Any type hint.*")  # about MLflow's own functions
         mlflow.pyfunc.save_model(
             path,
             loader_module="audiotag.inference.tagger",
