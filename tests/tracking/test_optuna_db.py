@@ -120,7 +120,7 @@ def test_a_database_that_contradicts_the_ledger_is_made_anew(ledger: Ledger, cha
         (failed.path / "failed.json").unlink()
     elif change == "retrained":
         path = first.path / "fold_0.json"
-        path.write_text(path.read_text().replace('"m": 0.', '"m": 0.9'))
+        path.write_text(path.read_text().replace('"c": 0.', '"c": 0.9'))
     else:
         for path in last.path.iterdir():
             path.unlink()
