@@ -76,7 +76,7 @@ def _check_database(path: Path) -> None:
         why = f"there is no folder {path.parent}"
     elif not os.access(path if path.exists() else path.parent, os.W_OK):
         why = "no permission to write"
-    elif path.is_dir() or (path.is_file() and _head(path) not in (b"", b"SQLite format 3\0")):
+    elif path.exists() and not (path.is_file() and _head(path) in (b"", b"SQLite format 3\0")):
         why = "it is something else than an SQLite database"
     else:
         return

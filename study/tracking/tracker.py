@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from audiotag.training.epochs import EpochResult
@@ -21,7 +21,7 @@ class Progress:
     Attributes:
         status: "running"; at its end "finished" or "interrupted".
         started: Keys of the trials that it has begun.
-        epochs: Of folds in progress, those that have not been copied.
+        epochs: That it has seen of each training of a fold; a copy may have them already.
     """
 
     status: str = "running"
@@ -53,7 +53,7 @@ class Tracker:
 
     def __init__(self, copy: Copy, warn: Callable[[str], None], interval: float = INTERVAL) -> None:
         self._copy, self._warn, self._interval = copy, warn, interval
-        self._progress, self._lock = Progress(), threading.Lock()
+        self._progress = Progress()
         self._changed, self._closing, self._abandoned = threading.Event(), threading.Event(), threading.Event()
         self._complete = self._failing = False
         self._thread = threading.Thread(target=self._loop, name=copy.name, daemon=True)
@@ -64,8 +64,7 @@ class Tracker:
 
     def started(self, key: str, config: dict[str, Any]) -> None:
         """As a listener: a trial began; copies have it with its first report."""
-        with self._lock:
-            self._progress.started.add(key)
+        self._progress.started.add(key)
 
     def broke_off(self, key: str, reason: str) -> None:
         """As a listener: a trial's worker died; copies keep what they have."""
@@ -73,8 +72,7 @@ class Tracker:
     def reported(self, key: str, report: Report) -> None:
         """As a listener: an epoch, or the end of a fold."""
         if report.epoch is not None and self._copy.shows_epochs:
-            with self._lock:
-                self._progress.epochs.setdefault((key, report.fold, report.seed), []).append(report.epoch)
+            self._progress.epochs.setdefault((key, report.fold, report.seed), []).append(report.epoch)
             self._changed.set()
         elif report.ends_fold:
             self._changed.set()
@@ -85,12 +83,12 @@ class Tracker:
 
     def ended(self, key: str, reason: str | None) -> None:
         """As a listener: a trial finished or failed."""
+        self._progress.epochs = {training: own for training, own in self._progress.epochs.items() if training[0] != key}
         self._changed.set()
 
     def close(self, status: str, timeout: float) -> bool:
         """Copy a last time, of a study finished or interrupted; return whether all arrived within `timeout` s."""
-        with self._lock:
-            self._progress.status = status
+        self._progress.status = status
         self._closing.set()
         self._changed.set()
         if self._thread.is_alive():
@@ -115,25 +113,15 @@ class Tracker:
 
     def _update(self) -> bool:
         """Copy once; return whether it worked."""
-        with self._lock:
-            now, self._progress.epochs = self._progress.epochs, {}
-            progress = Progress(self._progress.status, set(self._progress.started), now)
         try:
-            self._copy.update(progress)
+            self._copy.update(replace(self._progress))  # its status is of one moment
         except Exception as error:  # whatever it is, training goes on
-            self._put_back(now)
             self._report(error)
             return False
         if self._failing:
             self._warn(f"{self._copy.name} is up to date again.")
         self._failing = False
         return True
-
-    def _put_back(self, epochs: dict[Training, list[EpochResult]]) -> None:
-        with self._lock:
-            for training, later in self._progress.epochs.items():
-                epochs.setdefault(training, []).extend(later)
-            self._progress.epochs = epochs
 
     def _report(self, error: Exception) -> None:
         if not self._failing and not self._abandoned.is_set():  # given up: the last line has been printed

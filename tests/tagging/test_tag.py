@@ -25,7 +25,8 @@ from study.ledger.ledger import Ledger
 from study.ledger.results import corpus_record
 from study.tagging.table import clock, tag_table
 from study.tagging.tagging import Tagged, TaggedClip
-from study.tracking.mlflow_sync import Projection
+from study.tracking.mlflow_sync import MlflowCopy
+from study.tracking.tracker import Progress
 from study.tuning.trial import trial_reports
 
 ROOT = Path(__file__).parents[2]
@@ -109,7 +110,7 @@ def test_probabilities_are_those_that_the_study_scored_its_evaluation_clips_with
 def test_the_mean_of_the_models_that_mlflow_loads_is_the_same(
     studies: Path, corpus: Corpus, call: Call, uri: str, tmp_path: Path
 ) -> None:
-    Projection(Ledger(studies / "tiny"), uri).update({}, "finished")
+    MlflowCopy(Ledger.open(studies / "tiny"), uri).update(Progress("finished"))
     waves = np.stack([soundfile.read(corpus.paths[clip], dtype="float32")[0] for clip in corpus.evaluation])
     np.save(tmp_path / "waves.npy", waves)
     code = (

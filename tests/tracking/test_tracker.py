@@ -66,21 +66,21 @@ def test_the_copy_of_a_study_follows_it(ledger: Ledger, uri: str) -> None:
     assert snapshot(uri)["fold", "key0", "0"]["points"]["val/loss"] == [(0, 2.0), (1, 2.01), (2, 2.02)]
 
 
-def test_epochs_reach_a_copy_that_shows_them_once(ledger: Ledger) -> None:
+def test_a_copy_that_shows_epochs_gets_them_until_their_trial_has_ended() -> None:
     copy = FakeCopy()
     tracker = started(copy, refuse)
     tracker.reported("key0", FIRST)
     wait_for(lambda: len(copy.updates) == 1)
     tracker.reported("key0", Report(0.5, 0, 0, 7, pretraining=PretrainingEpoch(0, 1.0, 1.0)))
     tracker.reported("key0", SECOND)
+    wait_for(lambda: len(copy.updates) == 2)
+    assert copy.updates[1].epochs == {("key0", 0, 7): [FIRST.epoch, SECOND.epoch]}
+    tracker.ended("key0", None)
     assert tracker.close("interrupted", 30)
-    assert [update.epochs for update in copy.updates if update.epochs] == [
-        {("key0", 0, 7): [report.epoch]} for report in (FIRST, SECOND)
-    ]
-    assert [update.status for update in copy.updates][-1] == "interrupted"
+    assert (copy.updates[-1].epochs, copy.updates[-1].status) == ({}, "interrupted")
 
 
-def test_a_copy_without_epochs_is_updated_after_folds(ledger: Ledger) -> None:
+def test_a_copy_without_epochs_is_updated_after_folds() -> None:
     copy = FakeCopy(shows_epochs=False)
     tracker = started(copy, refuse)
     tracker.started("key0", {})
@@ -111,8 +111,7 @@ def test_an_outage_costs_one_warning_and_nothing_else(error: Exception, line: st
     wait_for(lambda: len(said) == 2)
     assert said[1] == "the copy is up to date again."
     assert tracker.close("interrupted", 30)
-    succeeded = next(update for update in copy.updates if len(update.epochs.get(("key0", 0, 7), ())) == 2)
-    assert succeeded.epochs == {("key0", 0, 7): [FIRST.epoch, SECOND.epoch]}
+    assert copy.updates[-1].epochs == {("key0", 0, 7): [FIRST.epoch, SECOND.epoch]}
 
 
 def test_a_failure_after_it_was_given_up_is_not_reported() -> None:
