@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from audiotag.cli import FINISHED, Parser, filled, folder
+from audiotag.cli import FINISHED, Parser, parse_path, parse_text
 from study import PROJECT
 from study.cli import STUDIES, make_console, run_command
 from study.ledger.files import write_text
@@ -181,9 +181,10 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     what = "Rebuild the report and the MLflow runs of studies; compare several."
     parser = Parser(prog="study/report.py", description=what)
     add = parser.add_argument
-    add("names", nargs="+", type=filled, metavar="NAME", help="of a study; several are also compared with each other")
-    add("--studies", type=folder, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
-    add("--tracking-uri", type=filled, metavar="URI", help="MLflow server or store to bring up to date")
+    several = "of a study; several are also compared with each other"
+    add("names", nargs="+", type=parse_text, metavar="NAME", help=several)
+    add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
+    add("--tracking-uri", type=parse_text, metavar="URI", help="MLflow server or store to bring up to date")
     return parser.parse_args(words)
 
 

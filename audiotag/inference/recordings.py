@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audiotag.audio.read import SOUNDS, stream_audio
+from audiotag.audio.read import AUDIO_SUFFIXES, stream_audio
 from audiotag.features.log_mel import LogMel
 
 SHORTEST = 0.1  # of a clip: a last piece with less of its own is left out, it would be padding nearly all over
@@ -57,7 +57,7 @@ def find_recordings(paths: Sequence[Path]) -> list[Path]:
 
 
 def _sounds(folder: Path) -> list[Path]:
-    named = [path for path in folder.rglob("*") if path.suffix.lower() in SOUNDS and path.is_file()]
+    named = [path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file()]
     return sorted(path for path in named if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 

@@ -21,7 +21,7 @@ from audiotag.augment.mixing import mix
 from audiotag.augment.schedule import final_stretch, mixing_on
 from audiotag.config import TrialConfig
 from audiotag.corpus.splits import FoldSplit
-from audiotag.features.log_mel import band_statistics
+from audiotag.features.standardise import band_statistics
 from audiotag.metrics import METRICS, mean_defined
 from audiotag.models.build import build_model
 from audiotag.models.precision import computing

@@ -5,16 +5,13 @@ import json
 from collections.abc import Sequence
 
 from audiotag.corpus.corpus import Corpus, CorpusError
-from audiotag.corpus.stereo import stereo_problem
+from audiotag.corpus.validate import stereo_problem
 from audiotag.features.log_mel import LogMel
 from audiotag.models.build import front_end
 from study.format import trial_name
 from study.ledger.context import Settings, resolve
 from study.ledger.schema import LeftOut
 from study.search.space import SpaceScan, complete
-
-REMEDIES = {"chime_home": "Unpack them (python -m audiotag.chime_home --stereo)"}  # by kind of the corpus
-REMEDY = "Add the recordings"
 
 
 def front_ends(scan: SpaceScan, settings: Settings, left_out: Sequence[LeftOut]) -> list[LogMel]:
@@ -44,7 +41,7 @@ def leave_out(scan: SpaceScan, corpus: Corpus, settings: Settings, varied: Seque
         shown = "; ".join(names[:4]) + (f"; and {len(names) - 4} more" if len(names) > 4 else "")
         raise CorpusError(
             f"The corpus `{corpus.name}` lacks the stereo recordings that these trials of the space "
-            f"`{scan.space.name}` need: {shown}. It is about {problem}. {REMEDIES.get(corpus.kind, REMEDY)}, "
+            f"`{scan.space.name}` need: {shown}. It is about {problem}. {corpus.layout.missing_stereo}, "
             "or choose another space."
         )
     rows = {trial_name(config, varied): parameters for parameters, config in needing}

@@ -17,9 +17,10 @@ from rich.console import Console
 
 from audiotag.cli import progress_bar
 from audiotag.config import TrialConfig
+from audiotag.corpus.audio_scan import scan_cache_path
 from audiotag.corpus.corpus import Corpus, open_corpus
-from audiotag.corpus.known_audio import memory_path
-from audiotag.features.log_mel import LogMel, default_cache, load_features
+from audiotag.features.load import default_cache, load_features
+from audiotag.features.log_mel import LogMel
 from audiotag.features.store import cache_bytes
 from search_spaces import Space, load_space
 from study import PROJECT
@@ -216,7 +217,7 @@ def _open(path: str | Path | None, skip_bad: bool, scan: SpaceScan, cache: Path 
             skip_bad=skip_bad,
             stereo=needs_stereo(scan),
             progress=_follow(bar, "checking the audio"),
-            memory=memory_path(_cache(cache), path),
+            scan_cache=scan_cache_path(_cache(cache), path),
         )
 
 

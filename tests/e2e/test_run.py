@@ -150,7 +150,7 @@ def test_an_existing_name_is_refused(fails: Fails, tmp_path: Path) -> None:
         (lambda root: replace(root, "filename,fold,tags", "filename,fold,tags,colour"), "colour"),
         (lambda root: replace(root, "b.wav,0", "a.wav,0"), "a.wav"),
         (lambda root: replace(root, "b.wav,0,", "b.wav,0,x"), "Fold 0 has one class only"),
-        (lambda root: (root / "clips.csv").unlink(), "neither form"),
+        (lambda root: (root / "clips.csv").unlink(), "no known layout"),
     ],
     ids=["missing", "empty", "text", "column", "duplicate", "one class", "no table"],
 )

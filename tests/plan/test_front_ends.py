@@ -13,7 +13,7 @@ import soundfile
 
 from audiotag.corpus.corpus import Corpus, CorpusError, open_corpus
 from audiotag.corpus.layouts.chime_home import DEVELOPMENT_LIST, FOLD_LIST
-from audiotag.corpus.stereo import stereo_problem
+from audiotag.corpus.validate import stereo_problem
 from audiotag.features.log_mel import LogMel
 from audiotag.models.build import FRAMES_OF_20_MS, MAGNITUDES, MAGNITUDES_WITH_IMD
 from search_spaces import Space, load_space

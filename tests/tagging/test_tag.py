@@ -17,7 +17,8 @@ from rich.console import Console
 
 from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import Corpus, open_corpus
-from audiotag.features.log_mel import LogMel, load_features
+from audiotag.features.load import load_features
+from audiotag.features.log_mel import LogMel
 from study import tag
 from study.ledger.clips import write_clips
 from study.ledger.context import TrialSettings

@@ -28,7 +28,7 @@ from torch.nn import functional as F
 import audiotag.training.fit
 from audiotag.augment.mixing import mix
 from audiotag.config import TrialConfig
-from audiotag.features.log_mel import band_statistics
+from audiotag.features.standardise import band_statistics
 from audiotag.training.fit import predict
 
 
