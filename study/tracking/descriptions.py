@@ -4,23 +4,23 @@ from collections.abc import Mapping
 
 from audiotag.metrics import METRICS
 from study.format import count, decimal, seeds_in_words
-from study.ledger.schema import Figures, StudyRecord, StudyResults, TrialRecord, TrialResult
-from study.tracking.metric_names import EVALUATION
+from study.ledger.schema import OBJECTIVE, Figures, StudyRecord, StudyResults, TrialRecord, TrialResult
+from study.tracking.metric_names import evaluation_prefix
 
 
 def describe_experiment(study: StudyRecord) -> str:
     """Describe a space's experiment."""
-    varied = ", ".join(f"`{name}`" for name in study.varied)
+    varied, mean = ", ".join(f"`{name}`" for name in study.varied), f"{OBJECTIVE.name}/mean"
     metrics = "\n".join(
         f"- `{name}/...`: {metric.title}, {'lower' if metric.lower_is_better else 'higher'} is better; on the "
-        f"evaluation split, where there is one, `{EVALUATION.get(name, f'eval_{name}')}/...`."
+        f"evaluation split, where there is one, `{evaluation_prefix(name)}/...`."
         for name, metric in METRICS.items()
     )
     return (
         f"{study.question}\n\n"
         "Each study of this question is a run that holds its trials, which hold their folds.\n\n"
         "- To compare trials, enter the filter ``tags.`audiotag.level` = 'trial'``, add the columns "
-        f"{varied} and `eer/mean`, sort by `eer/mean`, select the trials and press *Compare*.\n"
+        f"{varied} and `{mean}`, sort by `{mean}`, select the trials and press *Compare*.\n"
         "- For box plots over the folds, filter ``tags.`audiotag.level` = 'fold'`` instead.\n"
         "- The artifact `report.html` of a study's run says which differences are more than chance.\n\n"
         f"{metrics}\n\n"
@@ -44,7 +44,7 @@ def describe_results(results: StudyResults, best: str) -> str:
     """Describe a study's run at its end; `best` is the name of the best trial."""
     text = f"{count(len(results.finished), 'trial')} finished, {len(results.with_status('failed'))} failed"
     if pruned := results.with_status("pruned"):
-        text += f", {len(pruned)} pruned (tag `audiotag.status`; they have no `eer/mean`)"
+        text += f", {len(pruned)} pruned (tag `audiotag.status`; they have no `{OBJECTIVE.name}/mean`)"
     if results.best is not None:
         text += f". The best is {best}: {_means(results.best.figures)}"
     return (

@@ -7,7 +7,6 @@ from audiotag.training.epochs import EpochResult
 from study.ledger.schema import Figures
 
 PARTS = ("mean", "var_classes", "var_folds", "sd_seeds")  # fields of Figures: eer/mean stands beside eer/<tag>
-EVALUATION = {"eer": "eval"}  # prefix on the evaluation split; of any other metric eval_<metric>
 
 
 def epoch_values(epoch: EpochResult) -> dict[str, float]:
@@ -28,7 +27,12 @@ def figure_values(figures: Mapping[str, Figures]) -> dict[str, float | None]:
 
 def evaluation_values(figures: Mapping[str, Figures]) -> dict[str, float | None]:
     """The figures of a trial on the evaluation split."""
-    return figure_values({EVALUATION.get(metric, f"eval_{metric}"): part for metric, part in figures.items()})
+    return figure_values({evaluation_prefix(metric): part for metric, part in figures.items()})
+
+
+def evaluation_prefix(metric: str) -> str:
+    """The prefix of a metric on the evaluation split; the EER has had a shorter one since it was the only metric."""
+    return "eval" if metric == "eer" else f"eval_{metric}"
 
 
 def _values(prefix: str, figures: Figures) -> dict[str, float | None]:

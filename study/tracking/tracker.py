@@ -59,12 +59,14 @@ class Tracker:
         self._thread = threading.Thread(target=self._loop, name=copy.name, daemon=True)
 
     def start(self) -> None:
-        """Start copying, at the first report: importing MLflow takes 2 s of CPU that the workers need to start."""
+        """Start the thread. MLflow's begins with the first epoch: its import takes 2 s of CPU that workers need."""
         self._thread.start()
 
     def started(self, key: str, config: dict[str, Any]) -> None:
-        """As a listener: a trial began; copies have it with its first report."""
+        """As a listener: a trial began; a copy that shows epochs has it with its first one."""
         self._progress.started.add(key)
+        if not self._copy.shows_epochs:
+            self._changed.set()
 
     def broke_off(self, key: str, reason: str) -> None:
         """As a listener: a trial's worker died; copies keep what they have."""
@@ -79,7 +81,7 @@ class Tracker:
 
     def pruned(self, key: str, reason: str) -> None:
         """As a listener: a trial was pruned."""
-        self._changed.set()
+        self.ended(key, reason)
 
     def ended(self, key: str, reason: str | None) -> None:
         """As a listener: a trial finished or failed."""

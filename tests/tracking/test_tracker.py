@@ -84,6 +84,8 @@ def test_a_copy_without_epochs_is_updated_after_folds() -> None:
     copy = FakeCopy(shows_epochs=False)
     tracker = started(copy, refuse)
     tracker.started("key0", {})
+    assert copy.begun.wait(30)
+    copy.begun.clear()
     tracker.reported("key0", FIRST)
     assert not copy.begun.wait(0.2)
     tracker.reported("key0", BETWEEN_FOLDS)
