@@ -67,14 +67,15 @@ def rebuild(ledger: Ledger, uri: str, console: Console) -> None:
 def rebuild_views(ledger: Ledger, uri: str, status: str) -> None:
     """Write MLflow's copy and optuna.db again, the latter if the space's file still defines the trials' parameters."""
     from search_spaces import SpaceError, load_space
-    from study.tracking.mlflow_sync import Projection
-    from study.tracking.optuna_db import FILE, write_view
+    from study.tracking.mlflow_sync import MlflowCopy
+    from study.tracking.optuna_db import FILE, write_database
+    from study.tracking.tracker import Progress
 
-    Projection(ledger, uri).update({}, status)
+    MlflowCopy(ledger, uri).update(Progress(status))
     try:
         space = load_space(ledger.study.space)
         if space.fingerprint == ledger.study.space_fingerprint:
-            return write_view(ledger, space, partial(warnings.warn, category=RuntimeWarning, stacklevel=1))
+            return write_database(ledger, space, partial(warnings.warn, category=RuntimeWarning, stacklevel=1))
         why = f"the file of the space `{space.name}` has changed"
     except SpaceError as error:
         why = str(error)
