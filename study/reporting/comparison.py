@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 
@@ -13,49 +13,27 @@ from study.ledger.files import write_text
 from study.ledger.ledger import Ledger
 from study.ledger.results import is_complete, study_results
 from study.reporting.prose import answer
-from study.reporting.section import render
-from study.reporting.sections.against_baseline import CAPTION, INTERVAL, differences, p_value
+from study.reporting.section import Section, render
+from study.reporting.sections.against_baseline import INTERVAL, against_baseline, p_value
+from study.reporting.sections.paper_tables import cross_validation
 from study.reporting.style import style
-from study.reporting.tables import CROSS_VALIDATION, Line, Table, figure_cells, further_metrics, mean_of, range_of
+from study.reporting.tables import CROSS_VALIDATION, Line, Table, further_metrics, mean_of, range_of
 from study.stats.analysis import Analysis, ResultRow, analyse, choose_baseline, compare, make_row
 
 LONGEST_NAME = 120  # characters of a file's name
-DIFFERENCES = {  # what two studies may differ in beside their questions
+UNTESTED = {  # differences that leave nothing to test, and the fields that show them
     "The corpora differ, so the figures are of different things and nothing is tested.": attrgetter(
         "corpus.fingerprint", "tags", "folds"
     ),
     "The protocols differ: figures of `paper` are optimistic and those of `nested` are not; nothing is tested.": (
         attrgetter("protocol")
     ),
+}
+DIFFERENCES = UNTESTED | {
     "The seeds differ: the folds are the same, the initial weights and the order of clips are not.": attrgetter("seed"),
     "The repeats differ: a figure of one study is a mean over more seeds than one of another.": attrgetter("repeats"),
     "The settings that no space varies differ: see each study's own report.": attrgetter("settings"),
 }
-UNTESTED = tuple(DIFFERENCES)[:2]
-
-
-@dataclass(eq=False)
-class Comparison:
-    """Some studies, and all of them together as if they were one.
-
-    Attributes:
-        together: None where their figures are of different things.
-        different: What differs between them, and its consequence.
-    """
-
-    analyses: list[Analysis]
-    together: Analysis | None
-    different: list[str]
-
-
-def compare_studies(ledgers: Sequence[Ledger]) -> Comparison:
-    """Analyse each study, and all rows together where corpus, tags, folds and protocol are the same."""
-    found = []
-    for ledger in ledgers:
-        status = "finished" if is_complete(ledger) else "interrupted"
-        found.append(analyse(ledger, study_results(ledger, status)))
-    different = [text for text, part in DIFFERENCES.items() if len({str(part(each.study)) for each in found}) > 1]
-    return Comparison(found, None if set(UNTESTED) & set(different) else join(found), different)
 
 
 def join(found: Sequence[Analysis]) -> Analysis:
@@ -71,8 +49,9 @@ def join(found: Sequence[Analysis]) -> Analysis:
     first, merged = found[0], list(rows.values())
     baseline = rows.get(first.baseline.key) if first.baseline else choose_baseline(merged, first.study)[0]
     compare(merged, baseline, len(first.study.folds))
+    trials = tuple(row.result for row in merged)
     return Analysis(
-        replace(first.results, status="finished", trials=tuple(row.result for row in merged)),
+        replace(first.results, status="finished", trials=trials, study=replace(first.study, varied=())),
         scientific=named,
         rows=merged,
         baseline=baseline,
@@ -91,40 +70,35 @@ def file_name(names: Sequence[str]) -> str:
 
 def write_comparison(ledgers: Sequence[Ledger], folder: Path, console: Console) -> Path:
     """Write comparison-A+B.html and .md beside the studies, show the table, and return the page's path."""
-    comparison = compare_studies(ledgers)
-    together, names = comparison.together, [ledger.root.name for ledger in ledgers]
-    parts = [together] if together else comparison.analyses
-    title = f"Comparison of {', '.join(names)}"
-    table = rows_table(comparison, [row for each in parts for row in each.shown])
-    path = folder / f"{file_name(names)}.html"
-    answers = [answer(together)] if together else []
+    found = [analyse(each, study_results(each, "finished" if is_complete(each) else "interrupted")) for each in ledgers]
+    different = [text for text, part in DIFFERENCES.items() if len({str(part(each.study)) for each in found}) > 1]
+    tested = not UNTESTED.keys() & set(different)
+    parts = [join(found)] if tested else [join([each]) for each in found]
+    answers = [answer(part) for part in parts if tested]
+    names = [ledger.root.name for ledger in ledgers]
+    title, path = f"Comparison of {', '.join(names)}", folder / f"{file_name(names)}.html"
+    table = rows_table([row for part in parts for row in part.shown], tested)
+    sections = [Section("The studies", tables=[studies_table(found)])]
     with style():
-        panels = differences(together) if together else []
-    page = render(
-        "comparison.html",
-        title=title,
-        comparison=comparison,
-        answers=answers,
-        studies=studies_table(comparison),
-        tables=[rows_table(comparison, each.shown, each.study.tags) for each in parts],
-        figures=panels,
-        caption=CAPTION,
-    )
-    text = "\n\n".join([f"# {title}", *answers, table.markdown(), *comparison.different]) + "\n"
+        for part, ledger in zip(parts, ledgers, strict=False):
+            made = [cross_validation(part, ledger), against_baseline(part, ledger) if tested else None]
+            sections += [section for section in made if section is not None]
+    page = render("comparison.html", title=title, answers=answers, different=different, sections=sections)
+    text = "\n\n".join([f"# {title}", *answers, table.markdown(), *different]) + "\n"
     write_text(path, page)
     write_text(path.with_suffix(".md"), text)
     console.print(f"\n{title}", soft_wrap=True)
     console.print(table.rich())
-    for line in comparison.different:
+    for line in different:
         console.print(line, soft_wrap=True)
     return path
 
 
-def studies_table(comparison: Comparison) -> Table:
+def studies_table(found: Sequence[Analysis]) -> Table:
     """The studies, with their answers."""
     header = ["study", "corpus", "protocol", "seed", "trials", "question", "answer"]
     lines = []
-    for each in comparison.analyses:
+    for each in found:
         study = each.study
         trials = f"{len(each.results.trials)} of {study.trials}"
         facts = [study.name, study.corpus.name, study.protocol, str(study.seed), trials]
@@ -132,17 +106,15 @@ def studies_table(comparison: Comparison) -> Table:
     return Table("The studies", header, lines, left=3, right=2)
 
 
-def rows_table(comparison: Comparison, rows: Sequence[ResultRow], tags: Sequence[str] = ()) -> Table:
-    """Rows of studies, on a page with the figures of `tags`."""
+def rows_table(rows: Sequence[ResultRow], tested: bool) -> Table:
+    """Rows of studies, and their tests."""
     further = further_metrics([row.result for row in rows], CROSS_VALIDATION)
-    header = ["study", "trial", *tags, "Avg", INTERVAL, *[metric.title for metric in further]]
+    header = ["study", "trial", "Avg", INTERVAL, *[metric.title for metric in further]]
     lines = []
     for row in rows:
-        test = row.test if comparison.together else None
-        by_tag = figure_cells(row.result, CROSS_VALIDATION, tags, row=row)[: len(tags)]
-        means = [decimal(mean_of(row.result, CROSS_VALIDATION, metric.name)) for metric in further]
-        cells = [row.study, row.label.removesuffix(f" ({row.study})"), *by_tag, decimal(row.mean)]
-        cells += [range_of(row.intervals.get("mean")), *means, signed(test.difference) if test else ""]
-        cells += [p_value(row.adjusted), row.verdict] if comparison.together else ["", ""]
-        lines.append(Line(cells, row.verdict.split()[0]))
+        cells = [row.study, row.label.removesuffix(f" ({row.study})"), decimal(row.mean)]
+        cells += [range_of(row.intervals.get("mean"))]
+        cells += [decimal(mean_of(row.result, CROSS_VALIDATION, metric.name)) for metric in further]
+        cells += [signed(row.test.difference) if row.test else "", p_value(row.adjusted), row.verdict] if tested else []
+        lines.append(Line([*cells, *[""] * (len(header) + 3 - len(cells))]))
     return Table("Rows", [*header, "difference", "Holm p", "verdict"], lines, left=2, right=1)

@@ -9,8 +9,11 @@ from study.ledger.ledger import Ledger
 from study.ledger.results import study_results
 from study.ledger.schema import StudyResults
 from study.reporting.prose import context, failures
-from study.reporting.style import Panel
+from study.reporting.section import render
+from study.reporting.sections import SECTIONS
+from study.reporting.style import Panel, style
 from study.reporting.tables import PRUNED, TITLES, footnotes, paper_table, pruned_table, splits
+from study.stats.analysis import analyse
 
 FIGURES = "figures"  # a folder
 
@@ -38,12 +41,11 @@ def write_results(ledger: Ledger, status: str, redraw: bool = False) -> StudyRes
 
 def write_report(ledger: Ledger, results: StudyResults) -> None:
     """Write report.html, its figures, and table.md with what they show."""
-    from study.reporting.html import make_sections, study_page
-    from study.stats.analysis import analyse
-
     analysis = analyse(ledger, results)
-    sections = make_sections(analysis, ledger)
-    page = study_page(analysis, sections)
+    with style():
+        sections = [section for make in SECTIONS if (section := make(analysis, ledger)) is not None]
+    question = results.study.question.partition("\n")[0]
+    page = render("study.html", title=f"{results.study.name}: {question}", sections=sections)
     parts = [f"## {section.title}\n\n{section.markdown}\n" for section in sections if section.markdown]
     write_figures(ledger.root / FIGURES, [panel for section in sections for panel in section.panels])
     write_text(ledger.root / "table.md", "\n".join([markdown_report(results), *parts]))

@@ -1,7 +1,7 @@
-"""A section of a report: its title and its content as HTML, with the panels that are files too."""
+"""A section of a report: its title and its parts, the panels among them files too."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,20 +18,30 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True)
 class Section:
-    """A section of a report.
+    """A section of a report; its parts follow in this order.
 
     Attributes:
-        html: Below the title.
-        panels: Its figures, each of which becomes a file too.
+        html: From a template of its own.
+        groups: Panels by heading, side by side unless `wide`.
         markdown: The same for table.md; empty where it has no such section.
-        heading: Whether the page shows the title.
     """
 
     title: str
-    html: Markup
-    panels: Sequence[Panel] = ()
+    html: str = ""
+    intro: str = ""
+    groups: Mapping[str, Sequence[Panel]] = field(default_factory=dict)
+    wide: bool = False
+    caption: str = ""
+    lines: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    notes: Sequence[str] = ()
+    banners: Sequence[str] = ()
     markdown: str = ""
-    heading: bool = True
+
+    @property
+    def panels(self) -> list[Panel]:
+        """All panels."""
+        return [panel for group in self.groups.values() for panel in group]
 
 
 def render(template: str, **content: Any) -> Markup:
@@ -42,20 +52,6 @@ def render(template: str, **content: Any) -> Markup:
 def render_lines(template: str, **content: Any) -> list[str]:
     """Fill in a template of plain sentences, one per line."""
     return _environment().get_template(template).render(content).splitlines()
-
-
-def body(
-    intro: str = "",
-    groups: Mapping[str, Sequence[Panel]] | None = None,
-    wide: bool = False,
-    caption: str = "",
-    lines: Sequence[str] = (),
-    tables: Sequence[Table] = (),
-    notes: Sequence[str] = (),
-    banners: Sequence[str] = (),
-) -> Markup:
-    """Build a section of the usual parts, in this order; `groups` are panels by heading, side by side unless `wide`."""
-    return render("section.html", **locals())
 
 
 @cache

@@ -250,7 +250,7 @@ def test_several_studies_are_compared(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "Comparison of a, b" in capsys.readouterr().out
     page = Page(path.read_text(encoding="utf-8"))
     assert page.open == []
-    for part in ("a alpha 0", "b alpha 1", "the baseline of a (the row without augmentation)", "Another <one>?"):
+    for part in ("alpha 0 (a)", "alpha 1 (b)", "the baseline of a (the row without augmentation)", "Another <one>?"):
         assert part in page.text
     text = path.with_suffix(".md").read_text(encoding="utf-8")
     assert sum(line.startswith(("| a |", "| b |")) for line in text.splitlines()) == 4

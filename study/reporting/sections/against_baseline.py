@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from study.format import count, decimal, signed
 from study.ledger.ledger import Ledger
-from study.reporting.section import Section, body
+from study.reporting.section import Section
 from study.reporting.sections.paper_tables import hidden
 from study.reporting.style import BLUE, FAINT, INK, VERMILION, Panel, as_panel, new_axes, wrapped
 from study.reporting.tables import Line, Table, range_of
@@ -23,18 +23,17 @@ def against_baseline(analysis: Analysis, ledger: Ledger) -> Section | None:
     """The comparison of each row with the baseline."""
     if analysis.baseline is None or not analysis.others:
         return None
-    panels = differences(analysis)
-    html = body(
+    return Section(
+        TITLE,
         intro=f"The baseline is {analysis.baseline.label}: {analysis.baseline_reason}. "
         "A row is called better or worse where Holm\u2019s p is below .05.",
-        groups={"": panels},
+        groups={"": differences(analysis)},
         wide=True,
         caption=CAPTION,
         tables=[comparison_table(analysis, analysis.shown, page=True)],
         notes=[_note(analysis) + hidden(analysis)],
+        markdown=f"{comparison_table(analysis, analysis.rows, page=False).markdown()}\n\n{_note(analysis)}",
     )
-    markdown = f"{comparison_table(analysis, analysis.rows, page=False).markdown()}\n\n{_note(analysis)}"
-    return Section(TITLE, html, panels, markdown)
 
 
 def comparison_table(analysis: Analysis, rows: Sequence[ResultRow], page: bool) -> Table:
@@ -48,7 +47,7 @@ def comparison_table(analysis: Analysis, rows: Sequence[ResultRow], page: bool) 
         cells = [row.label, decimal(row.mean), *[range_of(row.intervals.get("mean"))] * (not page)]
         cells += [""] * 5 if test is None else [signed(test.difference), f"{signed(test.low)} to {signed(test.high)}"]
         cells += [] if test is None else [f"{test.t:.2f}", p_value(test.p), p_value(row.adjusted)]
-        cells += [_seeds(row, analysis)] * several
+        cells += [_seeds(row, analysis.baseline)] * several
         lines.append(Line([*cells, row.verdict], row.verdict.split()[0]))
     return Table(TITLE, header, lines, right=1)
 
@@ -80,10 +79,12 @@ def differences(analysis: Analysis) -> list[Panel]:
     return [as_panel(ax, "differences", f"Differences from the baseline {analysis.baseline.label}, with intervals")]
 
 
-def _seeds(row: ResultRow, analysis: Analysis) -> str:
-    if analysis.baseline is None or row is analysis.baseline:
+def _seeds(row: ResultRow, baseline: ResultRow | None) -> str:
+    """With how many seeds a row is better; empty where it has others than the baseline."""
+    if baseline is None or row is baseline:
         return ""
-    return f"{better_with(row, analysis.baseline)} of {analysis.study.repeats} seeds"
+    seeds, theirs = ([seed.seed for seed in each.result.seeds] for each in (row, baseline))
+    return f"{better_with(row, baseline)} of {len(seeds)} seeds" if seeds == theirs else ""
 
 
 def _note(analysis: Analysis) -> str:

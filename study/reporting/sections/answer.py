@@ -22,4 +22,4 @@ def header(analysis: Analysis, ledger: Ledger) -> Section:
         left_out=left_out(analysis.study),
         seeds=seeds_in_words(analysis.study.seeds),
     )
-    return Section("Answer", html, markdown=text, heading=False)
+    return Section("Answer", html, markdown=text)

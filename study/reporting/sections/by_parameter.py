@@ -9,7 +9,7 @@ from audiotag.config import NO_AUGMENTATION
 from study.format import show
 from study.ledger.ledger import Ledger
 from study.ledger.schema import OBJECTIVE
-from study.reporting.section import Section, body
+from study.reporting.section import Section
 from study.reporting.style import PAPER, SERIES, Panel, as_panel, log_axis, new_axes
 from study.stats.analysis import Analysis, ResultRow
 
@@ -26,13 +26,13 @@ def by_parameter(analysis: Analysis, ledger: Ledger) -> Section | None:
     if not analysis.scientific:
         return None
     panels = [_draw(analysis, name) for name in analysis.scientific]
-    html = body(
+    return Section(
+        "By parameter",
         groups={"": panels},
         wide=len(panels) == 1,
         caption=CAPTION + SEEDS * analysis.study.has_several_seeds,
         lines=edges(analysis),
     )
-    return Section("By parameter", html, panels)
 
 
 def is_log(analysis: Analysis, name: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from study.ledger.ledger import Ledger
 from study.ledger.schema import TrialResult
 from study.reporting.prose import rest
-from study.reporting.section import Section, body, render_lines
+from study.reporting.section import Section, render_lines
 from study.reporting.tables import Line, Table
 from study.stats.analysis import Analysis
 
@@ -15,12 +15,12 @@ SHOWN = 50  # failed and pruned trials
 def cost(analysis: Analysis, ledger: Ledger) -> Section:
     """What the study took."""
     parts = {"Failed trial": analysis.failed, "Pruned trial": analysis.pruned}
-    html = body(
+    return Section(
+        "Cost",
         lines=cost_lines(analysis),
         tables=[_table(title, trials, analysis) for title, trials in parts.items() if trials],
         notes=[line for trials in parts.values() for line in rest(len(trials), "first", SHOWN)],
     )
-    return Section("Cost", html)
 
 
 def cost_lines(analysis: Analysis) -> list[str]:

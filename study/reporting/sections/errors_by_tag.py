@@ -9,7 +9,7 @@ from audiotag.metrics import roc_points
 from study.format import decimal
 from study.ledger.clips import Clips, ScoredFold, read_clips
 from study.ledger.ledger import Ledger
-from study.reporting.section import Section, body
+from study.reporting.section import Section
 from study.reporting.style import BLUE, FAINT, INK, Panel, as_panel, new_axes, wrapped
 from study.stats.analysis import EER, Analysis, ResultRow
 
@@ -28,7 +28,7 @@ def errors_by_tag(analysis: Analysis, ledger: Ledger) -> Section | None:
         return None
     panels = _draw(analysis, ledger, clips, analysis.best, analysis.baseline)
     caption = CAPTION + SEEDS * analysis.study.has_several_seeds
-    return Section("Errors by tag", body(groups={"": panels}, caption=caption), panels)
+    return Section("Errors by tag", groups={"": panels}, caption=caption)
 
 
 def _draw(analysis: Analysis, ledger: Ledger, clips: Clips, best: ResultRow, baseline: ResultRow) -> list[Panel]:

@@ -2,7 +2,7 @@
 
 from study.ledger.ledger import Ledger
 from study.reporting.prose import rest
-from study.reporting.section import Section, body
+from study.reporting.section import Section
 from study.reporting.tables import CROSS_VALIDATION, EVALUATION, SD_SEEDS, footnotes, paper_table, splits
 from study.stats.analysis import Analysis
 
@@ -40,4 +40,4 @@ def _section(analysis: Analysis, split: str, caption: str, banners: list[str]) -
     shown = [row.result for row in analysis.shown]
     table = paper_table(analysis.study, shown, split, analysis)
     notes = [caption, *([" ".join(found)] if (found := footnotes(shown)) else [])]
-    return Section(table.title, body(tables=[table], notes=notes, banners=banners))
+    return Section(table.title, tables=[table], notes=notes, banners=banners)

@@ -8,7 +8,7 @@ import numpy as np
 
 from study.format import show
 from study.ledger.ledger import Ledger
-from study.reporting.section import Section, body
+from study.reporting.section import Section
 from study.reporting.sections.by_parameter import is_log
 from study.reporting.style import BLUE, FAINT, GRID, INK, PAPER, Panel, as_panel, new_axes
 from study.stats.analysis import Analysis
@@ -26,9 +26,7 @@ def search(analysis: Analysis, ledger: Ledger) -> Section | None:
     if not analysis.rows or analysis.study.sampler in (None, "exhaustive"):
         return None
     panels = [*optimisation_history(analysis), *importance(analysis), *parallel_coordinates(analysis)]
-    if not panels:
-        return None
-    return Section("The search", body(groups={"": panels}, wide=True, caption=CAPTION), panels)
+    return Section("The search", groups={"": panels}, wide=True, caption=CAPTION) if panels else None
 
 
 def optimisation_history(analysis: Analysis) -> list[Panel]:

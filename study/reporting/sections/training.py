@@ -9,7 +9,7 @@ from audiotag.training.epochs import EpochResult
 from study.ledger.learning_curves import mean_curves
 from study.ledger.ledger import Ledger
 from study.ledger.schema import rank
-from study.reporting.section import Section, body
+from study.reporting.section import Section
 from study.reporting.style import BLUE, VERMILION, Panel, as_panel, new_axes
 from study.stats.analysis import Analysis, ResultRow, histories
 
@@ -27,9 +27,7 @@ def training(analysis: Analysis, ledger: Ledger) -> Section | None:
         return None
     drawn = [(row, mean_curves(histories(ledger, row.key))) for row in curve_rows(analysis)]
     groups = {what.capitalize(): _draw(drawn, what) for what in ("loss", "accuracy")}
-    caption = CAPTION + SEEDS * analysis.study.has_several_seeds
-    panels = [panel for group in groups.values() for panel in group]
-    return Section("Training", body(groups=groups, caption=caption), panels)
+    return Section("Training", groups=groups, caption=CAPTION + SEEDS * analysis.study.has_several_seeds)
 
 
 def curve_rows(analysis: Analysis) -> list[ResultRow]:

@@ -3,7 +3,7 @@
 from study.format import seeds_in_words
 from study.ledger.ledger import Ledger
 from study.ledger.provenance import provenance_changes
-from study.reporting.section import Section, body, render_lines
+from study.reporting.section import Section, render_lines
 from study.stats.analysis import Analysis
 
 
@@ -11,7 +11,7 @@ def trust(analysis: Analysis, ledger: Ledger) -> Section:
     """A line per limit."""
     lines = trust_lines(analysis)
     markdown = "\n".join(f"- {line}" for line in [*analysis.missing, *lines])
-    return Section("How far to trust this", body(lines=lines), markdown=markdown)
+    return Section("How far to trust this", lines=lines, markdown=markdown)
 
 
 def trust_lines(analysis: Analysis) -> list[str]:
