@@ -6,8 +6,7 @@ Colours are Okabe and Ito's, which colour-blind readers can tell apart; dashes a
 import base64
 import io
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any
@@ -24,7 +23,6 @@ STYLE: Any = {
     "axes.titlesize": 10.5,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
-    "axes.labelsize": 10,
     "legend.fontsize": 9,
     "legend.frameon": False,
     "lines.linewidth": 1.8,
@@ -35,7 +33,6 @@ STYLE: Any = {
     "figure.facecolor": PAPER,
     "axes.facecolor": PAPER,
     "grid.color": GRID,
-    "grid.linewidth": 0.8,
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,
     "text.color": INK,
@@ -45,7 +42,6 @@ STYLE: Any = {
     "ytick.labelcolor": INK,
     "axes.unicode_minus": False,
     "text.parse_math": False,  # a tag may hold a $
-    "lines.solid_joinstyle": "round",
     "legend.handlelength": 2.2,
 }
 
@@ -64,13 +60,11 @@ class Panel:
         return "data:image/svg+xml;base64," + base64.b64encode(self.svg.encode()).decode()
 
 
-@contextmanager
-def style() -> Iterator[None]:
+def style() -> AbstractContextManager[None]:
     """Let matplotlib draw in this style."""
     import matplotlib as mpl
 
-    with mpl.rc_context(STYLE):
-        yield
+    return mpl.rc_context(STYLE)
 
 
 def new_axes(title: str = "", width: float = WIDTH, height: float = HEIGHT, **axes: Any) -> Any:
@@ -87,16 +81,6 @@ def wrapped(text: str) -> str:
     """Break a trial's name into lines, between its parameters."""
     whole = text.replace(" ", "\u00a0").replace(",\u00a0", ", ")  # textwrap breaks at plain spaces alone
     return "\n".join(wrap(whole, LONGEST_LABEL)).replace("\u00a0", " ")
-
-
-def log_axis(axis: Any) -> None:
-    """Make an axis logarithmic, with ticks at 1, 2 and 5 times the powers of ten, in plain numbers."""
-    from matplotlib.ticker import LogLocator, NullFormatter
-
-    axis.axes.set_xscale("log")
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(lambda value, _: f"{value:.3g}")
-    axis.set_minor_formatter(NullFormatter())
 
 
 def as_panel(ax: Any, name: str, alt: str) -> Panel:

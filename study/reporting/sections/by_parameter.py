@@ -10,7 +10,7 @@ from study.format import show
 from study.ledger.ledger import Ledger
 from study.ledger.schema import OBJECTIVE
 from study.reporting.section import Section
-from study.reporting.style import PAPER, SERIES, Panel, as_panel, log_axis, new_axes
+from study.reporting.style import PAPER, SERIES, Panel, as_panel, new_axes
 from study.stats.analysis import Analysis, ResultRow
 
 POINTS = 60  # trials whose folds are shown as points
@@ -36,21 +36,19 @@ def by_parameter(analysis: Analysis, ledger: Ledger) -> Section | None:
 
 
 def is_log(analysis: Analysis, name: str) -> bool:
-    """Tell whether a numeric parameter belongs on a logarithmic axis: as its space says, else from its values."""
+    """Tell whether a parameter belongs on a logarithmic axis: as its space says, else from its values."""
     if (known := analysis.study.ranges.get(name)) is not None:
         return bool(known["log"])
     values = analysis.values(name)
-    return min(values) > 0 and max(values) / min(values) > LOG
+    return not isinstance(values[0], str) and min(values) > 0 and max(values) / min(values) > LOG
 
 
 def edges(analysis: Analysis) -> list[str]:
     """Say whether the best row lies at the edge of what was tried."""
     if analysis.best is None or len(analysis.rows) < 3:
         return []
-    found = at_edge(analysis, analysis.best)
-    return [f"The best trial's {line}: the best may lie beyond." for line in found] or [
-        "The best trial lies at no edge of what was tried."
-    ]
+    found = [f"The best trial's {line}: the best may lie beyond." for line in at_edge(analysis, analysis.best)]
+    return found or ["The best trial lies at no edge of what was tried."]
 
 
 def at_edge(analysis: Analysis, row: ResultRow) -> list[str]:
@@ -72,51 +70,57 @@ def at_edge(analysis: Analysis, row: ResultRow) -> list[str]:
 
 
 def _draw(analysis: Analysis, name: str) -> Panel:
-    rows = [row for row in analysis.rows if name in row.params]
     values = analysis.values(name)
     ax = new_axes(xlabel=name, ylabel="EER, mean over tags")
+    ax.margins(x=0.08)
     distinct = sorted(set(values), key=lambda value: (value != NO_AUGMENTATION, value))
     evenly = isinstance(values[0], str) or len(distinct) <= NUMBERS
     if evenly:
-        positions = [float(distinct.index(value)) for value in values]
-        ax.set_xticks(range(len(distinct)), [show(value) for value in distinct])
-        if max(map(len, map(show, distinct))) > 6:
-            ax.tick_params(axis="x", labelrotation=25)
-    else:
-        positions = [float(value) for value in values]
-        if is_log(analysis, name):
-            log_axis(ax.xaxis)
-    groups = _split(analysis, rows, name)
+        labels = [show(value) for value in distinct]
+        ax.set_xticks(range(len(distinct)), labels, rotation=25 if max(map(len, labels)) > 6 else None)
+        ax.set_xlim(-0.6, len(distinct) - 0.4)
+    elif is_log(analysis, name):
+        _set_log(ax)
+    groups = _split(analysis, name)
     room = 0.8 / max(len(groups), 2) if evenly else 0.0
-    for number, (label, members) in enumerate(groups.items()):
-        beside = [positions[i] + room * _shift(groups, positions, label, positions[i]) for i in members]
-        _draw_folds(ax, beside, [rows[i] for i in members], 0.4 * room, number, label)
+    for number, (label, rows) in enumerate(groups.items()):
+        own = [row.params[name] for row in rows]
+        centres = map(distinct.index, own) if evenly else own
+        beside = [centre + room * _shift(groups, name, label, at) for centre, at in zip(centres, own, strict=True)]
+        _draw_folds(ax, beside, rows, 0.4 * room, number, label)
     if len(groups) > 1:
         ax.figure.legend(loc="outside upper center", ncols=3)
-    ax.margins(x=0.08)
-    if evenly:
-        ax.set_xlim(-0.6, len(distinct) - 0.4)
     return as_panel(ax, f"eer by {name}", f"EER against {name}, folds as points and their mean as a bar")
 
 
-def _split(analysis: Analysis, rows: Sequence[ResultRow], name: str) -> dict[str, list[int]]:
-    """Group rows by augmentation where that differs too, or else by model, else all together."""
+def _set_log(ax: Any) -> None:
+    """Make the axis logarithmic, with ticks at 1, 2 and 5 times the powers of ten, in plain numbers."""
+    from matplotlib.ticker import LogLocator
+
+    ax.set_xscale("log")
+    ax.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:.3g}", minor_formatter="")
+
+
+def _split(analysis: Analysis, name: str) -> dict[str, list[ResultRow]]:
+    """Group the rows that have a parameter by augmentation where that differs too, or else by model, else together."""
     kinds = [kind for kind in ("augmentation", "model") if kind in analysis.scientific and kind != name]
-    groups: dict[str, list[int]] = {}
-    for index, row in enumerate(rows):
-        groups.setdefault(row.params[kinds[0]] if kinds else "", []).append(index)
+    groups: dict[str, list[ResultRow]] = {}
+    for row in analysis.rows:
+        if name in row.params:
+            groups.setdefault(row.params[kinds[0]] if kinds else "", []).append(row)
     return groups
 
 
-def _shift(groups: dict[str, list[int]], positions: list[float], label: str, at: float) -> float:
+def _shift(groups: dict[str, list[ResultRow]], name: str, label: str, value: Any) -> float:
     """How many widths to the side of a value a group lies, so that the groups at a value stand around it."""
-    there = [other for other, members in groups.items() if any(positions[i] == at for i in members)]
+    there = [other for other, rows in groups.items() if any(row.params[name] == value for row in rows)]
     return there.index(label) - (len(there) - 1) / 2
 
 
 def _draw_folds(
     ax: Any, positions: Sequence[float], rows: Sequence[ResultRow], width: float, number: int, label: str
 ) -> None:
+    """Draw a group's folds as points, and the mean of each row as a bar, of no width as a large mark."""
     colour, marker = SERIES[number % len(SERIES)], "osD^vP"[number % 6]
     means = [row.mean for row in rows]
     if len(rows) <= POINTS:

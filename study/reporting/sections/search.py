@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -103,51 +104,38 @@ def parallel_coordinates(analysis: Analysis) -> list[Panel]:
         return []
     from matplotlib.collections import LineCollection
 
-    columns = [_column(analysis, name) for name in names]
     means = np.array([row.mean for row in analysis.rows])
-    columns.append(_scaled(means, False))
-    labels = [*names, "mean EER"]
-    ax = new_axes(width=5.2, height=3.8, xlim=(-0.15, len(labels) - 0.85), ylim=(-0.06, 1.06))
+    columns = [_column([row.params.get(name) for row in analysis.rows], is_log(analysis, name)) for name in names]
+    columns.append(_column(means.tolist(), False))
+    ax = new_axes(width=5.2, height=3.8, xlim=(-0.15, len(columns) - 0.85), ylim=(-0.06, 1.06), yticks=[])
     good = means <= np.quantile(means, max(TOP, 1 / len(means)))
     heights = np.stack([at for at, _ in columns], axis=1)  # (trials, columns)
-    lines = np.stack(np.broadcast_arrays(np.arange(len(labels)), heights), axis=2)
+    lines = np.stack(np.broadcast_arrays(np.arange(len(columns)), heights), axis=2)
     for drawn, colour, width, alpha in ((~good, FAINT, 0.7, 0.35), (good, BLUE, 1.8, 0.9)):
         ax.add_collection(LineCollection(lines[drawn], colors=colour, linewidths=width, alpha=alpha))
+    look = {"va": "center", "size": 9, "bbox": {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 1}}
     for position, (_, ticks) in enumerate(columns):
         ax.axvline(position, color=INK, linewidth=1)
         for height, text in ticks:
-            box = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 1}
-            ax.annotate(
-                text, (position, height), xytext=(5, 0), textcoords="offset points", va="center", size=9, bbox=box
-            )
-    ax.set_xticks(range(len(labels)), labels)
-    ax.set_yticks([])
+            ax.annotate(text, (position, height), xytext=(5, 0), textcoords="offset points", **look)
+    ax.set_xticks(range(len(columns)), [*names, "mean EER"])
     ax.spines["left"].set_visible(False)
     ax.spines["bottom"].set_color(GRID)
     return [as_panel(ax, "parallel coordinates", "Each trial as a line through its parameters to its mean EER")]
 
 
-Ticks = list[tuple[float, str]]  # height in [0, 1], text
-
-
-def _column(analysis: Analysis, name: str) -> tuple[np.ndarray, Ticks]:
+def _column(values: Sequence[Any], log: bool) -> tuple[np.ndarray, list[tuple[float, str]]]:
     """Heights in [0, 1] of each trial's value, and ticks; trials without the parameter lie at the bottom, at "none"."""
-    values = [row.params.get(name) for row in analysis.rows]
     there = [value for value in values if value is not None]
     if isinstance(there[0], str | bool):
-        distinct = list(dict.fromkeys(there))
-        heights = {value: position / max(len(distinct) - 1, 1) for position, value in enumerate(distinct)}
-        return np.array([heights.get(value, 0.0) for value in values]), [(h, show(v)) for v, h in heights.items()]
-    scaled, ticks = _scaled(np.array(there, dtype=float), is_log(analysis, name))
-    if len(there) == len(values):
-        return scaled, ticks
-    rest = iter(0.15 + 0.85 * scaled)
-    lifted = [(0.15 + 0.85 * height, text) for height, text in ticks]
-    return np.array([0.0 if value is None else next(rest) for value in values]), [(0.0, "none"), *lifted]
-
-
-def _scaled(values: np.ndarray, log: bool) -> tuple[np.ndarray, Ticks]:
-    inner = np.log(values) if log else values
-    low, span = inner.min(), np.ptp(inner) or 1.0
-    ends = np.linspace(low, low + span, 4)
-    return (inner - low) / span, [(k / 3, show(float(np.exp(end) if log else end))) for k, end in enumerate(ends)]
+        texts = list(dict.fromkeys(there))
+        ends, at = np.arange(len(texts)), np.array([texts.index(value) for value in there])
+    else:
+        at = np.log(there) if log else np.array(there, dtype=float)
+        ends = np.linspace(at.min(), at.max(), 4)
+        texts = [float(np.exp(end) if log else end) for end in ends]
+    low, span, bottom = ends[0], ends[-1] - ends[0] or 1.0, 0.15 if len(there) < len(values) else 0.0
+    heights = np.zeros(len(values))
+    heights[[value is not None for value in values]] = bottom + (1 - bottom) * (at - low) / span
+    ticks = [(bottom + (1 - bottom) * (end - low) / span, show(text)) for end, text in zip(ends, texts, strict=True)]
+    return heights, [*[(0.0, "none")] * (bottom > 0), *ticks]
