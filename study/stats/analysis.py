@@ -11,12 +11,11 @@ import numpy as np
 from audiotag.config import NO_AUGMENTATION
 from audiotag.training.epochs import EpochResult
 from study.format import own_params, show, trial_name
-from study.ledger.clips import Clips, read_clips
+from study.ledger.clips import Clips, ScoredFold, read_clips
 from study.ledger.context import resolve
 from study.ledger.ledger import Ledger
 from study.ledger.results import finished_folds
 from study.ledger.schema import OBJECTIVE, Figures, StudyRecord, StudyResults, TrialResult, rank
-from study.ledger.trial_folder import TrialFolder
 from study.stats.bootstrap import centred, draw_groups, interval, resampled_means, resampled_table
 from study.stats.selection_bias import early_stopping_bias, winners_curse
 from study.stats.significance import ALPHA, PairedTest, corrected_t, holm, verdict
@@ -193,10 +192,8 @@ def choose_baseline(rows: list[ResultRow], study: StudyRecord) -> tuple[ResultRo
 
 def fold_means(rows: Sequence[ResultRow]) -> np.ndarray:
     """Mean of the objective of each row in each fold, (rows, folds); NaN where a fold has none."""
-    values = [{fold.fold: fold.figures[OBJECTIVE.name].mean for fold in row.result.folds} for row in rows]
-    folds = sorted({fold for row in values for fold in row})
-    found = [[np.nan if row.get(fold) is None else row[fold] for fold in folds] for row in values]
-    return np.array(found, dtype=np.float64).reshape(len(rows), len(folds))
+    means = [[fold.figures[OBJECTIVE.name].mean for fold in row.result.folds] for row in rows]
+    return np.array(means, dtype=np.float64)  # NaN for None
 
 
 def compare(rows: list[ResultRow], baseline: ResultRow | None, folds: int) -> None:
@@ -257,33 +254,31 @@ def resample(ledger: Ledger, rows: list[ResultRow], clips: Clips | None, missing
 
 def _resample_row(ledger: Ledger, row: ResultRow, clips: Clips, counts: np.ndarray) -> np.ndarray:
     """Fill in a row's intervals and return its mean EER in each draw, (R,)."""
-    figures, parts = row.result.figures[EER], ledger.trial(row.key).for_seeds(ledger.study.seeds)
-    names = [fold.fold for fold in row.result.folds]
-    table = np.mean([_drawn(part, names, clips, counts) for part in parts], axis=0)
+    figures = row.result.figures[EER]
+    table = np.mean([resampled_table(folds, counts) for folds in held_out(ledger, row, clips)], axis=0)
     drawn = resampled_means(table)
     row.intervals = _intervals(table, drawn, figures)
     if EER in row.result.evaluation:
-        scores = [part.read_scores(fold) for fold in names for part in parts]
+        parts = ledger.trial(row.key).for_seeds(ledger.study.seeds)
+        scores = [part.read_scores(fold.fold) for fold in row.result.folds for part in parts]
         whole = clips.evaluation(scores[0]["evaluation_clips"])
-        table = resampled_table([whole], [np.mean([held["evaluation"] for held in scores], axis=0)], counts)
+        table = resampled_table([(whole, np.mean([own["evaluation"] for own in scores], axis=0))], counts)
         row.eval_intervals = _intervals(table, resampled_means(table), row.result.evaluation[EER])
     return centred(drawn, np.nan if figures.mean is None else figures.mean)
 
 
-def _drawn(folder: TrialFolder, folds: list[int], clips: Clips, counts: np.ndarray) -> np.ndarray:
-    """Mean over folds of each tag's EER in each draw, (R, K), of a trial's trainings with one seed."""
-    scores = [folder.read_scores(fold) for fold in folds]
-    scored = [clips.held_out(fold, held["held_out_clips"]) for fold, held in zip(folds, scores, strict=True)]
-    return resampled_table(scored, [held["held_out"] for held in scores], counts)
+def held_out(ledger: Ledger, row: ResultRow, clips: Clips) -> list[list[tuple[ScoredFold, np.ndarray]]]:
+    """Read a row's held-out clips with their scores (n, K) by fold, a list for each seed."""
+    found = []
+    for part in ledger.trial(row.key).for_seeds(ledger.study.seeds):
+        scores = {fold.fold: part.read_scores(fold.fold, "held_out", "held_out_clips") for fold in row.result.folds}
+        found.append([(clips.held_out(fold, own["held_out_clips"]), own["held_out"]) for fold, own in scores.items()])
+    return found
 
 
 def _intervals(table: np.ndarray, means: np.ndarray, figures: Figures) -> dict[str, Interval]:
-    columns = [*table.T, means]  # (R,) each
-    parts = {**figures.by_tag, "mean": figures.mean}
-    return {
-        name: None if value is None else interval(column, value)
-        for column, (name, value) in zip(columns, parts.items(), strict=True)
-    }
+    draws = zip({**figures.by_tag, "mean": figures.mean}.items(), [*table.T, means], strict=True)  # (R,) each
+    return {name: None if value is None else interval(column, value) for (name, value), column in draws}
 
 
 def histories(ledger: Ledger, key: str) -> list[Sequence[EpochResult]]:

@@ -16,10 +16,10 @@ DRAWS, SEED = 1000, 0
 CONFIDENCE = 0.95
 
 
-def draw_groups(n_groups: int, draws: int = DRAWS, seed: int = SEED) -> np.ndarray:
+def draw_groups(n_groups: int, draws: int = DRAWS) -> np.ndarray:
     """Draw how often each group counts, (draws, groups) float32; each row sums to the number of groups."""
     shares = np.full(n_groups, 1 / n_groups)
-    return np.random.default_rng(seed).multinomial(n_groups, shares, size=draws).astype(np.float32)
+    return np.random.default_rng(SEED).multinomial(n_groups, shares, size=draws).astype(np.float32)
 
 
 def resampled_eers(targets: np.ndarray, scores: np.ndarray, groups: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -60,20 +60,18 @@ def _passed(targets: np.ndarray, scores: np.ndarray, groups: np.ndarray, n_group
     return np.concatenate([np.zeros_like(passed[:1]), passed.cumsum(axis=0)[last_of_ties]])
 
 
-def resampled_table(folds: Sequence[ScoredFold], scores: Sequence[np.ndarray], counts: np.ndarray) -> np.ndarray:
+def resampled_table(folds: Sequence[tuple[ScoredFold, np.ndarray]], counts: np.ndarray) -> np.ndarray:
     """Compute the mean over folds of each tag's EER in each draw, (R, K), as the table does.
 
     Args:
-        folds: With their targets and groups.
-        scores: (n, K) per fold.
+        folds: Clips and their scores (n, K).
         counts: (R, G).
     """
     cells = []
-    for fold, held_out in zip(folds, scores, strict=True):
+    for fold, scores in folds:
         present, groups = np.unique(fold.groups, return_inverse=True)
-        drawn = counts[:, present]
-        tags = range(fold.targets.shape[1])
-        cells.append([resampled_eers(fold.targets[:, k], held_out[:, k], groups, drawn) for k in tags])
+        tags = zip(fold.targets.T, scores.T, strict=True)  # (n,) each
+        cells.append([resampled_eers(targets, own, groups, counts[:, present]) for targets, own in tags])
     return mean_defined(np.array(cells), axis=0).T  # of (folds, K, R)
 
 
@@ -91,7 +89,7 @@ def centred(draws: np.ndarray, figure: float) -> np.ndarray:
     return draws - mean_defined(draws) + figure
 
 
-def interval(draws: np.ndarray, figure: float, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
+def interval(draws: np.ndarray, figure: float) -> tuple[float, float] | None:
     """Compute the percentile interval of a figure from its draws.
 
     Returns:
@@ -100,5 +98,5 @@ def interval(draws: np.ndarray, figure: float, confidence: float = CONFIDENCE) -
     defined = draws[~np.isnan(draws)]
     if len(defined) < max(2, len(draws) / 2) or np.ptp(defined) == 0:
         return None
-    low, high = np.quantile(centred(defined, figure), [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(centred(defined, figure), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return max(0.0, float(low)), float(high)

@@ -26,7 +26,6 @@ class PairedTest:
     high: float
     t: float
     p: float  # two-sided
-    folds: int
 
 
 def corrected_t(differences: Sequence[float] | np.ndarray, test_share: float) -> PairedTest | None:
@@ -49,7 +48,7 @@ def corrected_t(differences: Sequence[float] | np.ndarray, test_share: float) ->
     t = mean / error if error > 0 else math.copysign(math.inf, mean) if mean else 0.0
     reach = float(stdtrit(folds - 1, 1 - ALPHA / 2)) * error
     p = 2 * float(stdtr(folds - 1, -abs(t)))
-    return PairedTest(mean, mean - reach, mean + reach, t, p, folds)
+    return PairedTest(mean, mean - reach, mean + reach, t, p)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -62,7 +61,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     raised = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(raised, 1.0)
-    return [float(value) for value in adjusted]
+    return adjusted.tolist()
 
 
 def verdict(test: PairedTest | None, adjusted: float | None, lower_is_better: bool = True) -> str:

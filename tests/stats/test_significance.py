@@ -23,7 +23,6 @@ def test_corrected_t_worked_by_hand() -> None:
     """Mean -.02, variance .00025, standard error sqrt(.45 x .00025) = .0106066, so t = -1.885618."""
     test = corrected_t([-0.02, -0.01, -0.03, 0.0, -0.04], FIVE_FOLDS)
     assert test is not None
-    assert test.folds == 5
     assert test.difference == pytest.approx(-0.02)
     assert test.t == pytest.approx(-1.885618, abs=1e-6)
     assert test.p == pytest.approx(2 * t_distribution(-1.885618), abs=1e-6)

@@ -1,17 +1,18 @@
 """Misses against false alarms of each tag (DET), of the best row and the baseline."""
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 from scipy.special import ndtri
 
 from audiotag.metrics import roc_points
 from study.format import decimal
-from study.ledger.clips import Clips, ScoredFold, read_clips
+from study.ledger.clips import Clips, read_clips
 from study.ledger.ledger import Ledger
 from study.reporting.section import Section
 from study.reporting.style import BLUE, FAINT, INK, Panel, as_panel, new_axes, wrapped
-from study.stats.analysis import EER, Analysis, ResultRow
+from study.stats.analysis import EER, Analysis, ResultRow, held_out
 
 RATES = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6])  # ticks of error rates
 CAPTION = (
@@ -34,15 +35,14 @@ def errors_by_tag(analysis: Analysis, ledger: Ledger) -> Section | None:
 def _draw(analysis: Analysis, ledger: Ledger, clips: Clips, best: ResultRow, baseline: ResultRow) -> list[Panel]:
     shown = [("baseline", baseline, INK, "--"), ("best", best, BLUE, "-")]
     shown = shown[1:] if best is baseline else shown
-    scored = [(name, row, colour, dash, *held_out(ledger, clips, row)) for name, row, colour, dash in shown]
+    scored = [(name, row, colour, dash, [*chain(*held_out(ledger, row, clips))]) for name, row, colour, dash in shown]
     panels = []
     for k, tag in enumerate(analysis.study.tags):
         ax = new_axes(width=3.6, height=4.1, xlabel="false alarms, %", ylabel="misses, %")
         ends = ndtri(RATES[[0, -1]])
         ax.plot(ends, ends, color=FAINT, linewidth=1, linestyle=":")
-        for name, row, colour, dash, folds, scores in scored:
-            pairs = [(fold.targets[:, k], part[:, k]) for fold, part in zip(folds, scores, strict=True)]
-            grid, misses = mean_det(pairs)
+        for name, row, colour, dash, folds in scored:
+            grid, misses = mean_det([(fold.targets[:, k], scores[:, k]) for fold, scores in folds])
             if len(misses):
                 label = f"{name}: EER {decimal(row.result.figures[EER].by_tag[tag])}"
                 clipped = np.clip(misses, RATES[0] / 2, 0.99)
@@ -56,17 +56,6 @@ def _draw(analysis: Analysis, ledger: Ledger, clips: Clips, best: ResultRow, bas
         heading.get_title().set(fontweight="bold", fontsize=11)
         panels.append(as_panel(ax, f"errors {k} {tag}", f"Misses against false alarms, tag {tag}"))
     return panels
-
-
-def held_out(ledger: Ledger, clips: Clips, row: ResultRow) -> tuple[list[ScoredFold], list[np.ndarray]]:
-    """Read the held-out clips of each fold and their scores, with repeats a pair for each seed of each fold."""
-    folds, scores = [], []
-    for fold in row.result.folds:
-        for folder in ledger.trial(row.key).for_seeds(ledger.study.seeds):
-            part = folder.read_scores(fold.fold)
-            folds.append(clips.held_out(fold.fold, part["held_out_clips"]))
-            scores.append(part["held_out"])
-    return folds, scores
 
 
 def mean_det(folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
