@@ -32,6 +32,7 @@ class LiveRow:
         epoch: From 1, as text; "pre 1" in the pretraining.
         best: Best validation mean of the training in progress.
         mean: Over the finished folds.
+        began: When the training in progress did, on the monotonic clock.
         epoch_seconds: Of the last epochs.
     """
 
@@ -47,6 +48,7 @@ class LiveRow:
     val_loss: float | None = None
     best: float | None = None
     mean: float | None = None
+    began: float | None = None
     epoch_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=20))
 
 
@@ -63,16 +65,10 @@ class LiveTable:
             slots: Trials that run side by side.
             max_epochs: Of a training, for the first, upper estimate of the time left.
         """
-        self.console, self.study, self.done_before, self.slots, self.max_epochs = (
-            console,
-            study,
-            done,
-            slots,
-            max_epochs,
-        )
+        self.console, self.study = console, study
+        self.done_before, self.slots, self.max_epochs = done, slots, max_epochs
         self.rows: dict[str, LiveRow] = {}
         self.training_seconds: list[float] = []  # of the trainings finished in this session
-        self._started: dict[str, float] = {}  # when the training in progress began
         self.live = Live(get_renderable=self.render, console=console, refresh_per_second=REFRESH, transient=True)
 
     def __enter__(self) -> "LiveTable":
@@ -100,8 +96,8 @@ class LiveTable:
         """Note an epoch, or the end of the last fold."""
         row, now = self.rows[key], time.monotonic()
         if (trainings := self._trainings_done(report)) > row.trainings_done:
-            if key in self._started and row.fold is not None:
-                self.training_seconds.append(now - self._started[key])
+            if row.began is not None:
+                self.training_seconds.append(now - row.began)
             row.trainings_done, row.best = trainings, None
         if report.folds_done > row.folds_done:
             row.folds_done, row.mean = report.folds_done, report.mean
@@ -111,8 +107,7 @@ class LiveTable:
         if result is None:
             return
         if (row.fold, row.seed) != (report.fold, report.seed):
-            self._started[key] = now - result.seconds
-            row.fold, row.seed = report.fold, report.seed
+            row.fold, row.seed, row.began = report.fold, report.seed, now - result.seconds
         row.epoch = f"{'pre ' if report.pretraining else ''}{result.epoch + 1}"
         if report.epoch:
             row.val_loss = report.epoch.val_loss
@@ -166,8 +161,7 @@ class LiveTable:
 
     def _trainings_done(self, report: Report) -> int:
         """How many trainings a trial has behind it: seeds come in turn, fold after fold."""
-        several = self.study.has_several_seeds and report.seed is not None
-        within = self.study.seeds.index(report.seed) if several and report.seed is not None else 0
+        within = 0 if report.seed is None else self.study.seeds.index(report.seed)
         return report.folds_done * self.study.repeats + within
 
     def _ended(self) -> int:

@@ -9,17 +9,7 @@ from study.stats.analysis import Analysis
 
 def header(analysis: Analysis, ledger: Ledger) -> Section:
     """The head of the page."""
-    question, _, background = analysis.study.question.partition("\n")
-    text = answer(analysis)
-    html = render(
-        "sections/answer.html",
-        analysis=analysis,
-        study=analysis.study,
-        question=question,
-        background=" ".join(background.split()),
-        answer=text,
-        done=len(analysis.results.trials),
-        left_out=left_out(analysis.study),
-        seeds=seeds_in_words(analysis.study.seeds),
-    )
+    study, text = analysis.study, answer(analysis)
+    words = {"answer": text, "left_out": left_out(study), "seeds": seeds_in_words(study.seeds)}
+    html = render("sections/answer.html", analysis=analysis, study=study, **words)
     return Section("Answer", html, markdown=text)

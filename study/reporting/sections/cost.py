@@ -18,36 +18,28 @@ def cost(analysis: Analysis, ledger: Ledger) -> Section:
     return Section(
         "Cost",
         lines=cost_lines(analysis),
-        tables=[_table(title, trials, analysis) for title, trials in parts.items() if trials],
+        tables=[_table(title, trials, analysis.study.varied) for title, trials in parts.items() if trials],
         notes=[line for trials in parts.values() for line in rest(len(trials), "first", SHOWN)],
     )
 
 
 def cost_lines(analysis: Analysis) -> list[str]:
     """Trials, epochs, seconds."""
-    trials, pruned = analysis.results.trials, analysis.pruned
-    trainings = [(training, trial) for trial in trials for training in trial.trainings]
+    trials = analysis.results.trials
+    epochs = [(training.epochs, trial.params.get("max_epochs")) for trial in trials for training in trial.trainings]
     return render_lines(
         "sections/cost.txt",
         analysis=analysis,
-        left=max(0, analysis.study.trials - len(trials)),
-        trials=len(trials),
-        trainings=len(trainings),
-        epochs=sum(round(training.epochs) for training, _ in trainings),
-        seconds=sum(trial.seconds for trial in trials),
-        pruned_folds=sum(len(trial.folds) for trial in pruned),
-        pruned_seconds=sum(trial.seconds for trial in pruned),
-        full=sum(training.epochs == trial.params.get("max_epochs") for training, trial in trainings),
+        trials=trials,
+        trainings=len(epochs),
+        epochs=sum(round(own) for own, _ in epochs),
+        full=sum(own == most for own, most in epochs),
     )
 
 
-def _table(title: str, trials: Sequence[TrialResult], analysis: Analysis) -> Table:
-    lines = [
-        Line([", ".join([trial.key, *_params(trial, analysis)]), trial.reason or ""], "failed")
-        for trial in trials[:SHOWN]
-    ]
+def _table(title: str, trials: Sequence[TrialResult], varied: Sequence[str]) -> Table:
+    lines = []
+    for trial in trials[:SHOWN]:
+        params = [f"{name} {trial.params[name]}" for name in varied if name in trial.params]
+        lines.append(Line([", ".join([trial.key, *params]), trial.reason or ""], "failed"))
     return Table(title, [title.lower(), "reason"], lines, right=1)
-
-
-def _params(trial: TrialResult, analysis: Analysis) -> list[str]:
-    return [f"{name} {trial.params[name]}" for name in analysis.study.varied if name in trial.params]

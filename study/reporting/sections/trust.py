@@ -22,8 +22,6 @@ def trust_lines(analysis: Analysis) -> list[str]:
         "sections/trust.txt",
         analysis=analysis,
         study=analysis.study,
-        folds=len(analysis.study.folds),
-        evaluated=any(row.result.evaluation for row in analysis.rows),
         changes=provenance_changes(analysis.study),
         seeds=seeds_in_words(analysis.study.seeds),
         moved=moved,
