@@ -55,12 +55,11 @@ def write_report(ledger: Ledger, results: StudyResults) -> None:
 def write_figures(folder: Path, panels: Sequence[Panel]) -> None:
     """Write each panel as a file, and remove the files of earlier panels."""
     folder.mkdir(exist_ok=True)
-    drawn = {f"{panel.name}.svg": panel.svg for panel in panels}
-    for path in folder.glob("*.svg"):
-        if path.name not in drawn:
-            path.unlink()
-    for name, content in drawn.items():
-        write_text(folder / name, content)
+    drawn = {folder / f"{panel.name}.svg": panel.svg for panel in panels}
+    for path in set(folder.glob("*.svg")) - drawn.keys():
+        path.unlink()
+    for path, content in drawn.items():
+        write_text(path, content)
 
 
 def markdown_report(results: StudyResults) -> str:

@@ -21,6 +21,7 @@ from study.stats.analysis import EER, SHOWN_ROWS, Analysis, Interval, ResultRow
 SD_SEEDS = "SD seeds"
 MOST_COLUMNS = 3  # of parameters on a page; with more of them one column has the trial's name
 CROSS_VALIDATION, EVALUATION = "figures", "evaluation"  # fields of TrialResult
+NO_FIGURES = Figures({}, None)
 TITLES = {
     CROSS_VALIDATION: f"{OBJECTIVE.title}, mean over the folds",
     EVALUATION: f"{OBJECTIVE.title} on the evaluation set, scored by the mean of the fold models",
@@ -97,8 +98,7 @@ def further_metrics(trials: Sequence[TrialResult], split: str) -> list[Metric]:
 
 def mean_of(trial: TrialResult, split: str, metric: str = OBJECTIVE.name) -> float | None:
     """A metric's mean over tags on a split; None where it does not exist."""
-    figures: Figures | None = getattr(trial, split).get(metric)
-    return figures.mean if figures is not None else None
+    return getattr(trial, split).get(metric, NO_FIGURES).mean
 
 
 def paper_table(
@@ -152,7 +152,7 @@ def figure_cells(
     row: ResultRow | None = None,
 ) -> list[str | Cell]:
     """A metric's figure of each tag, their mean and variance, empty where there is none; of a row with intervals."""
-    found = getattr(trial, split).get(metric, Figures({}, None))
+    found = getattr(trial, split).get(metric, NO_FIGURES)
     texts = [*(decimal(found.by_tag.get(tag)) for tag in tags), decimal(found.mean)]
     held = {} if row is None or metric != EER else row.intervals if split == CROSS_VALIDATION else row.eval_intervals
     small = [range_of(held.get(name), "\u2013") for name in (*tags, "mean")]

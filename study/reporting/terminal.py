@@ -19,8 +19,7 @@ def show_results(results: StudyResults, console: Console) -> None:
     for split in splits(judged):
         console.print(TITLES[split], soft_wrap=True)
         console.print(paper_table(results.study, best, split).rich())
-    lines = rest(len(judged), "best") if len(best) < len(judged) else []
-    for line in lines:
+    for line in rest(len(judged), "best") if len(best) < len(judged) else []:
         console.print(line, soft_wrap=True)
     if pruned:
         console.print(PRUNED, soft_wrap=True)

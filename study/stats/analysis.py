@@ -18,7 +18,7 @@ from study.ledger.results import finished_folds
 from study.ledger.schema import OBJECTIVE, Figures, StudyRecord, StudyResults, TrialResult, rank
 from study.stats.bootstrap import centred, draw_groups, interval, resampled_means, resampled_table
 from study.stats.selection_bias import early_stopping_bias, winners_curse
-from study.stats.significance import ALPHA, PairedTest, corrected_t, holm, verdict
+from study.stats.significance import PairedTest, corrected_t, holm, verdict
 
 SHOWN_ROWS = 24  # best rows of a larger study, which shows no others
 EER = "eer"  # the metric that the bootstrap is of
@@ -61,11 +61,6 @@ class ResultRow:
         assert self.result.mean is not None
         return self.result.mean
 
-    @property
-    def differs(self) -> bool:
-        """Whether it differs from the baseline by more than chance."""
-        return self.adjusted is not None and self.adjusted < ALPHA
-
 
 @dataclass(eq=False)
 class Analysis:
@@ -94,16 +89,6 @@ class Analysis:
     def study(self) -> StudyRecord:
         """The study's record."""
         return self.results.study
-
-    @property
-    def failed(self) -> list[TrialResult]:
-        """Failed trials."""
-        return self.results.with_status("failed")
-
-    @property
-    def pruned(self) -> list[TrialResult]:
-        """Pruned trials."""
-        return self.results.with_status("pruned")
 
     @property
     def best(self) -> ResultRow | None:
@@ -149,7 +134,7 @@ def analyse(ledger: Ledger, results: StudyResults) -> Analysis:
     compare(rows, baseline, len(study.folds))
     analysis = Analysis(
         results,
-        scientific=[name for name in named if differs(name, rows)],
+        scientific=[name for name in named if len({show(row.params[name]) for row in rows if name in row.params}) > 1],
         rows=rows,
         baseline=baseline,
         baseline_reason=reason,
@@ -165,11 +150,6 @@ def analyse(ledger: Ledger, results: StudyResults) -> Analysis:
 def make_row(study: str, trial: TrialResult, named: Sequence[str]) -> ResultRow:
     """Make the row of a finished trial, labelled by the parameters in `named`."""
     return ResultRow(study, trial, own_params(trial.params), trial_name(trial.params, named) or trial.key)
-
-
-def differs(name: str, rows: Sequence[ResultRow]) -> bool:
-    """Tell whether a hyperparameter has several values among the rows that have it."""
-    return len({show(row.params[name]) for row in rows if name in row.params}) > 1
 
 
 def choose_baseline(rows: list[ResultRow], study: StudyRecord) -> tuple[ResultRow | None, str]:

@@ -13,6 +13,7 @@ from study.stats.bootstrap import CONFIDENCE
 
 TITLE = "Against the baseline"
 INTERVAL = f"{100 * CONFIDENCE:.0f} % interval"
+LOOKS = {"better": (BLUE, "o"), "worse": (VERMILION, "o"), "not": (FAINT, "s")}  # by the verdict's first word
 CAPTION = (
     "Difference in mean EER from the baseline with its 95 % interval (corrected resampled t, for each row alone); "
     "left of the line is better. Grey squares are not distinguishable."
@@ -71,9 +72,9 @@ def differences(analysis: Analysis) -> list[Panel]:
     ax.axvline(0, color=INK, linewidth=1)
     for height, row in enumerate(rows):
         assert row.test is not None
-        colour = FAINT if not row.differs else BLUE if row.verdict.startswith("better") else VERMILION
+        colour, marker = LOOKS[row.verdict.split()[0]]
         ax.plot([row.test.low, row.test.high], [height, height], color=colour, linewidth=2.2)
-        ax.plot(row.test.difference, height, marker="o" if row.differs else "s", color=colour, markersize=6)
+        ax.plot(row.test.difference, height, marker=marker, color=colour, markersize=6)
     ax.set_yticks(range(len(rows)), labels)
     ax.grid(False, axis="y")
     return [as_panel(ax, "differences", f"Differences from the baseline {analysis.baseline.label}, with intervals")]

@@ -14,7 +14,7 @@ SHOWN = 50  # failed and pruned trials
 
 def cost(analysis: Analysis, ledger: Ledger) -> Section:
     """What the study took."""
-    parts = {"Failed trial": analysis.failed, "Pruned trial": analysis.pruned}
+    parts = {f"{how.capitalize()} trial": analysis.results.with_status(how) for how in ("failed", "pruned")}
     return Section(
         "Cost",
         lines=cost_lines(analysis),
