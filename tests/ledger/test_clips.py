@@ -44,5 +44,10 @@ def test_clips_are_written_once(root: Path, folder_corpus: Callable[..., Path]) 
     assert (root / CLIPS_FILE).read_bytes() == before
 
 
-def test_missing_clips(tmp_path: Path) -> None:
+def test_missing_or_damaged_clips(tmp_path: Path) -> None:
+    assert read_clips(tmp_path) is None
+    for content in (b"", b"not a zip file"):
+        (tmp_path / CLIPS_FILE).write_bytes(content)
+        assert read_clips(tmp_path) is None
+    np.savez(tmp_path / CLIPS_FILE, names=np.zeros(3, "U1"), targets=np.zeros((2, 1)), folds=[0], groups=[0])
     assert read_clips(tmp_path) is None

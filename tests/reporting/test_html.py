@@ -19,22 +19,22 @@ from study.ledger.results import study_results
 from study.ledger.schema import LeftOut, PublishedRow
 from study.reporting import results_files
 from study.reporting.comparison import write_comparison
-from study.reporting.results_files import write_report, write_results
+from study.reporting.results_files import markdown_report, write_report, write_results
 from study.reporting.sections import SECTIONS
+from study.reporting.terminal import show_results
 
 ODD = ("door/bell (far)", "<script>alert('x')</script>")
 VOID = {"meta", "link", "br", "img"}
 
 
 class Page(HTMLParser):
-    """The tags of a page, its text, and whatever it would fetch."""
+    """The tags of a page, their attributes, and its text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.tags: list[str] = []
         self.open: list[str] = []
-        self.fetched: list[str] = []
-        self.alts: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
         self.words: list[str] = []
         self.feed(text)
         self.text = " ".join(" ".join(self.words).split())
@@ -43,8 +43,7 @@ class Page(HTMLParser):
         self.tags.append(tag)
         if tag not in VOID:
             self.open.append(tag)
-        self.fetched += [value for name, value in attrs if name in ("src", "href") and value]
-        self.alts += [value for name, value in attrs if name == "alt" and value]
+        self.attributes += attrs
 
     def handle_endtag(self, tag: str) -> None:
         if tag not in VOID:
@@ -85,7 +84,7 @@ def test_page_is_whole_and_needs_nothing_else(odd: Ledger) -> None:
     page = page_of(odd)
     assert page.open == []
     assert "script" not in page.tags
-    assert all(link.startswith("data:") for link in page.fetched)
+    assert all(value.startswith("data:") for name, value in page.attributes if name in ("src", "href"))
     text = (odd.root / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"@import|url\(", text.partition("</style>")[0])
 
@@ -111,7 +110,7 @@ def test_figures_are_images_with_words_and_files_too(odd: Ledger) -> None:
     assert sum(name.startswith("training-loss") for name in names) > 0
     assert sum(name.startswith("errors-") for name in names) == len(ODD)
     page = page_of(odd)
-    assert len(page.alts) == page.tags.count("img") == len(names)
+    assert sum(name == "alt" and value != "" for name, value in page.attributes) == page.tags.count("img") == len(names)
     for path in files:
         ET.parse(path)
 
@@ -140,15 +139,23 @@ def test_a_current_report_is_left_alone(odd: Ledger, monkeypatch: pytest.MonkeyP
     write_results(odd, "interrupted")
 
 
-def test_a_further_metric_is_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_further_metric_has_a_column_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     peak = Metric("peak", "Peak", lambda targets, scores: scores.max(axis=0).astype(float), lower_is_better=False)
     monkeypatch.setitem(METRICS, "peak", peak)
-    ledger = make_study(tmp_path / "s", ALPHAS[:2], corpus=make_corpus(**SMALL), epochs=1)
+    ledger = make_study(tmp_path / "s", ALPHAS[:2], corpus=make_corpus(**SMALL, evaluation=2), epochs=1)
     results = write_results(ledger, "finished")
-    page = page_of(ledger)
-    assert "Peak best in" in page.text
+    show_results(results, make_console())
+    page, text, out = page_of(ledger).text, markdown_report(results), capsys.readouterr().out
+    assert "Peak best in" in page
+    assert "| Eval | Peak | Time |" in text
+    assert "| Var | Peak |" in text  # on the evaluation split
     for trial in results.trials:
-        assert " ".join(["Peak", *map(decimal, trial.figures["peak"].by_tag.values())]) in page.text
+        figures = trial.figures["peak"]
+        assert " ".join(["Peak", *map(decimal, figures.by_tag.values())]) in page
+        assert f"| {decimal(figures.mean)} |" in text
+        assert decimal(figures.mean) in out
 
 
 # degenerate

@@ -38,17 +38,8 @@ def epoch(fold: int, number: int = 0, folds_done: int = 0, seed: int = 0) -> Rep
 
 def test_a_row_begins_without_an_epoch(study: StudyRecord) -> None:
     shown = cells(start(study))
-    assert shown.pop("trial") == "key"
-    assert shown == {
-        "model": "cgrnn",
-        "imd": "yes",
-        "fold": "1/2",
-        "epoch": "",
-        "val loss": "",
-        "best EER": "",
-        "mean EER": "",
-        "": "running",
-    }
+    assert list(shown) == ["trial", "model", "imd", "fold", "epoch", "val loss", "best EER", "mean EER", ""]
+    assert list(shown.values()) == ["key", "cgrnn", "yes", "1/2", *[""] * 4, "running"]
 
 
 def test_pretraining_is_told_apart(study: StudyRecord) -> None:

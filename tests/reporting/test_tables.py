@@ -1,20 +1,16 @@
 """The table in the paper's form: cells, published rows, further metrics, and how trials are named."""
 
-import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from helpers.made_up import ALPHAS, SMALL, make_corpus, make_study
-from rich.console import Console
 
 from audiotag.config import TrialConfig
 from audiotag.corpus.layouts.chime_home import TAGS
-from audiotag.metrics import METRICS, Metric
+from study.cli import make_console
 from study.format import decimal, duration, label, markdown_table, show, trial_name
-from study.ledger.ledger import Ledger
 from study.ledger.paper import published_row
 from study.ledger.pruning import write_pruned
 from study.ledger.results import study_results
@@ -25,11 +21,7 @@ from study.reporting.terminal import show_results
 from study.stats.analysis import SHOWN_ROWS
 
 VARIED = ("model", "imd", "augmentation", "alpha")
-CONFIGS = (
-    TrialConfig(model="cgrnn", imd=True),
-    TrialConfig(),
-    TrialConfig(augmentation="mixup", alpha=0.7),
-)
+CONFIGS = (TrialConfig(model="cgrnn", imd=True), TrialConfig(), TrialConfig(augmentation="mixup", alpha=0.7))
 
 
 def trial(config: TrialConfig, mean: float, on_paper: bool = True, evaluated: bool = True) -> TrialResult:
@@ -121,27 +113,6 @@ def test_only_parameters_that_a_trial_has_are_shown(
     assert trial_name(values, varied) == name
 
 
-# property
-
-
-def best_precision(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    return scores.max(axis=0).astype(float)
-
-
-def test_a_further_metric_has_a_column_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(METRICS, "peak", Metric("peak", "Peak", best_precision, lower_is_better=False))
-    ledger = make_study(tmp_path / "s", ALPHAS[:2], corpus=make_corpus(**SMALL, evaluation=2))
-    results = study_results(ledger, "finished")
-    means = [decimal(trial.figures["peak"].mean) for trial in results.trials]
-    for split, title_at in ((CROSS_VALIDATION, -2), (EVALUATION, -1)):
-        assert paper_table(ledger.study, results.trials, split).header[title_at] == "Peak"
-    text, out = markdown_report(results), printed(ledger)
-    assert "| Eval | Peak | Time |" in text
-    for mean in means:
-        assert f"| {mean} |" in text
-        assert mean in out
-
-
 # degenerate
 
 
@@ -165,19 +136,14 @@ def test_decimals() -> None:
     assert (decimal(0.1034), decimal(0.1, 2), decimal(1.0), decimal(None)) == (".103", ".10", "1.000", "")
 
 
-def printed(ledger: Ledger) -> str:
-    """What the terminal shows."""
-    console = Console(file=io.StringIO(), width=200)
-    show_results(study_results(ledger, "finished"), console)
-    return console.file.getvalue()  # type: ignore[attr-defined]
-
-
-def test_the_terminal_shows_the_best_rows_of_a_large_study(tmp_path: Path) -> None:
+def test_the_terminal_shows_the_best_rows_of_a_large_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     configs = [{"augmentation": "mixup", "alpha": 1.0 + number} for number in range(SHOWN_ROWS + 6)]
     gains = [0.1 * number for number in range(SHOWN_ROWS + 6)]
     ledger = make_study(tmp_path / "s", configs, corpus=make_corpus(**SMALL), epochs=1, gains=gains)
     ledger.trials()[0].write_failure("it diverged")
-    results, out = study_results(ledger, "finished"), printed(ledger)
+    results = study_results(ledger, "finished")
+    show_results(results, make_console())
+    out = capsys.readouterr().out
     best = sorted(results.finished, key=lambda trial: trial.mean)[:SHOWN_ROWS]
     alphas = [line.split()[1] for line in out.splitlines() if line.startswith(" mixup ")]
     assert alphas == [show(trial.params["alpha"]) for trial in best]
@@ -187,10 +153,12 @@ def test_the_terminal_shows_the_best_rows_of_a_large_study(tmp_path: Path) -> No
     assert all(f"| {show(config['alpha'])} |" in text for config in configs)
 
 
-def test_pruned_trials_stand_apart(tmp_path: Path) -> None:
+def test_pruned_trials_stand_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ledger = make_study(tmp_path / "s", ALPHAS[:3], corpus=make_corpus(**SMALL))
     record = write_pruned(ledger.trials()[2], 2, 0.31, 0.25)
-    first, apart = markdown_report(study_results(ledger, "finished")).split("## Pruned")
+    results = study_results(ledger, "finished")
+    first, apart = markdown_report(results).split("## Pruned")
     assert "| mixup | 0.5 |" not in first
     assert f"| mixup | 0.5 | {record.reason} |" in apart
-    assert record.reason in printed(ledger)
+    show_results(results, make_console())
+    assert record.reason in capsys.readouterr().out

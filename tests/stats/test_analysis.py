@@ -1,6 +1,5 @@
 """Rows, baseline and comparisons of a study."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 from helpers.made_up import ALPHAS, SMALL, make_corpus, make_study, with_results
 
 from audiotag.config import TrialConfig
-from study.ledger.clips import CLIPS_FILE, read_clips
+from study.ledger.clips import CLIPS_FILE
 from study.ledger.schema import Figures, TrialResult
 from study.stats.analysis import SHOWN_ROWS, Analysis, analyse, better_with, choose_baseline, histories, make_row
 from study.stats.selection_bias import early_stopping_bias, winners_curse
@@ -109,13 +108,10 @@ def test_baseline(
 # degenerate
 
 
-def test_one_trial_has_nothing_to_compare_with(tmp_path: Path) -> None:
+def test_one_trial_has_nothing_to_compare_with_and_no_trial_less(tmp_path: Path) -> None:
     found = analysed(tmp_path / "one", ALPHAS[:1])
     assert (found.baseline, found.others, found.selection_bias) == (found.best, [], None)
     assert found.rows[0].intervals["mean"] is not None
-
-
-def test_no_trial(tmp_path: Path) -> None:
     found = analysed(tmp_path / "none", finished=0)
     assert (found.rows, found.best, found.baseline, found.missing) == ([], None, None, [])
 
@@ -123,24 +119,6 @@ def test_no_trial(tmp_path: Path) -> None:
 def test_equal_trials_are_not_distinguishable(tmp_path: Path) -> None:
     found = analysed(tmp_path / "same", [*ALPHAS[:2]], gains=[0.3, 0.3])
     assert found.rows[1].verdict == "not distinguishable"
-
-
-def test_a_study_without_its_clips_has_no_intervals(tmp_path: Path) -> None:
-    found = analysed(tmp_path / "old", ALPHAS[:2], with_clips=False)
-    assert found.rows[1].test is not None
-    assert (found.rows[0].intervals, len(found.missing)) == ({}, 1)
-
-
-def without_names(path: Path) -> None:
-    np.savez(path, names=np.zeros(3, "U1"), targets=np.zeros((2, 1)), folds=[0], groups=[0])
-
-
-@pytest.mark.parametrize(
-    "damage", [lambda path: path.write_bytes(b""), lambda path: path.write_bytes(b"not a zip file"), without_names]
-)
-def test_damaged_clips_count_as_missing(damage: Callable[[Path], Any], tmp_path: Path) -> None:
-    damage(tmp_path / CLIPS_FILE)
-    assert read_clips(tmp_path) is None
 
 
 def test_foreign_clips_cost_the_intervals_alone(tmp_path: Path) -> None:

@@ -80,7 +80,6 @@ def test_draws_are_repeatable_and_as_many_groups_as_there_are() -> None:
     counts = draw_groups(7, draws=50)
     assert np.array_equal(counts, draw_groups(7, draws=50))
     assert (counts.sum(axis=1) == 7).all()
-    assert counts.std() > 0
 
 
 def test_intervals_lie_around_the_figure() -> None:
@@ -88,6 +87,7 @@ def test_intervals_lie_around_the_figure() -> None:
     low, high = interval(draws, 0.3)
     assert (low, high) == pytest.approx((0.3 - 0.0196, 0.3 + 0.0196), abs=0.002)
     assert centred(draws, 0.3).mean() == pytest.approx(0.3)
+    assert interval(draws, 0.01)[0] == 0.0  # no error rate is lower
 
 
 # degenerate
@@ -109,8 +109,3 @@ def test_no_interval_where_there_is_too_little() -> None:
     assert interval(np.full(100, np.nan), 0.1) is None
     assert interval(np.array([0.1] * 40 + [np.nan] * 60), 0.1) is None
     assert interval(np.full(100, 0.1), 0.1) is None  # one group: nothing to draw from
-
-
-def test_no_interval_below_zero() -> None:
-    low, _ = interval(np.random.default_rng(0).normal(0.01, 0.02, 1000), 0.01)
-    assert low == 0.0
