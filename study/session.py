@@ -24,12 +24,14 @@ from study.ledger.results import count_ended, is_complete, study_results
 from study.plan.plan import Plan, compute_features, make_plan
 from study.plan.preflight import lacks_bf16
 from study.plan.request import Request
-from study.report import report_command, show_next, show_results, write_results
 from study.reporting.live_table import LiveTable
-from study.reporting.tables import left_out
+from study.reporting.prose import left_out
+from study.reporting.results_files import write_results
+from study.reporting.terminal import report_command, show_next, show_results
 from study.search.asha import Rungs, rungs_in_words
 from study.tracking.mlflow_store import check_server, default_uri, load_mlflow, public
-from study.tracking.optuna_db import OptunaView, is_current
+from study.tracking.mlflow_sync import MlflowCopy
+from study.tracking.optuna_db import OptunaCopy
 from study.tracking.tracker import Tracker
 
 Hold = Callable[[], AbstractContextManager[None]]  # of signals, for as long as a block runs
@@ -95,8 +97,7 @@ class Session:
         self.console.print(f"The study {ledger.root.name} is finished; there is nothing left to do.")
         tracker, view = self._views(ledger)
         tracker.start()
-        if not is_current(ledger):
-            view.start()
+        view.start()
         self._close(ledger, tracker, view, "finished")
 
     def _train(
@@ -120,13 +121,10 @@ class Session:
         tracker, view = self._views(ledger)
         live = LiveTable(
             self.console,
-            list(ledger.study.varied),
-            trials=plan.study.trials,
+            ledger.study,
             done=done,
-            folds=list(ledger.study.folds),
             slots=slots,
             max_epochs=max(config.max_epochs for config in plan.configs()),
-            seeds=ledger.study.seeds,
         )
         searcher = make_searcher(plan.space, ledger, context)
         tracker.start()
@@ -165,19 +163,20 @@ class Session:
         for note in filter(None, notes):
             self._warn(note)
 
-    def _views(self, ledger: Ledger) -> tuple[Tracker, OptunaView]:
+    def _views(self, ledger: Ledger) -> tuple[Tracker, Tracker]:
         """The threads of MLflow and of optuna.db, whose warnings go to the terminal."""
-        return Tracker(ledger, self.uri, self._warn), OptunaView(ledger, self.plan.space, self._warn)
+        copies = MlflowCopy(ledger, self.uri), OptunaCopy(ledger, self.plan.space)
+        return Tracker(copies[0], self._warn), Tracker(copies[1], self._warn)
 
     def _warn(self, text: str) -> None:
         self.console.print(text, style="yellow", soft_wrap=True)
 
-    def _close(self, ledger: Ledger, tracker: Tracker, view: OptunaView, status: str) -> None:
+    def _close(self, ledger: Ledger, tracker: Tracker, view: Tracker, status: str) -> None:
         """Write the results and bring MLflow and optuna.db up to date."""
         try:
             write_results(ledger, status)
         finally:
-            view.close()
+            view.close(status, CATCH_UP["finished"])
             if not tracker.close(status, CATCH_UP[status]):
                 later = report_command(ledger.root, self.request.studies, self.request.tracking_uri)
                 self._warn(f"MLflow is behind; later: {later}")

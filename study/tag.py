@@ -108,7 +108,7 @@ def draw(place: Path, tracks: Any, tagged: Any, thresholds: dict[str, float | No
             target = (place / name).with_name(f"{Path(name).name}.svg")
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_text(tracks.draw(path, name, clips, thresholds).file(), encoding="utf-8")
+                target.write_text(tracks.draw(path, name, clips, thresholds).svg, encoding="utf-8")
             except OSError as error:
                 fail(f"{target} cannot be written ({error.strerror}): make room, or name another folder.")
     console.print(f"Drawings: {place}")
