@@ -63,5 +63,5 @@ def test_a_study_that_prunes_weak_trials_survives_a_kill(tmp_path: Path) -> None
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert (len(runs), len(pruned)) == (8, statuses["pruned"])
     assert not [run for run in pruned if "eer/mean" in run.data.metrics]
-    assert "stopped after 1 fold" in place.output()
+    assert "pruned after 1 fold" in place.output()
     assert "Traceback" not in place.output()
