@@ -1,12 +1,12 @@
-# Python 3.11, make, git and g++ 12 are all that is used; everything else goes into .venv.
+# Python 3.11, make, git and g++ 12 are all that is needed; everything else goes into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install data study test lint bench pictures clean
+.PHONY: install data study test check lint bench pictures clean
 
 install: .venv/compiled
 
-# from nothing: bytecode is compiled for what is installed, not for what a broken-off installation left
+# from scratch: bytecode is compiled for what is installed, not for what a broken-off installation left
 .venv/installed: pyproject.toml requirements.txt
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --upgrade uv
@@ -17,7 +17,7 @@ install: .venv/compiled
 .venv/compiled: .venv/installed audiotag/models/cpu/kernels.cpp audiotag/models/cpu/products.cpp
 	rm -f audiotag/models/cpu/_kernels*.so
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
-	@ls audiotag/models/cpu/_kernels*.so > /dev/null 2>&1 && touch $@ || echo "note: no C++ compiler that serves (g++ 12 or later): a training step takes twice as long on a CPU"
+	@ls audiotag/models/cpu/_kernels*.so > /dev/null 2>&1 && touch $@ || echo "note: no suitable C++ compiler (g++ 12 or later): a training step takes twice as long on a CPU"
 
 study: install
 	$(BIN)/python study/run.py --space mixup_alpha
@@ -27,6 +27,10 @@ data: install
 
 test: install
 	$(BIN)/python -m pytest
+
+# for every commit: lint, types and the tests that are quick; `make test` is the whole
+check: lint
+	$(BIN)/python -m pytest -m "not slow"
 
 lint: install
 	$(BIN)/ruff check .

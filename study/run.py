@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from functools import partial
 from types import FrameType
 
@@ -47,14 +48,14 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         "--epochs",
         type=positive(int),
         metavar="N",
-        help="most epochs a fold (default 200; synthetic: fewer)",
+        help="most epochs per fold (default 200; synthetic: fewer)",
     )
     add("--precision", choices=PRECISIONS, help="of convolutions and matrix products (default fp32)")
     add("--seed", type=not_negative(int), metavar="N", help="of everything random (default 0)")
     add("--repeats", type=positive(int), metavar="R", help="train each fold with R seeds: seed, seed + 1, ...")
     add("--protocol", choices=("paper", "nested"), help="paper: the held-out fold also stops training (default)")
-    add("--sampler", choices=SAMPLERS, help="who proposes the trials; default: what the space's file says")
-    add("--scheduler", choices=("fifo", "asha"), help="asha: stops weak trials after some folds; default: fifo, none")
+    add("--sampler", choices=SAMPLERS, help="what proposes the trials; default: the space's own")
+    add("--scheduler", choices=("fifo", "asha"), help="asha: prunes weak trials after some folds; default: fifo, none")
     add("--cpus-per-trial", type=positive(float), metavar="F", help="cores, also a fraction (default 1)")
     add("--gpus-per-trial", type=not_negative(float), metavar="F", help="cards, also a fraction (default 0.25, if any)")
     add("--address", type=filled, metavar="ADDR", help="of a running Ray cluster; default: one of our own")
@@ -91,7 +92,7 @@ def catch_signals() -> None:
 
 @contextmanager
 def hold_signals() -> Iterator[None]:
-    """Keeps the first signal until the end of the block, and then raises Interrupted; a second one ends at once.
+    """Keep the first signal until the end of the block, and then raise Interrupted; a second one ends at once.
 
     Handlers that the block sets (Ray sets one for SIGTERM) are replaced by ours again.
     """
@@ -115,7 +116,7 @@ def hold_signals() -> Iterator[None]:
 
 
 def list_spaces() -> None:
-    """Prints each space with the first line of its question."""
+    """Print each space with the first line of its question."""
     from search_spaces import SpaceError, load_space, space_names
 
     for name in space_names():
@@ -127,22 +128,24 @@ def list_spaces() -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs a study, or shows the spaces; returns the exit code.
+    """Run a study, or show the spaces; return the exit code.
 
     Raises:
-        ValueError: of one of the project's own kinds, for a user's mistake.
+        ValueError: Of one of the project's own kinds, for a user's mistake.
     """
     if arguments.list:
         list_spaces()
         return FINISHED
     from study.cli import make_console
+    from study.plan.request import Request
     from study.session import run_session
 
-    return run_session(arguments, make_console(), hold_signals)
+    options = {field.name: getattr(arguments, field.name) for field in fields(Request)}
+    return run_session(Request(**options), make_console(), hold_signals)
 
 
 def main() -> int:
-    """Runs the command line and returns its exit code."""
+    """Run the command line and return its exit code."""
     arguments = parse()
     catch_signals()
     return run_command(partial(run, arguments), "Interrupted before training began; nothing is lost.")

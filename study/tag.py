@@ -18,10 +18,10 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     add("name", type=filled, metavar="NAME", help="of the study")
     add("paths", type=folder, nargs="+", metavar="PATH", help="audio files (WAV, FLAC, OGG, AIFF, MP3), or folders")
     add("--trial", type=filled, metavar="KEY", help="another finished trial, by the beginning of its key")
-    add("--threshold", type=share, metavar="F", help="of every tag, 0 to 1 (default: of each tag its own)")
+    add("--threshold", type=share, metavar="F", help="of every tag, 0 to 1 (default: each tag's own)")
     add("--hop", type=positive(float), metavar="SECONDS", help="from clip to clip (default: the length of a clip)")
     add("--json", action="store_true", help="all of it as one JSON document")
-    add("--curves", type=folder, metavar="DIR", help="draw when each tag is heard: an SVG a recording")
+    add("--curves", type=folder, metavar="DIR", help="draw when each tag sounds: one SVG per recording")
     add("--studies", type=folder, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
     arguments = parser.parse_args(words)
     if arguments.curves is not None and arguments.hop is not None:
@@ -41,7 +41,7 @@ def tag(arguments: argparse.Namespace) -> int:
     winner = find_winner(arguments.studies, arguments.name, arguments.trial)
     cutting = cutting_of(winner, arguments.hop)
     given = arguments.threshold
-    thresholds = eer_thresholds(winner) if given is None else dict.fromkeys(winner.tags, given)
+    thresholds = eer_thresholds(winner) if given is None else dict.fromkeys(winner.study.tags, given)
     paths = find_recordings(arguments.paths)
     if arguments.curves is not None:
         make_place(arguments.curves)
@@ -53,7 +53,7 @@ def tag(arguments: argparse.Namespace) -> int:
 
     notes = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
     if winner.unfinished:
-        notes.print(f"note: {winner.unfinished} of {winner.study['trials']} trials of this study are not finished yet")
+        notes.print(f"note: {winner.unfinished} of {winner.study.trials} trials of this study are not finished yet")
     tracks = make_tracks(cutting) if arguments.curves is not None else None
     tagged = tag_with_progress(winner, paths, cutting, notes, None if tracks is None else tracks.watch)
     if arguments.json:
@@ -63,7 +63,7 @@ def tag(arguments: argparse.Namespace) -> int:
     if tracks is not None:
         draw(arguments.curves, tracks, tagged, thresholds, notes)
     if tagged.failed and cutting.front_end.imd:
-        notes.print("note: this trial hears in stereo (imd), its recordings need two channels")
+        notes.print("note: this trial needs stereo recordings (imd), with two channels")
     for path, reason in tagged.failed.items():
         notes.print(f"not tagged: `{path}`: {reason}")
     return FINISHED if not tagged.failed else SOME_FAILED if tagged.clips else MISTAKE

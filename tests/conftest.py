@@ -5,14 +5,12 @@ import shutil
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-
-from study.ledger.ledger import Ledger
-from study.tracking.mlflow_store import default_uri, load_mlflow
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 RATE = 8000
@@ -63,6 +61,8 @@ def _folder(root: Path) -> Path:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with MLflow's tables and nothing in it: making one takes seconds, copying it does not."""
+    from study.tracking.mlflow_store import load_mlflow
+
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     load_mlflow().MlflowClient(f"sqlite:///{path}").search_experiments()
     return path
@@ -71,6 +71,8 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def uri(empty_store: Path, tmp_path: Path) -> str:
     """A tracking store of the test's own."""
+    from study.tracking.mlflow_store import default_uri
+
     shutil.copy(empty_store, tmp_path / "mlflow.db")
     return default_uri(tmp_path)
 
@@ -81,7 +83,7 @@ def _no_store_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
+def ledger(tmp_path: Path) -> Any:
     """A study with two trials that have not begun, of two folds each, with an evaluation split."""
     from helpers.tracked import make_ledger
 

@@ -1,4 +1,4 @@
-"""The clips of a study's corpus, kept in its folder: a report needs no corpus on disk."""
+"""The clips of a study's corpus, kept in its folder, so that a report needs no corpus on disk."""
 
 import zipfile
 from dataclasses import dataclass
@@ -23,8 +23,14 @@ class ScoredFold:
 
 @dataclass(frozen=True, eq=False)
 class Clips:
-    """Of N clips: names (N,), targets (N, K) uint8, folds (N,) with `EVALUATION` for the evaluation split, groups (N,)
-    as numbers from 0."""
+    """The N clips of a corpus.
+
+    Attributes:
+        names: (N,).
+        targets: (N, K) uint8.
+        folds: (N,), `EVALUATION` for the evaluation split.
+        groups: (N,) as numbers from 0.
+    """
 
     names: np.ndarray
     targets: np.ndarray
@@ -39,11 +45,11 @@ class Clips:
         """The clips of a fold (n,), or of the evaluation split, in the order of `names`.
 
         Raises:
-            KeyError: for a name that the fold does not have.
+            KeyError: For a name that the fold does not have.
         """
-        there = np.flatnonzero(self.folds == fold)
-        place = dict(zip(self.names[there].tolist(), there.tolist(), strict=True))
-        order = [place[name] for name in names.tolist()]
+        members = np.flatnonzero(self.folds == fold)
+        index = dict(zip(self.names[members].tolist(), members.tolist(), strict=True))
+        order = [index[name] for name in names.tolist()]
         return ScoredFold(self.targets[order], self.groups[order])
 
     def evaluation(self, names: np.ndarray) -> ScoredFold:
@@ -52,7 +58,7 @@ class Clips:
 
 
 def write_clips(root: Path, corpus: Corpus) -> None:
-    """Writes the clips into a study's folder, unless they are there."""
+    """Write the clips into a study's folder, unless they are there."""
     path = root / CLIPS_FILE
     if path.is_file():
         return

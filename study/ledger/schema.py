@@ -67,9 +67,9 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
         return None if value is None else _convert(next(part for part in parts if part is not type(None)), value, key)
     if origin is tuple and isinstance(value, list):
         return tuple(_convert(parts[0], part, key) for part in value)
-    if is_dataclass(hint):
+    if is_dataclass(hint) and isinstance(value, dict):
         return read_record(hint, value)  # type: ignore[arg-type]
-    wanted = (int, float) if hint is float else origin or hint
+    wanted = dict if is_dataclass(hint) else (int, float) if hint is float else origin or hint
     if not isinstance(value, wanted) or (isinstance(value, bool) and hint is not bool):
         raise RecordError(key)
     return value

@@ -1,62 +1,55 @@
-"""What the trials of a space hear, and which of them a corpus without stereo recordings cannot run."""
+"""The front ends of a space's trials, and the trials that a corpus without stereo recordings cannot run."""
 
 import hashlib
 import json
-from typing import Any
+from collections.abc import Sequence
 
 from audiotag.corpus.corpus import Corpus, CorpusError
 from audiotag.corpus.stereo import stereo_problem
 from audiotag.features.log_mel import LogMel
 from audiotag.models.build import front_end
-from search_spaces import Space
 from study.format import trial_name
-from study.ledger.context import Base, resolve
-from study.search.space import check_space, configurations, configured, listed
+from study.ledger.context import Settings, resolve
+from study.ledger.schema import LeftOut
+from study.search.space import SpaceScan, complete
 
 REMEDIES = {"chime_home": "Unpack them (python -m audiotag.chime_home --stereo)"}  # by kind of the corpus
 REMEDY = "Add the recordings"
 
 
-def front_ends(space: Space, base: Base, left_out: list[dict[str, Any]]) -> list[LogMel]:
-    """The front ends of the trials that are run, each once, in an order that stays."""
-    skipped = [configured(space, row["params"]) for row in left_out]
-    there = [parameters for parameters in configurations(space) if parameters not in skipped]
-    return sorted({front_end(resolve(base, parameters)) for parameters in there}, key=repr)
+def front_ends(scan: SpaceScan, settings: Settings, left_out: Sequence[LeftOut]) -> list[LogMel]:
+    """The front ends of the trials that are run, each once, in a stable order."""
+    skipped = [complete(scan.space, trial.params) for trial in left_out]
+    used = [parameters for parameters in scan.parameters if parameters not in skipped]
+    return sorted({front_end(resolve(settings, parameters)) for parameters in used}, key=repr)
 
 
-def hears_stereo(space: Space) -> bool:
-    """Whether any trial of a space needs stereo recordings.
-
-    Raises:
-        SpaceError: for a space that does not fit.
-    """
-    check_space(space, {})
-    return any(settings.imd for settings in front_ends(space, {}, []))
+def needs_stereo(scan: SpaceScan) -> bool:
+    """Whether any trial of a space needs stereo recordings."""
+    return any(used.imd for used in front_ends(scan, {}, []))
 
 
-def leave_out(space: Space, corpus: Corpus, base: Base, varied: list[str]) -> list[dict[str, Any]]:
-    """The trials, by name and parameters, that need stereo recordings which the corpus does not have.
+def leave_out(scan: SpaceScan, corpus: Corpus, settings: Settings, varied: Sequence[str]) -> tuple[LeftOut, ...]:
+    """The trials that need stereo recordings which the corpus does not have.
 
     Raises:
-        CorpusError: when nothing would be left, or the space has no end and may draw such a trial at any time.
+        CorpusError: If nothing would be left, or the space has no end and may draw such a trial at any time.
     """
-    hear = [(row, resolve(base, row)) for row in configurations(space)]
-    needing = [(row, config.to_dict()) for row, config in hear if front_end(config).imd]
+    configs = [(parameters, resolve(settings, parameters)) for parameters in scan.parameters]
+    needing = [(parameters, config.to_dict()) for parameters, config in configs if front_end(config).imd]
     if not needing or (problem := stereo_problem(corpus)) is None:
-        return []
+        return ()
     names = list(dict.fromkeys(trial_name(config, varied) for _, config in needing))
-    every = listed(space)
-    if len(needing) == len(hear) or every is None:
+    if len(needing) == len(configs) or scan.combinations is None:
         shown = "; ".join(names[:4]) + (f"; and {len(names) - 4} more" if len(names) > 4 else "")
         raise CorpusError(
-            f"The corpus `{corpus.name}` lacks the stereo recordings that these trials of the space `{space.name}` "
-            f"need: {shown}. It is about {problem}. {REMEDIES.get(corpus.kind, REMEDY)}, or choose another space."
+            f"The corpus `{corpus.name}` lacks the stereo recordings that these trials of the space "
+            f"`{scan.space.name}` need: {shown}. It is about {problem}. {REMEDIES.get(corpus.kind, REMEDY)}, "
+            "or choose another space."
         )
-    rows = {trial_name(config, varied): row for row, config in needing}
-    return [
-        {"name": name, "params": next(params for params in every if configured(space, params) == row)}
-        for name, row in rows.items()
-    ]
+    rows = {trial_name(config, varied): parameters for parameters, config in needing}
+    combinations = dict(zip(map(repr, scan.parameters), scan.combinations, strict=True))
+    return tuple(LeftOut(name, combinations[repr(parameters)]) for name, parameters in rows.items())
 
 
 def stereo_fingerprint(corpus: Corpus) -> str:

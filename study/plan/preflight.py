@@ -1,12 +1,12 @@
-"""What a request asks of the machine and of the corpus, found out before anything is started."""
+"""What a request needs of the machine and of the corpus, found out before anything is started."""
 
-import argparse
 import os
 import socket
 from pathlib import Path
 
 from audiotag.corpus.corpus import Corpus
 from audiotag.corpus.splits import split_fold
+from study.plan.request import Request
 
 CPU_FACTS = Path("/proc/cpuinfo")
 BF16_ARITHMETIC = {"avx512_bf16", "amx_bf16", "bf16"}  # as Linux names it; the last on ARM
@@ -17,17 +17,21 @@ class PlanError(ValueError):
     """A request that cannot be met; one line for the user."""
 
 
-def check_resources(arguments: argparse.Namespace) -> None:
-    """A first check that needs no Ray: more cores or cards a trial than this machine has, on a cluster of our own."""
+def check_resources(request: Request) -> None:
+    """Check without Ray that no trial of a cluster of our own asks for more cores or cards than this machine has.
+
+    Raises:
+        PlanError: Where one does.
+    """
     cores = os.cpu_count() or 1
-    if arguments.address is not None:
+    if request.address is not None:
         return
-    if arguments.cpus_per_trial is not None and arguments.cpus_per_trial > cores:
+    if request.cpus_per_trial is not None and request.cpus_per_trial > cores:
         raise PlanError(
-            f"--cpus-per-trial is {arguments.cpus_per_trial:g}, but this machine has {cores}: ask for no more."
+            f"--cpus-per-trial is {request.cpus_per_trial:g}, but this machine has {cores}: ask for no more."
         )
-    if arguments.gpus_per_trial and not has_cards():
-        raise PlanError(f"--gpus-per-trial is {arguments.gpus_per_trial:g}, but this machine has no GPU: leave it out.")
+    if request.gpus_per_trial and not has_cards():
+        raise PlanError(f"--gpus-per-trial is {request.gpus_per_trial:g}, but this machine has no GPU: leave it out.")
 
 
 def has_cards() -> bool:
@@ -35,36 +39,47 @@ def has_cards() -> bool:
     return any(Path(device).exists() for device in CARDS)
 
 
-def lacks_bf16() -> bool:
-    """Whether this machine's CPU says what it can do, and bf16 arithmetic is not among it."""
+def lacks_bf16(facts: Path = CPU_FACTS) -> bool:
+    """Whether this machine's CPU lists its instructions, and bf16 arithmetic is not among them."""
     try:
-        words = set(CPU_FACTS.read_text().split())
+        words = set(facts.read_text().split())
     except OSError:
         return False
     return bool(words & {"flags", "Features"}) and not words & BF16_ARITHMETIC
 
 
 def check_writable(folder: Path) -> None:
-    """A folder that cannot be made or written is told before Ray has started."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise PlanError(f"The study folder {folder} cannot be written ({there} does not allow it): choose --studies.")
+    """Check before Ray starts that a folder can be made or written.
+
+    Raises:
+        PlanError: Where it cannot.
+    """
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise PlanError(f"The study folder {folder} cannot be written ({nearest} does not allow it): choose --studies.")
 
 
-def check_folds(corpus: Corpus, arguments: argparse.Namespace) -> None:
-    """Splits each fold once, so that a corpus that the protocol cannot use is told before training.
+def check_folds(corpus: Corpus, protocol: str, seed: int) -> None:
+    """Split each fold once, so that a corpus that the protocol cannot use is refused before training.
 
     Whether it can be split does not depend on the seed.
+
+    Raises:
+        PlanError: Where it cannot.
     """
     for fold in corpus.fold_numbers:
         try:
-            split_fold(corpus, fold, arguments.protocol or "paper", arguments.seed or 0)
+            split_fold(corpus, fold, protocol, seed)
         except ValueError as error:
             raise PlanError(f"Fold {fold} of the corpus `{corpus.name}`: {error}") from error
 
 
 def check_address(address: str | None) -> None:
-    """A first check that needs no Ray, which tries an address where nothing listens for minutes."""
+    """Check without Ray, which tries for minutes, that something listens at an address.
+
+    Raises:
+        PlanError: Where nothing does.
+    """
     if address is None or address == "auto":
         return
     host, _, port = address.rpartition(":")

@@ -15,7 +15,7 @@ from audiotag.features.log_mel import LogMel, band_frequencies
 from audiotag.inference.recordings import Clip, Cutting
 from study.reporting.style import BLUE, FAINT, GRID, INK, Panel, as_panel, style
 from study.tagging.table import clock
-from study.tagging.tagging import TaggedClip, heard
+from study.tagging.tagging import TaggedClip, above_threshold
 
 COLUMNS = 3000  # of a drawing, at most, where a clip has one at least
 LANES = 12  # tags that are drawn: of more the most probable ones
@@ -80,7 +80,7 @@ class Tracks:
         """The drawing of a recording that was tagged."""
         track, tags = self._tracks[path], list(thresholds)
         probabilities = np.array([clip.probabilities for clip in clips])  # (clips, K)
-        above = np.array([heard(clip.probabilities, thresholds) for clip in clips])
+        above = np.array([above_threshold(clip.probabilities, thresholds) for clip in clips])
         lanes = sorted(np.argsort(-probabilities.max(axis=0), kind="stable")[:LANES].tolist())
         with style():
             axes = _new_axes(len(clips), len(lanes))

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from study.format import decimal
-from study.tagging.tagging import Tagged, heard, short_names
+from study.tagging.tagging import Tagged, above_threshold, short_names
 
 WIDTH, GAP = 5, 2  # of a column of probabilities, and of what lies between columns
 THRESHOLD = "threshold"  # the last row
@@ -26,7 +26,7 @@ def tag_table(tagged: Tagged, thresholds: dict[str, float | None], console: Cons
     for tag in thresholds if wide else ["tags"]:
         table.add_column(Text(tag), justify="right" if wide else "left", min_width=4, overflow="fold")
     for clip, time in zip(tagged.clips, times, strict=True):
-        there = heard(clip.probabilities, thresholds)
+        there = above_threshold(clip.probabilities, thresholds)
         values = clip.probabilities.tolist()
         if wide:
             mark = "" if console.is_terminal else MARK

@@ -37,7 +37,7 @@ class TaggedClip:
 
 @dataclass(eq=False)
 class Tagged:
-    """What came of some recordings: their clips in order, and the reason for each one that could not be tagged."""
+    """Tagged recordings: their clips in order, and the reason for each recording that could not be tagged."""
 
     clips: list[TaggedClip] = field(default_factory=list)
     failed: dict[Path, str] = field(default_factory=dict)
@@ -67,8 +67,8 @@ def tag_recordings(
         ]
         if watch is not None:
             curves = np.mean([tagger.curves(features) for tagger in taggers], axis=0)
-            for (path, clip), heard, lines in zip(batch, features, curves, strict=True):
-                watch(path, clip, heard, lines)
+            for (path, clip), clip_features, lines in zip(batch, features, curves, strict=True):
+                watch(path, clip, clip_features, lines)
         progress(sum(clip.end - clip.start for _, clip in batch))
     tagged.clips = [clip for clip in tagged.clips if clip.path not in tagged.failed]
     return tagged
@@ -122,21 +122,21 @@ def by_recording(tagged: Tagged) -> list[tuple[Path, str, list[TaggedClip]]]:
     return [(path, names[path], its) for path, its in clips.items()]
 
 
-def heard(probabilities: np.ndarray, thresholds: dict[str, float | None]) -> list[bool]:
+def above_threshold(probabilities: np.ndarray, thresholds: dict[str, float | None]) -> list[bool]:
     """Which tags (K,) are at their thresholds or above; none of those without one."""
     pairs = zip(probabilities.tolist(), thresholds.values(), strict=True)
     return [threshold is not None and value >= threshold for value, threshold in pairs]
 
 
 def as_data(winner: Winner, tagged: Tagged, thresholds: dict[str, float | None]) -> dict[str, Any]:
-    """All of it as plain data, for `--json` (contract: README, "Using the winner")."""
-    tags = winner.tags
+    """All of it as plain data, for `--json` (the contract is docs/tagging.md)."""
+    tags, result = winner.study.tags, winner.result
     return {
-        "study": winner.study["study"],
-        "trial": winner.result["key"],
-        "params": winner.result["params"],
-        "eer_mean": winner.result["eer_mean"],
-        "tags": tags,
+        "study": winner.study.name,
+        "trial": result.key,
+        "params": result.params,
+        "eer_mean": result.mean,
+        "tags": list(tags),
         "thresholds": thresholds,
         "clips": [
             {
@@ -144,7 +144,11 @@ def as_data(winner: Winner, tagged: Tagged, thresholds: dict[str, float | None])
                 "start": clip.start,
                 "end": clip.end,
                 "probabilities": dict(zip(tags, clip.probabilities.tolist(), strict=True)),
-                "heard": [tag for tag, there in zip(tags, heard(clip.probabilities, thresholds), strict=True) if there],
+                "heard": [
+                    tag
+                    for tag, above in zip(tags, above_threshold(clip.probabilities, thresholds), strict=True)
+                    if above
+                ],
             }
             for clip in tagged.clips
         ],

@@ -1,4 +1,4 @@
-"""Ray, started or joined. Imports as little of it as can be: the rest is imported while Ray starts."""
+"""Ray, started or joined. Imports as little as possible: the rest is imported while Ray starts."""
 
 import logging
 import os
@@ -9,9 +9,9 @@ from typing import Any
 
 import ray
 
-# A trial runs in a thread, whose part of the heap glibc gives back to the kernel at every step. How much faulting it in
-# again costs depends on the machine: from nothing that noise would show to a third of a training step. The last line:
-# what is small and freed is not kept aside, where it would cut the room for activations to pieces, 50 MB a worker
+# A trial runs in a thread, whose part of the heap glibc returns to the kernel at every step. What faulting it in again
+# costs depends on the machine: from nothing measurable to a third of a training step. The last line: small freed pieces
+# are not cached, where they would fragment the space for activations (50 MB per worker)
 ALLOCATOR = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
@@ -28,16 +28,16 @@ class ResourceError(ValueError):
 def start_ray(
     cpus: float | None, gpus: float | None, address: str | None, meanwhile: Callable[[], object]
 ) -> dict[str, float]:
-    """Starts Ray, or joins the cluster at `address`, quietly; returns what a trial gets: {"cpu": c, "gpu": g}.
+    """Start Ray, or join the cluster at `address`, quietly; return what a trial gets: {"cpu": c, "gpu": g}.
 
     `meanwhile` runs in a thread of its own while Ray starts, and has ended when this returns. Tune imports MLflow right
     before the first trial, to count callbacks for its telemetry, although that is off: 1.1 s, a tenth of the time to a
     study's first training step, unless it is there already.
 
-    Where None is given: four trials a GPU where there are GPUs, one core each where there are none.
+    Where None is given: four trials per GPU where there are GPUs, one core each where there are none.
 
     Raises:
-        ResourceError: when a trial asks for more than the cluster has, or no cluster answers at the address.
+        ResourceError: If a trial asks for more than the cluster has, or no cluster answers at the address.
     """
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AIR_NEW_OUTPUT": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
     os.environ |= {"TUNE_DISABLE_SIGINT_HANDLER": "1", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
@@ -50,8 +50,10 @@ def start_ray(
         raise ResourceError(f"--address is {address}, but no Ray cluster answers there: {error}") from error
     except Exception as error:  # Ray has no kind of its own for a start that takes more than its 30 s
         raise ResourceError(f"Ray did not start: {error} Nothing is lost: try again later.") from error
-    # a worker that died is told by us, with its trial; Ray prints a paragraph beside it and has no public switch
-    setattr(ray._private.worker, "print_to_stdstream", lambda *_, **__: None)  # noqa: B010
+    # we report a worker that died, with its trial; Ray prints a paragraph besides and has no public switch for it, but
+    # this private function, which tests/tuning/test_cluster.py watches
+    if hasattr(ray._private.worker, "print_to_stdstream"):
+        setattr(ray._private.worker, "print_to_stdstream", lambda *_, **__: None)  # noqa: B010
     there = ray.cluster_resources()
     cores, cards = there.get("CPU", 0.0), there.get("GPU", 0.0)
     gpus = gpus if gpus is not None else (0.25 if cards else 0.0)
@@ -64,7 +66,7 @@ def start_ray(
 
 @contextmanager
 def running(work: Callable[[], object]) -> Iterator[None]:
-    """`work` runs in a thread while the block does."""
+    """Run `work` in a thread beside the block."""
     thread = Thread(target=work, daemon=True)
     thread.start()
     yield
@@ -72,7 +74,7 @@ def running(work: Callable[[], object]) -> Iterator[None]:
 
 
 def stop_ray() -> None:
-    """Ends our cluster with all its workers, or leaves the one that was joined."""
+    """End our cluster with all its workers, or leave the one that was joined."""
     ray.shutdown()
 
 

@@ -4,8 +4,7 @@ import math
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,96 +18,95 @@ from audiotag.features.log_mel import LogMel
 from audiotag.models.build import front_end
 from audiotag.training.device import DeviceWarning, GPUShareError, use_gpu
 from audiotag.training.epochs import EpochResult, PretrainingEpoch
-from audiotag.training.fit import (
-    Diverged,
-    FitState,
-    fit,
-    fit_unsupervised,
-    predict,
-    start_fit,
-)
-from study.ledger.context import TrialSettings
+from audiotag.training.fit import Diverged, FitState, fit, fit_unsupervised, predict, start_fit
+from study.ledger.context import StudyContext
 from study.ledger.files import LedgerWarning, WriteError
-from study.ledger.ledger import Ledger, TrialFolder
-from study.ledger.reports import FAILED, HALTED, METRIC, SAID
-from study.ledger.results import fold_eers, summarise
-from study.ledger.seeds import merged
+from study.ledger.ledger import trial_folder
+from study.ledger.reports import Report
+from study.ledger.results import merge_seeds, score, summarise
+from study.ledger.schema import OBJECTIVE, FoldRecord, FoldResult
+from study.ledger.trial_folder import TrialFolder
 
-TOLD = (LedgerWarning, DeviceWarning)  # warnings that reach the user
+SHOWN = (LedgerWarning, DeviceWarning)  # warnings that reach the user
 
 
 def run_trial(
     parameters: dict[str, Any],
     *,
-    settings: TrialSettings,
+    context: StudyContext,
     corpus: Corpus,
     features: dict[LogMel, np.ndarray],
     threads: int,
     card: float,
 ) -> None:
-    """The function that Ray Tune runs: trains what the ledger lacks of a trial and reports each epoch.
+    """Train what the ledger lacks of a trial and report each epoch: the function that Ray Tune runs.
 
-    `features` holds those of each front end, of which the trial takes its own; `card` is the part of a GPU that it may
-    use, 0 for none. A loss that is not finite ends the trial: the reason goes into the ledger and into a last report. A
-    ledger that cannot be written, or a part of a GPU that is too small, ends the study. Warnings travel with the
-    reports: nobody reads what a worker prints.
+    A loss that is not finite ends the trial: the reason goes into the ledger and into a last report. A ledger that
+    cannot be written, or a share of a GPU that is too small, ends the study. Warnings travel with the reports.
+
+    Args:
+        parameters: The search-space parameters.
+        context: What the trials share.
+        corpus: Its audio is not read.
+        features: Of each front end (N, T, F), of which the trial takes its own.
+        threads: Of torch.
+        card: The share of a GPU that the trial may use, 0 for none.
     """
     torch.set_num_threads(threads)
-    config = settings.config(parameters)
-    folder = Ledger(Path(settings.ledger)).trial(settings.key(config))
+    config = context.config(parameters)
+    folder = trial_folder(context.root, context.key(config))
     device = "cuda" if card and torch.cuda.is_available() else "cpu"
     with warnings.catch_warnings(record=True) as caught:
-        for told in TOLD:
-            warnings.simplefilter("always", told)
+        for shown in SHOWN:
+            warnings.simplefilter("always", shown)
         try:
             if device == "cuda":
                 use_gpu(card)
             with folder.locked():
-                for report in trial_reports(config, folder, settings, corpus, features[front_end(config)], device):
-                    said = [str(warning.message) for warning in caught if issubclass(warning.category, TOLD)]
+                for report in trial_reports(config, folder, context, corpus, features[front_end(config)], device):
+                    texts = tuple(str(warning.message) for warning in caught if issubclass(warning.category, SHOWN))
                     caught.clear()
-                    tune.report(report | {SAID: said})
+                    tune.report(replace(report, warnings=texts).to_dict())
         except WriteError as error:
-            tune.report({METRIC: 1.0, HALTED: str(error)})
+            tune.report(Report(_worst(), halted=str(error)).to_dict())
         except (GPUShareError, torch.OutOfMemoryError) as error:
             needs = f"--gpus-per-trial is {card:g}, but a trial needs more of the GPU's memory: ask for more."
-            tune.report({METRIC: 1.0, HALTED: f"{needs} ({str(error).splitlines()[0]})"})
+            tune.report(Report(_worst(), halted=f"{needs} ({str(error).splitlines()[0]})").to_dict())
 
 
 def trial_reports(
     config: TrialConfig,
     folder: TrialFolder,
-    settings: TrialSettings,
+    context: StudyContext,
     corpus: Corpus,
     features: np.ndarray,
     device: str,
-) -> Iterator[dict[str, Any]]:
-    """A trial's reports, one an epoch and one at the end of each fold (after which it may be stopped); each is in the
-    ledger before it is yielded.
+) -> Iterator[Report]:
+    """A trial's reports, one per epoch and one at the end of each fold, after which it may be pruned.
 
-    A fold is trained with each seed before the next one begins, and is done when all its repeats are.
+    Each is in the ledger before it is yielded. A fold is trained with each seed before the next one begins, and is done
+    when all seeds have it.
     """
-    tags, seeds, parts = list(corpus.tags), settings.seeds, folder.repeats(settings.seeds)
-    done: list[dict[str, Any]] = []
+    seeds, parts = context.seeds, folder.for_seeds(context.seeds)
+    done: list[FoldResult] = []
     for fold in corpus.fold_numbers:
-        left = [(seed, part) for seed, part in zip(seeds, parts, strict=True) if part.fold(fold) is None]
+        left = [(seed, part) for seed, part in zip(seeds, parts, strict=True) if part.read_fold(fold) is None]
         if done and left:
-            yield {METRIC: summarise(done, tags)[METRIC], "folds_done": len(done)}
+            yield Report(_mean(done, corpus), len(done))
         for seed, part in left:
             try:
-                for result in train_fold(config, part, settings.protocol, corpus, features, fold, seed, device):
-                    report = _plain_report(result)
-                    so_far = summarise(done, tags)[METRIC] if done else _defined(report.get("val_eer_mean"))
-                    yield {METRIC: so_far, "fold": fold, "seed": seed, "folds_done": len(done), **report}
+                for result in train_fold(config, part, context.protocol, corpus, features, fold, seed, device):
+                    mean = _mean(done, corpus) if done else _so_far(result)
+                    yield _report(result, Report(mean, len(done), fold, seed))
             except Diverged as diverged:
                 reason = str(diverged) + (f" with seed {seed}" if len(seeds) > 1 else "")
                 folder.write_failure(reason)
-                yield {METRIC: 1.0, "folds_done": len(done), FAILED: reason}
+                yield Report(_worst(), len(done), failed=reason)
                 return
-        records = [record for part in parts if (record := part.fold(fold)) is not None]
+        records = [record for part in parts if (record := part.read_fold(fold)) is not None]
         assert len(records) == len(seeds), "train_fold ends with the fold's record"
-        done.append(merged(records, seeds))
-    yield {METRIC: summarise(done, tags)[METRIC], "folds_done": len(done)}
+        done.append(merge_seeds(records, seeds))
+    yield Report(_mean(done, corpus), len(done))
 
 
 def train_fold(
@@ -121,30 +119,24 @@ def train_fold(
     seed: int,
     device: str,
 ) -> Iterator[EpochResult | PretrainingEpoch]:
-    """Trains one fold, from its last saved epoch where there is one, and ends with the fold's record in the ledger.
+    """Train one fold, from its last saved epoch where there is one, and end with the fold's record in the ledger.
 
-    `folder` is the trial's as the repeat with this seed sees it.
+    `folder` is the trial's as this seed sees it.
     """
-    folder.set_aside(fold)
+    folder.set_fold_aside(fold)
     split = split_fold(corpus, fold, protocol, seed)
-    chance: dict[str, Any] = {"seed": seed, "fold": fold, "device": device}
-    state = start_fit(config, features, len(corpus.tags), split.train, **chance)
-    if (saved := folder.running(fold)) is not None:
+    training: dict[str, Any] = {"seed": seed, "fold": fold, "device": device}
+    state = start_fit(config, features, len(corpus.tags), split.train, **training)
+    if (saved := folder.read_running(fold)) is not None:
         try:
             state.load_state_dict(saved)
-        except (
-            KeyError,
-            TypeError,
-            ValueError,
-            RuntimeError,
-            AttributeError,
-        ) as error:  # readable, but of no such network
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:  # of another network
             folder.set_running_aside(error)
-            state = start_fit(config, features, len(corpus.tags), split.train, **chance)
-    for stage in fit_unsupervised(state, config, features, split.train, **chance):
+            state = start_fit(config, features, len(corpus.tags), split.train, **training)
+    for epoch in fit_unsupervised(state, config, features, split.train, **training):
         folder.write_running(fold, state.state_dict())
-        yield stage
-    for result in fit(state, config, features, corpus.targets, split, **chance):
+        yield epoch
+    for result in fit(state, config, features, corpus.targets, split, **training):
         folder.write_running(fold, state.state_dict())
         yield result
     _write_fold(folder, fold, state, split, corpus, features, device)
@@ -159,47 +151,57 @@ def _write_fold(
     features: np.ndarray,
     device: str,
 ) -> None:
-    """Scores the held-out and the evaluation clips with the best weights, and writes the finished fold.
+    """Score the held-out and the evaluation clips with the best weights, and write the finished fold.
 
     Held-out clips that are the validation set (protocol `paper`) have been scored when these weights were the newest.
     """
     started = time.perf_counter()
     state.model.load_state_dict(state.best)
-    parts = {"held_out": split.held_out, "evaluation": corpus.evaluation}
-    known = {"held_out": state.best_scores.numpy()} if np.array_equal(split.held_out, split.validation) else {}
-    scores = known | {
-        name: predict(state.model, features, clips, device=device)
-        if len(clips)
-        else np.zeros((0, len(corpus.tags)), np.float32)
-        for name, clips in parts.items()
-        if name not in known
-    }
-    names = {
-        f"{name}_clips": np.array([corpus.clips[clip] for clip in clips], np.str_) for name, clips in parts.items()
-    }
-    record = {
-        "fold": fold,
-        **fold_eers(corpus.targets[split.held_out], scores["held_out"], corpus.tags),
-        "best_epoch": state.best_epoch,
-        "epochs": len(state.history),
-        "seconds": state.seconds + time.perf_counter() - started,
-        "history": [{name: _plain(value) for name, value in result.to_dict().items()} for result in state.history],
-        "unsupervised": [asdict(result) for result in state.unsupervised],
-    }
-    folder.write_fold(fold, record, {**scores, **names}, state.best)
+    clips = {"held_out": split.held_out, "evaluation": corpus.evaluation}
+    scores = {"held_out": state.best_scores.numpy()} if np.array_equal(split.held_out, split.validation) else {}
+    for name, indices in clips.items():
+        if name not in scores and len(indices):
+            scores[name] = predict(state.model, features, indices, device=device)
+    scores.setdefault("evaluation", np.zeros((0, len(corpus.tags)), np.float32))
+    names = {f"{name}_clips": np.array([corpus.clips[clip] for clip in part], np.str_) for name, part in clips.items()}
+    record = FoldRecord(
+        fold=fold,
+        figures=score(corpus.targets[split.held_out], scores["held_out"], corpus.tags),
+        best_epoch=state.best_epoch,
+        epochs=len(state.history),
+        seconds=state.seconds + time.perf_counter() - started,
+        epoch_rows=tuple(_without_nan(result.to_dict()) for result in state.history),
+        pretraining=tuple(state.unsupervised),
+        trial=folder.trial,
+    )
+    folder.write_fold(record, {**scores, **names}, state.best)
 
 
-def _plain(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _without_nan(row: dict[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isnan(value) else value for name, value in row.items()}
 
 
-def _plain_report(result: EpochResult | PretrainingEpoch) -> dict[str, Any]:
-    """What listeners hear of an epoch; one without tags has its own name, for it has neither curve nor score."""
-    if isinstance(result, PretrainingEpoch):
-        return {"unsupervised_epoch": result.epoch, "seconds": result.seconds}
-    return result.to_dict()
+def _report(result: EpochResult | PretrainingEpoch, report: Report) -> Report:
+    if isinstance(result, EpochResult):
+        return replace(report, epoch=result)
+    return replace(report, pretraining=result)
 
 
-def _defined(eer: float | None) -> float:
-    """An EER for Optuna, to which NaN must never be reported: 0.5, chance, where there is none."""
-    return 0.5 if eer is None or math.isnan(eer) else eer
+def _mean(done: list[FoldResult], corpus: Corpus) -> float:
+    """Mean of the objective over finished folds; Optuna must never get NaN."""
+    mean = summarise(done, corpus.tags)[OBJECTIVE.name].mean
+    return _chance() if mean is None else mean
+
+
+def _so_far(result: EpochResult | PretrainingEpoch) -> float:
+    """The objective on the validation set, before a fold is done."""
+    mean = result.val_means[OBJECTIVE.name] if isinstance(result, EpochResult) else math.nan
+    return _chance() if math.isnan(mean) else mean
+
+
+def _chance() -> float:
+    return 0.5  # an error rate of guesses, where a figure does not exist
+
+
+def _worst() -> float:
+    return 1.0 if OBJECTIVE.lower_is_better else 0.0

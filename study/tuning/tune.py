@@ -1,4 +1,4 @@
-"""A study's trials run by Ray Tune, and Ray itself. Ray's own files are never read back."""
+"""A study's trials run by Ray Tune. Ray's own files are never read back."""
 
 import logging
 import warnings
@@ -13,20 +13,20 @@ from ray.tune.schedulers import TrialScheduler
 
 from audiotag.corpus.corpus import Corpus
 from audiotag.features.log_mel import LogMel
-from study.ledger.context import TrialSettings
+from study.ledger.context import StudyContext
 from study.ledger.files import LedgerError, LedgerWarning
-from study.ledger.ledger import Ledger, TrialFolder
-from study.ledger.pruning import pruned
-from study.ledger.reports import FAILED, HALTED, SAID
-from study.search.searcher import LedgerSearch
+from study.ledger.ledger import trial_folder
+from study.ledger.pruning import read_pruned
+from study.ledger.reports import Report
+from study.search.searcher import LedgerSearcher
 from study.search.space import quiet_optuna
-from study.tuning.worker import run_in_worker
+from study.tuning.trainable import train_trial
 
 RESTARTS = 3  # of a trial whose worker died; it continues from its last epoch
 
 
 class Listener(Protocol):
-    """Who wants to hear of trials while they run."""
+    """Whoever follows trials while they run."""
 
     def started(self, key: str, config: dict[str, Any]) -> None:
         """A trial got its resources; again after it broke off."""
@@ -34,11 +34,11 @@ class Listener(Protocol):
     def broke_off(self, key: str, reason: str) -> None:
         """A trial's worker died or raised; it goes on after its last epoch."""
 
-    def reported(self, key: str, report: dict[str, Any]) -> None:
-        """What `study.tuning.trial.trial_reports` yielded."""
+    def reported(self, key: str, report: Report) -> None:
+        """A trial finished an epoch or a fold."""
 
-    def stopped(self, key: str, reason: str) -> None:
-        """A trial was stopped by the scheduler."""
+    def pruned(self, key: str, reason: str) -> None:
+        """A trial was pruned by the scheduler."""
 
     def ended(self, key: str, reason: str | None) -> None:
         """A trial finished, or failed with a reason."""
@@ -47,46 +47,50 @@ class Listener(Protocol):
 class Relay(tune.Callback):
     """Ray Tune's events in the study's words."""
 
-    def __init__(self, listeners: list[Listener], settings: TrialSettings) -> None:
-        self._listeners, self._settings = listeners, settings
+    def __init__(self, listeners: list[Listener], context: StudyContext) -> None:
+        self._listeners, self._context = listeners, context
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the listeners: Tune pickles its callbacks for a restore of its own, which nobody uses."""
-        return {"_listeners": [], "_settings": self._settings}
+        """Leave the listeners out: Tune pickles its callbacks for a restore of its own, which nobody uses."""
+        return {"_listeners": [], "_context": self._context}
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        config = self._settings.config(trial.config)
-        self._tell("started", self._settings.key(config), config.to_dict())
+        """Tell that a trial started."""
+        config = self._context.config(trial.config)
+        self._tell("started", self._context.key(config), config.to_dict())
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        for text in result.get(SAID, ()):
+        """Tell what a trial reported, and its warnings."""
+        report = Report.from_dict(result)
+        for text in report.warnings:
             warnings.warn(text, LedgerWarning, stacklevel=1)
-        if HALTED in result:
-            raise LedgerError(result[HALTED])  # an exception in a callback ends Tune's run: here that is the purpose
-        self._tell("reported", self._key(trial), result)
+        if report.halted is not None:
+            raise LedgerError(report.halted)  # an exception in a callback ends Tune's run: here that is the purpose
+        self._tell("reported", self._key(trial), report)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Tell that a trial broke off and goes on."""
         self._tell("broke_off", self._key(trial), _why(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Tell that a trial ended or was pruned."""
         key = self._key(trial)
-        if (record := pruned(self._folder(key))) is not None:
-            self._tell("stopped", key, record["reason"])
+        if (record := read_pruned(trial_folder(self._context.root, key))) is not None:
+            self._tell("pruned", key, record.reason)
         else:
-            self._tell("ended", key, trial.last_result.get(FAILED))
+            self._tell("ended", key, Report.from_dict(trial.last_result).failed)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Tell that a trial broke off for good, once the ledger says so."""
         reason = f"it broke off {trial.num_failures} times, the last time because {_why(trial)}"
-        self._folder(self._key(trial)).write_failure(reason)
-        self._tell("ended", self._key(trial), reason)
+        key = self._key(trial)
+        trial_folder(self._context.root, key).write_failure(reason)
+        self._tell("ended", key, reason)
 
     def _key(self, trial: Trial) -> str:
-        return self._settings.key(self._settings.config(trial.config))
-
-    def _folder(self, key: str) -> TrialFolder:
-        return Ledger(Path(self._settings.ledger)).trial(key)
+        return self._context.key(self._context.config(trial.config))
 
     def _tell(self, event: str, *arguments: Any) -> None:
         for listener in self._listeners:
@@ -108,8 +112,8 @@ def _why(trial: Trial) -> str:
 
 
 def run_trials(
-    search: LedgerSearch,
-    settings: TrialSettings,
+    searcher: LedgerSearcher,
+    context: StudyContext,
     corpus: Corpus,
     features: dict[LogMel, np.ndarray],
     *,
@@ -119,20 +123,19 @@ def run_trials(
     listeners: list[Listener],
     scheduler: TrialScheduler | None = None,
 ) -> None:
-    """Runs so many more trials, one in each slot; returns when all have finished or failed, or were stopped by the
-    scheduler.
+    """Run so many more trials, one in each slot, until all have finished or failed, or were pruned.
 
     A trial is proposed when its slot is free, so with all results that are there. Left to itself Tune would propose it
     while its predecessors run, and start the first trials one after the other.
 
     Raises:
-        LedgerError: when the ledger cannot be written.
+        LedgerError: If the ledger cannot be written.
     """
     trainable = tune.with_parameters(
-        run_in_worker,
-        settings=settings,
+        train_trial,
+        context=context,
         corpus=corpus,
-        features={heard: np.asarray(values) for heard, values in features.items()},
+        features={front_end: np.asarray(values) for front_end, values in features.items()},
         threads=max(1, int(per_trial["cpu"])),
         card=per_trial["gpu"],
     )
@@ -140,7 +143,7 @@ def run_trials(
     tuner = tune.Tuner(
         tune.with_resources(trainable, per_trial),
         tune_config=tune.TuneConfig(
-            search_alg=search,
+            search_alg=searcher,
             scheduler=scheduler,
             num_samples=trials,
             max_concurrent_trials=slots,
@@ -148,9 +151,9 @@ def run_trials(
         ),
         run_config=tune.RunConfig(
             name="ray",
-            storage_path=settings.ledger,
+            storage_path=str(context.root),
             verbose=0,
-            callbacks=[Relay(listeners, settings)],
+            callbacks=[Relay(listeners, context)],
             failure_config=tune.FailureConfig(max_failures=RESTARTS),
         ),
     )

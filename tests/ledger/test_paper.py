@@ -9,14 +9,15 @@ import pytest
 
 from audiotag.config import TrialConfig
 from search_spaces import load_space
-from study.ledger.paper import DOUBTFUL, ROWS, published
-from study.search.space import configurations
+from study.ledger.paper import DOUBTFUL, ROWS, published_row
+from study.ledger.schema import PublishedRow
+from study.search.space import scan_space
 
 TABLE1 = Path(__file__).parents[1] / "reference" / "table1.csv"
 
 
-def of(**values: Any) -> dict[str, Any] | None:
-    return published(TrialConfig.from_dict(values).to_dict())
+def of(**values: Any) -> PublishedRow | None:
+    return published_row(TrialConfig.from_dict(values).to_dict())
 
 
 # reference
@@ -52,8 +53,8 @@ def test_the_doubtful_rows_are_those_whose_cells_say_otherwise() -> None:
 
 
 def test_the_space_table1_has_the_papers_rows_in_order() -> None:
-    rows = [published(TrialConfig.from_dict(values).to_dict()) for values in configurations(load_space("table1"))]
-    found = [list(row["eer"].values()) for row in rows if row is not None]
+    rows = [of(**values) for values in scan_space(load_space("table1")).parameters]
+    found = [list(row.eer.values()) for row in rows if row is not None]
     assert found == [list(eers) for _, eers, _, _ in ROWS]
     assert rows.index(None) == 11  # SamplePairing with its schedule, right after the one without
     assert len(rows) == 14
@@ -64,7 +65,8 @@ def test_the_space_table1_has_the_papers_rows_in_order() -> None:
 
 def test_a_row_by_hand() -> None:
     row = of(model="att_loc", imd=True)
-    assert row == {
+    assert row is not None
+    assert row.to_json() == {
         "eer": {"c": 0.09, "m": 0.14, "f": 0.17, "v": 0.03, "p": 0.12, "b": 0.01, "o": 0.24},
         "eer_mean": 0.11,
         "eer_var_classes": pytest.approx(6.36e-3),
@@ -75,7 +77,7 @@ def test_no_augmentation_is_the_mixup_of_0() -> None:
     assert of() == of(augmentation="mixup", alpha=0.0)
     row = of()
     assert row is not None
-    assert "footnote" in row
+    assert row.footnote is not None
 
 
 def test_how_long_it_was_trained_does_not_matter_and_the_rest_does() -> None:

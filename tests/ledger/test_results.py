@@ -1,49 +1,39 @@
 """results.json: the contract, and the arithmetic of means and variances."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from helpers.small_study import STUDY, TAGS
+from helpers.small_study import STUDY, TAGS, finish_trial, fold_record, study_with
 
 from audiotag.config import TrialConfig
-from audiotag.metrics import equal_error_rate
+from audiotag.metrics import METRICS, Metric, equal_error_rate
 from study.ledger.ledger import Ledger
-from study.ledger.results import fold_eers, is_complete, study_results, summarise
+from study.ledger.results import is_complete, running_means, score, study_results, summarise
+from study.ledger.schema import FoldRecord
+from study.ledger.trial_folder import TrialFolder
+
+BOTH = {1: (0.1, 0.2), 2: (0.3, 0.6)}
 
 
-def record(fold: int, a: float | None, b: float | None) -> dict[str, Any]:
-    there = [value for value in (a, b) if value is not None]
-    return {
-        "fold": fold,
-        "eer": {"a": a, "b": b},
-        "eer_mean": sum(there) / len(there) if there else None,
-        "best_epoch": 4,
-        "epochs": 9,
-        "seconds": 1.5,
-        "history": [],
-    }
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger.create(tmp_path / "s", STUDY)
 
 
-def write(ledger: Ledger, key: str, number: int, records: list[dict[str, Any]], evaluation: Any = None) -> None:
-    folder = ledger.trial(key)
-    folder.write_trial(number, {"alpha": float(number)})
-    for entry in records:
-        scores = {"held_out": np.zeros((1, 2), np.float32)}
-        if evaluation is not None:
-            scores["evaluation"] = evaluation[entry["fold"]]
-        folder.write_fold(entry["fold"], entry, scores, {"w": torch.zeros(1)})
+@pytest.fixture
+def folder(ledger: Ledger) -> TrialFolder:
+    finish_trial(ledger, "k", 0, {})
+    return ledger.trial("k")
 
 
 # reference
 
 
-def test_contract(tmp_path: Path) -> None:
-    ledger = Ledger.create(tmp_path / "s", STUDY)
-    write(ledger, "first", 0, [record(1, 0.1, 0.2), record(2, 0.3, 0.6)])
-    results = study_results(ledger, "finished")
+def test_contract(ledger: Ledger) -> None:
+    finish_trial(ledger, "first", 0, BOTH)
+    results = study_results(ledger, "finished").to_json()
     assert {name: value for name, value in results.items() if name != "trials"} == {
         "study": "s",
         "space": "mixup_alpha",
@@ -51,28 +41,30 @@ def test_contract(tmp_path: Path) -> None:
         "protocol": "paper",
         "seed": 3,
         "status": "finished",
-        "tags": TAGS,
+        "tags": ["a", "b"],
     }
     (trial,) = results["trials"]
-    assert trial["key"] == "first"
-    assert trial["params"] == {"alpha": 0.0}
-    assert trial["status"] == "finished"
-    assert trial["seconds"] == 3.0
-    assert trial["eer"] == pytest.approx({"a": 0.2, "b": 0.4})
-    assert trial["eer_mean"] == pytest.approx(0.3)
-    assert trial["eer_var_classes"] == pytest.approx(0.02)  # of .2 and .4
-    assert trial["eer_var_folds"] == pytest.approx(0.045)  # of .15 and .45
-    assert set(trial["folds"][0]) == {"fold", "eer", "eer_mean", "best_epoch", "epochs", "seconds"}
-    assert [fold["fold"] for fold in trial["folds"]] == [1, 2]
+    folds = trial.pop("folds")
+    assert trial == {
+        "key": "first",
+        "params": {"alpha": 0.0},
+        "status": "finished",
+        "seconds": 38.0,
+        "eer": pytest.approx({"a": 0.2, "b": 0.4}),
+        "eer_mean": pytest.approx(0.3),
+        "eer_var_classes": pytest.approx(0.02),  # of .2 and .4
+        "eer_var_folds": pytest.approx(0.045),  # of .15 and .45
+    }
+    assert set(folds[0]) == {"fold", "eer", "eer_mean", "best_epoch", "epochs", "seconds"}
+    assert [fold["fold"] for fold in folds] == [1, 2]
 
 
 def test_evaluation_is_scored_by_the_mean_of_the_fold_models(tmp_path: Path) -> None:
     targets = {"w": [1, 0], "x": [0, 1], "y": [1, 1], "z": [0, 0]}
-    study = {**STUDY, "corpus": {**STUDY["corpus"], "evaluation_targets": targets}}
-    ledger = Ledger.create(tmp_path / "s", study)
+    ledger = Ledger.create(tmp_path / "s", study_with(evaluation_targets=targets))
     scores = {fold: np.random.default_rng(fold).random((4, 2)).astype(np.float32) for fold in (1, 2)}
-    write(ledger, "k", 0, [record(1, 0.1, 0.2), record(2, 0.3, 0.6)], scores)
-    (trial,) = study_results(ledger, "finished")["trials"]
+    finish_trial(ledger, "k", 0, BOTH, scores)
+    (trial,) = study_results(ledger, "finished").to_json()["trials"]
     truth, mean = np.array(list(targets.values())), (scores[1] + scores[2]) / 2
     expected = {tag: equal_error_rate(truth[:, k], mean[:, k]) for k, tag in enumerate(TAGS)}
     assert trial["eval_eer"] == pytest.approx(expected)
@@ -80,51 +72,88 @@ def test_evaluation_is_scored_by_the_mean_of_the_fold_models(tmp_path: Path) -> 
     assert trial["eval_eer_var_classes"] == pytest.approx(np.var(list(expected.values()), ddof=1))
 
 
-@pytest.mark.parametrize(("kind", "there"), [("chime_home", True), ("synthetic", False), ("folder", False)])
-def test_the_papers_own_figures_stand_beside_measured_ones_on_its_corpus(
-    tmp_path: Path, kind: str, there: bool
+@pytest.mark.parametrize(("kind", "published"), [("chime_home", True), ("synthetic", False), ("folder", False)])
+def test_the_papers_figures_stand_beside_measured_ones_on_its_corpus(
+    tmp_path: Path, kind: str, published: bool
 ) -> None:
-    ledger = Ledger.create(tmp_path / "s", {**STUDY, "corpus": {**STUDY["corpus"], "kind": kind}})
-    for number, config in enumerate((TrialConfig(model="cgrnn", imd=True), TrialConfig(model="cgrnn"))):
-        write(ledger, f"k{number}", number, [record(1, 0.1, 0.2), record(2, 0.3, 0.6)])
-        ledger.trial(f"k{number}").write_trial(number, config.to_dict())
-    quoted, own = study_results(ledger, "finished")["trials"]
-    assert ("published" in quoted) == there
-    assert "published" not in own
-    if there:
-        assert (quoted["published"]["eer"]["o"], quoted["published"]["eer_mean"]) == (0.24, 0.13)
+    ledger = Ledger.create(tmp_path / "s", study_with(kind=kind))
+    for number, values in enumerate(({"model": "cgrnn", "imd": True}, {"model": "cgrnn"})):
+        finish_trial(ledger, f"k{number}", number, BOTH)
+        ledger.trial(f"k{number}").write_trial(number, TrialConfig.from_dict(values).to_dict())
+    quoted, own = study_results(ledger, "finished").trials
+    assert own.published is None
+    assert (quoted.published is not None) == published
+    if quoted.published is not None:
+        assert (quoted.published.eer["o"], quoted.published.eer_mean) == (0.24, 0.13)
+
+
+def test_another_metric_is_in_the_results_without_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ledger: Ledger
+) -> None:
+    def share_of_positives(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        return targets.mean(axis=0)
+
+    monkeypatch.setitem(METRICS, "share", Metric("share", "Share", share_of_positives, lower_is_better=False))
+    finish_trial(ledger, "old", 0, BOTH)  # its folds were written without the metric
+    figures = score(np.array([[1, 0], [1, 1]]), np.array([[0.9, 0.1], [0.8, 0.7]]), TAGS)
+    assert figures["share"].by_tag == {"a": 1.0, "b": 0.5}
+    folder = ledger.trial("new")
+    folder.write_trial(1, {})
+    for fold in (1, 2):
+        record = replace(fold_record(folder, fold, 0.1, 0.2), figures=figures)
+        folder.write_fold(record, {}, {})
+    old, new = study_results(ledger, "finished").to_json()["trials"]
+    assert (new["share"], new["share_mean"]) == ({"a": 1.0, "b": 0.5}, 0.75)
+    assert "share" in new["folds"][0]
+    assert "share" not in old
 
 
 # degenerate
 
 
-def test_a_fold_without_a_class_is_left_out_of_the_mean() -> None:
-    summary = summarise([record(1, 0.1, None), record(2, 0.3, 0.6)], TAGS)
-    assert summary["eer"] == pytest.approx({"a": 0.2, "b": 0.6})
-    assert summary["eer_mean"] == pytest.approx(0.4)
-    assert summary["eer_var_folds"] == pytest.approx(np.var([0.1, 0.45], ddof=1))
+def test_a_fold_without_a_class_is_left_out_of_the_mean(folder: TrialFolder) -> None:
+    summary = summarise([fold_record(folder, 1, 0.1, None), fold_record(folder, 2, 0.3, 0.6)], TAGS)["eer"]
+    assert summary.by_tag == pytest.approx({"a": 0.2, "b": 0.6})
+    assert summary.mean == pytest.approx(0.4)
+    assert summary.var_folds == pytest.approx(np.var([0.1, 0.45], ddof=1))
 
 
 def test_a_tag_with_one_class_is_null_in_a_fold() -> None:
     targets = np.array([[1, 1], [0, 1]], np.float32)
-    eers = fold_eers(targets, np.array([[0.9, 0.5], [0.1, 0.5]], np.float32), ("a", "b"))
-    assert eers == {"eer": {"a": 0.0, "b": None}, "eer_mean": 0.0}
+    eer = score(targets, np.array([[0.9, 0.5], [0.1, 0.5]], np.float32), TAGS)["eer"]
+    assert (eer.by_tag, eer.mean) == ({"a": 0.0, "b": None}, 0.0)
 
 
-def test_one_fold_has_no_variance_over_folds() -> None:
-    assert summarise([record(1, 0.1, 0.2)], TAGS)["eer_var_folds"] is None
+def test_one_fold_has_no_variance_over_folds(folder: TrialFolder) -> None:
+    assert summarise([fold_record(folder, 1, 0.1, 0.2)], TAGS)["eer"].var_folds is None
 
 
-def test_unfinished_trials_are_left_out_and_failed_ones_told(tmp_path: Path) -> None:
-    ledger = Ledger.create(tmp_path / "s", STUDY)
-    write(ledger, "partial", 0, [record(1, 0.1, 0.2)])
-    write(ledger, "broken", 1, [record(1, 0.1, 0.2)])
+def test_running_means_end_where_a_fold_is_missing(folder: TrialFolder) -> None:
+    def means(*folds: FoldRecord) -> list[float]:
+        return running_means(folds, STUDY)  # type: ignore[arg-type]
+
+    first, second = fold_record(folder, 1, 0.1, 0.2), fold_record(folder, 2, 0.3, 0.6)
+    assert means(first, second) == pytest.approx([0.15, 0.3])
+    assert means(second) == []
+    assert means(fold_record(folder, 1, None, None), second) == []
+
+
+def test_unfinished_trials_are_left_out_and_failed_ones_listed(ledger: Ledger) -> None:
+    finish_trial(ledger, "partial", 0, {1: (0.1, 0.2)})
+    finish_trial(ledger, "broken", 1, {1: (0.1, 0.2)})
     ledger.trial("broken").write_failure("the loss is not finite")
-    (trial,) = study_results(ledger, "interrupted")["trials"]
-    assert (trial["key"], trial["status"], trial["reason"]) == ("broken", "failed", "the loss is not finite")
-    assert trial["eer"] == {"a": None, "b": None}
-    assert trial["eer_mean"] is None
-    assert len(trial["folds"]) == 1
+    (trial,) = study_results(ledger, "interrupted").trials
+    assert (trial.key, trial.status, trial.reason) == ("broken", "failed", "the loss is not finite")
+    assert (trial.figures["eer"].by_tag, trial.mean) == ({"a": None, "b": None}, None)
+    assert len(trial.folds) == 1
     assert not is_complete(ledger)
-    write(ledger, "partial", 0, [record(2, 0.1, 0.2)])
+    finish_trial(ledger, "partial", 0, {2: (0.1, 0.2)})
     assert is_complete(ledger)
+
+
+def test_the_best_trial_is_the_first_of_equals(ledger: Ledger) -> None:
+    for number, key in enumerate("abc"):
+        finish_trial(ledger, key, number, {1: (0.2, 0.2), 2: (0.2, 0.2 if key == "a" else 0.1)})
+    best = study_results(ledger, "finished").best
+    assert best is not None
+    assert best.key == "b"

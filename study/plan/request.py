@@ -1,0 +1,48 @@
+"""What the command line asks for, as a value."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from study.cli import STUDIES
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options of `study/run.py`. None: not given.
+
+    Attributes:
+        space: The question.
+        resume: The study to continue; empty for the newest unfinished one of the space.
+        corpus: "synthetic" or a path.
+        skip_bad: Leave out clips whose audio is missing or unusable.
+        name: Of the study.
+        trials: How many.
+        epochs: The most per fold, and per pretraining.
+        precision: Of convolutions and matrix products.
+        seed, repeats, protocol: Of the training.
+        sampler, scheduler: Of the search.
+        cpus_per_trial, gpus_per_trial, address: Of Ray.
+        cache: The folder of features.
+        studies: The folder of studies.
+        tracking_uri: Of MLflow.
+    """
+
+    space: str | None = None
+    resume: str | None = None
+    corpus: str | None = None
+    skip_bad: bool = False
+    name: str | None = None
+    trials: int | None = None
+    epochs: int | None = None
+    precision: str | None = None
+    seed: int | None = None
+    repeats: int | None = None
+    protocol: str | None = None
+    sampler: str | None = None
+    scheduler: str | None = None
+    cpus_per_trial: float | None = None
+    gpus_per_trial: float | None = None
+    address: str | None = None
+    cache: Path | None = None
+    studies: Path = STUDIES
+    tracking_uri: str | None = None
