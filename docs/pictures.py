@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from PIL import Image
+from PIL import Image, ImageChops  # of Pillow, which matplotlib needs
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
@@ -22,8 +22,9 @@ from rich.text import Text
 ROOT = Path(__file__).parents[1]
 WORK = ROOT / "build" / "pictures"
 COLUMNS = 92  # of the terminal
-REPORT = 1100, 1430  # width and height in pixels of the report's part that is shown: down to the first figure
-LINE = 20  # pixels per terminal line
+WIDTHS = {"report": 1100, "terminal": 9 * COLUMNS + 60}  # pixels of a page
+TALLEST = 3000  # pixels of a page
+MARGIN = 20  # pixels of a page below what it shows
 SCALE = 2  # pixels of a picture per pixel of a page, so that it is sharp on any screen
 COLOURS = 64  # of a picture's palette
 MOST_BYTES = 200_000  # per picture
@@ -34,7 +35,7 @@ pre {{ margin: 0; font: 15px/20px "DejaVu Sans Mono", monospace }}
 
 
 def write_corpus(source: Path, folder: Path, tags: int) -> None:
-    """Writes a corpus of those clips that have one of the tags with the shortest names, which a table can hold."""
+    """Write a corpus of those clips that have one of the tags with the shortest names, which a table can hold."""
     with (source / "clips.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     kept = sorted({row["tags"] for row in rows}, key=lambda tag: (len(tag), tag))[:tags]
@@ -52,7 +53,7 @@ def write_corpus(source: Path, folder: Path, tags: int) -> None:
 
 
 def run_study(corpus: Path, name: str, epochs: int) -> None:
-    """Runs the study, or what an interruption has left of it."""
+    """Run the study, or what an interruption has left of it."""
     words = ["--space", "augmentation", "--corpus", str(corpus), "--epochs", str(epochs), "--name", name]
     if (WORK / "studies" / name).exists():
         words = ["--resume", name]
@@ -60,12 +61,18 @@ def run_study(corpus: Path, name: str, epochs: int) -> None:
 
 
 def places() -> list[str]:
-    """The options that keep a study and its MLflow runs out of the user's own."""
+    """Give the options that keep a study and its MLflow runs out of the user's own."""
     return ["--studies", str(WORK / "studies"), "--tracking-uri", f"sqlite:///{WORK / 'mlflow.db'}"]
 
 
-def terminal_page(name: str) -> tuple[str, int]:
-    """The table of `study/report.py` as a terminal shows it: a page, and its height in pixels."""
+def report_page(name: str) -> str:
+    """Cut the report behind its first figure."""
+    page = (WORK / "studies" / name / "report.html").read_text()
+    return page[: page.index("</figure>")]
+
+
+def terminal_page(name: str) -> str:
+    """Show the table of `study/report.py` as a terminal does."""
     environment = os.environ | {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": str(COLUMNS)}
     command = [sys.executable, "study/report.py", name, *places()]
     output = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
@@ -73,30 +80,36 @@ def terminal_page(name: str) -> tuple[str, int]:
     with Path(os.devnull).open("w") as nowhere:
         console = Console(record=True, width=COLUMNS, file=nowhere, force_terminal=True)
         console.print(Text.from_ansi(f"$ python study/report.py {name}\n{table}"))
-    page = console.export_html(theme=MONOKAI, code_format=TERMINAL, inline_styles=True)
-    return page, LINE * (table.count("\n") + 2) + 32
+    return console.export_html(theme=MONOKAI, code_format=TERMINAL, inline_styles=True)
 
 
-def photograph(page: Path, picture: Path, width: int, height: int) -> None:
-    """Writes the top of a page as a PNG."""
+def photograph(page: str, name: str) -> None:
+    """Write a page as a PNG, down to the last thing that it shows."""
+    picture = ROOT / "docs" / f"{name}.png"
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
         sys.exit("error: Chromium is not installed: apt-get install chromium")
     with TemporaryDirectory() as folder:
-        raw = Path(folder) / "raw.png"
-        options = [f"--user-data-dir={folder}", f"--window-size={width},{height}", f"--screenshot={raw}"]
+        source, raw = Path(folder) / "page.html", Path(folder) / "raw.png"
+        source.write_text(page)
+        options = [f"--user-data-dir={folder}", f"--window-size={WIDTHS[name]},{TALLEST}", f"--screenshot={raw}"]
         options += [f"--force-device-scale-factor={SCALE}", "--hide-scrollbars", "--disable-gpu"]
         options += ["--no-sandbox"] if os.geteuid() == 0 else []  # which Chromium refuses to root
-        command = [chromium, "--headless", *options, page.as_uri()]
+        command = [chromium, "--headless", *options, source.as_uri()]
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL, timeout=120)
-        Image.open(raw).convert("RGB").quantize(COLOURS).save(picture, optimize=True)
+        image = Image.open(raw).convert("RGB")
+        background = Image.new("RGB", image.size, image.getpixel((0, image.height - 1)))
+        shown = ImageChops.difference(image, background).getbbox()
+        assert shown is not None, "a page shows something"
+        bottom = shown[3] + SCALE * MARGIN
+        image.crop((0, 0, image.width, bottom)).quantize(COLOURS).save(picture, optimize=True)
     if (size := picture.stat().st_size) > MOST_BYTES:
         sys.exit(f"error: {picture} has {size} bytes, but must have at most {MOST_BYTES}: take fewer colours.")
     print(f"{picture.relative_to(ROOT)}: {size} bytes")
 
 
 def main() -> None:
-    """Runs the command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", type=Path, help="a folder with audio/ and clips.csv, one tag per clip")
     parser.add_argument("--tags", type=int, default=5, help="how many tags of it (default 5)")
@@ -106,10 +119,8 @@ def main() -> None:
     name = f"augmentation-{corpus.name}"
     write_corpus(arguments.corpus, corpus, arguments.tags)
     run_study(corpus, name, arguments.epochs)
-    page, height = terminal_page(name)
-    (WORK / "terminal.html").write_text(page)
-    photograph(WORK / "terminal.html", ROOT / "docs" / "terminal.png", 9 * COLUMNS + 60, height)
-    photograph(WORK / "studies" / name / "report.html", ROOT / "docs" / "report.png", *REPORT)
+    photograph(terminal_page(name), "terminal")  # which writes the report, too
+    photograph(report_page(name), "report")
 
 
 if __name__ == "__main__":
