@@ -1,150 +1,357 @@
-"""The hyperparameters of one trial."""
+"""The hyperparameters of one trial, and which there are.
 
+A network is a class in a file of its own in models/, an augmentation a function in augment/. Their keyword-only
+arguments are hyperparameters; the defaults stand in their signatures and nowhere else. This module reads both from the
+source files: importing them would import torch, 1.5 s that the driver of a study can do without.
+"""
+
+import ast
 import math
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-MODELS = ("crnn", "dae_dnn", "cgrnn", "att_loc")
-STEREO_MODELS = ("cgrnn", "att_loc")  # those that can take the inter-channel magnitude difference
-AUGMENTATIONS = ("none", "mixup", "sample_pairing", "mixup_lp", "extrapolation")
-WITHOUT_ALPHA = ("none", "sample_pairing")
+from audiotag.features.log_mel import LogMel
+
+Value = bool | int | float | str
+
+ROOT = Path(__file__).parent
+NO_AUGMENTATION = "none"
 SCHEDULES = ("always", "intermittent")
 OPTIMIZERS = ("adam", "sgd")
 PRECISIONS = ("fp32", "bf16")
+CONVOLUTIONS = ("direct", "winograd")
 
-# What differs from model to model, as the paper or the authors' public code has it. What a model lacks here it does not
-# have: it is 0 then. crnn: optimizer, learning rate, GRU and dropout's companions are open in the paper
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "crnn": {
-        "dropout": 0.1,
-        "optimizer": "adam",
-        "learning_rate": 1e-3,
-        "batch_size": 44,
-        "gru_units": 128,
-        "gru_layers": 1,
-    },
-    "dae_dnn": {
-        "dropout": 0.2,
-        "optimizer": "sgd",
-        "learning_rate": 5e-3,
-        "batch_size": 100,
-        "pretrain_epochs": 100,
-    },
-    "cgrnn": {
-        "dropout": 0.2,
-        "optimizer": "adam",
-        "learning_rate": 1e-3,
-        "batch_size": 100,
-        "gru_units": 128,
-        "gru_layers": 3,
-    },
-    "att_loc": {
-        "dropout": 0.2,
-        "optimizer": "adam",
-        "learning_rate": 1e-3,
-        "batch_size": 100,
-        "gru_units": 128,
-        "gru_layers": 3,
-    },
+# What a value must be beyond its default's type, by name
+CHOICES = {"schedule": SCHEDULES, "optimizer": OPTIMIZERS, "precision": PRECISIONS, "convolution": CONVOLUTIONS}
+RANGES = {  # low <= value < high
+    "alpha": (0.0, math.inf, "a number in [0, inf)"),
+    "dropout": (0.0, 1.0, "a number in [0, 1)"),
+    "learning_rate": (math.ulp(0.0), math.inf, "a positive number"),
 }
-PARTS = ("gru_units", "gru_layers", "pretrain_epochs")  # whole numbers of something that not every model has
-OF_MODEL: Any = object()  # stands for the model's own default
+# Of a hyperparameter that a trial does not have, these say nothing: earlier studies and users' spaces hold them
+NEUTRAL = (0, "always", "direct")
+QUICK: dict[str, Value] = {"max_epochs": 4, "patience": 4}  # the short budget of a network that declares none
+
+
+class DeclarationError(ValueError):
+    """A network or an augmentation whose source does not say what it must; the message is one line."""
 
 
 @dataclass(frozen=True)
-class TrialConfig:
-    """Every hyperparameter of a trial, one flat name each.
+class Network:
+    """A network's declaration: what its class says of it (`audiotag.models`).
 
-    The field, the Optuna parameter, the MLflow param and the table column are the same word. Comments tell what is from
-    the paper ("Sample mixed-based data augmentation for domestic audio tagging", Wei et al. 2018) and what is open in
-    it. A field that is left out takes the value of DEFAULTS for its model.
+    Attributes:
+        parameters: Its hyperparameters with their defaults.
+        training_defaults: Those of the training that differ for this network.
+        quick: A short budget for the synthetic corpus.
+        front_end: What its features are computed with.
+        has_curves: Whether it has `frame_curves`.
     """
 
-    model: str = "crnn"  # which system of the paper's Table 1
-    imd: bool = False  # the inter-channel magnitude difference as a second input; needs stereo recordings
-    augmentation: str = "none"  # see augment.py
-    alpha: float = 0.0  # lambda ~ Beta(alpha, alpha); 0: no mixing. sample_pairing has no alpha
+    parameters: Mapping[str, Value]
+    training_defaults: dict[str, Value]
+    quick: Mapping[str, Value]
+    front_end: LogMel
+    has_curves: bool
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """An augmentation's declaration: the module of its function, and its hyperparameters with their defaults."""
+
+    module: str
+    parameters: Mapping[str, Value]
+
+
+@dataclass(frozen=True, init=False)
+class TrialConfig:
+    """Every hyperparameter of a trial, flat from outside: `TrialConfig(model="crnn", dropout=0.2).dropout`.
+
+    The keyword, the Optuna parameter, the MLflow parameter and the table column are the same word. The fields are the
+    training's own; every other name belongs to the chosen network or augmentation. What is left out takes its default.
+    Comments tell what is from the paper ("Sample mixed-based data augmentation for domestic audio tagging", Wei et al.
+    2018) and what is open in it.
+
+    Raises:
+        ValueError: For a name that is no hyperparameter of this trial, or a value out of its range.
+    """
+
+    model: str = "crnn"  # a file in models/
+    augmentation: str = NO_AUGMENTATION  # a function in augment/
     schedule: str = "always"  # in which epochs the augmentation is on; intermittent: SamplePairing's own paper
-    dropout: float = OF_MODEL  # crnn: after each conv block; others: after their dense layers
-    optimizer: str = OF_MODEL  # sgd has a momentum of 0.9
-    learning_rate: float = OF_MODEL
-    batch_size: int = OF_MODEL  # clips; of dae_dnn and cgrnn blocks of frames
+    optimizer: str = "adam"  # open in the paper; sgd has a momentum of 0.9
+    learning_rate: float = 1e-3  # open in the paper
+    batch_size: int = 44  # clips, or segments of clips; of the CRNN from the paper
     max_epochs: int = 200  # open in the paper
     patience: int = 20  # epochs without a lower validation loss, from the paper
-    gru_units: int = OF_MODEL  # a direction
-    gru_layers: int = OF_MODEL
-    pretrain_epochs: int = OF_MODEL  # of dae_dnn's auto-encoder, before the training with tags
     precision: str = "fp32"  # of convolutions and matrix products; open in the paper
+    network: Mapping[str, Value] = field(default_factory=dict, hash=False)  # keyword arguments of the network
+    augmenting: Mapping[str, Value] = field(default_factory=dict, hash=False)  # and of the augmentation
 
-    def __post_init__(self) -> None:
-        _require("model", self.model, MODELS)
-        own = {**dict.fromkeys(PARTS, 0), **DEFAULTS[self.model]}
-        for name, value in own.items():
-            if getattr(self, name) is OF_MODEL:
-                object.__setattr__(self, name, value)
-        self._check_choices()
-        self._check_numbers()
-        self._check_parts()
-
-    def _check_choices(self) -> None:
-        _require("augmentation", self.augmentation, AUGMENTATIONS)
-        _require("schedule", self.schedule, SCHEDULES)
-        _require("optimizer", self.optimizer, OPTIMIZERS)
-        _require("precision", self.precision, PRECISIONS)
-        if not isinstance(self.imd, bool):
-            raise ValueError(f"The value of `imd` is {self.imd!r}, but must be True or False.")
-
-    def _check_numbers(self) -> None:
-        for name, low, high in (("alpha", 0.0, math.inf), ("dropout", 0.0, 1.0)):
-            value = getattr(self, name)
-            if not (_is_number(value) and low <= value < high):
-                raise ValueError(f"The value of `{name}` is {value!r}, but must be a number in [{low:g}, {high:g}).")
-        if not (_is_number(self.learning_rate) and 0 < self.learning_rate < math.inf):
-            raise ValueError(f"The value of `learning_rate` is {self.learning_rate!r}, but must be a positive number.")
-        there = [name for name in PARTS if name in DEFAULTS[self.model]]
-        for name in ("batch_size", "max_epochs", "patience", *there):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"The value of `{name}` is {value!r}, but must be a whole number of at least 1.")
-
-    def _check_parts(self) -> None:
-        """No value for what the model or the augmentation does not have: it would change nothing."""
-        without: list[tuple[str, str, Any]] = [
-            (name, self.model, 0) for name in PARTS if name not in DEFAULTS[self.model]
-        ]
-        if self.model not in STEREO_MODELS:
-            without.append(("imd", self.model, False))
-        if self.augmentation in WITHOUT_ALPHA:
-            without.append(("alpha", self.augmentation, 0))
-        if self.augmentation == "none":
-            without.append(("schedule", self.augmentation, SCHEDULES[0]))
-        for name, owner, none in without:
-            value = getattr(self, name)
-            if value != none:
-                raise ValueError(f"The value of `{name}` is {value!r}, but {owner!r} has no {name}: leave it out.")
+    def __init__(self, **values: Any) -> None:
+        given = {**values.pop("network", {}), **values.pop("augmenting", {}), **values}  # as `replace` hands them over
+        chosen = {name: given.pop(name, getattr(TrialConfig, name)) for name in ("model", "augmentation")}
+        declared, parameters = network(chosen["model"]), augmentation(chosen["augmentation"]).parameters
+        training = _training_defaults()
+        if chosen["augmentation"] == NO_AUGMENTATION:
+            del training["schedule"]
+        defaults = {**training, **declared.parameters, **parameters}
+        if len(defaults) < len(training) + len(declared.parameters) + len(parameters):
+            raise DeclarationError(f"Two of {', '.join(chosen.values())} and the training have a name in common.")
+        for name, value in given.items():
+            if name not in defaults:
+                _refuse(name, value, chosen, list(defaults))
+        found = {name: (declared.training_defaults | given).get(name, default) for name, default in defaults.items()}
+        for name, value in found.items():
+            _check(name, value, defaults[name])
+        if found["precision"] == "bf16" and "convolution" in found:
+            found["convolution"] = "direct"  # Winograd's is fp32: what is recorded is what runs
+        parts = {"network": declared.parameters, "augmenting": parameters}
+        for name, names in parts.items():
+            object.__setattr__(self, name, {key: found.pop(key) for key in names})
+        for name, value in (chosen | found).items():
+            object.__setattr__(self, name, value)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "TrialConfig":
-        """A configuration from plain values; what is left out is the model's default.
+    def from_dict(cls, values: Mapping[str, Any]) -> "TrialConfig":
+        """Build a configuration from plain values; what is left out is the network's default.
 
         Raises:
-            ValueError: for a key that is no hyperparameter, or a value out of its range.
+            ValueError: For a name that is no hyperparameter of this trial, or a value out of its range.
         """
-        known = [field.name for field in fields(cls)]
-        for key in values:
-            if key not in known:
-                raise ValueError(f"Unknown hyperparameter `{key}`: the hyperparameters are {', '.join(known)}.")
+        for name in values.keys() & {"network", "augmenting"}:
+            raise ValueError(_unknown(name, hyperparameter_names()))
         return cls(**values)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The configuration as plain values that JSON holds."""
-        return asdict(self)
+    def to_dict(self) -> dict[str, Value]:
+        """Give the hyperparameters that this trial has, and no others, as plain values that JSON holds."""
+        own = {name: getattr(self, name) for name in _training_defaults()}
+        schedule = {"schedule": own.pop("schedule")}
+        if self.augmentation == NO_AUGMENTATION:
+            schedule = {}
+        chosen = {"model": self.model, "augmentation": self.augmentation}
+        return {**chosen, **self.augmenting, **schedule, **self.network, **own}
+
+    def get(self, name: str) -> Any:
+        """Give a hyperparameter's value; None where this trial has no such thing."""
+        return self.to_dict().get(name)
+
+    def __getattr__(self, name: str) -> Any:  # a name that is no field
+        for part in ("network", "augmenting"):
+            if name in (values := self.__dict__.get(part, {})):
+                return values[name]
+        raise AttributeError(f"This trial has no hyperparameter `{name}`.")
+
+    @property
+    def front_end(self) -> LogMel:
+        """The network's front end; with the inter-channel difference where `imd` is on."""
+        declared = network(self.model).front_end
+        return replace(declared, imd=True) if self.network.get("imd") else declared
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+@cache
+def network_names() -> tuple[str, ...]:
+    """Give the names of all networks, sorted."""
+    return tuple(sorted(path.stem for path in (ROOT / "models").glob("*.py") if _network_class(path) is not None))
+
+
+def augmentation_names() -> tuple[str, ...]:
+    """Give the names of all augmentations: "none", then as their files have them."""
+    return (NO_AUGMENTATION, *read_augmentations(ROOT / "augment"))
+
+
+def hyperparameter_names() -> list[str]:
+    """Give the names of all hyperparameters of any network and augmentation, in the order of a table's columns."""
+    own = list(_training_defaults())
+    augmenting = [name for found in read_augmentations(ROOT / "augment").values() for name in found.parameters]
+    networks = [name for model in network_names() for name in network(model).parameters]
+    schedule = [own.pop(own.index("schedule"))]
+    return list(dict.fromkeys(["model", "augmentation", *augmenting, *schedule, *networks, *own]))
+
+
+def network(name: str) -> Network:
+    """Read a network's declaration from its source file.
+
+    Raises:
+        ValueError: Where there is no such network.
+        DeclarationError: Where its class lacks something, or its hyperparameters are not written out.
+    """
+    _require("model", name, network_names())
+    return read_network(ROOT / "models" / f"{name}.py")
+
+
+def augmentation(name: str) -> Augmentation:
+    """Read an augmentation's declaration from its source file; "none" has no parameters.
+
+    Raises:
+        ValueError: Where there is no such augmentation.
+        DeclarationError: Where its hyperparameters are not written out.
+    """
+    _require("augmentation", name, augmentation_names())
+    return read_augmentations(ROOT / "augment").get(name, Augmentation("", {}))
+
+
+@cache
+def read_network(path: Path) -> Network:
+    """Read the declaration in a network's file.
+
+    Raises:
+        DeclarationError: Where the class is missing or lacks something, or its hyperparameters are not written out.
+    """
+    found = _network_class(path)
+    if found is None:
+        raise DeclarationError(f"The file {_shown(path)} must hold a class named like it, without underscores.")
+    where = f"the class `{found.name}` in {_shown(path)}"
+    methods = {node.name: node for node in found.body if isinstance(node, ast.FunctionDef)}
+    if "__init__" not in methods or _first_arguments(methods["__init__"]) != ["self", "n_columns", "n_tags"]:
+        raise DeclarationError(f"The method `__init__` of {where} must begin with (self, n_columns, n_tags, *).")
+    attributes: dict[str, ast.expr] = {}
+    for node in found.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            attributes |= {target.id: node.value for target in targets if isinstance(target, ast.Name)}
+    parameters = _keyword_arguments(methods["__init__"], where)
+    own = _training_defaults()
+    return Network(
+        parameters=parameters,
+        training_defaults=_read_values("training_defaults", attributes, {}, list(own), where),
+        quick=_read_values("quick", attributes, QUICK, [*own, *parameters], where),
+        front_end=_read_front_end(attributes.get("front_end"), where),
+        has_curves="frame_curves" in methods,
+    )
+
+
+def _network_class(path: Path) -> ast.ClassDef | None:
+    """The class of a file that is named like it, without underscores; None where there is none: no network."""
+    wanted = path.stem.replace("_", "")
+    classes = (node for node in _parse(path).body if isinstance(node, ast.ClassDef))
+    return next((node for node in classes if node.name.lower() == wanted), None)
+
+
+def _read_values(
+    name: str, attributes: Mapping[str, ast.expr], default: dict[str, Value], allowed: list[str], where: str
+) -> dict[str, Value]:
+    """A class attribute that is a dict of hyperparameters."""
+    values = _literal(attributes[name]) if name in attributes else default
+    if not isinstance(values, dict) or not values.keys() <= set(allowed):
+        raise DeclarationError(f"The attribute `{name}` of {where} must be a dict of {', '.join(allowed)}.")
+    return values
+
+
+def _read_front_end(node: ast.expr | None, where: str) -> LogMel:
+    if node is None:
+        return LogMel()
+    known = [entry.name for entry in fields(LogMel)]
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "LogMel" and not node.args:
+        values = {str(word.arg): _literal(word.value) for word in node.keywords}
+        if values.keys() <= set(known) and None not in values.values():
+            return LogMel(**values)
+    raise DeclarationError(f"The attribute `front_end` of {where} must be a LogMel(...) of {', '.join(known)}.")
+
+
+@cache
+def read_augmentations(folder: Path) -> dict[str, Augmentation]:
+    """Read the declarations in a folder: its public functions whose first arguments are (x, y, rng), by name.
+
+    Raises:
+        DeclarationError: For a name that two have, and where hyperparameters are not written out.
+    """
+    found: dict[str, Augmentation] = {}
+    for path in sorted(folder.glob("*.py")):
+        for node in _parse(path).body:
+            if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+                continue
+            if _first_arguments(node) != ["x", "y", "rng"]:
+                continue
+            where = f"the function `{node.name}` in {_shown(path)}"
+            if node.name in found or node.name == NO_AUGMENTATION:
+                raise DeclarationError(f"The name of {where} is taken: choose another.")
+            found[node.name] = Augmentation(f"audiotag.augment.{path.stem}", _keyword_arguments(node, where))
+    return found
+
+
+@cache
+def _parse(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise DeclarationError(f"The file {_shown(path)} is no Python: {error.msg} in line {error.lineno}.") from error
+
+
+def _shown(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+def _first_arguments(function: ast.FunctionDef) -> list[str]:
+    return [argument.arg for argument in function.args.args]
+
+
+def _keyword_arguments(function: ast.FunctionDef, where: str) -> dict[str, Value]:
+    """The keyword-only arguments of a function with their defaults."""
+    found: dict[str, Value] = {}
+    for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
+        value = None if default is None else _literal(default)
+        if not isinstance(value, Value):
+            kinds = "a bool, an int, a float or a str"
+            raise DeclarationError(f"The default of `{argument.arg}` of {where} must be {kinds}, written out.")
+        found[argument.arg] = value
+    return found
+
+
+def _literal(node: ast.expr) -> Any:
+    """The value of a literal; None for anything else."""
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return None
+
+
+def _training_defaults() -> dict[str, Value]:
+    """The training's own hyperparameters with their defaults."""
+    apart = ("model", "augmentation", "network", "augmenting")
+    return {entry.name: entry.default for entry in fields(TrialConfig) if entry.name not in apart}  # type: ignore[misc]
 
 
 def _require(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ValueError(f"The value of `{name}` is {value!r}, but must be one of {', '.join(allowed)}.")
+
+
+def _check(name: str, value: Any, default: Value) -> None:
+    """Refuse a value that is not of its default's type, or out of its range."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if name in CHOICES:
+        fits, wanted = value in CHOICES[name], f"one of {', '.join(CHOICES[name])}"
+    elif isinstance(default, bool):
+        fits, wanted = isinstance(value, bool), "True or False"
+    elif isinstance(default, int):
+        least = min(1, default)
+        fits, wanted = number and isinstance(value, int) and value >= least, f"a whole number of at least {least}"
+    elif isinstance(default, float):
+        low, high, wanted = RANGES.get(name, (-math.inf, math.inf, "a finite number"))
+        fits = number and low <= value < high and math.isfinite(value)
+    else:
+        fits, wanted = isinstance(value, str), "a text"
+    if not fits:
+        raise ValueError(f"The value of `{name}` is {value!r}, but must be {wanted}.")
+
+
+def _refuse(name: str, value: Any, chosen: dict[str, str], names: list[str]) -> None:
+    """Refuse a hyperparameter that a trial does not have, unless its value says nothing."""
+    if name not in hyperparameter_names():
+        raise ValueError(_unknown(name, [*chosen, *names]))
+    if value in NEUTRAL:
+        return
+    of_network = any(name in network(other).parameters for other in network_names())
+    owner = chosen["model" if of_network else "augmentation"]
+    parameters = network(owner).parameters if of_network else augmentation(owner).parameters
+    own = f" (it has {', '.join(parameters)})" if parameters else ""
+    raise ValueError(f"The value of `{name}` is {value!r}, but `{owner}` has no {name}{own}: leave it out.")
+
+
+def _unknown(name: str, names: list[str]) -> str:
+    return f"Unknown hyperparameter `{name}`: the hyperparameters are {', '.join(names)}."

@@ -4,6 +4,7 @@ A file is written under a temporary name in its own folder and then renamed: a r
 new, whenever the writer is killed. The temporary names match `.*.tmp`.
 """
 
+import errno
 import io
 import os
 import threading
@@ -39,6 +40,26 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], Any], *, durable: bool 
         with suppress(OSError):
             temporary.unlink()
         raise
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a text file in one piece, in UTF-8, that takes no other file's place.
+
+    Raises:
+        OSError: As `write_whole`; FileExistsError if the file exists.
+    """
+    if path.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-new.tmp")
+    write_text(temporary, text)
+    try:
+        os.link(temporary, path)  # unlike a rename, it never takes another file's place
+    except FileExistsError:
+        raise
+    except OSError:  # exFAT has no links; there, another process may be first by a hair's breadth
+        os.rename(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str, *, durable: bool = False) -> None:

@@ -21,8 +21,9 @@ import torch
 from rounds import show, timed, write_corpus
 
 from audiotag.corpus.corpus import open_corpus
-from audiotag.features.log_mel import LogMel, load_features
-from audiotag.features.store import CLIPS_A_TASK
+from audiotag.features.load import load_features
+from audiotag.features.log_mel import LogMel
+from audiotag.features.store import CLIPS_PER_TASK
 
 FRONT_END, SECONDS = LogMel(), 4.0
 
@@ -58,7 +59,7 @@ def main() -> int:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="features-") as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
         corpus = open_corpus(write_corpus(Path(folder) / "corpus", arguments.clips, seconds=SECONDS))
-        tasks = [list(corpus.paths[n : n + CLIPS_A_TASK]) for n in range(0, len(corpus.paths), CLIPS_A_TASK)]
+        tasks = [list(corpus.paths[n : n + CLIPS_PER_TASK]) for n in range(0, len(corpus.paths), CLIPS_PER_TASK)]
         caches = iter(Path(folder) / f"cache-{number}" for number in range(1000))
         runs: dict[str, Callable[[], object]] = {
             "ours": lambda: load_features(corpus, FRONT_END, next(caches)),

@@ -23,9 +23,11 @@ from types import FrameType
 import numpy as np
 import soundfile
 
-from audiotag.audio.read import AudioError, audio_seconds, inspect_audio, read_audio
+from audiotag.audio.probe import audio_seconds, inspect_audio
+from audiotag.audio.read import AudioError, read_audio
 from audiotag.corpus.corpus import open_corpus, read_tables
-from audiotag.corpus.tables import EVALUATION, NO_FOLD, CorpusError
+from audiotag.corpus.errors import CorpusError
+from audiotag.corpus.tables import EVALUATION, NO_FOLD
 
 LIMIT = 10  # s for one input
 RATE = 8000

@@ -23,7 +23,9 @@ from trials import run_study
 
 from audiotag.corpus.corpus import Corpus, open_corpus
 from audiotag.corpus.splits import split_fold
-from audiotag.features.log_mel import LogMel, band_statistics, load_features
+from audiotag.features.load import load_features
+from audiotag.features.log_mel import LogMel
+from audiotag.features.standardise import band_statistics
 
 BATCH, ALPHA = 44, 1.5
 

@@ -24,8 +24,8 @@ from rounds import cpu_seconds, show
 
 from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import Corpus
-from study.ledger.context import TrialSettings
-from study.ledger.ledger import Ledger
+from study.ledger.context import StudyContext
+from study.ledger.ledger import trial_folder
 from study.tuning.trial import trial_reports
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,35 +36,35 @@ from study.ledger.ledger import Ledger
 """
 RESUME = """
 from study.ledger.results import is_complete, study_results
-from study.search.searcher import make_search
-from study.ledger.context import TrialSettings
+from study.search.searcher import make_searcher
+from study.ledger.context import StudyContext
 from search_spaces import load_space
 ledger = Ledger.open(root)
 assert not is_complete(ledger)
-assert len(study_results(ledger, "interrupted")["trials"]) == ledger.study()["trials"] - 1
-study = ledger.study()
-settings = TrialSettings(str(root), study["settings"], "f", 0, "paper")
-assert make_search(load_space("joint"), ledger, settings).suggest("a")
+assert len(study_results(ledger, "interrupted").trials) == ledger.study.trials - 1
+assert make_searcher(load_space("joint"), ledger, StudyContext.of(root, ledger.study)).suggest("a")
 """
 REPORT = """
 import io
 from study.cli import make_console
-from study.report import show_results, write_results
+from study.reporting.results_files import write_results
+from study.reporting.terminal import show_results
 ledger, console = Ledger.open(root), make_console()
 console.file = io.StringIO()
-show_results(write_results(ledger, "interrupted", redraw=True), ledger.study(), console)
+show_results(write_results(ledger, "interrupted", redraw=True), console)
 """
 LIVE = """
 import io
 from rich.console import Console
+from audiotag.training.epochs import EpochResult
+from study.ledger.reports import Report
 from study.reporting.live_table import LiveTable
 console = Console(file=io.StringIO(), width=120)
-live = LiveTable(console, ["alpha"], trials=trials, done=0, folds=[0, 1, 2, 3, 4], slots=2, max_epochs=200)
-report = {"val_loss": 0.5, "val_eer_mean": 0.2, "seconds": 1.0, "eer_mean": 0.2}
+live = LiveTable(console, Ledger.open(root).study, done=0, slots=2, max_epochs=200)
 for key in map(str, range(trials)):
     live.started(key, {"alpha": 1.0, "augmentation": "mixup"})
     for epoch in range(50):
-        live.reported(key, report | {"fold": 0, "folds_done": 0, "epoch": epoch})
+        live.reported(key, Report(0.2, fold=0, seed=0, epoch=EpochResult(epoch, 0.5, 0.9, 0.5, 0.9, {"eer": 0.2}, 1.0)))
     live.ended(key, None)
 began = time.process_time()
 console.print(live.render())
@@ -133,12 +133,12 @@ def train(folder: Path, clips: int, trials: int, folds: int) -> None:
         clip_seconds=0.5,
     )
     features = rng.normal(size=(clips, 14, 128)).astype(np.float32)
-    settings = TrialSettings(str(folder), {}, "f", 0, "paper")
+    context = StudyContext(folder, {}, "f", 0, "paper")
     for number in range(trials):
-        config = TrialConfig(max_epochs=1, alpha=0.1 * number, augmentation="mixup")
-        trial = Ledger(folder).trial(settings.key(config))
+        config = TrialConfig.from_dict({"max_epochs": 1, "alpha": 0.1 * number, "augmentation": "mixup"})
+        trial = trial_folder(folder, context.key(config))
         trial.write_trial(number, config.to_dict())
-        for _ in trial_reports(config, trial, settings, corpus, features, "cpu"):
+        for _ in trial_reports(config, trial, context, corpus, features, "cpu"):
             pass
 
 

@@ -19,7 +19,7 @@ from rich.table import Table
 from audiotag.config import TrialConfig
 from audiotag.corpus.splits import FoldSplit
 from audiotag.training.fit import fit, start_fit
-from study.ledger.ledger import TrialFolder
+from study.ledger.trial_folder import TrialFolder
 
 CLIPS, FRAMES, BANDS, TAGS = 1946, 124, 128, 7  # CHiME-Home's development set, the paper's features
 TRAINING, HELD_OUT = CLIPS * 4 // 5, CLIPS // 5

@@ -15,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import numpy as np
 from place import trial_workers
@@ -22,10 +23,14 @@ from rounds import show
 
 from audiotag.corpus.corpus import EVALUATION, Corpus
 from audiotag.features.log_mel import LogMel
+from audiotag.training.epochs import EpochResult
 from search_spaces import load_space
 from study.cli import make_console
-from study.ledger.context import TrialSettings
+from study.ledger.context import StudyContext
 from study.ledger.ledger import Ledger
+from study.ledger.reports import Report
+from study.ledger.results import corpus_record
+from study.ledger.schema import StudyRecord
 from study.reporting.live_table import LiveTable
 from study.tuning.cluster import count_slots, start_ray, stop_ray
 
@@ -75,32 +80,42 @@ def made_up_corpus(clips: int, held_back: int) -> Corpus:
     )
 
 
-def study_of(root: Path, corpus: Corpus, trials: int) -> tuple[Ledger, TrialSettings]:
-    """A study folder for them."""
-    from study.ledger.results import corpus_record
-
-    settings = {"crnn": {"max_epochs": 200}}
-    texts = dict.fromkeys(("study", "id", "space", "space_fingerprint", "question", "created"), "memory")
-    record = {"trials": trials, "seed": 0, "protocol": "paper", "corpus": corpus_record(corpus), "settings": settings}
-    ledger = Ledger.create(root, texts | record | {"varied": ["alpha"], "left_out": [], "features": []})
-    return ledger, TrialSettings(str(root), settings, corpus.fingerprint, seed=0, protocol="paper")
+def record_of(name: str, corpus: Corpus, trials: int) -> StudyRecord:
+    """A study of mixup's alpha on a corpus."""
+    return StudyRecord(
+        name=name,
+        id=name,
+        space="mixup_alpha",
+        space_fingerprint="memory",
+        question="How much memory?",
+        protocol="paper",
+        created="memory",
+        trials=trials,
+        seed=0,
+        corpus=corpus_record(corpus),
+        settings={"crnn": {"max_epochs": 200}},
+        varied=("alpha",),
+        left_out=(),
+        features=(),
+    )
 
 
 def measure_workers(root: Path, clips: int, held_back: int, seconds: float) -> None:
     """Prints the first table; the trials are ended when all workers have been training for so many seconds."""
     per_trial = start_ray(1.0, 0.0, None, meanwhile=lambda: None)
-    from study.search.searcher import make_search
+    from study.search.searcher import make_searcher
     from study.tuning.tune import run_trials
 
     slots = min(count_slots(per_trial), 7)
     corpus = made_up_corpus(clips, held_back)
     features = np.random.default_rng(1).normal(size=(clips + held_back, FRAMES, BANDS)).astype(np.float32)
-    ledger, settings = study_of(root, corpus, slots)
-    search = make_search(load_space("mixup_alpha"), ledger, settings)
+    ledger = Ledger.create(root, record_of(root.name, corpus, slots))
+    context = StudyContext.of(root, ledger.study)
+    searcher = make_searcher(load_space("mixup_alpha"), ledger, context)
 
     def run() -> None:
-        heard = {LogMel(): features}
-        run_trials(search, settings, corpus, heard, trials=slots, slots=slots, per_trial=per_trial, listeners=[])
+        options: dict[str, Any] = {"trials": slots, "slots": slots, "per_trial": per_trial, "listeners": []}
+        run_trials(searcher, context, corpus, {LogMel(): features}, **options)
 
     Thread(target=run, daemon=True).start()
     session = os.getsid(0)
@@ -121,14 +136,15 @@ def resident() -> float:
 
 def measure_driver(epochs: int) -> None:
     """Prints what a live table grows by over some thousand epochs, in kB an epoch."""
-    live = LiveTable(make_console(), ["alpha"], trials=4, done=0, folds=[0, 1, 2, 3, 4], slots=2, max_epochs=200)
-    report = {"fold": 0, "folds_done": 0, "val_loss": 0.5, "val_eer_mean": 0.2, "seconds": 1.0, "eer_mean": 0.2}
+    study = record_of("driver", made_up_corpus(10, 0), 4)
+    live = LiveTable(make_console(), study, done=0, slots=2, max_epochs=200)
     live.started("key", {"alpha": 1.0, "augmentation": "mixup"})
     growth = []
     for _ in range(5):
         before = resident()
         for epoch in range(epochs):
-            live.reported("key", report | {"epoch": epoch})
+            result = EpochResult(epoch, 0.5, 0.9, 0.5, 0.9, {"eer": 0.2}, 1.0)
+            live.reported("key", Report(0.2, fold=0, seed=0, epoch=result))
         live.render()
         growth.append(1000 * (resident() - before) / epochs)
     show("driver", {"kB an epoch": growth})

@@ -28,7 +28,8 @@ from place import Place, kill, trial_workers, write_sounds
 from rich.console import Console
 from rich.table import Table
 
-from study.ledger.seeds import single_trainings
+from study.ledger.ledger import Ledger
+from study.ledger.results import study_results
 
 SPACES = ("mixup_alpha", "augmentation", "dropout")
 TRIALS, EPOCHS = 3, 4
@@ -85,18 +86,13 @@ def mlflow_differences(store: str, study: Path) -> list[str]:
     """Runs or epochs that MLflow does not hold exactly once, and runs that it does not call finished."""
     import mlflow
 
-    results = json.loads((study / "results.json").read_text())
+    trials = study_results(Ledger.open(study), "finished").trials
     client = mlflow.MlflowClient(store)
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = client.search_runs(experiments, f"tags.`audiotag.study` = '{study.name}'", max_results=5000)
     levels = Counter(run.data.tags["audiotag.level"] for run in runs)
     found = [f"{run.info.run_name} is {run.info.status}" for run in runs if run.info.status != "FINISHED"]
-    trials = len(results["trials"])
-    if levels != {
-        "study": 1,
-        "trial": trials,
-        "fold": sum(len(single_trainings(trial)) for trial in results["trials"]),
-    }:
+    if levels != {"study": 1, "trial": len(trials), "fold": sum(len(trial.trainings) for trial in trials)}:
         found.append(f"runs: {dict(levels)}")
     for run in runs:
         if run.data.tags["audiotag.level"] == "fold":

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from audiotag.config import TrialConfig
-from audiotag.models.cpu.winograd import convolve
+from audiotag.models.backend import fastest_convolution
+from audiotag.models.layers import conv3x3
 from audiotag.models.precision import computing
 from audiotag.training.fit import start_fit
 
@@ -61,7 +62,7 @@ def training_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor,
 
 def our_step(precision: str, x: Tensor, y: Tensor) -> Callable[[], None]:
     """A step of the study's own network."""
-    config = TrialConfig(precision=precision)
+    config = TrialConfig(precision=precision, convolution=fastest_convolution())
     state = start_fit(config, x.numpy(), TAGS, np.arange(BATCH), seed=0, fold=0, device="cpu")
     return lambda: training_step(state.model, state.optimizer, x, y)
 
@@ -80,6 +81,11 @@ def plain_step(
 def by_torch(x: Tensor, weight: Tensor) -> Tensor:
     """A convolution as torch computes it."""
     return F.conv2d(x, weight, padding=1)
+
+
+def by_us(x: Tensor, weight: Tensor) -> Tensor:
+    """A convolution as the study's trials on this CPU compute it."""
+    return conv3x3(x, weight, fastest_convolution())
 
 
 def convolutions(
@@ -139,7 +145,7 @@ def main() -> int:
             ("bf16, channels last", torch.bfloat16, torch.channels_last),
         ):
             runs[f"{CONVOLUTIONS}{name}, {rows}"] = convolutions(dtype, layout, frames_in_rows, by_torch)
-    runs[OURS] = convolutions(torch.float32, torch.channels_last, True, convolve)
+    runs[OURS] = convolutions(torch.float32, torch.channels_last, True, by_us)
     for run in runs.values():
         run()
     rounds = [{name: seconds(run) for name, run in runs.items()} for _ in range(arguments.rounds)]

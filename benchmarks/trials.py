@@ -29,7 +29,8 @@ from rounds import show, write_corpus
 from audiotag.config import PRECISIONS, TrialConfig
 from audiotag.corpus.corpus import open_corpus
 from audiotag.corpus.splits import split_fold
-from audiotag.features.log_mel import LogMel, load_features
+from audiotag.features.load import load_features
+from audiotag.features.log_mel import LogMel
 from audiotag.training.fit import fit, start_fit
 from study.plan.preflight import lacks_bf16
 

@@ -5,10 +5,11 @@ The paper's augmentations at the strength that it gives them (alpha 1.5), and no
 
 from typing import Any
 
+from audiotag.config import augmentation
+
 
 def define(trial: Any) -> dict[str, Any]:
     """The augmentation; alpha goes with those that have one."""
-    augmentation = trial.suggest_categorical(
-        "augmentation", ["none", "mixup", "sample_pairing", "mixup_lp", "extrapolation"]
-    )
-    return {"alpha": 0.0 if augmentation in ("none", "sample_pairing") else 1.5}
+    names = ["none", "mixup", "sample_pairing", "mixup_lp", "extrapolation"]
+    name = trial.suggest_categorical("augmentation", names)
+    return {"alpha": 1.5} if "alpha" in augmentation(name).parameters else {}

@@ -10,10 +10,10 @@ BASELINE = {"model": "crnn", "augmentation": "mixup", "alpha": 0.0}  # the CRNN 
 
 
 def define(trial: Any) -> dict[str, Any]:
-    """The model; of the CRNN the augmentation, and what belongs to it."""
+    """The model; of the CRNN the augmentation and its own hyperparameters."""
     model = trial.suggest_categorical("model", ["dae_dnn", "cgrnn", "att_loc", "crnn"])
     if model != "crnn":
-        return {"imd": model != "dae_dnn"}
+        return {"imd": True} if model != "dae_dnn" else {}
     augmentation = trial.suggest_categorical("augmentation", ["mixup", "sample_pairing", "mixup_lp", "extrapolation"])
     if augmentation == "mixup":
         trial.suggest_categorical("alpha", [0.0, 0.1, 0.5, 1.0, 1.5, 2.0, 5.0])

@@ -3,39 +3,36 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from audiotag.config import DEFAULTS, PARTS, STEREO_MODELS, WITHOUT_ALPHA, TrialConfig
+from audiotag.config import NO_AUGMENTATION, TrialConfig
+
+
+def own_params(config: dict[str, Any]) -> dict[str, Any]:
+    """Keep the hyperparameters that a trial has: studies of format 4 hold neutral values of all others too."""
+    try:
+        return TrialConfig.from_dict(config).to_dict()
+    except ValueError:  # a network or an augmentation that is no longer there
+        return config
 
 
 def label(config: dict[str, Any], varied: Sequence[str]) -> list[str]:
-    """A trial's parameters as cells; empty where the model or the augmentation has no such thing."""
-    return [show(config[name]) if name in config and _is_on(name, config) else "" for name in varied]
+    """A trial's parameters as cells; empty where the trial has no such parameter, or it is switched off."""
+    own = own_params(config)
+    return [show(own[name]) if name in own and _is_on(own[name]) else "" for name in varied]
 
 
 def trial_name(config: dict[str, Any], varied: Sequence[str]) -> str:
-    """A trial's parameters that its space varies: "mixup, alpha 1.5". Without those that say nothing."""
-    shown = {name: config[name] for name in varied if name in config and _is_on(name, config)}
-    if "model" in shown and config["augmentation"] == "none":
+    """A trial's parameters that its space varies, as far as they matter: "mixup, alpha 1.5"."""
+    own = own_params(config)
+    shown = {name: own[name] for name in varied if name in own and _is_on(own[name])}
+    if "model" in shown and own.get("augmentation") == NO_AUGMENTATION:
         shown.pop("augmentation", None)
     words = {name: name if value is True else show(value) for name, value in shown.items()}
     return ", ".join(word if isinstance(shown[name], str | bool) else f"{name} {word}" for name, word in words.items())
 
 
-def applies(name: str, config: dict[str, Any]) -> bool:
-    """Whether a hyperparameter means anything in a trial: no alpha of what has none, no part of another model."""
-    model = config.get("model", TrialConfig.model)
-    if name == "alpha":
-        return config.get("augmentation") not in WITHOUT_ALPHA
-    if name == "schedule":
-        return config.get("augmentation") != "none"
-    if name == "imd":
-        return model in STEREO_MODELS
-    return name not in PARTS or name in DEFAULTS[model]
-
-
-def _is_on(name: str, config: dict[str, Any]) -> bool:
-    """Whether a hyperparameter says something of a trial: it applies, and is not merely switched off."""
-    off = config[name] is False or (name == "schedule" and config[name] == "always")
-    return applies(name, config) and not off
+def _is_on(value: Any) -> bool:
+    """Whether a value does something: "always" is the schedule of every augmentation without one."""
+    return value is not False and value != "always"
 
 
 def show(value: Any) -> str:
@@ -64,7 +61,7 @@ def signed(value: float) -> str:
 
 
 def seeds_in_words(seeds: Sequence[int]) -> str:
-    """ "seed 0", "seeds 0 and 1", "seeds 0 to 2"."""
+    """Seeds as words: "seed 0", "seeds 0 and 1", "seeds 0 to 2"."""
     first, *others = seeds
     if not others:
         return f"seed {first}"
@@ -72,12 +69,12 @@ def seeds_in_words(seeds: Sequence[int]) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """ "1 trial", "2 trials"."""
+    """A number of things: "1 trial", "2 trials"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
-    """A table in Markdown; the first `left` columns are text, the others numbers."""
-    marks = ["---" if place < left else "---:" for place in range(len(header))]
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int, right: int = 0) -> str:
+    """A table in Markdown; the first `left` and the last `right` columns are text, the others numbers."""
+    marks = [*["---"] * left, *["---:"] * (len(header) - left - right), *["---"] * right]
     lines = [header, marks, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -10,7 +10,7 @@ from dataclasses import fields
 from functools import partial
 from types import FrameType
 
-from audiotag.cli import FINISHED, INTERRUPTED, Parser, fail, filled, folder, not_negative, positive
+from audiotag.cli import FINISHED, INTERRUPTED, Parser, fail, parse_nonnegative, parse_path, parse_positive, parse_text
 from audiotag.config import PRECISIONS
 from search_spaces import SAMPLERS
 from study.cli import STUDIES, run_command
@@ -26,16 +26,16 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     """The command line's options."""
     parser = Parser(prog="study/run.py", description="Run a study: one question about audio tagging, many trials.")
     add = parser.add_argument
-    add("--space", type=filled, metavar="NAME", help="the question: a file in search_spaces/ (--list shows them)")
+    add("--space", type=parse_text, metavar="NAME", help="the question: a file in search_spaces/ (--list shows them)")
     add("--list", action="store_true", help="show the spaces and end")
     add(
         "--corpus",
-        type=filled,
+        type=parse_text,
         metavar="synthetic|PATH",
         help="default: data/chime_home if it is there, else the synthetic corpus",
     )
     add("--skip-bad", action="store_true", help="leave out clips whose audio is missing or cannot be used")
-    add("--name", type=filled, help="of the study; default: <space>-<UTC time>")
+    add("--name", type=parse_text, help="of the study; default: <space>-<UTC time>")
     add(
         "--resume",
         nargs="?",
@@ -43,27 +43,32 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         metavar="NAME",
         help="continue a study (default: newest of --space)",
     )
-    add("--trials", type=positive(int), metavar="N", help="number of trials; with --resume it can grow")
+    add("--trials", type=parse_positive(int), metavar="N", help="number of trials; with --resume it can grow")
     add(
         "--epochs",
-        type=positive(int),
+        type=parse_positive(int),
         metavar="N",
         help="most epochs per fold (default 200; synthetic: fewer)",
     )
     add("--precision", choices=PRECISIONS, help="of convolutions and matrix products (default fp32)")
-    add("--seed", type=not_negative(int), metavar="N", help="of everything random (default 0)")
-    add("--repeats", type=positive(int), metavar="R", help="train each fold with R seeds: seed, seed + 1, ...")
+    add("--seed", type=parse_nonnegative(int), metavar="N", help="of everything random (default 0)")
+    add("--repeats", type=parse_positive(int), metavar="R", help="train each fold with R seeds: seed, seed + 1, ...")
     add("--protocol", choices=("paper", "nested"), help="paper: the held-out fold also stops training (default)")
     add("--sampler", choices=SAMPLERS, help="what proposes the trials; default: the space's own")
     add("--scheduler", choices=("fifo", "asha"), help="asha: prunes weak trials after some folds; default: fifo, none")
-    add("--cpus-per-trial", type=positive(float), metavar="F", help="cores, also a fraction (default 1)")
-    add("--gpus-per-trial", type=not_negative(float), metavar="F", help="cards, also a fraction (default 0.25, if any)")
-    add("--address", type=filled, metavar="ADDR", help="of a running Ray cluster; default: one of our own")
-    add("--cache", type=folder, metavar="DIR", help="where features are kept (default ~/.cache/audiotag/features)")
-    add("--studies", type=folder, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
+    add("--cpus-per-trial", type=parse_positive(float), metavar="F", help="cores, also a fraction (default 1)")
+    add(
+        "--gpus-per-trial",
+        type=parse_nonnegative(float),
+        metavar="F",
+        help="cards, also a fraction (default 0.25, if any)",
+    )
+    add("--address", type=parse_text, metavar="ADDR", help="of a running Ray cluster; default: one of our own")
+    add("--cache", type=parse_path, metavar="DIR", help="where features are kept (default ~/.cache/audiotag/features)")
+    add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
     add(
         "--tracking-uri",
-        type=filled,
+        type=parse_text,
         metavar="URI",
         help="MLflow (default MLFLOW_TRACKING_URI, else mlflow.db here)",
     )

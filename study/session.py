@@ -13,7 +13,7 @@ from rich.console import Console
 from audiotag.cli import FINISHED, INTERRUPTED
 from audiotag.config import TrialConfig
 from audiotag.features.log_mel import LogMel
-from audiotag.models.cpu.compiled import COMPILED
+from audiotag.models.backend import COMPILED
 from study import PROJECT
 from study.cli import SOME_FAILED, STUDIES
 from study.format import seeds_in_words
@@ -24,12 +24,14 @@ from study.ledger.results import count_ended, is_complete, study_results
 from study.plan.plan import Plan, compute_features, make_plan
 from study.plan.preflight import lacks_bf16
 from study.plan.request import Request
-from study.report import report_command, show_next, show_results, write_results
 from study.reporting.live_table import LiveTable
-from study.reporting.tables import left_out
+from study.reporting.prose import left_out
+from study.reporting.results_files import write_results
+from study.reporting.terminal import report_command, show_next, show_results
 from study.search.asha import Rungs, rungs_in_words
 from study.tracking.mlflow_store import check_server, default_uri, load_mlflow, public
-from study.tracking.optuna_db import OptunaView, is_current
+from study.tracking.mlflow_sync import MlflowCopy
+from study.tracking.optuna_db import OptunaCopy
 from study.tracking.tracker import Tracker
 
 Hold = Callable[[], AbstractContextManager[None]]  # of signals, for as long as a block runs
@@ -95,8 +97,7 @@ class Session:
         self.console.print(f"The study {ledger.root.name} is finished; there is nothing left to do.")
         tracker, view = self._views(ledger)
         tracker.start()
-        if not is_current(ledger):
-            view.start()
+        view.start()
         self._close(ledger, tracker, view, "finished")
 
     def _train(
@@ -120,13 +121,10 @@ class Session:
         tracker, view = self._views(ledger)
         live = LiveTable(
             self.console,
-            list(ledger.study.varied),
-            trials=plan.study.trials,
+            ledger.study,
             done=done,
-            folds=list(ledger.study.folds),
             slots=slots,
             max_epochs=max(config.max_epochs for config in plan.configs()),
-            seeds=ledger.study.seeds,
         )
         searcher = make_searcher(plan.space, ledger, context)
         tracker.start()
@@ -165,19 +163,20 @@ class Session:
         for note in filter(None, notes):
             self._warn(note)
 
-    def _views(self, ledger: Ledger) -> tuple[Tracker, OptunaView]:
+    def _views(self, ledger: Ledger) -> tuple[Tracker, Tracker]:
         """The threads of MLflow and of optuna.db, whose warnings go to the terminal."""
-        return Tracker(ledger, self.uri, self._warn), OptunaView(ledger, self.plan.space, self._warn)
+        copies = MlflowCopy(ledger, self.uri), OptunaCopy(ledger, self.plan.space)
+        return Tracker(copies[0], self._warn), Tracker(copies[1], self._warn)
 
     def _warn(self, text: str) -> None:
         self.console.print(text, style="yellow", soft_wrap=True)
 
-    def _close(self, ledger: Ledger, tracker: Tracker, view: OptunaView, status: str) -> None:
+    def _close(self, ledger: Ledger, tracker: Tracker, view: Tracker, status: str) -> None:
         """Write the results and bring MLflow and optuna.db up to date."""
         try:
             write_results(ledger, status)
         finally:
-            view.close()
+            view.close(status, CATCH_UP["finished"])
             if not tracker.close(status, CATCH_UP[status]):
                 later = report_command(ledger.root, self.request.studies, self.request.tracking_uri)
                 self._warn(f"MLflow is behind; later: {later}")
@@ -202,9 +201,8 @@ def make_scheduler(plan: Plan, ledger: Ledger) -> Any:
 def announce(plan: Plan, uri: str, console: Console) -> None:
     """Say what is about to run."""
     study, corpus = plan.study, plan.corpus
-    kinds = {"synthetic": "a synthetic corpus: figures on it say nothing about real recordings"}
-    what = f" ({kinds[corpus.kind]})" if corpus.kind in kinds else ""
-    console.print(f"Corpus   {corpus.name}{what}", soft_wrap=True)
+    note = f" ({corpus.layout.note})" if corpus.layout.note else ""
+    console.print(f"Corpus   {corpus.name}{note}", soft_wrap=True)
     console.print(f"Study    {study.name}{' (resumed)' if plan.ledger else ''}")
     console.print(f"Space    {study.space}: {study.question.splitlines()[0]}", soft_wrap=True)
     console.print(
@@ -216,8 +214,8 @@ def announce(plan: Plan, uri: str, console: Console) -> None:
     console.print(f"Trials   {study.trials} ({plan.space.sampler}{rungs}){seeds}", soft_wrap=True)
     for config in plan.configs():
         console.print(f"         {budget_line(config)}", soft_wrap=True)
-    if corpus.kind == "synthetic":
-        console.print("         a short budget for the synthetic corpus; --epochs overrides", soft_wrap=True)
+    if corpus.layout.quick:
+        console.print("         a short budget for this corpus; --epochs overrides", soft_wrap=True)
     console.print(f"Protocol {study.protocol}, {seeds_in_words(study.seeds)}; MLflow {public(uri)}", soft_wrap=True)
     for note in corpus_notes(plan):
         console.print(f"note: {note}", style="yellow", soft_wrap=True)
@@ -253,7 +251,7 @@ def kernels_note(per_trial: dict[str, float], address: str | None) -> str:
 
 def budget_line(config: TrialConfig) -> str:
     """How long a fold of a model is trained, and in what steps."""
-    first = f"{config.pretrain_epochs} epochs of pretraining, then " if config.pretrain_epochs else ""
+    first = f"{epochs} epochs of pretraining, then " if (epochs := config.get("pretrain_epochs")) else ""
     steps = f"batches of {config.batch_size}, {config.optimizer} at {config.learning_rate:g}"
     return f"{config.model}: {first}at most {config.max_epochs} epochs per fold, patience {config.patience}, {steps}"
 

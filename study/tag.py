@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from audiotag.cli import FINISHED, MISTAKE, Parser, fail, filled, folder, positive, share
+from audiotag.cli import FINISHED, MISTAKE, Parser, fail, parse_path, parse_positive, parse_share, parse_text
 from study.cli import SOME_FAILED, STUDIES, run_command
 
 
@@ -15,14 +15,14 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     """The command line's options."""
     parser = Parser(prog="study/tag.py", description="Tag recordings with the best trial of a study.")
     add = parser.add_argument
-    add("name", type=filled, metavar="NAME", help="of the study")
-    add("paths", type=folder, nargs="+", metavar="PATH", help="audio files (WAV, FLAC, OGG, AIFF, MP3), or folders")
-    add("--trial", type=filled, metavar="KEY", help="another finished trial, by the beginning of its key")
-    add("--threshold", type=share, metavar="F", help="of every tag, 0 to 1 (default: each tag's own)")
-    add("--hop", type=positive(float), metavar="SECONDS", help="from clip to clip (default: the length of a clip)")
+    add("name", type=parse_text, metavar="NAME", help="of the study")
+    add("paths", type=parse_path, nargs="+", metavar="PATH", help="audio files (WAV, FLAC, OGG, AIFF, MP3), or folders")
+    add("--trial", type=parse_text, metavar="KEY", help="another finished trial, by the beginning of its key")
+    add("--threshold", type=parse_share, metavar="F", help="of every tag, 0 to 1 (default: each tag's own)")
+    add("--hop", type=parse_positive(float), metavar="SECONDS", help="from clip to clip (default: a clip's length)")
     add("--json", action="store_true", help="all of it as one JSON document")
-    add("--curves", type=folder, metavar="DIR", help="draw when each tag sounds: one SVG per recording")
-    add("--studies", type=folder, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
+    add("--curves", type=parse_path, metavar="DIR", help="draw when each tag sounds: one SVG per recording")
+    add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
     arguments = parser.parse_args(words)
     if arguments.curves is not None and arguments.hop is not None:
         fail("--curves and --hop exclude each other: curves are drawn of clips that do not overlap.")
@@ -35,10 +35,13 @@ def tag(arguments: argparse.Namespace) -> int:
     Raises:
         WinnerError, LedgerError, RecordingError: for what cannot be done, before anything heavy is imported.
     """
+    from audiotag.config import network
     from audiotag.inference.recordings import find_recordings
     from study.tagging.winner import eer_thresholds, find_winner
 
     winner = find_winner(arguments.studies, arguments.name, arguments.trial)
+    if arguments.curves is not None and not network(winner.config.model).has_curves:
+        fail(f"--curves is not possible: the network `{winner.config.model}` has none over time (`frame_curves`).")
     cutting = cutting_of(winner, arguments.hop)
     given = arguments.threshold
     thresholds = eer_thresholds(winner) if given is None else dict.fromkeys(winner.study.tags, given)
@@ -105,7 +108,7 @@ def draw(place: Path, tracks: Any, tagged: Any, thresholds: dict[str, float | No
             target = (place / name).with_name(f"{Path(name).name}.svg")
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_text(tracks.draw(path, name, clips, thresholds).file(), encoding="utf-8")
+                target.write_text(tracks.draw(path, name, clips, thresholds).svg, encoding="utf-8")
             except OSError as error:
                 fail(f"{target} cannot be written ({error.strerror}): make room, or name another folder.")
     console.print(f"Drawings: {place}")

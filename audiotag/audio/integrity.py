@@ -1,6 +1,6 @@
-"""Damage in the containers of audio files that decoders pass over in silence: torn ends, lost pages, false headers.
+"""Damage in the containers of audio files that decoders do not report: truncation, lost pages, wrong headers.
 
-libsndfile reads what is left of a truncated WAV or Ogg file without a word; the missing part would become silence.
+libsndfile reads a truncated WAV or Ogg file without an error; the missing part would become silence.
 """
 
 import os
@@ -18,12 +18,12 @@ REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))  # the bi
 
 
 def container_damage(path: str | Path) -> str | None:
-    """What is wrong with the container of a WAV, AIFF or Ogg file, in a few words; None where nothing is found.
+    """Describe the damage in the container of a WAV, AIFF or Ogg file in a few words; None where there is none.
 
     Other files are left to their decoders. Of WAV and AIFF only the headers are read, of Ogg every page.
 
     Raises:
-        OSError: if the file cannot be read.
+        OSError: If the file cannot be read.
     """
     size = os.path.getsize(path)
     with open(path, "rb") as file:
@@ -60,7 +60,7 @@ def _wav_damage(file: BinaryIO, order: str, riff_end: int) -> str | None:
         elif name == b"data":
             if length == UNKNOWN_SIZE:
                 if long_size is None:
-                    return None  # nothing says how long it should be
+                    return None  # its length is not written anywhere
                 length = long_size
             if begin + length > size:
                 return f"it is truncated: {(size - begin) // block} of {length // block} samples are there"
@@ -73,7 +73,7 @@ def _wav_damage(file: BinaryIO, order: str, riff_end: int) -> str | None:
 
 
 def _format_damage(data: bytes, order: str) -> tuple[int, str | None]:
-    """Bytes of a sample of all channels, and what the header of a WAV says against itself."""
+    """The bytes per sample of all channels, and a contradiction in the header of a WAV, if any."""
     if len(data) < 16:
         return 1, "its header is truncated"
     code, channels, rate, byte_rate, block, bits = struct.unpack(
@@ -82,13 +82,14 @@ def _format_damage(data: bytes, order: str) -> tuple[int, str | None]:
     if code == EXTENSIBLE and len(data) >= 26:
         code = int.from_bytes(data[24:26], "little" if order == "little" else "big")
     if code in PLAIN_CODES and (block != channels * -(-bits // 8) or byte_rate != rate * block):
-        what = f"{channels} channels of {bits} bits at {rate} Hz, yet {block} bytes a sample and {byte_rate} a second"
-        return max(block, 1), f"its header contradicts itself: {what}"
+        form = f"{channels} channels of {bits} bits at {rate} Hz"
+        sizes = f"{block} bytes per sample, {byte_rate} per second"
+        return max(block, 1), f"its header contradicts itself: {form}, yet {sizes}"
     return max(block, 1), None
 
 
 def _tail_damage(file: BinaryIO, order: str, end: int, riff_end: int) -> str | None:
-    """What follows the samples must be chunks, or zeros; else the samples are longer than their header says."""
+    """Chunks or zeros must follow the samples; anything else means more samples than the header says."""
     if _are_chunks(file, order, end + (end & 1), riff_end) or _are_chunks(file, order, end, riff_end):
         return None
     file.seek(end)
@@ -127,7 +128,7 @@ def _aiff_damage(file: BinaryIO, size: int) -> str | None:
 
 
 def _ogg_damage(file: BinaryIO) -> str | None:
-    """Each page has its checksum and its number; the last one of the stream says so."""
+    """Each page has a checksum and a number, and the last one of the stream a flag."""
     serial, number, ended = None, 0, False
     while (header := file.read(OGG_HEADER.size)).startswith(b"OggS") or not ended:
         if len(header) < OGG_HEADER.size:

@@ -1,11 +1,11 @@
-"""In which epochs an augmentation is on."""
+"""The epochs in which an augmentation is on."""
 
 FIRST_SHARE, FINAL_SHARE = 0.1, 0.2  # of the epochs: before mixing begins, after it has ended for good
 ON, OFF = 8, 2  # epochs with and without mixing, in turn, between the two
 
 
 def final_stretch(schedule: str, max_epochs: int) -> int:
-    """The first epoch of the stretch without mixing that ends an intermittent schedule; 0 for one that has none.
+    """Give the first epoch of the stretch without mixing that ends an intermittent schedule; 0 for any other.
 
     Early stopping and the choice of the best epoch begin there: the phases before are always run to their end, because
     the network that the schedule is about is the one that the last stretch has tuned.

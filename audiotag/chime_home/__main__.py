@@ -10,62 +10,56 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from audiotag.chime_home.download import DownloadError
-from audiotag.chime_home.fetch import ADDRESS, MD5, FetchError, Report, fetch
-from audiotag.cli import FINISHED, INTERRUPTED, Parser, fail, filled, make_console
-from audiotag.corpus.layouts import chime_home
-from audiotag.corpus.tables import EVALUATION
+from audiotag.chime_home.download import FetchError, Report
+from audiotag.chime_home.fetch import ADDRESS, MD5, fetch
+from audiotag.cli import FINISHED, INTERRUPTED, Parser, fail, make_console, parse_text
+from audiotag.corpus.corpus import read_tables
 
-STEP = 5  # percent; of the lines that a log file gets
+STEP = 5  # percent between the lines that a log file gets
 
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
-    """The command line's options."""
+    """Parse the options."""
     parser = Parser(
         prog="python -m audiotag.chime_home",
         description="Download CHiME-Home (4.2 GB; CC BY-NC-SA 3.0), check it and unpack what is needed. "
         "Run it again to go on where it ended.",
     )
     add = parser.add_argument
-    add("path", nargs="?", type=filled, default="data/chime_home", metavar="PATH", help="default data/chime_home")
-    add("--from", dest="source", type=filled, default=ADDRESS, metavar="ADDRESS|ARCHIVE", help=f"default {ADDRESS}")
+    add("path", nargs="?", type=parse_text, default="data/chime_home", metavar="PATH", help="default data/chime_home")
+    add("--from", dest="source", type=parse_text, default=ADDRESS, metavar="ADDRESS|ARCHIVE", help=f"default {ADDRESS}")
     add("--stereo", action="store_true", help="also the stereo recordings at 48 kHz (4.7 GB more)")
     add("--keep", action="store_true", help="keep the downloaded archive beside the folder")
-    add("--md5", type=_md5, default=MD5, metavar="HEX", help="of another archive than the published one")
+    add("--md5", type=parse_md5, default=MD5, metavar="HEX", help="of another archive than the published one")
     return parser.parse_args(words)
 
 
-def _md5(text: str) -> str:
+def parse_md5(text: str) -> str:
+    """Parse a checksum."""
     if not re.fullmatch("[0-9a-fA-F]{32}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not allowed: it must be 32 hexadecimal digits")
     return text.lower()
 
 
 def main(words: list[str] | None = None) -> int:
-    """Runs the command line and returns its exit code."""
+    """Run the command line and return its exit code."""
     arguments = parse(words)
     console = make_console()
     target = Path(arguments.path)
     try:
         with byte_progress(console) as report:
-            came = fetch(
-                target,
-                arguments.source,
-                stereo=arguments.stereo,
-                keep=arguments.keep,
-                md5=arguments.md5,
-                report=report,
-            )
-        lists = chime_home.read_lists(target)
-    except (FetchError, DownloadError) as error:
+            options = {"stereo": arguments.stereo, "keep": arguments.keep, "md5": arguments.md5}
+            fetched = fetch(target, arguments.source, **options, report=report)
+        corpus, _ = read_tables(target)
+    except FetchError as error:
         fail(str(error))
     except KeyboardInterrupt:
         print("Interrupted. Run the same command again: it goes on from there.", file=sys.stderr)
         return INTERRUPTED
-    development = int((lists.folds != EVALUATION).sum())
+    state = "complete" if fetched else "complete already"
     console.print(
-        f"CHiME-Home is {'complete' if came else 'complete already'} in {target}: {development} clips in "
-        f"{len(set(lists.folds.tolist()) - {EVALUATION})} folds, {len(lists.clips) - development} for evaluation.",
+        f"CHiME-Home is {state} in {target}: {len(corpus.development)} clips in {len(corpus.fold_numbers)} folds, "
+        f"{len(corpus.evaluation)} for evaluation.",
         soft_wrap=True,
     )
     return FINISHED
@@ -73,28 +67,24 @@ def main(words: list[str] | None = None) -> int:
 
 @contextmanager
 def byte_progress(console: Console) -> Iterator[Report]:
-    """A bar over bytes on a terminal; elsewhere a line every few percent."""
-    if not console.is_terminal:
-        yield _lines(console)
-        return
+    """Show a bar over bytes on a terminal; elsewhere print a line every few percent."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-        task = bar.add_task("downloading and unpacking", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    last = ("", -1)
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("")
 
+        def report(step: str, done: int, total: int | None) -> None:
+            nonlocal last
+            bar.update(task, description=step, completed=done, total=total)
+            now = (step, 100 * done // total // STEP if total else done // (200 << 20))
+            if now != last and not console.is_terminal:
+                of = f" of {total / 1e6:.0f}" if total else ""
+                console.print(f"{done / 1e6:.0f}{of} MB {step}", soft_wrap=True)
+            last = now
 
-def _lines(console: Console) -> Report:
-    said = -1
-
-    def report(done: int, total: int | None) -> None:
-        nonlocal said
-        step = 100 * done // total // STEP if total else done // (200 << 20)
-        if step != said:
-            said = step
-            of = f" of {total / 1e6:.0f}" if total else ""
-            console.print(f"{done / 1e6:.0f}{of} MB read", soft_wrap=True)
-
-    return report
+        yield report
 
 
 if __name__ == "__main__":

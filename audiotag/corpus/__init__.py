@@ -1,10 +1,10 @@
 """A data set on disk to clips, targets, folds and groups.
 
-python -m audiotag.corpus check PATH      what the project sees in a corpus, with errors and warnings
-python -m audiotag.corpus folds PATH      proposes folds for a corpus that has none
+`python -m audiotag.corpus check PATH` shows a corpus with its errors and warnings; `python -m audiotag.corpus folds
+PATH` proposes folds for a corpus that has none.
 """
 
 from audiotag.corpus.corpus import Corpus, open_corpus
-from audiotag.corpus.tables import CorpusError
+from audiotag.corpus.errors import CorpusError
 
 __all__ = ["Corpus", "CorpusError", "open_corpus"]

@@ -19,34 +19,35 @@ from audiotag.cli import (
     MISTAKE,
     Parser,
     fail,
-    filled,
     make_console,
-    not_negative,
-    positive,
+    parse_nonnegative,
+    parse_positive,
+    parse_text,
     progress_bar,
 )
 from audiotag.corpus.assign_folds import propose_folds, write_folds
 from audiotag.corpus.corpus import Corpus, read_tables
-from audiotag.corpus.tables import EVALUATION, NO_FOLD, CorpusError
-from audiotag.corpus.validate import Report, check_corpus
+from audiotag.corpus.errors import CorpusError, count
+from audiotag.corpus.tables import EVALUATION, NO_FOLD
+from audiotag.corpus.validate import Validation, validate
 
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
-    """The command line's options."""
+    """Parse the options."""
     parser = Parser(prog="python -m audiotag.corpus", description="Look at a corpus before training on it.")
     commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
     check = commands.add_parser("check", help="clips, tags, folds, errors and warnings; exit code 2 on errors")
     folds = commands.add_parser("folds", help="propose folds, written to a new table")
     for command in (check, folds):
-        command.add_argument("path", type=filled, metavar="PATH", help="the corpus's folder")
-    folds.add_argument("--folds", type=positive(int), default=5, metavar="N", help="how many (default 5)")
-    folds.add_argument("--seed", type=not_negative(int), default=0, metavar="N", help="of the choice (default 0)")
-    folds.add_argument("--output", type=filled, metavar="FILE", help="default: PATH/clips_with_folds.csv")
+        command.add_argument("path", type=parse_text, metavar="PATH", help="the corpus's folder")
+    folds.add_argument("--folds", type=parse_positive(int), default=5, metavar="N", help="how many (default 5)")
+    folds.add_argument("--seed", type=parse_nonnegative(int), default=0, metavar="N", help="of the choice (default 0)")
+    folds.add_argument("--output", type=parse_text, metavar="FILE", help="default: PATH/clips_with_folds.csv")
     return parser.parse_args(words)
 
 
 def main(words: list[str] | None = None) -> int:
-    """Runs the command line and returns its exit code."""
+    """Run the command line and return its exit code."""
     arguments = parse(words)
     console = make_console()
     try:
@@ -59,46 +60,47 @@ def main(words: list[str] | None = None) -> int:
 
 
 def check(arguments: argparse.Namespace, console: Console) -> int:
-    """Prints what is known of a corpus; returns the exit code for a mistake if there are errors."""
+    """Print clips, tags, folds, errors and warnings of a corpus."""
     with progress_bar(console) as bar:
         task = bar.add_task("reading audio", total=None)
-        report = check_corpus(arguments.path, lambda done, total: bar.update(task, completed=done, total=total))
-    for line in describe(report):
+        found = validate(arguments.path, lambda done, total: bar.update(task, completed=done, total=total))
+    for line in describe(found):
         console.print(line, soft_wrap=True)
-    if report.corpus.tags:
-        console.print(tag_table(report.usable))
-    for kind, lines, style in (("error", report.errors, "red"), ("warning", report.warnings, "yellow")):
+    if found.usable.tags:
+        console.print(tag_table(found.usable))
+    for kind, lines, style in (("error", found.errors, "red"), ("warning", found.warnings, "yellow")):
         for line in lines:
             console.print(f"{kind}: {line}", style=style, soft_wrap=True)
-    console.print(f"{len(report.errors)} errors, {len(report.warnings)} warnings")
-    return MISTAKE if report.errors else FINISHED
+    console.print(f"{count(len(found.errors), 'error')}, {count(len(found.warnings), 'warning')}")
+    return MISTAKE if found.errors else FINISHED
 
 
-def describe(report: Report) -> Iterator[str]:
-    """The corpus in a few lines."""
-    corpus, facts = report.usable, report.facts
+def describe(found: Validation) -> Iterator[str]:
+    """Describe a corpus in a few lines."""
+    corpus, infos, clips = found.usable, found.examination.infos, len(found.examination.audio)
     yield f"Corpus  {corpus.name} ({corpus.kind.replace('_', '-')}) in {corpus.root}"
     evaluation = f", {len(corpus.evaluation)} for evaluation" if len(corpus.evaluation) else ""
-    bad = len(report.audio) - len(facts)
+    bad = clips - len(infos)
     yield (
-        f"Clips   {len(report.audio)}{f', {bad} of them unusable' if bad else ''}: {len(corpus.development)} in "
+        f"Clips   {clips}{f', {bad} of them unusable' if bad else ''}: {len(corpus.development)} in "
         f"{len([fold for fold in corpus.fold_numbers if fold != NO_FOLD])} folds{evaluation}; "
         f"{len(np.unique(corpus.groups))} groups"
     )
-    if not facts:
+    if not infos:
         return
-    seconds = [what.seconds for what in facts]
+    seconds = [info.seconds for info in infos]
     yield (
-        f"Audio   {sum(seconds) / 60:.1f} min, {min(seconds):.2f} to {max(seconds):.2f} s a clip; "
+        f"Audio   {sum(seconds) / 60:.1f} min, {min(seconds):.2f} to {max(seconds):.2f} s per clip; "
         f"each is cut or padded to {corpus.clip_seconds:.2f} s"
     )
     for name, values in (
-        ("Rates", Counter(f"{what.sample_rate} Hz" for what in facts)),
-        ("Kinds", Counter(f"{what.kind}, {_channels(what.channels)}" for what in facts)),
+        ("Rates", Counter(f"{info.sample_rate} Hz" for info in infos)),
+        ("Kinds", Counter(f"{info.kind}, {_channels(info.channels)}" for info in infos)),
     ):
-        yield f"{name}   {'; '.join(f'{value} ({count})' for value, count in values.most_common())}"
+        yield f"{name}   {'; '.join(f'{value} ({number})' for value, number in values.most_common())}"
     silent = int((corpus.targets.sum(axis=1) == 0).sum())
-    yield f"Tags    {len(corpus.tags)}, {corpus.targets.sum() / len(corpus.clips):.2f} a clip; {silent} clips have none"
+    per_clip = corpus.targets.sum() / len(corpus.clips)
+    yield f"Tags    {len(corpus.tags)}, {per_clip:.2f} per clip; {silent} clips have none"
 
 
 def _channels(number: int) -> str:
@@ -106,7 +108,7 @@ def _channels(number: int) -> str:
 
 
 def tag_table(corpus: Corpus) -> Table:
-    """Clips with each tag, by fold."""
+    """Count the clips with each tag in each fold."""
     names = {NO_FOLD: "no fold", EVALUATION: "evaluation"}
     folds = [fold for fold in np.unique(corpus.folds).tolist() if fold >= 0]
     folds += [fold for fold in names if (corpus.folds == fold).any()]
@@ -123,12 +125,12 @@ def tag_table(corpus: Corpus) -> Table:
 
 
 def fold(arguments: argparse.Namespace, console: Console) -> int:
-    """Writes a table with proposed folds and prints their balance."""
+    """Write a table with proposed folds and print their balance."""
     corpus, problems = read_tables(arguments.path)
     if problems:
         fail(f"The table of `{corpus.root}` has mistakes: correct them first.", problems)
-    if corpus.kind in ("chime_home", "synthetic"):
-        fail(f"The corpus `{corpus.root}` is in the CHiME-Home layout, which has its official folds.")
+    if corpus.layout.fixed_folds:
+        fail(f"The corpus `{corpus.root}` has the official folds of its layout ({corpus.kind.replace('_', '-')}).")
     if arguments.folds < 2:
         fail(f"--folds is {arguments.folds}, but must be at least 2.")
     if not len(corpus.development) or not corpus.tags:

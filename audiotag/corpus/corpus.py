@@ -1,34 +1,23 @@
-"""A corpus: clips, their tags, folds and groups. Opens CHiME-Home, public sets and a folder of a user's own."""
+"""A corpus: clips, their tags, folds and groups."""
 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from audiotag.audio.read import AudioError, AudioFacts, file_digests
-from audiotag.corpus.audio_scan import MAX_CLIP_SECONDS, Progress, bad_audio_error, common_seconds, inspect_clips
-from audiotag.corpus.layouts import chime_home
-from audiotag.corpus.layouts import folder as folder_corpus
-from audiotag.corpus.layouts import public as public_layouts
-from audiotag.corpus.tables import EVALUATION, NO_FOLD, CorpusError, Listing
+from audiotag.audio.probe import AudioInfo, file_digests
+from audiotag.audio.read import AudioError
+from audiotag.corpus.audio_scan import MAX_CLIP_SECONDS, Progress, common_seconds, scan_clips, unusable_audio
+from audiotag.corpus.errors import CorpusError, count
+from audiotag.corpus.layouts import LAYOUTS
+from audiotag.corpus.layouts.layout import Layout
+from audiotag.corpus.tables import EVALUATION, NO_FOLD, Listing
 
 NEARLY_SILENT = 1e-4  # peak: 3 steps of 16 bits, -80 dB
-FIXED_LENGTH = ("chime_home", "synthetic")  # kinds
-READERS: dict[Path, Callable[[Path], Listing]] = {
-    folder_corpus.TABLE: folder_corpus.read_folder,
-    public_layouts.ESC50_TABLE: public_layouts.read_esc50,
-    public_layouts.URBANSOUND8K_TABLE: public_layouts.read_urbansound8k,
-}
-FORMS = (
-    f"the CHiME-Home layout ({chime_home.DEVELOPMENT_LIST} and chunks/), or clips.csv "
-    f"(columns {', '.join(folder_corpus.COLUMNS)}; fold, group and split are optional) with audio/, or "
-    f"{public_layouts.ESC50_TABLE} or {public_layouts.URBANSOUND8K_TABLE} with audio/"
-)
 PROPOSE = "python -m audiotag.corpus folds PATH proposes some"
 
 
@@ -38,7 +27,7 @@ class Corpus:
 
     Attributes:
         name: The name of the root folder.
-        kind: "chime_home", "synthetic", "folder", "esc50" or "urbansound8k".
+        kind: The name of its layout.
         root: The folder that holds the lists.
         tags: (K,).
         clips: (N,) names, unique.
@@ -47,9 +36,9 @@ class Corpus:
         folds: (N,) int64, `EVALUATION` for the evaluation split.
         groups: (N,) the recording each clip was cut from.
         clip_seconds: The length to which every clip is cut or padded (s).
-        stereo_paths: (N,) where each clip's stereo recording would be, checked on request.
+        stereo_paths: (N,) the stereo recording of each clip, checked on request.
         skipped: The clips that were left out because of their audio, each with the reason.
-        silent: The clips that are as good as silent; they are used.
+        silent: The clips that are nearly silent; they are used.
         known_digests: (N,) `digests`, where the files have been read already.
     """
 
@@ -67,6 +56,11 @@ class Corpus:
     skipped: dict[str, str] = field(default_factory=dict)
     silent: tuple[str, ...] = ()
     known_digests: tuple[str, ...] = ()
+
+    @property
+    def layout(self) -> Layout:
+        """The layout in which it lies on disk."""
+        return LAYOUTS[self.kind]
 
     @property
     def fold_numbers(self) -> tuple[int, ...]:
@@ -90,12 +84,12 @@ class Corpus:
 
     @cached_property
     def stereo_digests(self) -> tuple[str, ...]:
-        """(N,) as `digests`, of the stereo recordings; the same where they are the same files."""
+        """(N,) as `digests`, for the stereo recordings."""
         return self.digests if self.stereo_paths == self.paths else file_digests(self.stereo_paths)
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits that change with the content of the corpus, but not with the place where it lies."""
+        """16 hex digits that change with the content of the corpus, but not with its location."""
         content = {
             "tags": self.tags,
             "clips": self.clips,
@@ -108,8 +102,8 @@ class Corpus:
         return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=8).hexdigest()
 
     def unscored_cells(self) -> list[tuple[str, int]]:
-        """The (tag, fold) pairs without both a positive and a negative clip: their EER is undefined."""
-        scored = self._scored()
+        """Return the (tag, fold) pairs without both a positive and a negative clip: their EER is undefined."""
+        scored = self.scored_cells()
         return [
             (tag, fold)
             for k, tag in enumerate(self.tags)
@@ -117,25 +111,35 @@ class Corpus:
             if not scored[row, k]
         ]
 
-    def _scored(self) -> np.ndarray:
-        """(folds, K) bool: the fold has both classes of the tag."""
+    def scored_cells(self) -> np.ndarray:
+        """Return (folds, K) bool: whether the fold has both a positive and a negative clip of the tag."""
         parts = [self.targets[self.folds == fold] for fold in self.fold_numbers]
         return np.array([(part.min(axis=0) < part.max(axis=0)) for part in parts])
 
 
 @dataclass(frozen=True, eq=False)
 class Examination:
-    """A corpus as its tables say, and what came of looking at all of it.
+    """A corpus according to its tables, and the outcome of inspecting all its audio.
 
     Attributes:
         corpus: Every clip of the tables, whether its audio can be used or not.
-        audio: (N,) what each file is, or why it cannot be used.
+        audio: (N,) the form of each file, or why it cannot be used.
         problems: Mistakes in the tables.
     """
 
     corpus: Corpus
-    audio: tuple[AudioFacts | AudioError, ...]
+    audio: tuple[AudioInfo | AudioError, ...]
     problems: tuple[str, ...]
+
+    @property
+    def errors(self) -> list[AudioError]:
+        """The files that cannot be used."""
+        return [info for info in self.audio if isinstance(info, AudioError)]
+
+    @property
+    def infos(self) -> list[AudioInfo]:
+        """The form of the files that can be used."""
+        return [info for info in self.audio if isinstance(info, AudioInfo)]
 
 
 def open_corpus(
@@ -144,129 +148,110 @@ def open_corpus(
     skip_bad: bool = False,
     stereo: bool = False,
     progress: Progress | None = None,
-    memory: Path | None = None,
+    scan_cache: Path | None = None,
 ) -> Corpus:
     """Open a corpus on disk and check all of it: tables, folds and, by decoding it, the audio.
 
     Args:
-        path: A folder in one of the forms that `FORMS` lists, or the parent of a `chime_home/`.
+        path: A folder in one of the layouts of `audiotag.corpus.layouts`, or the parent of a `chime_home/`.
         skip_bad: Leave out clips whose audio is missing or cannot be used, instead of refusing the corpus.
         stereo: Check the stereo recordings, too, where each clip has one.
         progress: Called with (files checked, files in all).
-        memory: A file that keeps what is known of the audio: what has not changed since is not decoded again.
+        scan_cache: A file with what earlier checks found: unchanged files are not decoded again.
 
     Raises:
-        CorpusError: if the folder is in no known form, a table is malformed, audio is missing or unusable, or the folds
-            cannot be scored; its `problems` are all there are.
+        CorpusError: If the folder is in no known layout, a table is malformed, audio is missing or unusable, or the
+            folds cannot be scored; its `problems` are all there are.
     """
-    examination = examine(path, stereo, progress, memory)
-    corpus, audio = examination.corpus, examination.audio
-    bad = [what for what in audio if isinstance(what, AudioError)]
+    examination = examine(path, stereo, progress, scan_cache)
+    corpus, bad = examination.corpus, examination.errors
     errors = [CorpusError(problem) for problem in examination.problems]
-    errors += [bad_audio_error(bad, len(audio), corpus.kind)] if bad and not skip_bad else []
-    usable = usable_part(corpus, audio) if skip_bad or not bad else corpus
-    if not examination.problems:  # the rows that they are about are missing
+    if bad and not skip_bad:
+        errors.append(unusable_audio(bad, len(examination.audio), corpus.layout.missing_audio))
+    usable = usable_part(examination) if skip_bad or not bad else corpus
+    if not examination.problems:  # which leave rows out
         errors += map(CorpusError, scoring_problems(usable))
     if errors:
         problems = [problem for error in errors for problem in error.problems]
-        rest = f" (and {len(errors) - 1} more problems)" if len(errors) > 1 else ""
+        rest = f" (and {count(len(errors) - 1, 'more problem')})" if len(errors) > 1 else ""
         raise CorpusError(f"{errors[0]}{rest}", problems)
     return usable
 
 
 def examine(
-    path: str | Path, stereo: bool = False, progress: Progress | None = None, memory: Path | None = None
+    path: str | Path, stereo: bool = False, progress: Progress | None = None, scan_cache: Path | None = None
 ) -> Examination:
-    """Reads the tables of a corpus and looks at all of its audio; what is wrong is told, not raised.
+    """Read the tables of a corpus and inspect all of its audio; mistakes are collected, not raised.
 
     Raises:
-        CorpusError: if the folder is in no known form, or a table cannot be read at all.
+        CorpusError: If the folder is in no known layout, or a table cannot be read at all.
     """
     corpus, problems = read_tables(path)
-    beside = corpus.stereo_paths if stereo and corpus.stereo_paths != corpus.paths else ()
-    return Examination(corpus, tuple(inspect_clips(corpus.paths, beside, progress, memory)), problems)
+    stereo_paths = corpus.stereo_paths if stereo and corpus.stereo_paths != corpus.paths else ()
+    return Examination(corpus, tuple(scan_clips(corpus.paths, stereo_paths, progress, scan_cache)), problems)
 
 
 def read_tables(path: str | Path) -> tuple[Corpus, tuple[str, ...]]:
-    """A corpus as its tables say, its audio not looked at, and the mistakes in them; the clip length is the longest.
+    """Read a corpus without its audio, and the mistakes in its tables; the clip length is the longest allowed.
 
     Raises:
-        CorpusError: if the folder is in no known form, or a table cannot be read at all.
+        CorpusError: If the folder is in no known layout, or a table cannot be read at all.
     """
     root = Path(os.path.abspath(path))  # "." has a name then; symbolic links keep theirs
-    if not root.exists():
-        raise CorpusError(f"The corpus `{path}` does not exist: give a folder that holds {FORMS}.")
-    for table, read in READERS.items():
-        if (root / table).is_file():
-            listing = read(root)
-            return _from_listing(root, listing), listing.problems
-    if chime_home.is_chime_home(root):
-        return _from_lists(chime_home.read_lists(root)), ()
-    raise CorpusError(f"The corpus `{path}` is in neither form: give a folder that holds {FORMS}.")
+    layout = next((layout for layout in LAYOUTS.values() if layout.detect(root)), None)
+    if layout is None:
+        wrong = "is in no known layout" if root.exists() else "does not exist"
+        known = ", or ".join(dict.fromkeys(layout.files for layout in LAYOUTS.values()))
+        raise CorpusError(f"The corpus `{path}` {wrong}: give a folder that holds {known}.")
+    listing = layout.read(root)
+    return _to_corpus(layout, listing), listing.problems
 
 
-def _from_lists(lists: chime_home.Lists) -> Corpus:
-    return Corpus(
-        name=lists.root.name,
-        kind=lists.kind,
-        root=lists.root,
-        tags=chime_home.TAGS,
-        clips=lists.clips,
-        paths=lists.paths,
-        targets=lists.targets,
-        folds=lists.folds,
-        groups=lists.groups,
-        clip_seconds=chime_home.CLIP_SECONDS,
-        stereo_paths=lists.stereo_paths,
-    )
-
-
-def _from_listing(root: Path, listing: Listing) -> Corpus:
-    rows = listing.rows
-    tags = tuple(sorted({tag for row in rows for tag in row.tags}))
+def _to_corpus(layout: Layout, listing: Listing) -> Corpus:
+    rows, tags = listing.rows, listing.tags
+    if tags is None:
+        tags = tuple(sorted({tag for row in rows for tag in row.tags}))
     targets = np.array([[tag in row.tags for tag in tags] for row in rows], dtype=np.float32)
-    paths = tuple(row.path for row in rows)
     return Corpus(
-        name=root.name,
-        kind=listing.kind,
-        root=root,
+        name=listing.root.name,
+        kind=layout.name,
+        root=listing.root,
         tags=tags,
         clips=tuple(row.clip for row in rows),
-        paths=paths,
+        paths=tuple(row.path for row in rows),
         targets=targets.reshape(len(rows), len(tags)),
         folds=np.array([row.fold for row in rows], dtype=np.int64),
         groups=np.array([row.group for row in rows], dtype=np.str_),
-        clip_seconds=MAX_CLIP_SECONDS,
-        stereo_paths=paths,
+        clip_seconds=layout.fixed_seconds or MAX_CLIP_SECONDS,
+        stereo_paths=tuple(row.stereo_path or row.path for row in rows),
     )
 
 
-def usable_part(corpus: Corpus, audio: Sequence[AudioFacts | AudioError]) -> Corpus:
-    """The corpus of the clips that can be used, with what their audio tells."""
-    kept = [place for place, what in enumerate(audio) if isinstance(what, AudioFacts)]
-    bad = {clip: what.reason for clip, what in zip(corpus.clips, audio, strict=True) if isinstance(what, AudioError)}
-    facts = [what for what in audio if isinstance(what, AudioFacts)]
-    clips = tuple(corpus.clips[place] for place in kept)
+def usable_part(examination: Examination) -> Corpus:
+    """Return the corpus of the clips whose audio can be used, with what the inspection found out."""
+    corpus, audio, infos = examination.corpus, examination.audio, examination.infos
+    kept = [index for index, info in enumerate(audio) if isinstance(info, AudioInfo)]
+    clips = tuple(corpus.clips[index] for index in kept)
     return replace(
         corpus,
         clips=clips,
-        paths=tuple(corpus.paths[place] for place in kept),
-        stereo_paths=tuple(corpus.stereo_paths[place] for place in kept) if corpus.stereo_paths else (),
+        paths=tuple(corpus.paths[index] for index in kept),
+        stereo_paths=tuple(corpus.stereo_paths[index] for index in kept),
         targets=corpus.targets[kept],
         folds=corpus.folds[kept],
         groups=corpus.groups[kept],
-        clip_seconds=corpus.clip_seconds if corpus.kind in FIXED_LENGTH else common_seconds(facts),
-        skipped=bad,
-        silent=tuple(clip for clip, what in zip(clips, facts, strict=True) if what.peak < NEARLY_SILENT),
-        known_digests=tuple(what.file_digest for what in facts),
+        clip_seconds=corpus.layout.fixed_seconds or common_seconds(infos),
+        skipped={c: info.reason for c, info in zip(corpus.clips, audio, strict=True) if isinstance(info, AudioError)},
+        silent=tuple(clip for clip, info in zip(clips, infos, strict=True) if info.peak < NEARLY_SILENT),
+        known_digests=tuple(info.file_digest for info in infos),
     )
 
 
 def scoring_problems(corpus: Corpus) -> list[str]:
-    """Why the folds of a corpus cannot be scored, a line each; empty if they can."""
+    """List the reasons why the folds of a corpus cannot be scored, one per line; empty if they can."""
     where = f"the corpus `{corpus.root}`"
     if not corpus.clips:
-        return [f"There are no clips in {where}: list at least one clip a fold and tag."]
+        return [f"There are no clips in {where}: list at least one clip per fold and tag."]
     if not corpus.tags:
         return [f"There are no tags in {where}: write the tags of each clip into the column `tags`."]
     if (corpus.folds == NO_FOLD).any():
@@ -274,7 +259,7 @@ def scoring_problems(corpus: Corpus) -> list[str]:
     folds = corpus.fold_numbers
     if len(folds) < 2:
         return [f"The number of development folds is {len(folds)} in {where}, but must be at least 2: {PROPOSE}."]
-    scored = corpus._scored()
+    scored = corpus.scored_cells()
     problems = [
         f"Fold {fold} has one class only in {where} (no tag has a clip with it and one without it), so its EER "
         "is undefined: merge it with another fold."

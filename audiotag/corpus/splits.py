@@ -1,4 +1,4 @@
-"""Which clips of a fold train the network, which stop it, which score it."""
+"""The clips of a fold that train the network, that stop training, and that are scored."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from audiotag.corpus.corpus import Corpus
 
 PROTOCOLS = ("paper", "nested")
 VALIDATION_SHARE = 0.2  # of the training clips, in the nested protocol
-CANDIDATES = 200  # random carvings tried; the one nearest to the tags' frequencies is taken
+CANDIDATES = 200  # random choices of groups; the one nearest to the tags' frequencies is taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,14 +21,14 @@ class FoldSplit:
 
 
 def split_fold(corpus: Corpus, fold: int, protocol: str, seed: int) -> FoldSplit:
-    """The clips of one fold of the development split.
+    """Split the development clips for one fold.
 
-    paper: the held-out fold is also the validation set that stops training, so its score is optimistic (the paper does
-    not say otherwise). nested: the validation set is carved out of the training folds, whole groups at a time, and the
-    held-out fold is only scored.
+    In the "paper" protocol the held-out fold is also the validation set that stops training, so its score is optimistic
+    (open in the paper). In the "nested" protocol the validation set is taken out of the training folds, whole groups at
+    a time, and the held-out fold is only scored.
 
     Raises:
-        ValueError: for another protocol or fold, or when the nested one has fewer than two groups to carve from.
+        ValueError: For another protocol or fold, or fewer than two groups in the training folds of the nested one.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"The value of `protocol` is {protocol!r}, but must be one of {', '.join(PROTOCOLS)}.")
@@ -41,11 +41,11 @@ def split_fold(corpus: Corpus, fold: int, protocol: str, seed: int) -> FoldSplit
     rest = development[corpus.folds[development] != fold]
     if protocol == "paper":
         return FoldSplit(rest, held_out, held_out)
-    chosen = _carve(corpus.targets[rest], corpus.groups[rest], np.random.default_rng((seed, fold)))
+    chosen = _choose_validation(corpus.targets[rest], corpus.groups[rest], np.random.default_rng((seed, fold)))
     return FoldSplit(rest[~chosen], rest[chosen], held_out)
 
 
-def _carve(targets: np.ndarray, groups: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def _choose_validation(targets: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A mask (n,) of whole groups: about VALIDATION_SHARE of the clips, each tag about as frequent as in the rest."""
     names, member = np.unique(groups, return_inverse=True)
     if len(names) < 2:
@@ -55,7 +55,7 @@ def _carve(targets: np.ndarray, groups: np.ndarray, generator: np.random.Generat
     wanted = VALIDATION_SHARE * np.append(tags.sum(axis=1), sizes.sum())
     best, smallest = np.zeros(0, dtype=int), np.inf
     for _ in range(CANDIDATES):
-        order = generator.permutation(len(names))
+        order = rng.permutation(len(names))
         count = int(np.searchsorted(np.cumsum(sizes[order]), wanted[-1])) + 1
         taken = order[: min(count, len(names) - 1)]
         found = np.append(tags[:, taken].sum(axis=1), sizes[taken].sum())

@@ -1,4 +1,4 @@
-"""The tables of a corpus: text in, rows out, and every mistake in them told at once."""
+"""The clips that a corpus lists, and CSV tables of them: text in, rows out, every mistake reported at once."""
 
 import csv
 import io
@@ -8,74 +8,79 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from audiotag.corpus.errors import CorpusError
+from audiotag.files import reason_of
+
 EVALUATION = -1  # the fold number of clips of the evaluation split
 NO_FOLD = -2  # of clips of a table without folds
 LONGEST_TAG = 100  # characters; MLflow's names of metrics end at 250
 
 
-class CorpusError(ValueError):
-    """A corpus that cannot be used, in one line: what is wrong, where, and what to do.
-
-    Attributes:
-        problems: Each single problem in a line of its own; at least one.
-    """
-
-    def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
-        super().__init__(message, tuple(problems))  # both in args: the error survives pickling between processes
-        self.problems = tuple(problems) or (message,)
-
-    def __str__(self) -> str:
-        return self.args[0]
-
-
 @dataclass(frozen=True)
 class Row:
-    """A clip as a table names it; the audio may be absent. `fold` may be EVALUATION or NO_FOLD."""
+    """A clip as a table names it; the audio may be absent.
+
+    Attributes:
+        clip: Its name, unique in the corpus.
+        path: The audio file.
+        fold: A number, EVALUATION or NO_FOLD.
+        tags: May be empty.
+        group: The recording that the clip was cut from.
+        stereo_path: The stereo recording, where it is another file than `path`.
+    """
 
     clip: str
     path: Path
     fold: int
     tags: frozenset[str]
     group: str
+    stereo_path: Path | None = None
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What the table of a folder says.
+    """The content of the tables of a corpus.
 
     Attributes:
-        kind: The layout.
-        rows: One a clip, those with a mistake left out.
-        problems: The mistakes, a line each.
+        root: The folder that holds the tables.
+        rows: One per clip, those with a mistake left out.
+        problems: The mistakes, one line each.
+        tags: All tags in their order; those of the rows, sorted, when None.
     """
 
-    kind: str
+    root: Path
     rows: tuple[Row, ...]
-    problems: tuple[str, ...]
+    problems: tuple[str, ...] = ()
+    tags: tuple[str, ...] | None = None
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, with or without a byte order mark.
+    """Read a UTF-8 file, with or without a byte order mark.
 
     Raises:
-        CorpusError: if the file is missing, is no file or is not UTF-8.
+        CorpusError: If the file is missing, is no file or is not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise CorpusError(f"The file `{path}` is not UTF-8 (byte {error.start}): save it as UTF-8.") from error
     except OSError as error:
-        reason = (error.strerror or "unknown error").lower()
-        raise CorpusError(f"The file `{path}` cannot be read ({reason}): put it back.") from error
+        raise CorpusError(f"The file `{path}` cannot be read ({reason_of(error)}): put it back.") from error
 
 
 def read_listing(
-    kind: str, path: Path, check_header: Callable[[list[str]], None], read_row: Callable[[dict[str, str]], Row]
+    root: Path, path: Path, check_header: Callable[[list[str]], None], read_row: Callable[[dict[str, str]], Row]
 ) -> Listing:
-    """The rows of a table with a header. `read_row` takes a row's cells by column and raises ValueError for a mistake.
+    """Read the rows of a table with a header.
+
+    Args:
+        root: The folder of the corpus.
+        path: The table.
+        check_header: Takes the names of the columns and raises CorpusError for a mistake.
+        read_row: Takes a row's cells by column and raises ValueError for a mistake.
 
     Raises:
-        CorpusError: if the file cannot be read or `check_header` finds a mistake.
+        CorpusError: If the file cannot be read or `check_header` finds a mistake.
     """
     reader = csv.reader(io.StringIO(read_text(path)), strict=True)
     rows: dict[str, Row] = {}
@@ -94,9 +99,9 @@ def read_listing(
                 rows[row.clip] = row
             except ValueError as error:
                 problems.append(f"{where} {error}.")
-    except csv.Error as error:  # the rest of the file cannot be told apart
+    except csv.Error as error:  # the cells of the rest cannot be separated
         problems.append(f"Line {reader.line_num} of `{path}` is not CSV ({error}): correct the quotes.")
-    return Listing(kind, tuple(rows.values()), tuple(problems))
+    return Listing(root, tuple(rows.values()), tuple(problems))
 
 
 def _by_column(cells: list[str], header: list[str]) -> dict[str, str]:
@@ -112,10 +117,10 @@ def _by_column(cells: list[str], header: list[str]) -> dict[str, str]:
 
 
 def require_columns(header: list[str], required: Sequence[str], path: Path) -> None:
-    """Refuses a header that lacks a column or has one twice.
+    """Refuse a header that lacks a column or has one twice.
 
     Raises:
-        CorpusError: for the first such column.
+        CorpusError: For the first such column.
     """
     separators = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
     for separator, name in separators.items():
@@ -133,10 +138,10 @@ def require_columns(header: list[str], required: Sequence[str], path: Path) -> N
 
 
 def read_fold(text: str) -> int:
-    """A fold's number.
+    """Parse a fold's number.
 
     Raises:
-        ValueError: if it is no whole number.
+        ValueError: If it is no whole number.
     """
     if not re.fullmatch("[0-9]{1,9}", text):
         raise ValueError(f"has fold {text!r}, but it must be a whole number of at least 0")
@@ -144,10 +149,10 @@ def read_fold(text: str) -> int:
 
 
 def read_tag(text: str) -> str:
-    """A tag, spaces around it taken away.
+    """Parse a tag, without the spaces around it.
 
     Raises:
-        ValueError: if it is too long for a name.
+        ValueError: If it is too long for a name.
     """
     tag = text.strip()
     if len(tag) > LONGEST_TAG:
@@ -155,29 +160,29 @@ def read_tag(text: str) -> str:
     return tag
 
 
-def read_place(folder: Path, filename: str, what: str = "audio/") -> tuple[str, Path]:
-    """A filename of a table, made plain, and its path inside a folder.
+def find_file(folder: Path, filename: str, what: str = "audio/") -> tuple[str, Path]:
+    """Normalise a filename of a table, and find its path inside a folder.
 
-    Accents may be written in either of Unicode's two ways on the disk: that of the table is tried first.
+    On the disk accents may be composed or decomposed (NFC, NFD); the table's own form is tried first.
 
     Raises:
-        ValueError: if it names nothing or leaves the folder.
+        ValueError: If it names nothing or leaves the folder.
     """
-    place = PurePosixPath(filename)
-    if not place.name or place.is_absolute() or ".." in place.parts:
+    relative = PurePosixPath(filename)
+    if not relative.name or relative.is_absolute() or ".." in relative.parts:
         raise ValueError(f"has filename {filename!r}, but it must name a file inside {what}")
-    path = folder / place
-    if not _is_there(path):
+    path = folder / relative
+    if not _exists(path):
         if "\\" in filename:
             raise ValueError(f"has filename {filename!r}, but folders must be separated by /")
         for form in ("NFC", "NFD"):
-            other = folder / unicodedata.normalize(form, str(place))
-            if _is_there(other):
+            other = folder / unicodedata.normalize(form, str(relative))
+            if _exists(other):
                 path = other
-    return place.as_posix(), path
+    return relative.as_posix(), path
 
 
-def _is_there(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     try:
         return path.exists()
     except (OSError, ValueError):  # a name that is too long, a folder that may not be entered

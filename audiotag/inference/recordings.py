@@ -1,4 +1,4 @@
-"""Recordings of any length, found by file or folder and cut into the clips that a network hears."""
+"""Recordings of any length, found by file or folder and cut into the clips that a network takes."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from audiotag.audio.read import SOUNDS, stream_audio
+from audiotag.audio.read import AUDIO_SUFFIXES, stream_audio
 from audiotag.features.log_mel import LogMel
 
-SHORTEST = 0.1  # of a clip: a last piece with less of its own is left out, it would be padding nearly all over
+SHORTEST = 0.1  # of a clip: a last piece with less of its own is left out, it would be nearly all padding
 
 
 class RecordingError(ValueError):
@@ -19,7 +19,7 @@ class RecordingError(ValueError):
 
 @dataclass(frozen=True)
 class Cutting:
-    """How a recording is cut: what is heard of it, samples of a clip, and from one clip's start to the next's."""
+    """How a recording is cut: the front end, samples per clip, and from the start of one clip to that of the next."""
 
     front_end: LogMel
     samples: int
@@ -28,7 +28,7 @@ class Cutting:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A piece of a recording: where it begins and ends (s), and its waveform (S,), or (2, S), zeros behind its end."""
+    """A piece of a recording: its start and end (s), and its waveform (S,), or (2, S), zeros behind the end."""
 
     start: float
     end: float
@@ -36,51 +36,51 @@ class Clip:
 
 
 def find_recordings(paths: Sequence[Path]) -> list[Path]:
-    """The files among some paths and, sorted, all that are named as audio in the folders and theirs; each once.
+    """List the files among some paths and, sorted, all files with an audio suffix in and below the folders; each once.
 
     Files and folders whose names begin with a dot are passed over in a folder.
 
     Raises:
-        RecordingError: for a path that is not there, and a folder without audio.
+        RecordingError: For a path that does not exist, and a folder without audio.
     """
     found: dict[Path, None] = {}
     for path in paths:
         if not os.path.lexists(path):
             raise RecordingError(f"There is no file or folder `{path}`: name audio files, or folders that hold some.")
-        there = _sounds(path) if path.is_dir() else [path]
-        if not there:
+        files = _sounds(path) if path.is_dir() else [path]
+        if not files:
             raise RecordingError(
                 f"The folder `{path}` holds no audio file (WAV, FLAC, OGG, AIFF or MP3): name another."
             )
-        found |= dict.fromkeys(there)
+        found |= dict.fromkeys(files)
     return list(found)
 
 
 def _sounds(folder: Path) -> list[Path]:
-    named = [path for path in folder.rglob("*") if path.suffix.lower() in SOUNDS and path.is_file()]
+    named = [path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file()]
     return sorted(path for path in named if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
 def cut_recording(path: Path, cutting: Cutting) -> Iterator[Clip]:
-    """The clips of a recording, in memory that does not grow with its length.
+    """Cut a recording into clips, in memory that does not grow with its length.
 
     A recording shorter than a clip, and the last piece of a longer one, are padded with zeros as in training. The last
     piece is left out where less than a tenth of a clip (`SHORTEST`) of it is in no clip before.
 
     Raises:
-        AudioError: when the part in question cannot be read.
+        AudioError: When a part of it cannot be read.
     """
     rate, samples, hop = cutting.front_end.sample_rate, cutting.samples, cutting.hop
-    begin, end = 0, 0  # of what is held, and of the clip before: samples of the recording
-    held: np.ndarray | None = None
+    begin, end = 0, 0  # start of the buffer, end of the last clip: samples of the recording
+    buffer: np.ndarray | None = None
     for piece in stream_audio(path, rate, cutting.front_end.imd):
-        held = piece if held is None else np.concatenate([held, piece], axis=-1)
-        while held.shape[-1] >= samples:
+        buffer = piece if buffer is None else np.concatenate([buffer, piece], axis=-1)
+        while buffer.shape[-1] >= samples:
             end = begin + samples
-            yield Clip(begin / rate, end / rate, held[..., :samples])
-            held, begin = held[..., hop:], begin + hop
-    assert held is not None, "a file without samples is refused"
-    last = begin + held.shape[-1]
+            yield Clip(begin / rate, end / rate, buffer[..., :samples])
+            buffer, begin = buffer[..., hop:], begin + hop
+    assert buffer is not None, "a file without samples is refused"
+    last = begin + buffer.shape[-1]
     if not end or last - end >= SHORTEST * samples:
-        padding = [(0, 0)] * (held.ndim - 1) + [(0, samples - held.shape[-1])]
-        yield Clip(begin / rate, last / rate, np.pad(held, padding))
+        padding = [(0, 0)] * (buffer.ndim - 1) + [(0, samples - buffer.shape[-1])]
+        yield Clip(begin / rate, last / rate, np.pad(buffer, padding))

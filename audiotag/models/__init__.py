@@ -1,6 +1,20 @@
-"""The systems of Table 1, one file each: features in, probabilities out.
+"""Networks: a file each, features in, probabilities out.
 
-What training asks of one: `forward`, features (B, L, F) of what a batch consists of to probabilities (B, K). Where that
-is not the whole clip, also `framing` (how clips are cut into blocks for training) and `score`, features of whole clips
-(N, T, F) to (N, K). Where there is a stage without tags, `unsupervised` and `unsupervised_loss`.
+A network is a class that is named like its file, without underscores. Its `__init__(self, n_columns, n_tags, *, ...)`
+takes the columns F of the features and the number of tags K; the keyword-only arguments, with literal defaults, are its
+hyperparameters. `audiotag.config` reads them from the source, and these class attributes, all of which may be left out:
+
+front_end: a `LogMel(...)`, from which the features come; the paper's default where there is none. A network whose
+    hyperparameter `imd` is True gets it with `imd=True`.
+training_defaults: a dict of the training's own hyperparameters whose defaults differ for this network.
+quick: a dict, a budget of minutes for the synthetic corpus.
+
+What training and scoring ask of it; x is standardised (`build.standardise`), shapes in `audiotag.models.segments`:
+
+forward(x): features (B, T, F) of clips, or of segments of clips, to probabilities (B, K).
+segments: how clips are cut for training, a `Segmentation`; without it whole clips are trained on. Then also
+    score(x): features of whole clips (N, T, F) to probabilities (N, K).
+frame_curves(x): features of whole clips to curves over time (N, T', K) in [0, 1]; without it there are no curves.
+pretraining: a `Pretraining`, epochs without tags that come first. Then also
+    pretraining_loss(x): features of segments (B, L, F) to the mean loss over them.
 """

@@ -7,8 +7,8 @@ Source: "Attention and localization based on a deep convolutional recurrent mode
 import torch
 from torch import Tensor, nn
 
-from audiotag.models.cpu.frequency_conv import FrequencyConv
-from audiotag.models.cpu.gru import BidirectionalGRU
+from audiotag.features.log_mel import LogMel
+from audiotag.models.layers import BidirectionalGRU, FrequencyConv
 from audiotag.models.precision import FullLinear
 
 FILTERS = 128
@@ -21,36 +21,33 @@ class ATTLOC(nn.Module):
     """Features of clips (B, T, M + D) to clip probabilities (B, K).
 
     Args:
-        n_mels: mel bands M, the first columns of the features.
-        n_imd: bins D of the inter-channel difference behind them; 0: none, and no branch for it.
-        n_tags: tags K, from 1 up. (With one tag the softmax over tags is 1 and the pooling a plain mean over frames.)
-        dropout: after the dense layer.
-        gru_units, gru_layers: of the bidirectional GRU.
-        mean, scale: (M + D,) what the features are standardised with.
+        n_columns: Columns of the features: M mel bands, then D bins of the inter-channel difference where it is used.
+        n_tags: Tags K, from 1 up. (With one tag the softmax over tags is 1 and the pooling a plain mean over frames.)
+        dropout: After the dense layer.
+        gru_units: Per direction.
+        gru_layers: Of the bidirectional GRU.
+        imd: Whether the inter-channel difference is a second input, with a branch for it; needs stereo recordings.
     """
 
-    mean: Tensor
-    scale: Tensor
+    front_end = LogMel(n_fft=512, hop_length=256, n_mels=40, power=1.0, unit_peaks=True)
+    training_defaults = {"batch_size": 100}
+    quick = {"max_epochs": 5, "patience": 5, "batch_size": 22, "learning_rate": 2e-3}
 
     def __init__(
         self,
-        n_mels: int,
-        n_imd: int,
+        n_columns: int,
         n_tags: int,
         *,
-        dropout: float,
-        gru_units: int,
-        gru_layers: int,
-        mean: Tensor,
-        scale: Tensor,
+        imd: bool = False,
+        dropout: float = 0.2,
+        gru_units: int = 128,
+        gru_layers: int = 3,
     ) -> None:
         super().__init__()
-        self.register_buffer("mean", mean)
-        self.register_buffer("scale", scale)
-        self.n_mels = n_mels
-        features = FILTERS * (2 if n_imd else 1)
-        self.mel = FrequencyConv(n_mels, FILTERS, MEL_WIDTH)
-        self.imd = FrequencyConv(n_imd, FILTERS, IMD_WIDTH) if n_imd else None
+        self.n_mels = self.front_end.n_mels if imd else n_columns
+        features = FILTERS * (2 if imd else 1)
+        self.mel = FrequencyConv(self.n_mels, FILTERS, MEL_WIDTH)
+        self.imd = FrequencyConv(n_columns - self.n_mels, FILTERS, IMD_WIDTH) if imd else None
         self.localisation = FullLinear(features, n_tags)
         self.attention = nn.Linear(features, 1)
         self.gru = BidirectionalGRU(features, gru_units, gru_layers)
@@ -60,22 +57,21 @@ class ATTLOC(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Clips (B, T, M + D) to (B, K): sum over frames of o_t d_t over that of d_t."""
-        tagging, localisation = self._frames(x)
+        tagging, localisation = self.frames(x)
         return (tagging * localisation).sum(dim=1) / localisation.clamp(min=SMALLEST_WEIGHT).sum(dim=1)
 
     def frame_curves(self, x: Tensor) -> Tensor:
-        """Where in the clip each tag is heard, o_t d_t: (B, T, M + D) to (B, T, K) in [0, 1]."""
-        tagging, localisation = self._frames(x)
+        """Where in the clip each tag sounds, o_t d_t: (B, T, M + D) to (B, T, K) in [0, 1]."""
+        tagging, localisation = self.frames(x)
         return tagging * localisation
 
-    def _frames(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Of each frame the probability of each tag o_t and its localisation d_t: (B, T, K) each."""
-        x = (x - self.mean) / self.scale
+    def frames(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Per frame the probability of each tag o_t and its localisation d_t: (B, T, M + D) to (B, T, K) each."""
         features = self.mel(x[..., : self.n_mels])  # f_t: (B, T, 128)
         if self.imd is not None:
             features = torch.cat([features, self.imd(x[..., self.n_mels :])], dim=2)  # (B, T, 256)
         localisation = torch.softmax(self.localisation(features), dim=2)  # d_t
         attention = torch.sigmoid(self.attention(features))  # a_t: (B, T, 1)
-        heard = attention * self.gru(features)  # h_t = a_t g_t: (B, T, 2 * units)
-        hidden = self.dropout(torch.relu(self.dense(heard)))  # (B, T, 500)
+        states = attention * self.gru(features)  # h_t = a_t g_t: (B, T, 2 * units)
+        hidden = self.dropout(torch.relu(self.dense(states)))  # (B, T, 500)
         return torch.sigmoid(self.tagging(hidden)), localisation

@@ -1,6 +1,6 @@
-"""Systems that hear blocks of frames: a block is trained with its clip's target, a clip scored by the mean of blocks.
+"""Networks trained on segments of clips: a segment has its clip's target, a clip scores the mean over segments.
 
-Shapes: N clips, T frames of a clip, L frames of a block, C values a frame, K tags.
+Shapes: N clips, T frames of a clip, L frames of a segment, C values per frame, K tags.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,41 +10,52 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-AT_ONCE = 1024  # blocks that are scored together: some 100 MB in the largest system
+TOGETHER = 1024  # segments that are scored at a time: some 100 MB in the largest network
 
 
 @dataclass(frozen=True)
-class Framing:
-    """How a clip is cut: frames of a block, and from one block's first frame to the next's."""
+class Segmentation:
+    """How a clip is cut: frames of a segment, and from the first frame of one to that of the next."""
 
     frames: int
     hop: int
 
     def starts(self, frames: int) -> range:
-        """First frames of the blocks in a clip: whole blocks only, but at least one."""
+        """Give the first frames of the segments of a clip: whole segments only, but at least one."""
         return range(0, max(frames - self.frames, 0) + 1, self.hop)
 
 
-def padded(x: Tensor, frames: int) -> Tensor:
-    """Features (B, T, F), standardised, with zeros (the mean) behind them where a clip is shorter than a block."""
+@dataclass(frozen=True)
+class Pretraining:
+    """The epochs without tags that come before the training: on segments, by stochastic gradient descent."""
+
+    epochs: int
+    segments: Segmentation
+    batch_size: int  # segments
+    learning_rate: float
+    momentum: float
+
+
+def pad_frames(x: Tensor, frames: int) -> Tensor:
+    """Append zeros (the mean) to standardised features (B, T, F) where a clip is shorter than a segment."""
     return F.pad(x, (0, 0, 0, max(frames - x.shape[1], 0)))
 
 
-def mean_over_blocks(encoded: Tensor, frames: int, classify: Callable[[Tensor], Tensor]) -> Tensor:
-    """The mean over all blocks of a clip, one begun at every frame: (N, T, C) to (N, K).
+def score_segments(encoded: Tensor, frames: int, classify: Callable[[Tensor], Tensor]) -> Tensor:
+    """Average over all segments of a clip, one starting at every frame: (N, T, C) to (N, K).
 
-    What is the same in every block that a frame lies in is thus computed once a frame, before this; the rest is what
-    `classify` makes of blocks: (B, L, C) to (B, K).
+    `classify` takes segments (B, L, C) to (B, K). What does not depend on the segment that a frame lies in is computed
+    once per frame, before this.
     """
-    return torch.cat([scores.mean(dim=1) for scores in _block_scores(encoded, frames, classify)])
+    return torch.cat([scores.mean(dim=1) for scores in _segment_scores(encoded, frames, classify)])
 
 
-def block_curves(encoded: Tensor, frames: int, classify: Callable[[Tensor], Tensor]) -> Tensor:
-    """As `mean_over_blocks`, but all blocks of a clip in turn: (N, T, C) to (N, blocks, K)."""
-    return torch.cat(list(_block_scores(encoded, frames, classify)))
+def segment_curves(encoded: Tensor, frames: int, classify: Callable[[Tensor], Tensor]) -> Tensor:
+    """Score all segments of a clip in turn, as `score_segments` does: (N, T, C) to (N, segments, K)."""
+    return torch.cat(list(_segment_scores(encoded, frames, classify)))
 
 
-def _block_scores(encoded: Tensor, frames: int, classify: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
-    blocks = encoded.unfold(1, frames, 1).transpose(2, 3)  # (N, blocks, L, C), a view
-    for part in blocks.split(max(1, AT_ONCE // blocks.shape[1])):
+def _segment_scores(encoded: Tensor, frames: int, classify: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
+    segments = encoded.unfold(1, frames, 1).transpose(2, 3)  # (N, segments, L, C), a view
+    for part in segments.split(max(1, TOGETHER // segments.shape[1])):
         yield classify(part.flatten(0, 1)).unflatten(0, part.shape[:2])

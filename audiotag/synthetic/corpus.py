@@ -1,9 +1,9 @@
-"""A small domestic corpus, in the layout of CHiME-Home, whose sounds are synthesised.
+"""A small domestic corpus of synthesised sounds in the layout of CHiME-Home.
 
-Chunks come in recording segments: a segment has its speakers, its television, its room and its background, and lies in
-one fold. Tags are about as frequent, and as often together, as in the refined lists of CHiME-Home, but for the rare
-ones: in 240 chunks each tag has 5 or more positives in each fold. c 58 %, f 25 %, m 20 % (real: 9 %), v 55 %, p 38 %,
-o 22 %, b 14 % (real: 1 %), silent 2 %. As in real annotations the vote errs: 3 % of its letters are missing, 1 % added.
+Chunks come in recording segments: the chunks of a segment share speakers, television, room and background, and lie in
+one fold. Tags and pairs of tags are about as frequent as in the refined lists of CHiME-Home, but for the rare ones: of
+240 chunks at least 5 positives of each tag lie in each fold. c 58 %, f 25 %, m 20 % (real: 9 %), v 55 %, p 38 %,
+o 22 %, b 14 % (real: 1 %), silent 2 %. The vote errs as real ones do: 3 % of its letters are missing, 1 % added.
 """
 
 import json
@@ -25,26 +25,27 @@ import numpy as np
 import soundfile as sf
 from scipy import signal
 
+from audiotag.corpus.layouts.chime_home import DEVELOPMENT_LIST, EVALUATION_LIST, FOLD_LIST, MONO, RAW_LISTS, STEREO
+from audiotag.corpus.layouts.synthetic import MARKER
+from audiotag.corpus.tables import EVALUATION
 from audiotag.synthetic import sounds
 
-VERSION = 2  # raise it when the same seed no longer gives the same bytes
-MARKER = "synthetic.json"
+VERSION = 2  # raised when the same seed no longer gives the same bytes
 FOLDS = 5
-EVALUATION = -1  # stands where a development chunk has its fold
 RATES = {"c": 0.58, "f": 0.25, "m": 0.20, "o": 0.22, "p": 0.38, "b": 0.14, "v": 0.55}
 SILENT = 0.02
 MISSED, ADDED = 0.03, 0.01  # letters of the vote that are wrong
-SEGMENT_CHUNKS = 6  # about as many chunks a segment
-RAW_ONLY = 0.05  # chunks without agreement, over those in the refined lists
+SEGMENT_CHUNKS = 6  # per segment, about
+RAW_ONLY = 0.05  # chunks without agreement, as a share of those in the refined lists
 LEVELS = {"c": -17, "f": -22, "m": -22, "o": -17, "p": -12, "b": -18, "v": -26}  # dB, peak of a sound
 QUIET, QUIET_BY = 0.05, 12.0  # share of the sounds that are quiet, dB
-PEAKS = 0.013, 0.24  # of the 16 kHz chunks, as in real ones
-STALE_S = 3600.0  # an unfinished folder begun that long ago belongs to a killed process
+PEAKS = 0.013, 0.24  # the range of peaks of the 16 kHz chunks, as in real ones
+STALE_S = 3600.0  # the age at which an unfinished folder counts as one of a killed process
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """One chunk of the plan: what sounds in it, and what three annotators and their majority wrote down."""
+    """A chunk of the plan: the letters of the sounds in it, three annotations, and their majority."""
 
     index: int
     segment: int
@@ -58,10 +59,12 @@ class Chunk:
 
     @property
     def segment_name(self) -> str:
+        """The recording and the second at which the segment begins."""
         return f"synthetic_home_{self.segment // 4:02d}.s{300 * (self.segment % 4)}"
 
     @property
     def name(self) -> str:
+        """The name in the lists and of the files."""
         return f"{self.segment_name}_chunk{self.number}"
 
 
@@ -73,19 +76,22 @@ def write_synthetic_corpus(
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
 ) -> Path:
-    """Writes the corpus to `root`, about 0.9 MB a chunk, and returns `root`; at once when it is already there.
+    """Write the corpus to `root`, about 0.9 MB per chunk, and return `root`; at once when it is already there.
 
     A chunk depends on the plan and on (seed, its index) alone: the bytes are the same with any number of workers. The
     folder is written beside `root` and renamed: it is there completely or not at all. Workers are spawned: a script
     that calls this needs the usual `if __name__ == "__main__"`, unless it passes workers=1, which stays in-process.
 
     Args:
-        development, evaluation: chunks in the refined lists; the raw ones have about 5 % more.
-        progress: called with (chunks written, chunks in all).
-        workers: processes; one a core when None.
+        root: The folder; may be empty or absent.
+        seed: Of plan and sounds.
+        development: Chunks in the refined development list; the raw one has about 5 % more.
+        evaluation: Chunks in the refined evaluation list, likewise.
+        progress: Called with (chunks written, chunks in all).
+        workers: Processes; one per core when None.
 
     Raises:
-        ValueError: sizes below 20 and 4, or a `root` that holds anything else.
+        ValueError: For sizes below 20 and 4, or a `root` that holds anything else.
     """
     root = Path(root)
     settings = {"generator": "audiotag.synthetic", "version": VERSION, "seed": seed}
@@ -93,7 +99,7 @@ def write_synthetic_corpus(
     if _is_complete(root, settings):
         return root
     chunks = plan_corpus(seed, development, evaluation)
-    with _written_beside(root, settings) as folder:
+    with _temporary_folder(root, settings) as folder:
         (folder / "chunks").mkdir()
         with closing(_map(partial(write_chunk, folder, seed), chunks, workers or os.cpu_count() or 1)) as done:
             for count, _ in enumerate(done, start=1):
@@ -105,10 +111,10 @@ def write_synthetic_corpus(
 
 
 def plan_corpus(seed: int = 0, development: int = 240, evaluation: int = 60) -> list[Chunk]:
-    """Who says and what sounds in each chunk, in the order of the lists; no audio.
+    """Plan the sounds and annotations of each chunk, in the order of the lists, without audio.
 
     Raises:
-        ValueError: development below 20 or evaluation below 4.
+        ValueError: For development below 20 or evaluation below 4.
     """
     for name, value, least in (("development", development, 20), ("evaluation", evaluation, 4)):
         if value < least:
@@ -127,24 +133,24 @@ def plan_corpus(seed: int = 0, development: int = 240, evaluation: int = 60) -> 
 
 
 def _plan_part(rng: np.random.Generator, fold: int, size: int) -> list[list[partial[Chunk]]]:
-    """The segments of a fold, or of the evaluation split, each a list of chunks that lack their place in the corpus."""
+    """The segments of a fold, or of the evaluation split, each a list of chunks without index, segment and number."""
     extra = max(1, round(RAW_ONLY * size))
     segment = np.sort(np.arange(size + extra) % max(2, round(size / SEGMENT_CHUNKS)))
     refined = np.ones(size + extra, bool)
     refined[rng.choice(size + extra, size=extra, replace=False)] = False
     agreed = iter(_sounding(rng, segment[refined]))
     members: list[list[partial[Chunk]]] = [[] for _ in range(segment.max() + 1)]
-    for place, is_refined in zip(segment, refined, strict=True):
+    for index, is_refined in zip(segment, refined, strict=True):
         sounding = next(agreed) if is_refined else _letters(t for t in RATES if rng.random() < RATES[t] / 2)
         annotations, vote = _annotate(rng, sounding) if is_refined else _disagree(rng, sounding)
         sessions = tuple(int(s) for s in rng.permutation(5)[:3] + 1)
         chunk = partial(Chunk, fold=fold, refined=bool(is_refined), sounding=sounding, vote=vote)
-        members[place].append(partial(chunk, annotations=annotations, sessions=sessions))
+        members[index].append(partial(chunk, annotations=annotations, sessions=sessions))
     return members
 
 
 def _sounding(rng: np.random.Generator, segment: np.ndarray) -> list[str]:
-    """The sounds of chunks, given their segments: each tag in an exact share of them, the same tags near each other."""
+    """The letters of each chunk, given its segment: each tag in an exact share of chunks, clustered in segments."""
     habits = rng.normal(size=(segment.max() + 1, len(RATES)))
     liking = habits[segment] + rng.normal(size=(len(segment), len(RATES)))
     silent = rng.random(len(segment)).argsort() < round(SILENT * len(segment))
@@ -158,12 +164,12 @@ def _sounding(rng: np.random.Generator, segment: np.ndarray) -> list[str]:
 
 
 def _annotate(rng: np.random.Generator, sounding: str) -> tuple[tuple[str, str, str], str]:
-    """Three annotations whose majority is the vote, and a vote that is what sounds but for a few letters."""
-    heard = {t: rng.random() >= MISSED if t in sounding else rng.random() < ADDED for t in RATES}
-    vote = _letters(t for t in RATES if heard[t] and sounding) or sounding
+    """Three annotations and their majority vote, which differs from the sounds by a few letters."""
+    voted = {t: rng.random() >= MISSED if t in sounding else rng.random() < ADDED for t in RATES}
+    vote = _letters(t for t in RATES if voted[t] and sounding) or sounding
     annotations = [set(vote) for _ in range(3)]
     for tag in RATES:
-        if rng.random() < (0.2 if tag in vote else 0.03):  # at most one of the three is of another mind
+        if rng.random() < (0.2 if tag in vote else 0.03):  # at most one of the three disagrees
             annotations[rng.integers(3)] ^= {tag}
     first, second, third = (_letters(a) or "S" for a in annotations)
     return (first, second, third), vote or "S"
@@ -183,7 +189,7 @@ def _letters(tags: Iterable[str]) -> str:
 
 
 def render(chunk: Chunk, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The chunk at 48 kHz, (2, 192000), and its down-mix at 16 kHz, (64000,), with a peak within PEAKS."""
+    """Render a chunk at 48 kHz, (2, 192000), and its down-mix at 16 kHz, (64000,), with a peak within PEAKS."""
     home = np.random.default_rng(np.random.SeedSequence([seed, 1, chunk.segment]))
     rng = np.random.default_rng(np.random.SeedSequence([seed, 2, chunk.index]))
     sources: dict[str, Callable[[np.random.Generator], np.ndarray]]
@@ -192,12 +198,12 @@ def render(chunk: Chunk, seed: int) -> tuple[np.ndarray, np.ndarray]:
     sources |= {"p": sounds.impacts, "b": sounds.broadband, "o": sounds.signals}
     reverberation, television = sounds.draw_room(home), home.uniform(-1, 1)
     noise_level, tilt, hum = home.uniform(-64, -59), home.uniform(4, 6), home.uniform(0, 0.3)
-    loudness = home.uniform(-2, 2)  # dB: how near the microphone the family lives
+    loudness = home.uniform(-2, 2)  # dB: the distance to the microphone
     dry = np.zeros((2, sounds.SAMPLES), np.float32)
     for tag in chunk.sounding:
         level = LEVELS[tag] + loudness + rng.normal(scale=2.0) - QUIET_BY * (rng.random() < QUIET)
         wave = sources[tag](rng)
-        dry += 10 ** (level / 20) * sounds.panned(wave, television if tag == "v" else rng.uniform(-1, 1))
+        dry += 10 ** (level / 20) * sounds.pan(wave, television if tag == "v" else rng.uniform(-1, 1))
     stereo = 10 ** (noise_level / 20) * sounds.room_tone(rng, tilt, hum)
     if chunk.sounding:
         stereo += dry + signal.fftconvolve(dry.mean(axis=0, keepdims=True), reverberation, axes=1)[:, : sounds.SAMPLES]
@@ -208,11 +214,11 @@ def render(chunk: Chunk, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_chunk(root: Path, seed: int, chunk: Chunk) -> None:
-    """Both WAV files of a chunk and its CSV; runs in the worker processes."""
+    """Write both WAV files of a chunk and its CSV; runs in the worker processes."""
     stereo, mono = render(chunk, seed)
     base = root / "chunks" / chunk.name
-    sf.write(f"{base}.48kHz.wav", stereo.T, sounds.SAMPLE_RATE, subtype="PCM_16")
-    sf.write(f"{base}.16kHz.wav", mono, sounds.SAMPLE_RATE // 3, subtype="PCM_16")
+    sf.write(f"{base}{STEREO}", stereo.T, sounds.SAMPLE_RATE, subtype="PCM_16")
+    sf.write(f"{base}{MONO}", mono, sounds.SAMPLE_RATE // 3, subtype="PCM_16")
     rows = {"segmentname": chunk.segment_name, "chunknumber": chunk.number, "framestart": chunk.number * sounds.SAMPLES}
     for name, annotation, session in zip(("a1", "a2", "a3"), chunk.annotations, chunk.sessions, strict=True):
         rows |= {f"annotation_{name}": annotation, f"session_{name}": float(session)}
@@ -221,14 +227,14 @@ def write_chunk(root: Path, seed: int, chunk: Chunk) -> None:
 
 
 def _write_lists(root: Path, chunks: list[Chunk]) -> None:
-    for split in ("development", "evaluation"):
-        raw = [chunk for chunk in chunks if (chunk.fold == EVALUATION) == (split == "evaluation")]
-        refined = [chunk for chunk in raw if chunk.refined]
-        _write_list(root / f"{split}_chunks_raw.csv", [c.name for c in raw])
-        _write_list(root / f"{split}_chunks_refined.csv", [c.name for c in refined])
-        if split == "development":
-            folded = [f"{c.name},{c.fold}" for c in refined]
-            _write_list(root / "development_chunks_refined_crossval_dcase2016.csv", folded)
+    development, evaluation = ([c for c in chunks if (c.fold == EVALUATION) == wanted] for wanted in (False, True))
+    for raw, raw_list, refined_list in (
+        (development, RAW_LISTS[0], DEVELOPMENT_LIST),
+        (evaluation, RAW_LISTS[1], EVALUATION_LIST),
+    ):
+        _write_list(root / raw_list, [c.name for c in raw])
+        _write_list(root / refined_list, [c.name for c in raw if c.refined])
+    _write_list(root / FOLD_LIST, [f"{c.name},{c.fold}" for c in development if c.refined])
 
 
 def _write_list(path: Path, rows: list[str]) -> None:
@@ -236,7 +242,7 @@ def _write_list(path: Path, rows: list[str]) -> None:
 
 
 def _map(function: Callable[[Chunk], None], chunks: list[Chunk], workers: int) -> Generator[None]:
-    """`function` over the chunks, results in their order; what has not begun is dropped when one raises."""
+    """Map over the chunks, results in their order; when one raises, those that have not begun are cancelled."""
     if workers == 1:
         yield from map(function, chunks)
         return
@@ -249,7 +255,7 @@ def _map(function: Callable[[Chunk], None], chunks: list[Chunk], workers: int) -
 
 
 def _end_with_parent() -> None:
-    """Lets this worker end when its parent is killed, which the executor leaves waiting for ever."""
+    """End this worker when its parent is killed; the executor would leave it waiting for ever."""
 
     def watch() -> None:
         parent = multiprocessing.parent_process()
@@ -264,7 +270,7 @@ def _is_complete(root: Path, settings: dict[str, object]) -> bool:
     """Whether `root` holds the corpus of these settings; False where there is nothing.
 
     Raises:
-        ValueError: when `root` holds another corpus, or anything else.
+        ValueError: If `root` holds another corpus, or anything else.
     """
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
@@ -278,8 +284,8 @@ def _is_complete(root: Path, settings: dict[str, object]) -> bool:
 
 
 @contextmanager
-def _written_beside(root: Path, settings: dict[str, object]) -> Iterator[Path]:
-    """A temporary folder that becomes `root` at the end, and vanishes when the body raises."""
+def _temporary_folder(root: Path, settings: dict[str, object]) -> Iterator[Path]:
+    """Make a temporary folder that becomes `root` at the end, or is removed when the body raises."""
     root.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{root.name}.writing-"
     for path in root.parent.iterdir():

@@ -1,7 +1,7 @@
 """The sounds of the synthetic corpus: seven sources, a room tone and a room, as pure functions of a NumPy generator.
 
-Each source returns 4 s of mono float32 at 48 kHz, (SAMPLES,), silent where nothing sounds and with a peak of 1. What
-lasts longer than a chunk (a speaker, a programme on the television, a room) is drawn once and passed in.
+Each source returns 4 s of mono float32 at 48 kHz, (SAMPLES,), zero where nothing sounds and with a peak of 1. Whatever
+lasts longer than a chunk (a speaker, a television programme, a room) is drawn once and passed in.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ TRACT = {"c": (1.50, 1.65), "m": (0.94, 1.04), "f": (1.14, 1.24)}  # formants ov
 
 @dataclass(frozen=True)
 class Voice:
-    """A speaker: resting pitch in Hz, formants over a man's, syllables a second, share of breath noise."""
+    """A speaker: resting pitch in Hz, formants relative to a man's, syllables per second, share of breath noise."""
 
     pitch: float
     tract: float
@@ -47,7 +47,7 @@ class Voice:
 
 @dataclass(frozen=True)
 class Programme:
-    """What a television plays: seconds a sixteenth, key in Hz, chords in semitones, loudness of its parts."""
+    """A television programme: seconds per sixteenth, key in Hz, chords in semitones, loudness of its parts."""
 
     step: float
     key: float
@@ -59,12 +59,12 @@ class Programme:
 
 
 def draw_voice(rng: np.random.Generator, tag: str) -> Voice:
-    """A child (c), a man (m) or a woman (f)."""
+    """Draw a child (c), a man (m) or a woman (f)."""
     return Voice(rng.uniform(*PITCH[tag]), rng.uniform(*TRACT[tag]), rng.uniform(3.5, 5.5), rng.uniform(0.02, 0.08))
 
 
 def draw_programme(rng: np.random.Generator) -> Programme:
-    """A piece of music: chip-tune, chords or both, with a drum pattern more or less loud."""
+    """Draw a piece of music: chip-tune, chords or both, with a drum pattern more or less loud."""
     lead = rng.uniform(0.3, 1.0)
     return Programme(
         step=rng.uniform(0.09, 0.15),
@@ -78,7 +78,7 @@ def draw_programme(rng: np.random.Generator) -> Programme:
 
 
 def speech(rng: np.random.Generator, voice: Voice) -> np.ndarray:
-    """Phrases of syllables: glottal pulses and breath through gliding formants, with unvoiced bursts and pauses."""
+    """Make phrases of syllables: glottal pulses and breath through gliding formants, unvoiced bursts and pauses."""
     loudness, burst, vowels, pitch = _articulation(rng, voice)
     time, frames = TIME[: SAMPLES // 2] * 2, np.arange(FRAMES) / 100  # s
     wobble = np.repeat(rng.normal(scale=0.006, size=2 * FRAMES), FRAME // 2)  # jitter, new every 5 ms
@@ -154,7 +154,7 @@ def _formant_filter(source: np.ndarray, formants: np.ndarray, active: np.ndarray
 
 
 def music(rng: np.random.Generator, programme: Programme) -> np.ndarray:
-    """A video game or the television: lead notes in square waves, chords and drums, as through a wall."""
+    """Make a video game or the television: lead notes in square waves, chords and drums, as through a wall."""
     steps = int(4 / programme.step) + 1
     place = (TIME / programme.step).astype(int)  # the sixteenth a sample lies in
     within = TIME % programme.step  # s since it began
@@ -179,7 +179,7 @@ def _pulse_cycle(width: float, harmonics: int = 14) -> np.ndarray:
 
 
 def impacts(rng: np.random.Generator) -> np.ndarray:
-    """Percussive sounds: knocks, clicks, dishes or things dropped, each a burst and a few decaying resonances."""
+    """Make percussive sounds: knocks, clicks, dishes or things dropped, each a burst and a few decaying resonances."""
     low, high, decay, burst, count = [
         (250.0, 1500.0, 0.08, 0.030, 14),  # knocks on wood
         (1500.0, 6000.0, 0.06, 0.025, 15),  # clicks of a switch or a toy
@@ -199,7 +199,7 @@ def impacts(rng: np.random.Generator) -> np.ndarray:
 
 
 def broadband(rng: np.random.Generator) -> np.ndarray:
-    """Stationary noise of a vacuum cleaner, a tap or a frying pan, that swells in and lasts longer than 2.5 s."""
+    """Make the noise of a vacuum cleaner, a tap or a frying pan, that swells in and lasts longer than 2.5 s."""
     kind = rng.integers(3)
     low, high = [(250.0, 8000.0), (900.0, 14_000.0), (2000.0, 12_000.0)][kind]
     noise = _shaped(rng, lambda f: 1 / ((1 + (low / np.maximum(f, 1)) ** 4) * (1 + (f / high) ** 4)) ** 0.5)
@@ -214,7 +214,7 @@ def broadband(rng: np.random.Generator) -> np.ndarray:
 
 
 def signals(rng: np.random.Generator) -> np.ndarray:
-    """Other identifiable sounds: an appliance's beeps, a small bell, an alarm of two tones or a chirping bird."""
+    """Make other identifiable sounds: an appliance's beeps, a small bell, an alarm of two tones or a chirping bird."""
     kind = rng.integers(4)
     period = [rng.uniform(0.3, 0.7), rng.uniform(1.2, 2.0), rng.uniform(0.4, 0.7), rng.uniform(0.15, 0.35)][kind]
     start, count = rng.uniform(0.1, 0.5), (2 if kind == 1 else int(3.3 / period))
@@ -236,7 +236,7 @@ def signals(rng: np.random.Generator) -> np.ndarray:
 
 
 def room_tone(rng: np.random.Generator, tilt: float, hum: float) -> np.ndarray:
-    """Background of a living room, (2, SAMPLES), deviation 1: noise falling by `tilt` dB an octave, mild mains hum."""
+    """Make a living room's background, (2, SAMPLES), deviation 1: noise falling by `tilt` dB per octave, and hum."""
     slope = tilt / 6.02
 
     def colour(frequency: np.ndarray) -> np.ndarray:
@@ -250,14 +250,14 @@ def room_tone(rng: np.random.Generator, tilt: float, hum: float) -> np.ndarray:
 
 
 def draw_room(rng: np.random.Generator) -> np.ndarray:
-    """The reverberation of a furnished room without the direct sound, (2, taps): decaying noise, one channel an ear."""
+    """Draw the reverberation of a furnished room without the direct sound, (2, taps): decaying noise per ear."""
     time = np.arange(int(0.2 * SAMPLE_RATE)) / SAMPLE_RATE
     tail = rng.standard_normal((2, len(time))) * 10 ** (-3 * time / rng.uniform(0.2, 0.35)) * (time > 0.004)
     return (rng.uniform(0.15, 0.3) * tail / np.linalg.norm(tail, axis=1, keepdims=True)).astype(np.float32)
 
 
-def panned(wave: np.ndarray, side: float) -> np.ndarray:
-    """A mono sound from `side` (-1 left, 1 right), (2, samples): up to 6 dB louder, 0.3 ms sooner on the near ear."""
+def pan(wave: np.ndarray, side: float) -> np.ndarray:
+    """Pan a mono sound to `side` (-1 left, 1 right), (2, samples): the near ear up to 6 dB louder, 0.3 ms sooner."""
     pair = np.stack([10 ** (-3 * side / 20) * wave, 10 ** (3 * side / 20) * wave])
     far, delay = int(side < 0), round(abs(side) * 3e-4 * SAMPLE_RATE)
     pair[far] = np.pad(pair[far], (delay, 0))[: wave.size]

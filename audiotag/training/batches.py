@@ -1,31 +1,31 @@
-"""What a batch consists of: whole clips, or blocks of frames cut from them.
+"""What batches consist of: whole clips, or segments cut from them.
 
-Shapes: N clips, T frames, F values a frame, B units, L frames of a unit.
+Shapes: N clips, T frames, F values per frame, B segments (or clips) of a batch, L frames of a segment.
 """
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from audiotag.models.segments import Framing
-from audiotag.training.device import sent
+from audiotag.models.segments import Segmentation
+from audiotag.training.device import to_device
 
 
-def units_of(clips: np.ndarray, frames: int, framing: Framing | None) -> np.ndarray:
-    """All units of some clips (n,), as (units, 2): clip and first frame. Without a framing a unit is a whole clip."""
-    starts = framing.starts(frames) if framing else range(1)
+def segment_index(clips: np.ndarray, frames: int, segments: Segmentation | None) -> np.ndarray:
+    """List all segments of some clips (n,), as (segments, 2): clip and first frame. None: a segment is a whole clip."""
+    starts = segments.starts(frames) if segments else range(1)
     return np.stack([np.repeat(clips, len(starts)), np.tile(starts, len(clips))], axis=1)
 
 
-def cut(features: np.ndarray | Tensor, units: np.ndarray, framing: Framing | None) -> Tensor:
-    """The features of units (B, 2), where the features are: (N, T, F) to (B, L, F), L at most the T of a clip."""
-    clips, starts = units.T
+def gather(features: np.ndarray | Tensor, index: np.ndarray, segments: Segmentation | None) -> Tensor:
+    """Cut segments (B, 2) from features, on their device: (N, T, F) to (B, L, F), L at most the T of a clip."""
+    clips, starts = index.T
     if isinstance(features, np.ndarray):
-        if framing is None:
+        if segments is None:
             return torch.from_numpy(features[clips])
-        return torch.from_numpy(np.stack([features[c, s : s + framing.frames] for c, s in units]))
-    rows = sent(np.ascontiguousarray(clips), features.device)
-    if framing is None:
+        return torch.from_numpy(np.stack([features[c, s : s + segments.frames] for c, s in index]))
+    rows = to_device(np.ascontiguousarray(clips), features.device)
+    if segments is None:
         return features[rows]
-    frames = starts[:, None] + np.arange(min(framing.frames, features.shape[1]))
-    return features[rows[:, None], sent(frames, features.device)]
+    frames = starts[:, None] + np.arange(min(segments.frames, features.shape[1]))
+    return features[rows[:, None], to_device(frames, features.device)]

@@ -22,20 +22,19 @@ DECORATED = (
 )  # the fifth, `step`, is under `no_grad` too
 
 
-def undecorated(kind: type[torch.optim.Optimizer]) -> Any:
-    """A class of optimisers that does what `kind` does, differentiable steps aside."""
+def undecorate(kind: type[torch.optim.Optimizer]) -> Any:
+    """Make a class of optimisers that does what `kind` does, differentiable steps aside."""
     methods = {name: unwrap(getattr(kind, name)) for name in DECORATED}
     return type(kind.__name__, (kind,), {**methods, "step": torch.no_grad()(unwrap(kind.step))})
 
 
-Adam = undecorated(torch.optim.Adam)
-SGD = undecorated(torch.optim.SGD)
+Adam = undecorate(torch.optim.Adam)
+SGD = undecorate(torch.optim.SGD)
 
 
 def build_optimizer(config: TrialConfig, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    """The optimiser of a configuration; for parameters on a GPU one that a CUDA graph can hold."""
+    """Build the optimiser of a configuration; on a GPU Adam's steps are one kernel."""
     weights = list(parameters)
     if config.optimizer == "sgd":
         return SGD(weights, lr=config.learning_rate, momentum=MOMENTUM)
-    on_gpu = weights[0].is_cuda
-    return Adam(weights, lr=config.learning_rate, fused=on_gpu or None, capturable=on_gpu)
+    return Adam(weights, lr=config.learning_rate, fused=weights[0].is_cuda or None)

@@ -15,19 +15,19 @@ class Stream(IntEnum):
     ORDER = 1
     MIXING = 2
     DROPOUT = 3
-    UNSUPERVISED_ORDER = 4
-    UNSUPERVISED_DROPOUT = 5
+    PRETRAINING_ORDER = 4
+    PRETRAINING_DROPOUT = 5
 
 
-def generator(seed: int, fold: int, epoch: int, stream: Stream) -> np.random.Generator:
-    """NumPy's generator of a stream."""
+def make_rng(seed: int, fold: int, epoch: int, stream: Stream) -> np.random.Generator:
+    """Make NumPy's generator of a stream."""
     return np.random.default_rng((seed, fold, epoch, stream))
 
 
 @contextmanager
-def seeded(seed: int, fold: int, epoch: int, stream: Stream, device: str) -> Iterator[None]:
-    """Torch's default generators, which weights and dropout draw from, seeded; the caller's state comes back after."""
+def seed_torch(seed: int, fold: int, epoch: int, stream: Stream, device: str) -> Iterator[None]:
+    """Seed torch's default generators, for weights and dropout, and restore the caller's state afterwards."""
     cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(int(generator(seed, fold, epoch, stream).integers(2**63)))
+        torch.manual_seed(int(make_rng(seed, fold, epoch, stream).integers(2**63)))
         yield

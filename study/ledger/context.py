@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from audiotag.config import TrialConfig
-from audiotag.models.build import front_end
+from audiotag.models.backend import fastest_convolution
 from study.ledger.schema import StudyRecord
 from study.ledger.trial_folder import trial_key
 
 Settings = dict[str, dict[str, Any]]  # by model: hyperparameters that the space does not set
 
 # in format 4 every trial had these, whatever its network and augmentation; the key hashes them
-FORMAT_4 = {"imd": False, "alpha": 0.0, "gru_units": 0, "gru_layers": 0, "pretrain_epochs": 0}
+FORMAT_4 = {"imd": False, "alpha": 0.0, "schedule": "always", "gru_units": 0, "gru_layers": 0, "pretrain_epochs": 0}
 
 
 def resolve(settings: Settings, parameters: dict[str, Any]) -> TrialConfig:
@@ -59,14 +59,21 @@ class StudyContext:
         return list(range(self.seed, self.seed + self.repeats))
 
     def config(self, parameters: dict[str, Any]) -> TrialConfig:
-        """The configuration of a trial whose search-space parameters are given."""
-        return resolve(self.settings, parameters)
+        """The configuration of a trial whose search-space parameters are given.
+
+        In format 4 the fastest convolution was taken without a record of it.
+        """
+        config = resolve(self.settings, parameters)
+        if self.format == 4 and config.get("convolution"):
+            return TrialConfig.from_dict({**config.to_dict(), "convolution": fastest_convolution()})
+        return config
 
     def key(self, config: TrialConfig) -> str:
         """The name of the trial's folder."""
-        values = config.to_dict()
+        values: dict[str, Any] = dict(config.to_dict())
         if self.format == 4:
-            values = FORMAT_4 | {name: value for name, value in values.items() if name != "convolution"}
-        used = front_end(config)
+            values = FORMAT_4 | values
+            values.pop("convolution", None)
+        used = config.front_end
         features = used.to_dict() | ({"stereo": self.stereo} if used.imd else {})
         return trial_key(values, self.fingerprint, features, self.seed, self.protocol, self.repeats)

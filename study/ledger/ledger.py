@@ -7,7 +7,7 @@ the results of trials that have ended, is read once.
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -132,9 +132,9 @@ class Ledger:
         """The folder of a trial, which may not exist yet."""
         return trial_folder(self.root, key)
 
-    def trials(self) -> list[TrialFolder]:
-        """All trials with a configuration, by their numbers."""
-        folders = [TrialFolder(path) for path in (self.root / "trials").glob("*")]
+    def trials(self, without: Container[str] = ()) -> list[TrialFolder]:
+        """All trials with a configuration, by their numbers; of those with the keys `without` no file is read."""
+        folders = [TrialFolder(path) for path in (self.root / "trials").glob("*") if path.name not in without]
         numbers = {folder.key: trial.number for folder in folders if (trial := folder.read_trial()) is not None}
         return sorted((folder for folder in folders if folder.key in numbers), key=lambda folder: numbers[folder.key])
 

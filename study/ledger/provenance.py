@@ -9,7 +9,7 @@ import subprocess
 from importlib.metadata import version
 from itertools import pairwise
 
-from audiotag.models.cpu.compiled import COMPILED
+from audiotag.models.backend import COMPILED
 from study import PROJECT
 from study.ledger.schema import Provenance, StudyRecord
 

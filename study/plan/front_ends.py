@@ -5,23 +5,19 @@ import json
 from collections.abc import Sequence
 
 from audiotag.corpus.corpus import Corpus, CorpusError
-from audiotag.corpus.stereo import stereo_problem
+from audiotag.corpus.validate import stereo_problem
 from audiotag.features.log_mel import LogMel
-from audiotag.models.build import front_end
 from study.format import trial_name
 from study.ledger.context import Settings, resolve
 from study.ledger.schema import LeftOut
 from study.search.space import SpaceScan, complete
-
-REMEDIES = {"chime_home": "Unpack them (python -m audiotag.chime_home --stereo)"}  # by kind of the corpus
-REMEDY = "Add the recordings"
 
 
 def front_ends(scan: SpaceScan, settings: Settings, left_out: Sequence[LeftOut]) -> list[LogMel]:
     """The front ends of the trials that are run, each once, in a stable order."""
     skipped = [complete(scan.space, trial.params) for trial in left_out]
     used = [parameters for parameters in scan.parameters if parameters not in skipped]
-    return sorted({front_end(resolve(settings, parameters)) for parameters in used}, key=repr)
+    return sorted({resolve(settings, parameters).front_end for parameters in used}, key=repr)
 
 
 def needs_stereo(scan: SpaceScan) -> bool:
@@ -36,7 +32,7 @@ def leave_out(scan: SpaceScan, corpus: Corpus, settings: Settings, varied: Seque
         CorpusError: If nothing would be left, or the space has no end and may draw such a trial at any time.
     """
     configs = [(parameters, resolve(settings, parameters)) for parameters in scan.parameters]
-    needing = [(parameters, config.to_dict()) for parameters, config in configs if front_end(config).imd]
+    needing = [(parameters, config.to_dict()) for parameters, config in configs if config.front_end.imd]
     if not needing or (problem := stereo_problem(corpus)) is None:
         return ()
     names = list(dict.fromkeys(trial_name(config, varied) for _, config in needing))
@@ -44,7 +40,7 @@ def leave_out(scan: SpaceScan, corpus: Corpus, settings: Settings, varied: Seque
         shown = "; ".join(names[:4]) + (f"; and {len(names) - 4} more" if len(names) > 4 else "")
         raise CorpusError(
             f"The corpus `{corpus.name}` lacks the stereo recordings that these trials of the space "
-            f"`{scan.space.name}` need: {shown}. It is about {problem}. {REMEDIES.get(corpus.kind, REMEDY)}, "
+            f"`{scan.space.name}` need: {shown}. It is about {problem}. {corpus.layout.missing_stereo}, "
             "or choose another space."
         )
     rows = {trial_name(config, varied): parameters for parameters, config in needing}

@@ -17,10 +17,12 @@ from rich.console import Console
 
 from audiotag.cli import progress_bar
 from audiotag.config import TrialConfig
+from audiotag.corpus.audio_scan import scan_cache_path
 from audiotag.corpus.corpus import Corpus, open_corpus
-from audiotag.corpus.known_audio import memory_path
-from audiotag.features.log_mel import LogMel, default_cache, load_features
+from audiotag.features.load import default_cache, load_features
+from audiotag.features.log_mel import LogMel
 from audiotag.features.store import cache_bytes
+from audiotag.models.backend import check_convolution
 from search_spaces import Space, load_space
 from study import PROJECT
 from study.ledger.clips import write_clips
@@ -31,8 +33,8 @@ from study.ledger.provenance import continued_with, current_provenance
 from study.ledger.results import corpus_record, is_complete
 from study.ledger.schema import CorpusRecord, StudyRecord
 from study.plan.front_ends import front_ends, leave_out, needs_stereo, stereo_fingerprint
-from study.plan.preflight import PlanError, check_address, check_folds, check_resources, check_writable
-from study.plan.presets import budgets
+from study.plan.preflight import PlanError, check_address, check_folds, check_resources, check_writable, has_cards
+from study.plan.presets import preset_settings
 from study.plan.request import Request
 from study.search.space import SpaceScan, check_space, scan_space
 
@@ -95,7 +97,10 @@ def make_plan(request: Request, console: Console) -> Plan:
     """
     check_resources(request)
     check_address(request.address)
-    return _plan_new(request, console) if request.resume is None else _plan_resumed(request, console)
+    plan = _plan_new(request, console) if request.resume is None else _plan_resumed(request, console)
+    if request.address is None and not has_cards():
+        _check_convolutions(plan)
+    return plan
 
 
 def _plan_new(request: Request, console: Console) -> Plan:
@@ -148,6 +153,12 @@ def _check_kept(request: Request, study: StudyRecord) -> None:
         was, value = getattr(study, option), getattr(request, option)
         if value is not None and value != was:
             raise PlanError(_changed(f"--{option}", was, value))
+
+
+def _check_convolutions(plan: Plan) -> None:
+    """Refuse trials whose recorded convolution this machine cannot compute."""
+    for parameters in plan.scan.parameters:
+        check_convolution(plan.context.config(parameters).get("convolution"), "cpu")
 
 
 def _check_front_ends(study: StudyRecord, scan: SpaceScan, corpus: Corpus) -> None:
@@ -216,7 +227,7 @@ def _open(path: str | Path | None, skip_bad: bool, scan: SpaceScan, cache: Path 
             skip_bad=skip_bad,
             stereo=needs_stereo(scan),
             progress=_follow(bar, "checking the audio"),
-            memory=memory_path(_cache(cache), path),
+            scan_cache=scan_cache_path(_cache(cache), path),
         )
 
 
@@ -247,7 +258,7 @@ def compute_features(plan: Plan, cache: Path | None, console: Console) -> dict[L
 def _describe(name: str, scan: SpaceScan, corpus: Corpus, request: Request) -> StudyRecord:
     """The record of a new study."""
     space, now = scan.space, current_provenance()
-    settings = budgets(set(scan.models), corpus.kind == "synthetic", request.epochs, request.precision)
+    settings = preset_settings(set(scan.models), corpus.layout.quick, request)
     varied = check_space(scan, settings)
     left_out = leave_out(scan, corpus, settings, varied)
     used = front_ends(scan, settings, left_out)

@@ -1,33 +1,35 @@
-"""How long a fold is trained at most, where the paper's settings are not the thing to use."""
+"""Hyperparameters that a study sets for each of its networks, where the paper's are not the ones to use."""
 
 from typing import Any
 
-from audiotag.config import DEFAULTS
-
-# Enough to learn the synthetic corpus on two cores within minutes: more and larger steps in fewer epochs than the
-# paper's. Where training cuts a clip into 22 blocks or 44, an epoch has as many times more steps
-SYNTHETIC: dict[str, dict[str, Any]] = {
-    "crnn": {"max_epochs": 4, "patience": 4, "batch_size": 22, "learning_rate": 2e-3},
-    "dae_dnn": {"max_epochs": 3, "patience": 3, "pretrain_epochs": 3},
-    "cgrnn": {"max_epochs": 2, "patience": 2},
-    "att_loc": {"max_epochs": 5, "patience": 5, "batch_size": 22, "learning_rate": 2e-3},
-}
+from audiotag.config import Value, network
+from audiotag.models.backend import fastest_convolution
+from study.plan.preflight import has_cards
+from study.plan.request import Request
 
 
-def budgets(
-    models: set[str], synthetic: bool, epochs: int | None, precision: str | None = None
-) -> dict[str, dict[str, Any]]:
-    """What a study sets of each of its models' hyperparameters: a short budget on the synthetic corpus, `--epochs`
-    and `--precision`.
+def preset_settings(models: set[str], synthetic: bool, request: Request) -> dict[str, dict[str, Any]]:
+    """Set, by network, the short budget on the synthetic corpus, `--epochs`, `--precision`, and the convolution."""
+    return {model: _of_network(model, synthetic, request) for model in sorted(models)}
 
-    `epochs` bounds the stage without tags, too.
-    """
-    found = {model: dict(SYNTHETIC[model]) if synthetic else {} for model in sorted(models)}
-    for model, values in found.items():
-        if precision is not None:
-            values["precision"] = precision
-        if epochs is not None:
-            values["max_epochs"] = epochs
-            if (most := values.get("pretrain_epochs", DEFAULTS[model].get("pretrain_epochs"))) is not None:
-                values["pretrain_epochs"] = min(most, epochs)
-    return found
+
+def _of_network(model: str, synthetic: bool, request: Request) -> dict[str, Value]:
+    declared = network(model)
+    values = dict(declared.quick) if synthetic else {}
+    if request.precision is not None:
+        values["precision"] = request.precision
+    if "convolution" in declared.parameters and (chosen := _choose_convolution(request)) != "direct":
+        values["convolution"] = chosen
+    if request.epochs is not None:
+        values["max_epochs"] = request.epochs
+        if (most := values.get("pretrain_epochs", declared.parameters.get("pretrain_epochs"))) is not None:
+            values["pretrain_epochs"] = min(most, request.epochs)
+    return values
+
+
+def _choose_convolution(request: Request) -> str:
+    """The fastest on this machine's CPU in fp32; "direct" on GPUs and on the unknown CPUs of a cluster."""
+    gpus = has_cards() if request.gpus_per_trial is None else request.gpus_per_trial
+    if gpus or request.address is not None or request.precision == "bf16":
+        return "direct"
+    return fastest_convolution(request.cpus_per_trial or 1)

@@ -1,105 +1,87 @@
-"""Several studies side by side: their rows in one table, tested against each other where that means something."""
+"""Several studies side by side: their rows in one table, tested against each other where that is meaningful."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from study.format import decimal, signed
 from study.ledger.files import write_text
 from study.ledger.ledger import Ledger
 from study.ledger.results import is_complete, study_results
-from study.reporting.figures import differences
-from study.reporting.html import render
-from study.reporting.prose import answer, capitalised
+from study.reporting.prose import answer
+from study.reporting.section import render
+from study.reporting.sections.against_baseline import CAPTION, INTERVAL, differences, p_value
 from study.reporting.style import style
-from study.stats.analysis import Findings, Row, choose_baseline, compare, find, make_row
+from study.reporting.tables import CROSS_VALIDATION, Line, Table, figure_cells, further_metrics, mean_of, range_of
+from study.stats.analysis import Analysis, ResultRow, analyse, choose_baseline, compare, make_row
 
 LONGEST_NAME = 120  # characters of a file's name
+DIFFERENCES = {  # what two studies may differ in beside their questions
+    "The corpora differ, so the figures are of different things and nothing is tested.": attrgetter(
+        "corpus.fingerprint", "tags", "folds"
+    ),
+    "The protocols differ: figures of `paper` are optimistic and those of `nested` are not; nothing is tested.": (
+        attrgetter("protocol")
+    ),
+    "The seeds differ: the folds are the same, the initial weights and the order of clips are not.": attrgetter("seed"),
+    "The repeats differ: a figure of one study is a mean over more seeds than one of another.": attrgetter("repeats"),
+    "The settings that no space varies differ: see each study's own report.": attrgetter("settings"),
+}
+UNTESTED = tuple(DIFFERENCES)[:2]
 
 
 @dataclass(eq=False)
 class Comparison:
-    """Some studies, and all of them together as if they were one."""
+    """Some studies, and all of them together as if they were one.
 
-    findings: list[Findings]
-    together: Findings | None  # None where their figures are of different things
-    different: list[str]  # what differs, and what it means
+    Attributes:
+        together: None where their figures are of different things.
+        different: What differs between them, and its consequence.
+    """
+
+    analyses: list[Analysis]
+    together: Analysis | None
+    different: list[str]
 
 
-def compare_studies(ledgers: list[Ledger]) -> Comparison:
-    """The findings of each study, and of all rows together where corpus, tags, folds and protocol are the same."""
+def compare_studies(ledgers: Sequence[Ledger]) -> Comparison:
+    """Analyse each study, and all rows together where corpus, tags, folds and protocol are the same."""
     found = []
     for ledger in ledgers:
         status = "finished" if is_complete(ledger) else "interrupted"
-        found.append(find(ledger, study_results(ledger, status)))
-    different = differences_between(found)
-    parts = {"the corpus": _corpus, "the protocol": lambda f: f.results["protocol"]}
-    paired = all(len({str(part(f)) for f in found}) == 1 for part in parts.values())
-    return Comparison(found, join(found) if paired else None, different)
+        found.append(analyse(ledger, study_results(ledger, status)))
+    different = [text for text, part in DIFFERENCES.items() if len({str(part(each.study)) for each in found}) > 1]
+    return Comparison(found, None if set(UNTESTED) & set(different) else join(found), different)
 
 
-def differences_between(found: list[Findings]) -> list[str]:
-    """What differs between studies beside their questions, a sentence each."""
-    said = []
-    if len({str(_corpus(f)) for f in found}) > 1:
-        said.append("The corpora differ, so the figures are of different things and nothing is tested.")
-    if len({f.results["protocol"] for f in found}) > 1:
-        said.append(
-            "The protocols differ: figures of `paper` are optimistic and those of `nested` are not; nothing is tested."
-        )
-    if len({f.results["seed"] for f in found}) > 1:
-        said.append("The seeds differ: the folds are the same, the initial weights and the order of clips are not.")
-    if len({f.results.get("repeats", 1) for f in found}) > 1:
-        said.append("The repeats differ: a figure of one study is a mean over more seeds than one of another.")
-    if len({str(f.study.get("settings")) for f in found}) > 1:
-        said.append("The settings that no space varies differ: see each study's own report.")
-    return said
-
-
-def _corpus(findings: Findings) -> tuple[str, list[str], list[int]]:
-    corpus = findings.study["corpus"]
-    return corpus["fingerprint"], corpus["tags"], corpus["folds"]
-
-
-def join(found: list[Findings]) -> Findings:
-    """All shown rows of the studies as one, against the first study's baseline. A trial that two studies share is there
-    once."""
-    known = {id(f): {row.key: row for row in f.shown} for f in found}
-    columns = list(dict.fromkeys(name for f in found for name in f.columns))
-    shown = [(f, row) for f in found for row in f.shown]
-    values = {name: {str(row.params.get(name)) for _, row in shown} for name in columns}
-    named = [name for name in columns if len(values[name]) > 1] or columns
-    rows: dict[str, Row] = {}
-    for f, row in shown:
-        if row.key not in rows:
-            joined = make_row(f.study["study"], row.result, columns, named)
-            joined.intervals = known[id(f)][row.key].intervals
-            joined.label = f"{joined.label} ({f.study['study']})"
-            rows[row.key] = joined
-    first = found[0]
-    merged = list(rows.values())
+def join(found: Sequence[Analysis]) -> Analysis:
+    """Join all shown rows against the first study's baseline; a trial that two studies share is there once."""
+    varied = list(dict.fromkeys(name for each in found for name in each.study.varied))
+    shown = [row for each in found for row in each.shown]
+    named = [name for name in varied if len({str(row.params.get(name)) for row in shown}) > 1] or varied
+    rows: dict[str, ResultRow] = {}
+    for row in shown:
+        made = make_row(row.study, row.result, named)
+        made.label, made.intervals = f"{made.label} ({row.study})", row.intervals
+        rows.setdefault(row.key, made)
+    first, merged = found[0], list(rows.values())
     baseline = rows.get(first.baseline.key) if first.baseline else choose_baseline(merged, first.study)[0]
-    compare(merged, baseline, len(first.study["corpus"]["folds"]))
-    return Findings(
-        study=first.study,
-        results=first.results | {"status": "finished"},
-        columns=columns,
+    compare(merged, baseline, len(first.study.folds))
+    return Analysis(
+        replace(first.results, status="finished", trials=tuple(row.result for row in merged)),
         scientific=named,
         rows=merged,
         baseline=baseline,
-        why_baseline=f"the baseline of {first.study['study']} ({first.why_baseline})",
+        baseline_reason=f"the baseline of {first.study.name} ({first.baseline_reason})",
         shown=merged,
-        missing=[],
-        selection_optimism=None,
-        stopping_optimism=None,
     )
 
 
-def file_name(names: list[str]) -> str:
+def file_name(names: Sequence[str]) -> str:
     """The comparison's file name without suffix; long lists end in a hash."""
     name = "comparison-" + "+".join(names)
     if len(name) <= LONGEST_NAME:
@@ -107,73 +89,60 @@ def file_name(names: list[str]) -> str:
     return f"{name[: LONGEST_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def write_comparison(ledgers: list[Ledger], folder: Path, console: Console) -> Path:
-    """Writes comparison-A+B.html and .md beside the studies, shows the table, and returns the page's path."""
+def write_comparison(ledgers: Sequence[Ledger], folder: Path, console: Console) -> Path:
+    """Write comparison-A+B.html and .md beside the studies, show the table, and return the page's path."""
     comparison = compare_studies(ledgers)
-    names = [ledger.root.name for ledger in ledgers]
+    together, names = comparison.together, [ledger.root.name for ledger in ledgers]
+    parts = [together] if together else comparison.analyses
+    title = f"Comparison of {', '.join(names)}"
+    table = rows_table(comparison, [row for each in parts for row in each.shown])
     path = folder / f"{file_name(names)}.html"
+    answers = [answer(together)] if together else []
     with style():
-        figures = differences(comparison.together) if comparison.together else []
+        panels = differences(together) if together else []
     page = render(
         "comparison.html",
-        title=f"Comparison of {', '.join(names)}",
+        title=title,
         comparison=comparison,
-        together=comparison.together,
-        answer=capitalised(answer(comparison.together)) if comparison.together else None,
-        answers=[capitalised(answer(f)) for f in comparison.findings],
-        figures=figures,
+        answers=answers,
+        studies=studies_table(comparison),
+        tables=[rows_table(comparison, each.shown, each.study.tags) for each in parts],
+        figures=panels,
+        caption=CAPTION,
     )
-    for content, target in ((page, path), (markdown(comparison), path.with_suffix(".md"))):
-        write_text(target, content)
-    console.print(f"\nComparison of {', '.join(names)}", soft_wrap=True)
-    console.print(terminal_table(comparison))
+    text = "\n\n".join([f"# {title}", *answers, table.markdown(), *comparison.different]) + "\n"
+    write_text(path, page)
+    write_text(path.with_suffix(".md"), text)
+    console.print(f"\n{title}", soft_wrap=True)
+    console.print(table.rich())
     for line in comparison.different:
         console.print(line, soft_wrap=True)
     return path
 
 
-HEADER = ("study", "trial", "Avg", "95 % interval", "difference", "Holm p", "in words")
+def studies_table(comparison: Comparison) -> Table:
+    """The studies, with their answers."""
+    header = ["study", "corpus", "protocol", "seed", "trials", "question", "answer"]
+    lines = []
+    for each in comparison.analyses:
+        study = each.study
+        trials = f"{len(each.results.trials)} of {study.trials}"
+        facts = [study.name, study.corpus.name, study.protocol, str(study.seed), trials]
+        lines.append(Line([*facts, study.question.splitlines()[0], answer(each)]))
+    return Table("The studies", header, lines, left=3, right=2)
 
 
-def cells(row: Row, tested: bool) -> list[str]:
-    """A row of the comparison as text."""
-    held = row.intervals.get("mean")
-    interval = "" if held is None else f"{decimal(held[0])} to {decimal(held[1])}"
-    there = tested and row.test is not None
-    difference = signed(row.test.difference) if there and row.test else ""
-    return [
-        row.study,
-        row.label.removesuffix(f" ({row.study})"),
-        decimal(row.mean),
-        interval,
-        difference,
-        decimal(row.adjusted) if there else "",
-        row.words if tested else "",
-    ]
-
-
-def all_cells(comparison: Comparison) -> list[list[str]]:
-    """The rows of all studies as text."""
-    if comparison.together:
-        return [cells(row, tested=True) for row in comparison.together.rows]
-    return [cells(row, tested=False) for f in comparison.findings for row in f.shown]
-
-
-def terminal_table(comparison: Comparison) -> Table:
-    """The comparison for a terminal."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in HEADER:
-        table.add_column(name, justify="left" if name in ("study", "trial", "in words") else "right", overflow="fold")
-    for row in all_cells(comparison):
-        table.add_row(*row)
-    return table
-
-
-def markdown(comparison: Comparison) -> str:
-    """The comparison in Markdown."""
-    head = ["# Comparison of " + ", ".join(f.study["study"] for f in comparison.findings)]
-    if comparison.together:
-        head.append(answer(comparison.together))
-    lines = [HEADER, ["---"] * len(HEADER), *all_cells(comparison)]
-    table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-    return "\n\n".join([*head, table, *comparison.different]) + "\n"
+def rows_table(comparison: Comparison, rows: Sequence[ResultRow], tags: Sequence[str] = ()) -> Table:
+    """Rows of studies, on a page with the figures of `tags`."""
+    further = further_metrics([row.result for row in rows], CROSS_VALIDATION)
+    header = ["study", "trial", *tags, "Avg", INTERVAL, *[metric.title for metric in further]]
+    lines = []
+    for row in rows:
+        test = row.test if comparison.together else None
+        by_tag = figure_cells(row.result, CROSS_VALIDATION, tags, row=row)[: len(tags)]
+        means = [decimal(mean_of(row.result, CROSS_VALIDATION, metric.name)) for metric in further]
+        cells = [row.study, row.label.removesuffix(f" ({row.study})"), *by_tag, decimal(row.mean)]
+        cells += [range_of(row.intervals.get("mean")), *means, signed(test.difference) if test else ""]
+        cells += [p_value(row.adjusted), row.verdict] if comparison.together else ["", ""]
+        lines.append(Line(cells, row.verdict.split()[0]))
+    return Table("Rows", [*header, "difference", "Holm p", "verdict"], lines, left=2, right=1)

@@ -1,156 +1,210 @@
-"""The table in the paper's form: a row a trial, the EER of each tag, their mean (Avg) and variance (Var, in 1e-3).
+"""Tables as data, for the terminal, Markdown and HTML; among them the one in the paper's form.
 
-Beside them the spread over seeds (SD seeds), where there are several, the mean on the evaluation set (Eval), where the
-corpus has one, and what the row took (Time, summed over the folds). Below a row, on the paper's corpus, what the paper
-printed.
+A row per trial: the objective of each tag, their mean (Avg) and variance (Var, in 1e-3). Beside them the standard
+deviation over seeds (SD seeds), where there are several, the mean on the evaluation set (Eval), where the corpus has
+one, the mean of each further metric, and what the row took (Time, summed over the folds). On the paper's corpus the
+published row follows.
 """
 
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from rich import box
-from rich.table import Table
+from rich.table import Table as RichTable
 
-from study.format import decimal, duration, label
-from study.ledger.paper import notes
-from study.ledger.results import CROSS_VALIDATION, EVALUATION, SHOWN_ROWS, has_evaluation, has_repeats
+from audiotag.metrics import METRICS, Metric
+from study.format import decimal, duration, label, markdown_table
+from study.ledger.paper import published_notes
+from study.ledger.schema import OBJECTIVE, Figures, PublishedRow, StudyRecord, TrialResult, rank
+from study.stats.analysis import EER, SHOWN_ROWS, Analysis, Interval, ResultRow
 
-SD_SEEDS = "SD seeds"  # the column of the standard deviation of Avg over seeds
+SD_SEEDS = "SD seeds"
+MOST_COLUMNS = 3  # of parameters on a page; with more of them one column has the trial's name
+CROSS_VALIDATION, EVALUATION = "figures", "evaluation"  # fields of TrialResult
 TITLES = {
-    CROSS_VALIDATION: "Equal error rate, mean over the folds",
-    EVALUATION: "Equal error rate on the evaluation set, scored by the mean of the fold models",
+    CROSS_VALIDATION: f"{OBJECTIVE.title}, mean over the folds",
+    EVALUATION: f"{OBJECTIVE.title} on the evaluation set, scored by the mean of the fold models",
 }
+PRUNED = "Pruned after fewer folds than the rows above: not to be compared with them"
+STYLES = {"best": "bold", "failed": "red", "published": "italic dim", "pruned": "dim"}  # on a terminal
 
 
-def rows(results: dict[str, Any], varied: list[str], prefix: str) -> list[list[str]]:
-    """The cells of each trial: parameters, EERs, Avg, Var; in the first table also SD seeds, Eval and Time."""
-    table = []
-    for trial in results["trials"]:
-        cells = [*label(trial["params"], varied), *_eer_cells(trial, results["tags"], prefix)]
-        if prefix == CROSS_VALIDATION:
-            if has_repeats(results):
-                cells.append(decimal(trial.get("eer_sd_seeds")))
-            if has_evaluation(results):
-                cells.append(decimal(trial.get(f"{EVALUATION}_mean")))
-            cells.append(duration(trial["seconds"]))
-        table.append(cells)
-    return table
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a page with more than its text: small print below it, a mark beside it."""
+
+    text: str
+    small: str = ""
+    mark: str = ""
 
 
-def published_rows(results: dict[str, Any], varied: list[str], prefix: str) -> list[list[str] | None]:
-    """For each trial the cells of the paper's own row, where it has one: two places, an asterisk where in doubt."""
-    table: list[list[str] | None] = []
-    for trial in results["trials"]:
-        row = trial.get("published")
-        if row is None:
-            table.append(None)
-            continue
-        cells = [decimal(row["eer"][tag], 2) for tag in results["tags"]]
-        doubt = "*" if "footnote" in row else ""
-        cells += [f"{decimal(row['eer_mean'], 2)}{doubt}", f"{1e3 * row['eer_var_classes']:.2f}{doubt}"]
-        names = ["published", *[""] * (len(varied) - 1)][: len(varied)]
-        table.append([*names, *cells, *[""] * (len(header(results, varied, prefix)) - len(names) - len(cells))])
-    return table
+@dataclass(frozen=True)
+class Line:
+    """A line of a table; `kind` decides how it looks."""
+
+    cells: Sequence[str | Cell]
+    kind: str = ""
 
 
-def footnotes(results: dict[str, Any]) -> list[str]:
-    """What must be said below a table with published rows."""
-    return notes([trial["published"] for trial in results["trials"] if "published" in trial])
+@dataclass(frozen=True)
+class Table:
+    """A table whose first `left` and last `right` columns are text, the others numbers."""
+
+    title: str
+    header: Sequence[str]
+    lines: Sequence[Line]
+    left: int = 1
+    right: int = 0
+
+    def texts(self) -> list[list[str]]:
+        """The cells as text alone."""
+        return [[cell if isinstance(cell, str) else cell.text for cell in line.cells] for line in self.lines]
+
+    def rich(self) -> RichTable:
+        """The table for a terminal."""
+        table = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for number, name in enumerate(self.header):
+            is_text = number < self.left or number >= len(self.header) - self.right
+            table.add_column(name, justify="left" if is_text else "right", min_width=4, overflow="fold")
+        for line, texts in zip(self.lines, self.texts(), strict=True):
+            table.add_row(*texts, style=STYLES.get(line.kind))
+        return table
+
+    def markdown(self, bold: int | None = None) -> str:
+        """The table in Markdown: published lines in italics, of the best one the cell `bold` in bold."""
+        rows = self.texts()
+        for line, row in zip(self.lines, rows, strict=True):
+            if line.kind == "published":
+                row[:] = [cell and f"*{cell.replace('*', chr(92) + '*')}*" for cell in row]
+            if line.kind == "best" and bold is not None:
+                row[bold] = f"**{row[bold]}**"
+        return markdown_table(self.header, rows, self.left, self.right)
 
 
-def left_out(study: dict[str, Any]) -> str:
-    """Which rows of the space could not be run on the corpus, in a sentence; nothing where all could."""
-    names = [row["name"] for row in study.get("left_out", [])]
-    return f"Left out, because the corpus has no stereo recordings: {'; '.join(names)}." if names else ""
+def splits(trials: Sequence[TrialResult]) -> list[str]:
+    """The splits on which some trials were scored."""
+    return [CROSS_VALIDATION, *[EVALUATION] * any(trial.evaluation for trial in trials)]
 
 
-def header(results: dict[str, Any], varied: list[str], prefix: str = CROSS_VALIDATION) -> list[str]:
-    """The columns' names."""
-    names = [*varied, *results["tags"], "Avg", "Var"]
-    if prefix == CROSS_VALIDATION:
-        names += [SD_SEEDS] * has_repeats(results) + ["Eval"] * has_evaluation(results) + ["Time"]
-    return names
+def further_metrics(trials: Sequence[TrialResult], split: str) -> list[Metric]:
+    """The metrics beside the objective of which some trial has a mean."""
+    return [
+        metric
+        for name, metric in METRICS.items()
+        if name != OBJECTIVE.name and any(mean_of(trial, split, name) is not None for trial in trials)
+    ]
 
 
-def best(results: dict[str, Any], prefix: str) -> int | None:
-    """The row with the lowest mean EER; None where no trial has one."""
-    means = [trial.get(f"{prefix}_mean") for trial in results["trials"]]
-    there = [mean for mean in means if mean is not None]
-    return means.index(min(there)) if there else None
+def mean_of(trial: TrialResult, split: str, metric: str = OBJECTIVE.name) -> float | None:
+    """A metric's mean over tags on a split; None where it does not exist."""
+    figures: Figures | None = getattr(trial, split).get(metric)
+    return figures.mean if figures is not None else None
 
 
-def best_trials(results: dict[str, Any]) -> dict[str, Any]:
-    """Results with the best SHOWN_ROWS trials alone, best first, where there are more."""
-    trials = results["trials"]
+def paper_table(
+    study: StudyRecord, trials: Sequence[TrialResult], split: str, analysis: Analysis | None = None
+) -> Table:
+    """The table in the paper's form; given an analysis with its intervals, marks and further lines, for a page."""
+    rows = {row.key: row for row in analysis.shown} if analysis else {}
+    names = study.varied if not rows or 0 < len(study.varied) <= MOST_COLUMNS else ["trial"]
+    columns, further = _columns(study, trials, split, rows), further_metrics(trials, split)
+    header = [*names, *study.tags, "Avg", "Var", *columns]
+    best = analysis.best.key if analysis and analysis.best else _best_key(trials, split)
+    lines = []
+    for trial in trials:
+        row = rows.get(trial.key)
+        cells: list[str | Cell] = [row.label] if row and names == ["trial"] else [*label(trial.params, study.varied)]
+        if row and analysis and row is analysis.baseline:
+            cells[-1] = Cell(str(cells[-1]), mark="baseline")
+        cells += [*figure_cells(trial, split, study.tags, row=row), *(cell(trial) for cell in columns.values())]
+        lines.append(Line(cells, "failed" if trial.status == "failed" else "best" if trial.key == best else ""))
+        below = {metric.title: figure_cells(trial, split, study.tags, metric.name) for metric in further if row}
+        if trial.published is not None:
+            below["published"] = published_cells(trial.published, study.tags)
+        lines += [_line_below(name, own, header, len(names)) for name, own in below.items()]
+    return Table(TITLES[split], header, lines, left=len(names))
+
+
+def _columns(
+    study: StudyRecord, trials: Sequence[TrialResult], split: str, rows: Mapping[str, ResultRow]
+) -> dict[str, Callable[[TrialResult], str]]:
+    """The columns behind Var, as functions from a trial to its cell; `rows` on a page."""
+    first = split == CROSS_VALIDATION
+    columns: dict[str, Callable[[TrialResult], str]] = {}
+    if first and study.has_several_seeds:
+        columns[SD_SEEDS] = lambda trial: decimal(trial.figures[OBJECTIVE.name].sd_seeds)
+    if first and not rows and EVALUATION in splits(trials):
+        columns["Eval"] = lambda trial: decimal(mean_of(trial, EVALUATION))
+    for metric in further_metrics(trials, split):
+        columns[metric.title] = lambda trial, name=metric.name: decimal(mean_of(trial, split, name))  # type: ignore[misc]
+    if first and not rows:
+        columns["Time"] = lambda trial: duration(trial.seconds)
+    if first and any(row.best_share for row in rows.values()):
+        columns["best in"] = lambda trial: f"{100 * (rows[trial.key].best_share or 0):.0f} %"
+    return columns
+
+
+def figure_cells(
+    trial: TrialResult,
+    split: str,
+    tags: Sequence[str],
+    metric: str = OBJECTIVE.name,
+    row: ResultRow | None = None,
+) -> list[str | Cell]:
+    """A metric's figure of each tag, their mean and variance, empty where there is none; of a row with intervals."""
+    found = getattr(trial, split).get(metric, Figures({}, None))
+    texts = [*(decimal(found.by_tag.get(tag)) for tag in tags), decimal(found.mean)]
+    held = {} if row is None or metric != EER else row.intervals if split == CROSS_VALIDATION else row.eval_intervals
+    small = [range_of(held.get(name), "\u2013") for name in (*tags, "mean")]
+    cells = [Cell(text, own) if own else text for text, own in zip(texts, small, strict=True)]
+    return [*cells, thousandths(found.var_classes)]
+
+
+def range_of(interval: Interval, between: str = " to ") -> str:
+    """An interval as text."""
+    return "" if interval is None else f"{decimal(interval[0])}{between}{decimal(interval[1])}"
+
+
+def thousandths(variance: float | None) -> str:
+    """A variance over tags, times 1000."""
+    return "" if variance is None else f"{1e3 * variance:.2f}"
+
+
+def published_cells(row: PublishedRow, tags: Sequence[str]) -> list[str | Cell]:
+    """The paper's own figures: two places, an asterisk where they are in doubt."""
+    doubt = "*" if row.footnote else ""
+    means = [f"{decimal(row.eer_mean, 2)}{doubt}", f"{thousandths(row.eer_var_classes)}{doubt}"]
+    return [*(decimal(row.eer.get(tag), 2) for tag in tags), *means]
+
+
+def _line_below(name: str, cells: Sequence[str | Cell], header: Sequence[str], left: int) -> Line:
+    """A line below a trial's own."""
+    names = [name, *[""] * left][:left]
+    return Line([*names, *cells, *[""] * (len(header) - left - len(cells))], "published")
+
+
+def _best_key(trials: Sequence[TrialResult], split: str) -> str | None:
+    scored = [trial for trial in trials if mean_of(trial, split) is not None]
+    return min(scored, key=lambda trial: rank(mean_of(trial, split))).key if scored else None
+
+
+def footnotes(trials: Sequence[TrialResult]) -> list[str]:
+    """The notes below a table with published rows."""
+    return published_notes([trial.published for trial in trials if trial.published is not None])
+
+
+def best_trials(trials: Sequence[TrialResult]) -> Sequence[TrialResult]:
+    """All trials, or of many the best ones, best first."""
     if len(trials) <= SHOWN_ROWS + 1:
-        return results
-    scored = [trial for trial in trials if trial[f"{CROSS_VALIDATION}_mean"] is not None]
-    return results | {"trials": sorted(scored, key=lambda trial: trial[f"{CROSS_VALIDATION}_mean"])[:SHOWN_ROWS]}
+        return trials
+    scored = [trial for trial in trials if trial.mean is not None]
+    return sorted(scored, key=lambda trial: rank(trial.mean))[:SHOWN_ROWS]
 
 
-def rich_table(results: dict[str, Any], varied: list[str], prefix: str) -> Table:
-    """The table for a terminal, the best row in bold, failed trials in red, published rows in italics."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in header(results, varied, prefix):
-        table.add_column(name, justify="left" if name in varied else "right", min_width=4, overflow="fold")
-    winner = best(results, prefix)
-    printed = published_rows(results, varied, prefix)
-    for number, cells in enumerate(rows(results, varied, prefix)):
-        failed = results["trials"][number]["status"] == "failed"
-        table.add_row(*cells, style="red" if failed else "bold" if number == winner else None)
-        if (below := printed[number]) is not None:
-            table.add_row(*below, style="italic dim")
-    return table
-
-
-def markdown_table(results: dict[str, Any], varied: list[str], prefix: str) -> str:
-    """The table in Markdown, the best row's Avg in bold, published rows in italics."""
-    names = header(results, varied, prefix)
-    lines = [names, ["---" if name in varied else "---:" for name in names]]
-    winner = best(results, prefix)
-    mean = len(varied) + len(results["tags"])
-    printed = published_rows(results, varied, prefix)
-    for number, cells in enumerate(rows(results, varied, prefix)):
-        if number == winner:
-            cells[mean] = f"**{cells[mean]}**"
-        lines.append([cell.replace("|", "\\|") for cell in cells])
-        if (below := printed[number]) is not None:
-            lines.append([cell and f"*{cell.replace('*', chr(92) + '*')}*" for cell in below])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _eer_cells(trial: dict[str, Any], tags: list[str], prefix: str) -> list[str]:
-    eers, variance = trial.get(prefix, {}), trial.get(f"{prefix}_var_classes")
-    mean = decimal(trial.get(f"{prefix}_mean"))
-    return [*(decimal(eers.get(tag)) for tag in tags), mean, "" if variance is None else f"{1e3 * variance:.2f}"]
-
-
-STOPPED = "Stopped early, after fewer folds than the rows above: not to be compared with them"
-
-
-def of_status(results: dict[str, Any], *, stopped: bool) -> dict[str, Any]:
-    """Results with the stopped trials alone, or with all others."""
-    return results | {"trials": [trial for trial in results["trials"] if (trial["status"] == "pruned") == stopped]}
-
-
-def stopped_rows(results: dict[str, Any], varied: list[str]) -> list[list[str]]:
-    """The cells of each stopped trial: its parameters, what happened, its training time."""
-    trials = of_status(results, stopped=True)["trials"]
-    return [[*label(trial["params"], varied), trial["reason"], duration(trial["seconds"])] for trial in trials]
-
-
-def rich_stopped(results: dict[str, Any], varied: list[str]) -> Table:
-    """The stopped trials for a terminal."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in varied:
-        table.add_column(name, min_width=4, overflow="fold")
-    table.add_column("")
-    table.add_column("Time", justify="right")
-    for cells in stopped_rows(results, varied):
-        table.add_row(*cells, style="dim")
-    return table
-
-
-def markdown_stopped(results: dict[str, Any], varied: list[str]) -> str:
-    """The stopped trials in Markdown."""
-    lines = [[*varied, "", "Time"], [*["---"] * len(varied), "---", "---:"], *stopped_rows(results, varied)]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+def pruned_table(study: StudyRecord, trials: Sequence[TrialResult]) -> Table:
+    """Pruned trials: their parameters, when, and their training time."""
+    lines = [
+        Line([*label(trial.params, study.varied), trial.reason or "", duration(trial.seconds)], "pruned")
+        for trial in trials
+    ]
+    return Table(PRUNED, [*study.varied, "", "Time"], lines, left=len(study.varied) + 1)

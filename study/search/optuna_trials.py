@@ -6,56 +6,55 @@ from typing import Any
 from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
 from search_spaces import Space
-from study.ledger.ledger import TrialFolder
-from study.ledger.results import means_of, running_means
+from study.ledger.results import merged_folds, running_means
+from study.ledger.schema import StudyRecord, TrialResult
+from study.ledger.trial_folder import TrialFolder
 
 STATES = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
-def config_of(folder: TrialFolder) -> dict[str, Any]:
-    """A trial's configuration."""
-    trial = folder.trial()
-    assert trial is not None, "the ledger lists trials by their configuration"
-    return trial["config"]
-
-
 def optuna_trial(
-    folder: TrialFolder, study: dict[str, Any], space: Space, result: dict[str, Any] | None, running: bool = False
+    folder: TrialFolder, study: StudyRecord, space: Space, result: TrialResult | None, running: bool = False
 ) -> FrozenTrial:
     """A trial of the ledger as Optuna has it; the space's own function tells its parameters from the rest.
 
-    `result` is its entry in results.json. Without one it is RUNNING, or WAITING for the session that goes on with it.
+    Without a result it is RUNNING, or WAITING for the session that goes on with it. Its intermediate values are the
+    means of the objective over its first fold, its first two, ...
     """
-    fixed = FixedTrial(config_of(folder))
+    fixed = FixedTrial(folder.trial.config)
     space.define(fixed)
-    means = running_means(folder, study) if result is None else means_of(result["folds"], study)
+    folds = merged_folds(folder, study) if result is None else result.folds
     trial = create_trial(
         state=state_of(result, running),
-        value=result["eer_mean"] if result is not None and result["status"] == "finished" else None,
+        value=result.mean if result is not None and result.status == "finished" else None,
         params=fixed.params,
         distributions=fixed.distributions,
-        intermediate_values=dict(enumerate(means, start=1)),
-        user_attrs=attributes(folder, result),
+        intermediate_values=dict(enumerate(running_means(folds, study), start=1)),
+        user_attrs={"key": folder.key} | attributes(result),
     )
     written = [path.stat().st_mtime for path in folder.path.glob("*.json")]
     trial.datetime_start = None if trial.state == TrialState.WAITING else datetime.fromtimestamp(min(written))
     if result is not None:  # an interrupted trial is as long as its training, not as its absence
         trial.datetime_complete = datetime.fromtimestamp(max(written))
-        trial.datetime_start = trial.datetime_complete - timedelta(seconds=result["seconds"])
+        trial.datetime_start = trial.datetime_complete - timedelta(seconds=result.seconds)
     return trial
 
 
-def state_of(result: dict[str, Any] | None, running: bool) -> TrialState:
-    """Optuna's word for it."""
+def state_of(result: TrialResult | None, running: bool) -> TrialState:
+    """Optuna's state of a trial."""
     if result is not None:
-        return STATES[result["status"]]
+        return STATES[result.status]
     return TrialState.RUNNING if running else TrialState.WAITING
 
 
-def attributes(folder: TrialFolder, result: dict[str, Any] | None) -> dict[str, Any]:
-    """What Optuna's tools show beside parameters and value: the key, the EER of each tag, why there is none."""
-    found: dict[str, Any] = {"key": folder.key}
-    if result is not None:
-        found |= {f"eer/{tag}": eer for tag, eer in result["eer"].items() if eer is not None}
-        found |= {"reason": result["reason"]} if "reason" in result else {}
-    return found
+def attributes(result: TrialResult | None) -> dict[str, Any]:
+    """The result as Optuna's tools show it beside parameters and value: figures by tag, why there are none."""
+    if result is None:
+        return {}
+    figures = {
+        f"{metric}/{tag}": value
+        for metric, part in result.figures.items()
+        for tag, value in part.by_tag.items()
+        if value is not None
+    }
+    return figures | ({"reason": result.reason} if result.reason is not None else {})

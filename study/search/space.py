@@ -10,7 +10,7 @@ import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FixedTrial, FrozenTrial
 
-from audiotag.config import TrialConfig
+from audiotag.config import TrialConfig, hyperparameter_names
 from search_spaces import Space, SpaceError
 from study.ledger.context import Settings, resolve
 
@@ -178,7 +178,7 @@ def check_space(scan: SpaceScan, settings: Settings) -> tuple[str, ...]:
         SpaceError: For an unknown hyperparameter or a value out of its range.
     """
     space, names = scan.space, dict[str, None]()
-    known = list(TrialConfig.__dataclass_fields__)
+    known = hyperparameter_names()
     for name in space.baseline or {}:
         if name not in known:
             raise SpaceError(

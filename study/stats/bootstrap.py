@@ -1,8 +1,8 @@
 """How far an EER would move on other recordings: the bootstrap over groups.
 
-Clips of one recording are near-duplicates, so whole groups are drawn, with replacement, and a clip counts as often as
-its group was drawn. All rows of a study see the same draws. The networks stay as they are: what another training run
-would give is not in these intervals.
+Clips of one recording are near-duplicates, so whole groups are drawn with replacement, and a clip counts as often as
+its group was drawn. All rows of a study share the draws. The networks are fixed: the intervals do not cover the
+variation between training runs.
 """
 
 from collections.abc import Sequence
@@ -13,20 +13,26 @@ from audiotag.metrics import CROSSING, mean_defined
 from study.ledger.clips import ScoredFold
 
 DRAWS, SEED = 1000, 0
-LEVEL = 0.95
+CONFIDENCE = 0.95
 
 
 def draw_groups(n_groups: int, draws: int = DRAWS, seed: int = SEED) -> np.ndarray:
-    """How often each group is drawn, (draws, groups) float32; each row sums to the number of groups."""
+    """Draw how often each group counts, (draws, groups) float32; each row sums to the number of groups."""
     shares = np.full(n_groups, 1 / n_groups)
     return np.random.default_rng(seed).multinomial(n_groups, shares, size=draws).astype(np.float32)
 
 
 def resampled_eers(targets: np.ndarray, scores: np.ndarray, groups: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """EER of one tag (R,) where each clip counts as often as its group: `equal_error_rate` of repeated clips.
+    """Compute the EER of one tag (R,) in each draw: `equal_error_rate` with every clip repeated as often as its group.
 
-    Shapes: targets (n,), scores (n,), groups (n,) as columns of counts (R, G). NaN where no positive or no negative
-    clip was drawn.
+    Args:
+        targets: (n,) of 0 and 1.
+        scores: (n,).
+        groups: (n,), columns of `counts`.
+        counts: (R, G).
+
+    Returns:
+        (R,), NaN where no positive or no negative clip was drawn.
     """
     passed = _passed(targets, scores, groups, counts.shape[1])
     totals = np.einsum("rg,kg->rk", counts, passed[-1])  # (R, 2)
@@ -46,7 +52,7 @@ def resampled_eers(targets: np.ndarray, scores: np.ndarray, groups: np.ndarray, 
 
 
 def _passed(targets: np.ndarray, scores: np.ndarray, groups: np.ndarray, n_groups: int) -> np.ndarray:
-    """Each group's negatives and positives at and above each distinct score, (points, 2, G), with none in front."""
+    """Count each group's negatives and positives at and above each distinct score, (points, 2, G), zeros in front."""
     order = np.argsort(-scores, kind="stable")
     last_of_ties = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
     passed = np.zeros((len(scores), 2, n_groups), np.float32)
@@ -55,9 +61,12 @@ def _passed(targets: np.ndarray, scores: np.ndarray, groups: np.ndarray, n_group
 
 
 def resampled_table(folds: Sequence[ScoredFold], scores: Sequence[np.ndarray], counts: np.ndarray) -> np.ndarray:
-    """Mean over folds of each tag's EER in each draw, (R, K), as the table forms it.
+    """Compute the mean over folds of each tag's EER in each draw, (R, K), as the table does.
 
-    Shapes: scores, a fold each, (n, K); counts (R, groups).
+    Args:
+        folds: With their targets and groups.
+        scores: (n, K) per fold.
+        counts: (R, G).
     """
     cells = []
     for fold, held_out in zip(folds, scores, strict=True):
@@ -69,27 +78,27 @@ def resampled_table(folds: Sequence[ScoredFold], scores: Sequence[np.ndarray], c
 
 
 def resampled_means(table: np.ndarray) -> np.ndarray:
-    """Mean over tags (R,) of each draw; NaN for a draw that lacks a tag which others have (a mean of other things)."""
+    """Compute the mean over tags (R,) of each draw; NaN for a draw without a tag that other draws have."""
     there = ~np.isnan(table).all(axis=0)
     return table[:, there].mean(axis=1) if there.any() else np.full(len(table), np.nan)
 
 
 def centred(draws: np.ndarray, figure: float) -> np.ndarray:
-    """The draws moved so that their mean lies at the figure.
+    """Shift the draws so that their mean is the figure.
 
-    With fewer different recordings a fold's EER comes out lower; draws repeat recordings and so lie below the figure on
-    average, as the figure itself lies below what endless recordings would give.
+    Bootstrap EERs are biased low: draws repeat recordings, and with fewer distinct recordings an EER comes out lower.
     """
     return draws - mean_defined(draws) + figure
 
 
-def interval(draws: np.ndarray, figure: float, level: float = LEVEL) -> tuple[float, float] | None:
-    """Where the figure would lie, in `level` of the cases, with as many other recordings of the same kind.
+def interval(draws: np.ndarray, figure: float, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
+    """Compute the percentile interval of a figure from its draws.
 
-    None where fewer than half of the draws are numbers, or all are the same.
+    Returns:
+        Low and high end; None where fewer than half of the draws are numbers, or all are the same.
     """
     defined = draws[~np.isnan(draws)]
     if len(defined) < max(2, len(draws) / 2) or np.ptp(defined) == 0:
         return None
-    low, high = np.quantile(centred(defined, figure), [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(centred(defined, figure), [(1 - confidence) / 2, (1 + confidence) / 2])
     return max(0.0, float(low)), float(high)

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-LEVEL = 0.05
+ALPHA = 0.05  # adjusted p below which a difference is called real
 
 
 @dataclass(frozen=True)
 class PairedTest:
-    """A row against the baseline over k folds. Negative differences are lower error rates, that is better."""
+    """A row against the baseline over k folds."""
 
-    difference: float  # mean over folds
+    difference: float  # mean over folds; below 0 the row has the lower figure
     low: float  # 95 % interval of the difference, for this row alone
     high: float
     t: float
@@ -30,14 +30,14 @@ class PairedTest:
 
 
 def corrected_t(differences: Sequence[float] | np.ndarray, test_share: float) -> PairedTest | None:
-    """Nadeau and Bengio's corrected resampled t-test of paired differences, one a fold.
+    """Compute Nadeau and Bengio's corrected resampled t-test of paired differences, one per fold.
 
     Args:
         differences: (k,), without NaN.
-        test_share: test clips a training clip: 1/4 in five folds, which makes the factor 1/5 + 1/4 = 0.45.
+        test_share: Test clips per training clip: 1/4 with five folds, which makes the factor 1/5 + 1/4 = 0.45.
 
-    Returns None below two folds. Differences that are all the same have t = 0 and p = 1 where they are 0, else
-    infinite t and p = 0.
+    Returns:
+        The test; None below two folds. Equal differences have t = 0 and p = 1 if they are 0, else infinite t and p = 0.
     """
     values = np.asarray(differences, dtype=np.float64)
     folds = len(values)
@@ -47,15 +47,15 @@ def corrected_t(differences: Sequence[float] | np.ndarray, test_share: float) ->
     deviation = 0.0 if np.ptp(values) == 0 else float(values.std(ddof=1))
     error = math.sqrt(1 / folds + test_share) * deviation
     t = mean / error if error > 0 else math.copysign(math.inf, mean) if mean else 0.0
-    reach = float(stdtrit(folds - 1, 1 - LEVEL / 2)) * error
+    reach = float(stdtrit(folds - 1, 1 - ALPHA / 2)) * error
     p = 2 * float(stdtr(folds - 1, -abs(t)))
     return PairedTest(mean, mean - reach, mean + reach, t, p, folds)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values, in the order given.
+    """Adjust p-values by Holm's method; they keep their order.
 
-    Calling those below 0.05 real makes one false call or more in at most 5 % of all studies.
+    If those below 0.05 are called real, at most 5 % of all studies contain a false call.
     """
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")
@@ -65,10 +65,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def in_words(test: PairedTest | None, adjusted: float | None) -> str:
-    """What a comparison with the baseline shows."""
+def verdict(test: PairedTest | None, adjusted: float | None, lower_is_better: bool = True) -> str:
+    """Say what a comparison with the baseline shows."""
     if test is None or adjusted is None:
         return "not tested: fewer than two folds in common"
-    if adjusted < LEVEL:
-        return "better than the baseline" if test.difference < 0 else "worse than the baseline"
-    return "not distinguishable"
+    if adjusted >= ALPHA:
+        return "not distinguishable"
+    return f"{'better' if (test.difference < 0) == lower_is_better else 'worse'} than the baseline"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from audiotag.audio.read import audio_seconds
+from audiotag.audio.probe import audio_seconds
 from audiotag.features.log_mel import LogMel, band_frequencies
 from audiotag.inference.recordings import Clip, Cutting
 from study.reporting.style import BLUE, FAINT, GRID, INK, Panel, as_panel, style

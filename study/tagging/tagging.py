@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console
 
-from audiotag.audio.read import AudioError, audio_seconds
+from audiotag.audio.probe import audio_seconds
+from audiotag.audio.read import AudioError
 from audiotag.cli import progress_bar
 from audiotag.features.log_mel import log_mel
 from audiotag.inference.recordings import Clip, Cutting, cut_recording

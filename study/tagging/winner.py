@@ -10,7 +10,6 @@ import numpy as np
 from audiotag.config import TrialConfig
 from audiotag.features.log_mel import LogMel
 from audiotag.metrics import mean_defined, tag_thresholds
-from audiotag.models.build import front_end
 from study.format import decimal, trial_name
 from study.ledger.clips import read_clips
 from study.ledger.ledger import STUDY_FILE, Ledger
@@ -52,7 +51,7 @@ class Winner:
     @property
     def front_end(self) -> LogMel:
         """The front end of its networks."""
-        return front_end(self.config)
+        return self.config.front_end
 
     @property
     def clip_seconds(self) -> float:

@@ -1,61 +1,68 @@
-"""The descriptions, in Markdown, of what MLflow shows: a stranger shall know what it is and how to look at it."""
+"""The descriptions, in Markdown, of experiments and runs in MLflow: for readers who do not know the project."""
 
-from typing import Any
+from collections.abc import Mapping
 
-from study.format import decimal
-from study.ledger.seeds import seeds_in_words
+from audiotag.metrics import METRICS
+from study.format import count, decimal, seeds_in_words
+from study.ledger.schema import OBJECTIVE, Figures, StudyRecord, StudyResults, TrialRecord, TrialResult
+from study.tracking.metric_names import evaluation_prefix
 
 
-def experiment_note(study: dict[str, Any]) -> str:
-    """Of a space's experiment."""
-    varied = ", ".join(f"`{name}`" for name in study["varied"])
+def describe_experiment(study: StudyRecord) -> str:
+    """Describe a space's experiment."""
+    varied, mean = ", ".join(f"`{name}`" for name in study.varied), f"{OBJECTIVE.name}/mean"
+    metrics = "\n".join(
+        f"- `{name}/...`: {metric.title}, {'lower' if metric.lower_is_better else 'higher'} is better; on the "
+        f"evaluation split, where there is one, `{evaluation_prefix(name)}/...`."
+        for name, metric in METRICS.items()
+    )
     return (
-        f"{study['question']}\n\n"
+        f"{study.question}\n\n"
         "Each study of this question is a run that holds its trials, which hold their folds.\n\n"
         "- To compare trials, enter the filter ``tags.`audiotag.level` = 'trial'``, add the columns "
-        f"{varied} and `eer/mean`, sort by `eer/mean`, select the trials and press *Compare*.\n"
+        f"{varied} and `{mean}`, sort by `{mean}`, select the trials and press *Compare*.\n"
         "- For box plots over the folds, filter ``tags.`audiotag.level` = 'fold'`` instead.\n"
-        "- Which differences are more than chance is in the artifact `report.html` of a study's run.\n\n"
-        "`eer/...`: equal error rates, lower is better, 0.5 is chance; `eer/mean`: their mean over tags and folds; "
-        "`eval/...`: the same on the evaluation split, where there is one; `eer/sd_seeds`: with repeats, the standard "
-        "deviation of `eer/mean` over the seeds."
+        "- The artifact `report.html` of a study's run says which differences are more than chance.\n\n"
+        f"{metrics}\n\n"
+        "`.../mean`: mean over tags and folds; `.../sd_seeds`: with several seeds, the standard deviation of the mean "
+        "over them."
     )
 
 
-def study_note(study: dict[str, Any]) -> str:
-    """Of a study's run, while it goes on."""
-    name, folds = study["study"], len(study["corpus"]["folds"])
-    said = (
-        f"{study['question']}\n\n**{name}**: {study['trials']} trials of {folds} folds on "
-        f"`{study['corpus']['name']}`, protocol {study['protocol']}, {seeds_in_words(study)}.\n\n"
+def describe_study(study: StudyRecord) -> str:
+    """Describe a study's run, while it goes on."""
+    text = (
+        f"{study.question}\n\n**{study.name}**: {study.trials} trials of {len(study.folds)} folds on "
+        f"`{study.corpus.name}`, protocol {study.protocol}, {seeds_in_words(study.seeds)}.\n\n"
     )
-    if study["corpus"].get("kind") == "synthetic":
-        said += "A synthetic corpus: the figures say nothing about real recordings.\n\n"
-    return f"{said}Started with `{study['command']}`; continue it with `--resume {name}`."
+    if study.corpus.kind == "synthetic":
+        text += "A synthetic corpus: the figures say nothing about real recordings.\n\n"
+    return f"{text}Started with `{study.command}`; continue it with `--resume {study.name}`."
 
 
-def ended_note(
-    study: dict[str, Any], finished: int, failed: int, best: str | None, eer: float | None, stopped: int = 0
-) -> str:
-    """Of a study's run at its end."""
-    said = f"{study_note(study)}\n\n{finished} trials finished, {failed} failed."
-    if stopped:
-        said = f"{said[:-1]}, {stopped} were stopped early (tag `audiotag.status` = pruned; they have no `eer/mean`)."
-    if best is not None:
-        said += f" The best is {best}: mean EER {number(eer)}."
-    return f"{said}\n\nThe artifact `report.html` says which differences are more than chance; figures are beside it."
+def describe_results(results: StudyResults, best: str) -> str:
+    """Describe a study's run at its end; `best` is the name of the best trial."""
+    text = f"{count(len(results.finished), 'trial')} finished, {len(results.with_status('failed'))} failed"
+    if pruned := results.with_status("pruned"):
+        text += f", {len(pruned)} pruned (tag `audiotag.status`; they have no `{OBJECTIVE.name}/mean`)"
+    if results.best is not None:
+        text += f". The best is {best}: {_means(results.best.figures)}"
+    return (
+        f"{describe_study(results.study)}\n\n{text}.\n\n"
+        "The artifact `report.html` says which differences are more than chance; figures are beside it."
+    )
 
 
-def trial_note(study: dict[str, Any], place: int, name: str) -> str:
-    """Of a trial's run, before its result."""
-    return f"Trial {place} of {study['study']}: {name}. Its curves are means over its folds, which are runs themselves."
+def describe_trial(study: StudyRecord, trial: TrialRecord, name: str, result: TrialResult | None) -> str:
+    """Describe a trial's run."""
+    text = (
+        f"Trial {trial.number} of {study.name}: {name}. Its curves are means over its folds, which are runs themselves."
+    )
+    if result is None:
+        return text
+    return f"{text} {result.status.capitalize()}: {result.reason or _means(result.figures)}."
 
 
-def fold_note(key: str, fold: str) -> str:
-    """Of a fold's run ("0", "0 with seed 1"), before its result."""
-    return f"Fold {fold} of the trial {key}."
-
-
-def number(value: float | None) -> str:
-    """An EER in a sentence."""
-    return "not defined" if value is None else decimal(value)
+def _means(figures: Mapping[str, Figures]) -> str:
+    means = {METRICS[name].title: part.mean for name, part in figures.items()}
+    return ", ".join(f"{title} {'not defined' if mean is None else decimal(mean)}" for title, mean in means.items())

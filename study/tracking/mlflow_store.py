@@ -1,24 +1,29 @@
 """The MLflow tracking store: which one, whether it answers, and the runs of one study in it.
 
 The only file that imports mlflow, and late, because that takes seconds. Runs are found again by their tags, missing
-ones made and missing epochs added, so that a writer may stop anywhere and go on later.
+ones are made and missing values added, so that a writer may be killed anywhere and another go on.
 """
 
+import json
 import logging
 import math
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from study.tracking.database import make_database
-from study.tracking.descriptions import experiment_note
-from study.tracking.run_keys import PLACE, Place
+from filelock import FileLock
+
+from audiotag.training.epochs import EpochResult
+from study.ledger.schema import StudyRecord
+from study.tracking.descriptions import describe_experiment
+from study.tracking.metric_names import epoch_values
+from study.tracking.run_keys import RunKey
 
 ENVIRONMENT = {  # MLflow's own settings, unless the user has set them
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -26,19 +31,11 @@ ENVIRONMENT = {  # MLflow's own settings, unless the user has set them
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # a repeated "create run" whose answer was lost would make a second run
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-CURVES = {  # metric by epoch: field of EpochResult
-    "train/loss": "train_loss",
-    "train/accuracy": "train_accuracy",
-    "val/loss": "val_loss",
-    "val/accuracy": "val_accuracy",
-    "val/eer_mean": "val_eer_mean",
-}
 PARENT, NAME, NOTE = "mlflow.parentRunId", "mlflow.runName", "mlflow.note.content"  # tags that MLflow shows
-FAILURE, STATUS = "audiotag.failure", "audiotag.status"  # why a trial has no result; pruned: it was stopped early
+FAILURE, STATUS = "audiotag.failure", "audiotag.status"  # why a trial has no result
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page opens on runs, not on traces of GenAI
-BATCH, PAGE, LONGEST_NOTE = 1000, 500, 6000  # metrics a call, runs a page, characters
-
-Point = tuple[str, float, int]  # metric, value, epoch
+BATCH, PAGE, LONGEST_TAG = 1000, 500, 6000  # metrics per call, runs per page, characters
+SPACING = 1000  # ms from an epoch's point to the next
 
 
 class TrackingError(ValueError):
@@ -47,18 +44,17 @@ class TrackingError(ValueError):
 
 def default_uri(project_root: Path) -> str:
     """MLFLOW_TRACKING_URI where it is set, else the database mlflow.db in the project's folder."""
-    path = str(project_root.absolute() / "mlflow.db").replace("%", "%25").replace("?", "%3F")
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{path}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or _database_uri(project_root.absolute() / "mlflow.db")
 
 
 def check_server(uri: str) -> None:
-    """Finds out whether a tracking store can be used, within seconds; a database file is looked at, not opened.
+    """Find out whether a tracking store can be used, within seconds; a database file is looked at, not opened.
 
     Raises:
-        TrackingError: when it cannot.
+        TrackingError: When it cannot.
     """
     if uri.startswith("sqlite"):
-        _check_database(_database(uri))
+        _check_database(_database_path(uri))
     elif uri.startswith(("http://", "https://")):
         client = load_mlflow().MlflowClient(uri)
         try:
@@ -80,7 +76,7 @@ def _check_database(path: Path) -> None:
         why = f"there is no folder {path.parent}"
     elif not os.access(path if path.exists() else path.parent, os.W_OK):
         why = "no permission to write"
-    elif path.is_dir() or (path.is_file() and _head(path) not in (b"", b"SQLite format 3\0")):
+    elif path.exists() and not (path.is_file() and _head(path) in (b"", b"SQLite format 3\0")):
         why = "it is something else than an SQLite database"
     else:
         return
@@ -92,11 +88,15 @@ def _head(path: Path) -> bytes:
         return file.read(16)
 
 
-def _database(uri: str) -> Path:
+def _database_path(uri: str) -> Path:
     path = uri.partition(":///")[2].partition("?")[0]
     if path in ("", ":memory:"):
         raise TrackingError(f"The tracking URI is {uri!r}, but must name a file: sqlite:////absolute/path/mlflow.db.")
     return Path(unquote(path)).absolute()
+
+
+def _database_uri(path: Path) -> str:
+    return f"sqlite:///{str(path).replace('%', '%25').replace('?', '%3F')}"
 
 
 def load_mlflow() -> Any:
@@ -120,178 +120,180 @@ def translated(uri: str) -> Iterator[None]:
 
 
 def public(uri: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", uri)  # without a password
+    """A URI without a password."""
+    return re.sub(r"//[^/@]*@", "//", uri)
 
 
 def reason(error: BaseException) -> str:
-    """What began it, in a line."""
+    """The first cause of an error, in a line."""
     while inner := error.__cause__ or error.__context__:
         error = inner
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return text.splitlines()[0][:160]
 
 
-def _is_number(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
-
-
 def _now() -> int:
     return time.time_ns() // 1_000_000
 
 
+def open_client(uri: str) -> Any:
+    """An MLflow client of a store; its database is made if need be.
+
+    MLflow makes a database in some sixty steps and cannot open one that was killed in their midst, or that two
+    processes make at once: it is made aside, under a lock, and renamed when whole.
+    """
+    client = load_mlflow().MlflowClient
+    if uri.startswith("sqlite") and not _exists(path := _database_path(uri)):
+        with FileLock(path.with_name(f"{path.name}-lock")):
+            if not _exists(path):
+                aside = path.with_name(f"{path.name}-new")
+                aside.unlink(missing_ok=True)
+                client(_database_uri(aside)).search_experiments(max_results=1)
+                aside.replace(path)
+    return client(uri)
+
+
+def _exists(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0  # SQLite leaves an empty file where it was only opened
+
+
 @dataclass
 class Run:
-    """A run, as far as this process knows what is in it."""
+    """A run, as far as this process knows its content."""
 
     id: str
+    start: int  # ms
+    artifacts: str  # URI
     status: str = "RUNNING"
     tags: dict[str, str] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)  # the last value of each
-    points: set[tuple[str, int]] | None = None  # (metric, epoch) of its curves; None: not read yet
+    epochs: set[int] = field(default_factory=set)  # that this process has logged
     has_dataset: bool = False
 
 
-def _new_values(run: Run, values: dict[str, float | None]) -> list[Point]:
-    return [
-        (name, value, 0)
-        for name, value in values.items()
-        if value is not None and math.isfinite(value) and run.metrics.get(name) != value
-    ]
-
-
 class Store:
-    """The runs of one study in a tracking store. Knows what is there and writes only what is not."""
+    """The runs of one study in a tracking store. Knows their content and writes only what is missing.
 
-    def __init__(self, uri: str, study: dict[str, Any], stamps: dict[tuple[str, str, int], int]) -> None:
-        mlflow = load_mlflow()
-        self.is_database = uri.startswith("sqlite")
-        if self.is_database:
-            from mlflow.store.db.utils import _initialize_tables
+    Attributes:
+        experiment: Its id.
+        runs: All runs of the study.
+    """
 
-            make_database(_database(uri), _initialize_tables)
-        self.client = mlflow.MlflowClient(uri)
-        self.study = study
-        self.experiment = self._find_experiment(uri, study)
-        self.identity = {
-            "audiotag.study": study["study"],
-            "audiotag.study_id": study["id"],
-            "audiotag.corpus": study["corpus"]["name"],
-        }
-        self.runs = self._find_runs(study["id"])
-        self.done: set[str] = set()  # keys of trials that got their result since; a failed one shows it by this alone
-        self._stamps = stamps
+    def __init__(self, uri: str, study: StudyRecord) -> None:
+        self.client, self.study = open_client(uri), study
+        self.experiment = self._find_experiment(uri)
+        self.runs = self._find_runs()
 
-    def _find_experiment(self, uri: str, study: dict[str, Any]) -> str:
-        name, note = study["space"], {NOTE: experiment_note(study)}
+    def _find_experiment(self, uri: str) -> str:
+        name = self.study.space
         found = self.client.get_experiment_by_name(name)
         if found is None:
-            folder = (_database(uri).parent / "mlartifacts" / name).as_uri() if uri.startswith("sqlite") else None
-            return self.client.create_experiment(name, artifact_location=folder, tags=note | KIND)
+            root = _database_path(uri).parent / "mlartifacts" / name if uri.startswith("sqlite") else None
+            tags = {NOTE: describe_experiment(self.study)} | KIND
+            return self.client.create_experiment(name, artifact_location=root and root.as_uri(), tags=tags)
         if found.lifecycle_stage == "deleted":
             raise TrackingError(
                 f"The MLflow experiment `{name}` at {public(uri)} was deleted: bring it back with "
                 f"`mlflow experiments restore -x {found.experiment_id}`, or choose another --tracking-uri."
             )
-        if NOTE not in found.tags:
-            self.client.set_experiment_tag(found.experiment_id, NOTE, note[NOTE])
         return found.experiment_id
 
-    def _find_runs(self, study_id: str) -> dict[Place, Run]:
+    def _find_runs(self) -> dict[RunKey, Run]:
         found: list[Any] = []
         token: str | None = ""
         while token is not None:
-            query = f"tags.`audiotag.study_id` = '{study_id}'"
+            query = f"tags.`audiotag.study_id` = '{self.study.id}'"
             page = self.client.search_runs([self.experiment], query, max_results=PAGE, page_token=token or None)
             found, token = [*found, *page], page.token or None
-        runs: dict[Place, Run] = {}
+        runs: dict[RunKey, Run] = {}
         for run in sorted(found, key=lambda run: (run.info.start_time, run.info.run_id)):
-            data = run.data
-            level, trial, fold, seed = (data.tags.get(f"audiotag.{part}", "") for part in PLACE)
-            place = (level, trial, fold, seed)
-            if place in runs:  # a request to make it was answered too late, and it was made again
+            if (key := RunKey.from_tags(run.data.tags)) in runs:  # the answer was lost, and it was made again
                 self.client.delete_run(run.info.run_id)
             else:
-                has_dataset = bool(run.inputs and run.inputs.dataset_inputs)
-                runs[place] = Run(
-                    run.info.run_id, run.info.status, data.tags, data.params, data.metrics, has_dataset=has_dataset
-                )
+                runs[key] = _run_of(run)
         return runs
 
-    def run(self, place: Place, name: str, params: dict[str, Any], tags: dict[str, str], note: str) -> Run:
-        """The run of a place, found or made; parameters and tags that it lacks are added."""
-        entities = load_mlflow().entities
-        where = {f"audiotag.{part}": value for part, value in zip(PLACE, place, strict=True) if value}
-        tags = tags | self.identity | where
-        if (run := self.runs.get(place)) is None:
-            at_first = tags | {NAME: name, NOTE: note[:LONGEST_NOTE]}
-            made = self.client.create_run(self.experiment, _now(), at_first)
-            run = self.runs[place] = Run(made.info.run_id, tags=at_first, points=set())
-        new_params = {name: str(value) for name, value in params.items() if name not in run.params}
-        new_tags = {name: value for name, value in tags.items() if run.tags.get(name) != value}
-        if new_params or new_tags:
-            self.client.log_batch(
-                run.id,
-                params=[entities.Param(*item) for item in new_params.items()],
-                tags=[entities.RunTag(*item) for item in new_tags.items()],
-            )
-            run.params, run.tags = run.params | new_params, run.tags | new_tags
-        for name in (FAILURE, STATUS):
-            if name in run.tags and name not in tags:
+    def run(self, key: RunKey, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> Run:
+        """Find or make a run, and add parameters and tags that it lacks."""
+        study = self.study
+        own = {"audiotag.study": study.name, "audiotag.study_id": study.id, "audiotag.corpus": study.corpus.name}
+        wanted = {name: value[:LONGEST_TAG] for name, value in {**tags, **own, **key.tags}.items()}
+        if (run := self.runs.get(key)) is None:
+            run = self.runs[key] = _run_of(self.client.create_run(self.experiment, _now(), wanted | {NAME: name}))
+        self._bring_up_to_date(run, params, wanted)
+        if obsolete := [name for name in (FAILURE, STATUS) if name in run.tags and name not in tags]:
+            self.set_status(run, "RUNNING")  # a trial that goes on
+            for name in obsolete:
                 self.client.delete_tag(run.id, name)
                 del run.tags[name]
         return run
 
-    def log(
-        self,
-        run: Run,
-        history: list[dict[str, Any]],
-        values: dict[str, float | None] | None = None,
-        note: str | None = None,
-    ) -> None:
-        """Adds to a run the epochs, the metrics without epochs and the description (Markdown) that it lacks.
-
-        What is not a number is left out. A call that is repeated carries the time of its first attempt, and MLflow
-        drops a point that it has: an answer that was lost leaves nothing twice.
-        """
+    def _bring_up_to_date(self, run: Run, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         entities = load_mlflow().entities
-        points = [*self._new_points(run, history), *_new_values(run, values or {})]
-        note = note and note[:LONGEST_NOTE]
-        tags = [] if note is None or run.tags.get(NOTE) == note else [entities.RunTag(NOTE, note)]
-        for start in range(0, max(len(points), len(tags)), BATCH):
-            batch = points[start : start + BATCH]
-            stamps = [self._stamps.setdefault((run.id, name, step), _now()) for name, _, step in batch]
-            metrics = [entities.Metric(*point[:2], at, point[2]) for point, at in zip(batch, stamps, strict=True)]
-            self.client.log_batch(run.id, metrics=metrics, tags=tags)
-            for name, _, step in batch:
-                del self._stamps[run.id, name, step]
-        run.metrics = run.metrics | {name: value for name, value, _ in points}
-        run.tags = run.tags | {tag.key: tag.value for tag in tags}
-        if run.points is not None:
-            run.points |= {(name, step) for name, _, step in points}
+        new_params = {name: str(value) for name, value in params.items() if name not in run.params}
+        new_tags = {name: value for name, value in tags.items() if run.tags.get(name) != value}
+        if new_params or new_tags:
+            as_params = [entities.Param(*item) for item in new_params.items()]
+            self.client.log_batch(run.id, params=as_params, tags=[entities.RunTag(*item) for item in new_tags.items()])
+            run.params |= new_params
+            run.tags |= new_tags
 
-    def _new_points(self, run: Run, history: list[dict[str, Any]]) -> list[Point]:
-        if not history:
-            return []
-        if run.points is None:
-            there = [name for name in CURVES if name in run.metrics]
-            run.points = {
-                (name, point.step) for name in there for point in self.client.get_metric_history(run.id, name)
-            }
-        points = {(name, epoch["epoch"]): epoch[field] for epoch in history for name, field in CURVES.items()}
-        return [
-            (name, value, step)
-            for (name, step), value in points.items()
-            if (name, step) not in run.points and _is_number(value)
+    def log(self, run: Run, history: Sequence[EpochResult], values: Mapping[str, float | None]) -> None:
+        """Add to a run the epochs, and the metrics without epochs, that it lacks.
+
+        Figures that do not exist are left out. A point that is logged again, by a later session or because an answer
+        was lost, has the same time stamp, and MLflow drops it.
+        """
+        metric = load_mlflow().entities.Metric
+        fresh = [epoch for epoch in history if epoch.epoch not in run.epochs]
+        points = [
+            metric(name, value, run.start + SPACING * epoch.epoch, epoch.epoch)
+            for epoch in fresh
+            for name, value in epoch_values(epoch).items()
         ]
+        points += [
+            metric(name, value, run.start if name not in run.metrics else _now(), 0)  # the table shows the latest
+            for name, value in values.items()
+            if value is not None and run.metrics.get(name) != value
+        ]
+        points = [point for point in points if math.isfinite(point.value)]
+        for start in range(0, len(points), BATCH):
+            self.client.log_batch(run.id, metrics=points[start : start + BATCH])
+        run.metrics |= {point.key: point.value for point in points}
+        run.epochs |= {epoch.epoch for epoch in fresh}
 
-    def set_status(self, run: Run, status: str | None) -> None:
-        """RUNNING, FINISHED, FAILED or KILLED; None leaves it."""
-        if status is None or status == run.status:
+    def set_status(self, run: Run, status: str) -> None:
+        """RUNNING, FINISHED, FAILED or KILLED."""
+        if status == run.status:
             return
         if status == "RUNNING":
             self.client.update_run(run.id, status)
         else:
             self.client.set_terminated(run.id, status)
-            run.points = None  # a driver that kept them would grow with every epoch of the study
+            run.epochs.clear()  # a driver that kept them would grow with every epoch of the study
         run.status = status
+
+    def log_dataset(self, run: Run) -> None:
+        """Name the corpus, with its fingerprint, as a run's data."""
+        if run.has_dataset:
+            return
+        entities, corpus = load_mlflow().entities, self.study.corpus
+        shown = ("clip_seconds", "development_clips", "evaluation_clips", "folds", "kind", "tags")
+        dataset = entities.Dataset(
+            corpus.name,
+            corpus.fingerprint,
+            source_type="local",
+            source=json.dumps({"uri": corpus.path or corpus.name}),
+            profile=json.dumps({name: getattr(corpus, name) for name in shown}),
+        )
+        context = entities.InputTag("mlflow.data.context", "cross-validation")
+        self.client.log_inputs(run.id, datasets=[entities.DatasetInput(dataset, [context])])
+        run.has_dataset = True
+
+
+def _run_of(run: Any) -> Run:
+    info, data = run.info, run.data
+    known = Run(info.run_id, info.start_time, info.artifact_uri, info.status, data.tags, data.params, data.metrics)
+    known.has_dataset = bool(run.inputs and run.inputs.dataset_inputs)
+    return known

@@ -1,20 +1,40 @@
-"""Where the MLflow runs of a study belong: what tells them apart, and by which they are found again."""
+"""The identity of a study's MLflow runs: tags by which they are told apart and found again."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import NamedTuple
 
-from study.ledger.seeds import seeds_of
-
-PLACE = ("level", "trial", "fold", "seed")  # tags; the seed of folds that are trained with several
-Place = tuple[str, str, str, str]
-STUDY: Place = ("study", "", "", "")
+from study.ledger.schema import StudyRecord
 
 
-def trial_place(key: str) -> Place:
-    """The place of a trial's run."""
-    return "trial", key, "", ""
+class RunKey(NamedTuple):
+    """A run of a study.
+
+    Attributes:
+        level: "study", "trial" or "fold".
+        trial: Its key.
+        fold: Its number.
+        seed: Of a fold, in a study with several seeds.
+    """
+
+    level: str
+    trial: str = ""
+    fold: str = ""
+    seed: str = ""
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The key as a run's tags."""
+        return {f"audiotag.{name}": value for name, value in self._asdict().items() if value}
+
+    @classmethod
+    def from_tags(cls, tags: Mapping[str, str]) -> "RunKey":
+        """The inverse of `tags`."""
+        return cls(*(tags.get(f"audiotag.{name}", "") for name in cls._fields))
 
 
-def fold_places(study: dict[str, Any], key: str, fold: int) -> list[Place]:
-    """The places of a fold's runs: one for each seed, which is named only where there are several."""
-    seeds = seeds_of(study)
-    return [("fold", key, str(fold), str(seed) if len(seeds) > 1 else "") for seed in seeds]
+STUDY = RunKey("study")
+
+
+def fold_key(study: StudyRecord, trial: str, fold: int, seed: int) -> RunKey:
+    """The key of a fold's run; with several seeds each has its own."""
+    return RunKey("fold", trial, str(fold), str(seed) if study.has_several_seeds else "")

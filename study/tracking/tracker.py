@@ -1,70 +1,96 @@
-"""MLflow kept up to date while a study runs."""
+"""Copies of the ledger kept up to date while a study runs."""
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
-from study.ledger.ledger import Ledger
-from study.tracking.mlflow_store import TrackingError, public, reason
-from study.tracking.mlflow_sync import Live, Projection
+from audiotag.training.epochs import EpochResult
+from study.ledger.reports import Report
+from study.tracking.mlflow_store import TrackingError, reason
 
-INTERVAL, LONGEST_PAUSE = 2.0, 30.0  # s between projections, and at most between attempts during an outage
+INTERVAL, LONGEST_PAUSE = 2.0, 30.0  # s between updates, and at most between attempts during an outage
+
+Training = tuple[str, int | None, int | None]  # a trial's key, fold, seed
+
+
+@dataclass
+class Progress:
+    """A session, as far as the ledger does not hold it.
+
+    Attributes:
+        status: "running"; at its end "finished" or "interrupted".
+        started: Keys of the trials that it has begun.
+        epochs: That it has seen of each training of a fold; a copy may have them already.
+    """
+
+    status: str = "running"
+    started: set[str] = field(default_factory=set)
+    epochs: dict[Training, list[EpochResult]] = field(default_factory=dict)
+
+
+class Copy(Protocol):
+    """A copy of the ledger that can be thrown away and made again.
+
+    Attributes:
+        name: For messages.
+        shows_epochs: Whether it shows epochs of folds in progress.
+    """
+
+    name: str
+    shows_epochs: bool
+
+    def update(self, progress: Progress) -> None:
+        """Add what is new; may fail anywhere, and goes on at the next call."""
 
 
 class Tracker:
-    """Keeps MLflow up to date while a study runs, in a thread of its own: training never waits for it.
+    """Keeps a copy of the ledger up to date in a thread of its own: training never waits for it.
 
-    It may be told of trials as a listener of `study.tuning.tune`. A failure is said in one line and tried again, with
-    growing pauses, until it works.
+    A listener of `study.tuning.tune`. A failure is reported in one line and tried again, with growing pauses, until it
+    works.
     """
 
-    def __init__(self, ledger: Ledger, uri: str, warn: Callable[[str], None]) -> None:
-        self._projection = Projection(ledger, uri)
-        self._uri, self._warn = uri, warn
-        self._live: Live = {}  # epochs that have not been projected
-        self._lock = threading.Lock()
+    def __init__(self, copy: Copy, warn: Callable[[str], None], interval: float = INTERVAL) -> None:
+        self._copy, self._warn, self._interval = copy, warn, interval
+        self._progress = Progress()
         self._changed, self._closing, self._abandoned = threading.Event(), threading.Event(), threading.Event()
-        self._status, self._complete, self._failing = "running", False, False
-        self._thread = threading.Thread(target=self._loop, name="mlflow", daemon=True)
+        self._complete = self._failing = False
+        self._thread = threading.Thread(target=self._loop, name=copy.name, daemon=True)
 
     def start(self) -> None:
-        """Starts projecting, at the first report: importing MLflow takes 2 s of CPU that the workers need to start."""
+        """Start the thread. MLflow's begins with the first epoch: its import takes 2 s of CPU that workers need."""
         self._thread.start()
 
-    def touch(self) -> None:
-        """The ledger has changed."""
-        self._changed.set()
-
-    def epoch(self, key: str, fold: int, result: dict[str, Any]) -> None:
-        """A fold in progress has one more epoch (EpochResult's fields; others are ignored)."""
-        with self._lock:
-            self._live.setdefault((key, fold), []).append(result)
-        self._changed.set()
-
     def started(self, key: str, config: dict[str, Any]) -> None:
-        """As a listener: a trial began; MLflow has it with its first report."""
+        """As a listener: a trial began; a copy that shows epochs has it with its first one."""
+        self._progress.started.add(key)
+        if not self._copy.shows_epochs:
+            self._changed.set()
 
     def broke_off(self, key: str, reason: str) -> None:
-        """As a listener: a trial's worker died; MLflow keeps what it has."""
+        """As a listener: a trial's worker died; copies keep what they have."""
 
-    def reported(self, key: str, report: dict[str, Any]) -> None:
-        """As a listener: an epoch, or the end of the last fold."""
-        if "epoch" in report:
-            self.epoch(key, report["fold"], report)
-        else:
-            self.touch()
+    def reported(self, key: str, report: Report) -> None:
+        """As a listener: an epoch, or the end of a fold."""
+        if report.epoch is not None and self._copy.shows_epochs:
+            self._progress.epochs.setdefault((key, report.fold, report.seed), []).append(report.epoch)
+            self._changed.set()
+        elif report.ends_fold:
+            self._changed.set()
 
-    def stopped(self, key: str, reason: str) -> None:
-        """As a listener: a trial was stopped by the scheduler."""
-        self.touch()
+    def pruned(self, key: str, reason: str) -> None:
+        """As a listener: a trial was pruned."""
+        self.ended(key, reason)
 
     def ended(self, key: str, reason: str | None) -> None:
         """As a listener: a trial finished or failed."""
-        self.touch()
+        self._progress.epochs = {training: own for training, own in self._progress.epochs.items() if training[0] != key}
+        self._changed.set()
 
     def close(self, status: str, timeout: float) -> bool:
-        """A last projection, of a study finished or interrupted; whether all of it arrived within `timeout` s."""
-        self._status = status
+        """Copy a last time, of a study finished or interrupted; return whether all arrived within `timeout` s."""
+        self._progress.status = status
         self._closing.set()
         self._changed.set()
         if self._thread.is_alive():
@@ -73,40 +99,35 @@ class Tracker:
         return self._complete
 
     def _loop(self) -> None:
-        pause = INTERVAL
+        pause = self._interval
         while not self._abandoned.is_set():
             self._changed.wait()
             self._changed.clear()
             closing = self._closing.is_set()
-            done = self._project(self._status if closing else "running")
-            if closing and done:
-                self._complete = True
+            done = self._update()
+            self._complete = closing and done
+            if self._complete:
                 return
-            pause = INTERVAL if done or closing else min(2 * pause, LONGEST_PAUSE)
+            pause = self._interval if done or closing else min(2 * pause, LONGEST_PAUSE)
             if not done:
                 self._changed.set()
             (self._abandoned if closing else self._closing).wait(pause)
 
-    def _project(self, status: str) -> bool:
-        with self._lock:
-            live = {place: list(epochs) for place, epochs in self._live.items()}
+    def _update(self) -> bool:
+        """Copy once; return whether it worked."""
         try:
-            self._projection.update(live, status)
+            self._copy.update(replace(self._progress))  # its status is of one moment
         except Exception as error:  # whatever it is, training goes on
-            if not self._failing and not self._abandoned.is_set():  # given up: the last line has been printed
-                text = (
-                    str(error)
-                    if isinstance(error, TrackingError)
-                    else f"MLflow: {type(error).__name__}: {reason(error)}"
-                )
-                self._warn(f"{text} Training goes on and nothing is lost; it will be tried again.")
-            self._failing = True
+            self._report(error)
             return False
         if self._failing:
-            self._warn(f"MLflow at {public(self._uri)} is up to date again.")
-            self._failing = False
-        with self._lock:
-            for place, epochs in live.items():
-                self._live[place] = self._live[place][len(epochs) :]
-            self._live = {place: epochs for place, epochs in self._live.items() if epochs}
+            self._warn(f"{self._copy.name} is up to date again.")
+        self._failing = False
         return True
+
+    def _report(self, error: Exception) -> None:
+        if not self._failing and not self._abandoned.is_set():  # given up: the last line has been printed
+            known = f"{self._copy.name} is not up to date ({type(error).__name__}: {reason(error)})."
+            text = str(error) if isinstance(error, TrackingError) else known
+            self._warn(f"{text} Training goes on and nothing is lost; it will be tried again.")
+        self._failing = True

@@ -15,10 +15,10 @@ from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import Corpus
 from audiotag.corpus.splits import FoldSplit, split_fold
 from audiotag.features.log_mel import LogMel
-from audiotag.models.build import front_end
-from audiotag.training.device import DeviceWarning, GPUShareError, use_gpu
+from audiotag.models.backend import ConvolutionError
+from audiotag.training.device import GPUShareError, use_gpu
 from audiotag.training.epochs import EpochResult, PretrainingEpoch
-from audiotag.training.fit import Diverged, FitState, fit, fit_unsupervised, predict, start_fit
+from audiotag.training.fit import Diverged, FitState, fit, predict, pretrain, start_fit
 from study.ledger.context import StudyContext
 from study.ledger.files import LedgerWarning, WriteError
 from study.ledger.ledger import trial_folder
@@ -27,7 +27,7 @@ from study.ledger.results import merge_seeds, score, summarise
 from study.ledger.schema import OBJECTIVE, FoldRecord, FoldResult
 from study.ledger.trial_folder import TrialFolder
 
-SHOWN = (LedgerWarning, DeviceWarning)  # warnings that reach the user
+SHOWN = (LedgerWarning,)  # warnings that reach the user
 
 
 def run_trial(
@@ -63,11 +63,11 @@ def run_trial(
             if device == "cuda":
                 use_gpu(card)
             with folder.locked():
-                for report in trial_reports(config, folder, context, corpus, features[front_end(config)], device):
+                for report in trial_reports(config, folder, context, corpus, features[config.front_end], device):
                     texts = tuple(str(warning.message) for warning in caught if issubclass(warning.category, SHOWN))
                     caught.clear()
                     tune.report(replace(report, warnings=texts).to_dict())
-        except WriteError as error:
+        except (WriteError, ConvolutionError) as error:
             tune.report(Report(_worst(), halted=str(error)).to_dict())
         except (GPUShareError, torch.OutOfMemoryError) as error:
             needs = f"--gpus-per-trial is {card:g}, but a trial needs more of the GPU's memory: ask for more."
@@ -133,7 +133,7 @@ def train_fold(
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:  # of another network
             folder.set_running_aside(error)
             state = start_fit(config, features, len(corpus.tags), split.train, **training)
-    for epoch in fit_unsupervised(state, config, features, split.train, **training):
+    for epoch in pretrain(state, features, split.train, **training):
         folder.write_running(fold, state.state_dict())
         yield epoch
     for result in fit(state, config, features, corpus.targets, split, **training):
@@ -171,7 +171,7 @@ def _write_fold(
         epochs=len(state.history),
         seconds=state.seconds + time.perf_counter() - started,
         epoch_rows=tuple(_without_nan(result.to_dict()) for result in state.history),
-        pretraining=tuple(state.unsupervised),
+        pretraining=tuple(state.pretraining),
         trial=folder.trial,
     )
     folder.write_fold(record, {**scores, **names}, state.best)

@@ -116,7 +116,7 @@ def test_a_wav_from_a_pipe_has_no_sizes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("tail", [b"LIST\x04\x00\x00\x00INFO", bytes(512), b"\0", b"id3 \x03\x00\x00\x00abc\0"])
-def test_what_may_follow_the_samples(tmp_path: Path, tail: bytes) -> None:
+def test_chunks_after_the_samples(tmp_path: Path, tail: bytes) -> None:
     path = changed(written(tmp_path / "a.wav"), lambda data: data + tail)
     assert container_damage(path) is None
     changed(path, lambda data: data[:4] + struct.pack("<I", len(data) - 8) + data[8:])

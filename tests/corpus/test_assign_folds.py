@@ -90,7 +90,7 @@ def test_no_groups_are_warned_about(folder_corpus: Write, capsys: pytest.Capture
     assert "warning: each clip is a group of its own" in capsys.readouterr().out
 
 
-def test_a_rare_tag_is_told_and_does_not_stop(folder_corpus: Write, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rare_tag_is_a_warning(folder_corpus: Write, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [
         (name, "rare" if number == 0 else "x" if number % 2 else "", group)
         for number, (name, _, group) in enumerate(made_up())
@@ -129,7 +129,7 @@ def test_official_folds_stay(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (tmp_path / name).write_bytes(data)
     with pytest.raises(SystemExit):
         main(["folds", str(tmp_path)])
-    assert "is in the CHiME-Home layout, which has its official folds" in capsys.readouterr().err
+    assert "has the official folds of its layout (chime-home)" in capsys.readouterr().err
 
 
 def test_no_file_is_written_over(folder_corpus: Write, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,23 +1,15 @@
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from audiotag.corpus.corpus import open_corpus
-from audiotag.corpus.layouts.chime_home import (
-    DEVELOPMENT_LIST,
-    EVALUATION,
-    EVALUATION_LIST,
-    FOLD_LIST,
-    TAG_NAMES,
-    TAGS,
-    CorpusError,
-    is_chime_home,
-    read_lists,
-)
+from audiotag.corpus.corpus import Corpus, open_corpus, read_tables
+from audiotag.corpus.errors import CorpusError
+from audiotag.corpus.layouts import LAYOUTS
+from audiotag.corpus.layouts.chime_home import DEVELOPMENT_LIST, EVALUATION_LIST, FOLD_LIST, TAGS, read
+from audiotag.corpus.tables import EVALUATION
 
 VOTES = ("cmfvpbo", "S", "cv", "U", "c", "bmfpo")
 FOLDS = (0, 0, 1, 1, 0, 1)
@@ -43,6 +35,12 @@ def layout(tmp_path: Path) -> Path:
     (root / FOLD_LIST).write_text("".join(f"{row},{fold}\n" for row, fold in zip(rows, FOLDS, strict=True)))
     (root / EVALUATION_LIST).write_text("0,seg9_chunk0\n")
     return root
+
+
+def read_lists(root: Path) -> Corpus:
+    corpus, problems = read_tables(root)
+    assert problems == ()
+    return corpus
 
 
 @pytest.fixture(scope="session")
@@ -100,15 +98,13 @@ def test_letters_become_targets(layout: Path) -> None:
     assert lists.folds.tolist() == [*FOLDS, EVALUATION]
     assert lists.folds.dtype == np.int64
     assert lists.groups.tolist() == ["seg0", "seg1"] * 3 + ["seg9"]
-    assert tuple(TAG_NAMES) == TAGS == ("c", "m", "f", "v", "p", "b", "o")
+    assert lists.tags == TAGS == ("c", "m", "f", "v", "p", "b", "o")
 
 
 # --- property ---
 
 
 def test_the_folder_and_its_parent_are_the_same(layout: Path) -> None:
-    assert is_chime_home(layout)
-    assert is_chime_home(layout.parent)
     inner, outer = open_corpus(layout), open_corpus(layout.parent)
     assert (inner.root, inner.name, inner.fingerprint) == (outer.root, outer.name, outer.fingerprint)
     assert (outer.name, outer.kind, outer.tags, outer.clip_seconds) == ("chime_home", "chime_home", TAGS, 4.0)
@@ -153,12 +149,9 @@ def test_empty_lists_have_no_clips(layout: Path) -> None:
 
 
 def test_an_empty_folder_is_not_chime_home(tmp_path: Path) -> None:
-    assert not is_chime_home(tmp_path)
-    assert not is_chime_home(tmp_path / "missing")
-    with pytest.raises(
-        CorpusError, match=f"The folder `{tmp_path}` has no {DEVELOPMENT_LIST}: unpack chime_home.tar.gz"
-    ):
-        read_lists(tmp_path)
+    assert not LAYOUTS["chime_home"].detect(tmp_path)
+    with pytest.raises(CorpusError, match=f"has no {DEVELOPMENT_LIST}: unpack chime_home.tar.gz"):
+        read(tmp_path)
 
 
 # --- malformed ---
@@ -203,36 +196,21 @@ LISTS: list[tuple[str, str, str, str]] = [
 
 
 @pytest.mark.parametrize(("name", "old", "new", "message"), LISTS)
-@pytest.mark.parametrize("function", [read_lists, open_corpus])
-def test_malformed_lists(
-    layout: Path, name: str, old: str, new: str, message: str, function: Callable[[Path], object]
-) -> None:
+def test_malformed_lists(layout: Path, name: str, old: str, new: str, message: str) -> None:
     replace_text(layout / name, old, new)
     with pytest.raises(CorpusError, match=message):
-        function(layout)
+        open_corpus(layout)
+
+
+def test_all_malformed_chunks_are_named(layout: Path) -> None:
+    for name in ("seg0_chunk0", "seg0_chunk2"):
+        (layout / "chunks" / f"{name}.csv").unlink()
+    with pytest.raises(CorpusError, match=r"seg0_chunk0\.csv` cannot be read .* \(and 1 more problem\)") as caught:
+        open_corpus(layout)
+    assert len(caught.value.problems) == 2
 
 
 def test_a_missing_fold_list(layout: Path) -> None:
     (layout / FOLD_LIST).unlink()
     with pytest.raises(CorpusError, match=rf"The file `.*{FOLD_LIST}` cannot be read \(no such file or directory\)"):
-        open_corpus(layout)
-
-
-def test_text_that_is_not_utf8(layout: Path) -> None:
-    (layout / DEVELOPMENT_LIST).write_bytes(b"0,caf\xe9\n")
-    with pytest.raises(CorpusError, match=rf"`.*{DEVELOPMENT_LIST}` is not UTF-8 \(byte 5\): save it as UTF-8"):
-        read_lists(layout)
-
-
-def test_one_missing_recording(layout: Path) -> None:
-    path = layout / "chunks" / "seg0_chunk2.16kHz.wav"
-    path.unlink()
-    with pytest.raises(CorpusError, match=f"Missing audio: `{path}` of 7 files: unpack the audio of chime_home.tar.gz"):
-        open_corpus(layout)
-
-
-def test_an_unreadable_recording(layout: Path) -> None:
-    path = layout / "chunks" / "seg0_chunk2.16kHz.wav"
-    path.write_bytes(b"")
-    with pytest.raises(CorpusError, match=rf"Unusable audio, 1 of 7 files: `{path}` \(it is empty\): replace"):
         open_corpus(layout)

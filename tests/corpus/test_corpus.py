@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from audiotag.corpus.corpus import EVALUATION, Corpus, CorpusError, open_corpus
-from audiotag.corpus.validate import check_corpus
+from audiotag.corpus.validate import validate
 
 Write = Callable[..., Path]
 ROWS = [("a.wav", 1, "x;y"), ("b.wav", 1, ""), ("c.wav", 2, "x"), ("sub/d.wav", 2, "y")]
@@ -44,8 +44,9 @@ def test_groups_and_the_evaluation_split(folder_corpus: Write) -> None:
     assert corpus.fold_numbers == (1, 2)
 
 
+@pytest.mark.slow
 def test_esc10(shared_data: Path) -> None:
-    report = check_corpus(shared_data / "esc10")
+    report = validate(shared_data / "esc10")
     assert report.errors == ()
     assert [text.split(":")[0] for text in report.warnings] == [
         "3 clips clipped (of more than 0.1% of its samples at full scale)",
@@ -158,15 +159,15 @@ def test_names_outside_ascii_and_quoted_commas(folder_corpus: Write) -> None:
 
 
 def test_a_path_that_does_not_exist(tmp_path: Path) -> None:
-    message = "The corpus `.*nothing` does not exist: give a folder that holds the CHiME-Home layout .* or clips.csv"
+    message = "The corpus `.*nothing` does not exist: give a folder that holds clips.csv .* or the CHiME-Home layout"
     with pytest.raises(CorpusError, match=message):
         open_corpus(tmp_path / "nothing")
 
 
-def test_a_path_in_neither_form(folder_corpus: Write, tmp_path: Path) -> None:
+def test_a_path_in_no_known_layout(folder_corpus: Write, tmp_path: Path) -> None:
     root = folder_corpus(ROWS)
     for path in (tmp_path, root / "clips.csv", root / "audio"):
-        with pytest.raises(CorpusError, match=r"is in neither form: .* the CHiME-Home layout .* or clips\.csv"):
+        with pytest.raises(CorpusError, match=r"is in no known layout: give a folder that holds clips\.csv"):
             open_corpus(path)
 
 
@@ -251,19 +252,4 @@ def test_missing_audio(folder_corpus: Write) -> None:
         open_corpus(root)
     shutil.rmtree(root / "audio")
     with pytest.raises(CorpusError, match=r"Missing audio: `.*audio/a\.wav` and 3 more of 4 files: add"):
-        open_corpus(root)
-
-
-def test_unusable_audio_is_collected(folder_corpus: Write) -> None:
-    root = folder_corpus(ROWS)
-    soundfile.write(root / "audio" / "b.wav", np.zeros(0), 8000)
-    with pytest.raises(
-        CorpusError, match=r"Unusable audio, 1 of 4 files: `.*b\.wav` \(it has no samples\): replace them"
-    ):
-        open_corpus(root)
-    for row in ROWS:
-        (root / "audio" / row[0]).write_bytes(b"no audio")
-    shown = ", ".join(rf"`[^`]*{name}\.wav` \(format not recognised\)" for name in "abc")
-    message = f"4 of 4 files: {shown} and 1 more: replace them"
-    with pytest.raises(CorpusError, match=message):
         open_corpus(root)

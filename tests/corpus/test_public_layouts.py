@@ -1,4 +1,4 @@
-"""ESC-50 and UrbanSound8K as they are published; rows as in their own files."""
+"""The layouts as a whole, and ESC-50 and UrbanSound8K as they are published; rows as in their own files."""
 
 from pathlib import Path
 
@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from audiotag.corpus.corpus import CorpusError, open_corpus
+from audiotag.corpus.corpus import open_corpus
+from audiotag.corpus.errors import CorpusError
+from audiotag.corpus.layouts import LAYOUTS
 
 ESC50 = """filename,fold,target,category,esc10,src_file,take
 1-100032-A-0.wav,1,0,dog,True,100032,A
@@ -40,6 +42,14 @@ def esc50(root: Path, text: str = ESC50) -> Path:
 def urbansound8k(root: Path, text: str = URBANSOUND8K) -> Path:
     rows = [line.split(",") for line in URBANSOUND8K.splitlines()[1:]]
     return written(root, "metadata/UrbanSound8K.csv", text, [f"fold{row[5]}/{row[0]}" for row in rows])
+
+
+def test_each_layout_is_detected_by_itself_alone(tmp_path: Path) -> None:
+    assert list(LAYOUTS) == [layout.name for layout in LAYOUTS.values()]
+    assert not [layout.name for layout in LAYOUTS.values() if layout.detect(tmp_path)]
+    for make, name in ((esc50, "esc50"), (urbansound8k, "urbansound8k")):
+        root = make(tmp_path / name)
+        assert [layout.name for layout in LAYOUTS.values() if layout.detect(root)] == [name]
 
 
 def test_esc50(tmp_path: Path) -> None:
@@ -78,21 +88,24 @@ def test_a_table_of_the_users_own_goes_first(tmp_path: Path) -> None:
     assert open_corpus(root).kind == "folder"
 
 
-@pytest.mark.parametrize("make", [esc50, urbansound8k])
+MALFORMED = [
+    ("fold", "part", "The column `fold` is missing in the first line of"),
+    ("100032", "../../100032", "must name a file inside audio/"),
+    ("\n100", "\n", "Missing audio"),
+    (".wav,", ".wave,", "Missing audio"),
+    (",5,3,", ",five,3,", "Line 2 of .* has fold 'five'"),
+]
+
+
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("make", "text", "old", "new", "message"),
     [
-        ("fold", "part", "The column `fold` is missing in the first line of"),
-        ("100032", "../../100032", "must name a file inside audio/"),
-        ("\n100", "\n", "Missing audio"),
-        (".wav,", ".wave,", "Missing audio"),
-        (",5,3,", ",five,3,", "Line 2 of .* has fold 'five'"),
+        (make, text, *case)
+        for make, text in ((esc50, ESC50), (urbansound8k, URBANSOUND8K))
+        for case in MALFORMED
+        if case[0] in text
     ],
 )
-def test_malformed_tables(tmp_path: Path, make, old: str, new: str, message: str) -> None:
-    text = {esc50: ESC50, urbansound8k: URBANSOUND8K}[make]
-    changed = text.replace(old, new, 1)
-    if changed == text:
-        pytest.skip("the other table has no such text")
+def test_malformed_tables(tmp_path: Path, make, text: str, old: str, new: str, message: str) -> None:
     with pytest.raises(CorpusError, match=message):
-        open_corpus(make(tmp_path, changed))
+        open_corpus(make(tmp_path, text.replace(old, new, 1)))

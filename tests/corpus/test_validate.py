@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from audiotag.corpus.__main__ import main
-from audiotag.corpus.validate import check_corpus
+from audiotag.corpus.validate import validate
 
 Write = Callable[..., Path]
 RATE = 8000
@@ -19,7 +19,7 @@ def grouped(groups: str) -> list[tuple]:
 
 
 def warnings_of(root: Path) -> str:
-    return "\n".join(check_corpus(root).warnings)
+    return "\n".join(validate(root).warnings)
 
 
 # --- reference ---
@@ -32,12 +32,12 @@ def test_the_command_shows_everything(folder_corpus: Write, capsys: pytest.Captu
     for text in (
         f"Corpus  own (folder) in {root}",
         "Clips   8: 8 in 2 folds; 8 groups",
-        "Audio   0.1 min, 0.50 to 0.50 s a clip; each is cut or padded to 0.50 s",
+        "Audio   0.1 min, 0.50 to 0.50 s per clip; each is cut or padded to 0.50 s",
         "Rates   8000 Hz (8)",
         "Kinds   WAV PCM_16, mono (8)",
-        "Tags    2, 0.75 a clip; 3 clips have none",
+        "Tags    2, 0.75 per clip; 3 clips have none",
         "warning: tag `y` has no positives in fold 1: left out there",
-        "0 errors, 1 warnings",
+        "0 errors, 1 warning",
     ):
         assert text in shown
     rows = [line.split() for line in shown.splitlines()]
@@ -65,7 +65,7 @@ def test_errors_give_exit_code_2_and_are_all_there(folder_corpus: Write, capsys:
 
 def test_a_sound_corpus_has_no_warnings(folder_corpus: Write) -> None:
     root = folder_corpus([(name, fold, "x" if "x" in tags else "") for name, fold, tags in ROWS], seconds=0.5)
-    report = check_corpus(root)
+    report = validate(root)
     assert (report.errors, report.warnings) == ((), ())
 
 
@@ -116,7 +116,7 @@ def test_each_slip_is_named(folder_corpus: Write, spoil: Callable[[Path], object
     root = folder_corpus(ROWS, seconds=0.5)
     assert warning not in warnings_of(root)
     spoil(root)
-    report = check_corpus(root)
+    report = validate(root)
     assert warning in "\n".join(report.warnings)
     assert report.errors == ()
 
@@ -134,7 +134,7 @@ def test_silent_clips_are_no_doubles(folder_corpus: Write) -> None:
     assert "same audio" not in warnings_of(root)
 
 
-def test_a_long_clip_is_said_to_be_cut(folder_corpus: Write) -> None:
+def test_a_long_clip_is_a_warning(folder_corpus: Write) -> None:
     rows = [(f"{number}.wav", number % 2, "x" if number % 4 < 2 else "") for number in range(40)]
     root = folder_corpus(rows)
     write(root, "7.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 8000))

@@ -1,10 +1,9 @@
 """A whole study with several seeds, as a user starts it, killed in a further seed and resumed."""
 
-import json
 from pathlib import Path
 
 import pytest
-from e2e.test_survival import wait_for
+from helpers.whole_studies import finish, read_results, wait_for
 from place import Place, kill, write_sounds
 from soak import differences, mlflow_differences
 
@@ -14,16 +13,16 @@ pytestmark = pytest.mark.slow
 
 def test_a_study_killed_within_its_second_seed_ends_as_an_unbroken_one(tmp_path: Path) -> None:
     place, corpus = Place(tmp_path), str(write_sounds(tmp_path / "corpus"))
-    assert place.start(*STUDY, "--corpus", corpus, "--name", "whole").wait(timeout=300) == 0, place.output()
+    finish(place.start(*STUDY, "--corpus", corpus, "--name", "whole"), place)
     process = place.start(*STUDY, "--corpus", corpus, "--name", "killed")
     wait_for(process, place.study("killed"), "trials/*/fold_0.json")
     kill(process.pid)
     process.wait()
-    assert place.start("--resume", "killed").wait(timeout=300) == 0, place.output()
+    finish(place.start("--resume", "killed"), place)
     assert differences(place.study("whole"), place.study("killed")) == []
     for name in ("whole", "killed"):
         assert mlflow_differences(place.store, place.study(name)) == []
-        results = json.loads((place.study(name) / "results.json").read_text())
+        results = read_results(place, name)
         (trial,) = results["trials"]
         assert (results["repeats"], [own["seed"] for own in trial["repeats"]]) == (2, [0, 1])
         assert len(list(place.study(name).glob("trials/*/fold_*.pt"))) == 6

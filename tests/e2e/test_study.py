@@ -1,16 +1,13 @@
 """Whole studies, as a user starts them: `python study/run.py` in a process of its own, on a few short recordings."""
 
-import json
 import os
 import random
 import signal
 import subprocess
-import time
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from helpers.whole_studies import finish, read_results, wait_for
 from place import Place, write_sounds
 from soak import ALL, differences, mlflow_differences, run_broken
 
@@ -38,10 +35,6 @@ def finished(place: Place) -> subprocess.CompletedProcess[str]:
     return run(place, *STUDY, "--name", "whole", "--corpus", str(place.root / "corpus"))
 
 
-def results(place: Place, name: str) -> dict[str, Any]:
-    return json.loads((place.study(name) / "results.json").read_text())
-
-
 def test_a_study_ends_with_its_table(place: Place, finished: subprocess.CompletedProcess[str]) -> None:
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert finished.stderr == ""
@@ -53,7 +46,7 @@ def test_a_study_ends_with_its_table(place: Place, finished: subprocess.Complete
 
 
 def test_results_keep_their_contract(place: Place, finished: subprocess.CompletedProcess[str]) -> None:
-    content = results(place, "whole")
+    content = read_results(place, "whole")
     assert content["status"] == "finished"
     assert content["tags"] == sorted(TAGS)
     assert [trial["params"]["augmentation"] for trial in content["trials"]] == ["none", "mixup", "sample_pairing"]
@@ -79,7 +72,7 @@ def test_mlflow_holds_the_study(place: Place, finished: subprocess.CompletedProc
     levels = [found.data.tags["audiotag.level"] for found in runs]
     assert {level: levels.count(level) for level in levels} == {"study": 1, "trial": 3, "fold": 9}
     assert {found.info.status for found in runs} == {"FINISHED"}
-    by_key = {trial["key"]: trial for trial in results(place, "whole")["trials"]}
+    by_key = {trial["key"]: trial for trial in read_results(place, "whole")["trials"]}
     for found in runs:
         if found.data.tags["audiotag.level"] == "trial":
             trial = by_key[found.data.tags["audiotag.trial"]]
@@ -101,12 +94,6 @@ def test_resuming_a_finished_study_changes_nothing(place: Place, finished: subpr
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == before
 
 
-def wait_for(process: subprocess.Popen[bytes], study: Path, pattern: str) -> None:
-    """Until a study has come so far, or has ended."""
-    while process.poll() is None and not any(study.glob(pattern)):
-        time.sleep(0.02)
-
-
 def test_a_study_interrupted_by_each_signal_ends_as_an_unbroken_one(
     place: Place, finished: subprocess.CompletedProcess[str]
 ) -> None:
@@ -121,10 +108,10 @@ def test_a_study_interrupted_by_each_signal_ends_as_an_unbroken_one(
         process = place.start(*words)
         wait_for(process, study, so_far)
         process.send_signal(sign)
-        assert process.wait(timeout=60) == 130, place.output()
+        finish(process, place, code=130, seconds=60)
         output = place.output()[len(said) :].splitlines()
         assert output[-1].startswith("python study/run.py --resume interrupted"), output
-        assert results(place, "interrupted")["status"] == "interrupted"
+        assert read_results(place, "interrupted")["status"] == "interrupted"
         words = ["--resume", "interrupted", "--cpus-per-trial", "0.5"]
     resumed = run(place, *words)
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
@@ -149,7 +136,6 @@ def test_a_second_driver_is_refused_while_the_first_lives(place: Place) -> None:
     wait_for(process, place.study("held"), "trials/*/trial.json")
     second = run(place, "--resume", "held")
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 130, place.output()
+    finish(process, place, code=130, seconds=60)
     assert second.returncode == 2
-    assert second.stderr.startswith("error: The study `held` is being run by process ")
-    assert f"process {process.pid} on " in second.stderr
+    assert f"`held` is being run by process {process.pid} on " in second.stderr

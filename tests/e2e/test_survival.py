@@ -1,6 +1,5 @@
-"""Whole studies that meet with misfortune: dead workers, a full disk, a tracking server that goes away; and growth."""
+"""Whole studies whose workers die, whose disk is full, or whose tracking server goes away; and one that grows."""
 
-import json
 import os
 import signal
 import subprocess
@@ -10,9 +9,9 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
+from helpers.whole_studies import finish, read_results, wait_for
 from place import ROOT, Place, trial_workers, write_sounds
 from soak import differences, mlflow_differences, without_times
 
@@ -25,22 +24,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     root = tmp_path_factory.mktemp("place")
     write_sounds(root / "corpus")
     made = Place(root)
-    assert start(made, "whole").wait(timeout=300) == 0, made.output()
+    finish(start(made, "whole"), made)
     return made
 
 
 def start(place: Place, name: str, *words: str) -> subprocess.Popen[bytes]:
     return place.start(*STUDY, "--name", name, "--corpus", str(place.root / "corpus"), *words)
-
-
-def results(place: Place, name: str) -> dict[str, Any]:
-    return json.loads((place.study(name) / "results.json").read_text())
-
-
-def wait_for(process: subprocess.Popen[bytes], study: Path, pattern: str) -> None:
-    while process.poll() is None and not any(study.glob(pattern)):
-        time.sleep(0.02)
-    assert process.poll() is None, "the study ended before it had come so far"
 
 
 # workers
@@ -50,7 +39,7 @@ def test_a_trial_whose_worker_is_killed_goes_on(place: Place) -> None:
     process = start(place, "worker")
     wait_for(process, place.study("worker"), "trials/*/fold_0.json")
     os.kill(trial_workers(process.pid)[0], signal.SIGKILL)
-    assert process.wait(timeout=300) == 0, place.output()
+    finish(process, place)
     assert "broke off because its worker died (killed, or out of memory); it goes on" in place.output()
     assert "(raylet)" not in place.output()
     assert differences(place.study("whole"), place.study("worker")) == []
@@ -66,12 +55,12 @@ def test_a_trial_whose_worker_dies_again_and_again_fails_and_the_others_go_on(pl
             os.kill(worker, signal.SIGKILL)
             killed.add(worker)
         time.sleep(0.02)
-    assert process.wait(timeout=300) == 3, place.output()
-    failed, finished = results(place, "doomed")["trials"]
+    finish(process, place, code=3)
+    failed, finished = read_results(place, "doomed")["trials"]
     assert (failed["status"], finished["status"]) == ("failed", "finished")
     assert failed["reason"].startswith("it broke off 4 times, the last time because its worker died")
     assert f"Trial {failed['key']} failed: {failed['reason']}" in place.output()
-    whole = results(place, "whole")["trials"]
+    whole = read_results(place, "whole")["trials"]
     assert without_times(finished) == without_times(whole[1])
 
 
@@ -99,14 +88,13 @@ def test_a_full_disk_ends_the_study_in_a_line_and_room_continues_it(place: Place
             ["dd", "if=/dev/zero", f"of={ballast}", "bs=4k"], stderr=subprocess.DEVNULL, check=False
         )
         assert filled.returncode != 0
-        assert process.wait(timeout=120) == 2, place.output()
+        finish(process, place, code=2, seconds=120)
         errors = [line for line in place.output()[len(said) :].splitlines() if line.startswith("error: ")]
         assert len(errors) == 1
         assert "cannot be written (No space left on device)" in errors[0]
         assert "Traceback" not in place.output()
         ballast.unlink()
-        again = small.start("--resume", "full", "--cpus-per-trial", "0.5")
-        assert again.wait(timeout=300) == 0, place.output()
+        finish(small.start("--resume", "full", "--cpus-per-trial", "0.5"), place)
         assert differences(place.study("whole"), small.study("full")) == []
         assert mlflow_differences(place.store, small.study("full")) == []
 
@@ -138,7 +126,7 @@ def test_a_tracking_server_that_dies_and_comes_back_lacks_nothing(place: Place, 
         os.killpg(server.pid, signal.SIGKILL)
         wait_for(process, place.study("served"), "trials/*/fold_1.json")
         server = serve(place.root, free_port)
-        assert process.wait(timeout=300) == 0, place.output()
+        finish(process, place)
         assert place.output().count("Training goes on and nothing is lost") == 1
         if "MLflow is behind; later: " in place.output():  # a slow machine: the command that it names does the rest
             report = [sys.executable, str(ROOT / "study" / "report.py"), "served", "--tracking-uri", served.store]
@@ -154,10 +142,10 @@ def test_a_tracking_server_that_dies_and_comes_back_lacks_nothing(place: Place, 
 
 def test_a_sampled_study_grows(place: Place) -> None:
     words = ["--space", "joint", "--epochs", "1", "--cpus-per-trial", "0.5", "--corpus", str(place.root / "corpus")]
-    assert place.start(*words, "--trials", "1", "--name", "grows").wait(timeout=300) == 0, place.output()
-    (first,) = results(place, "grows")["trials"]
-    assert place.start("--resume", "grows", "--trials", "2").wait(timeout=300) == 0, place.output()
-    kept, added = results(place, "grows")["trials"]
+    finish(place.start(*words, "--trials", "1", "--name", "grows"), place)
+    (first,) = read_results(place, "grows")["trials"]
+    finish(place.start("--resume", "grows", "--trials", "2"), place)
+    kept, added = read_results(place, "grows")["trials"]
     assert kept == first
     assert added["params"] != first["params"]
     assert mlflow_differences(place.store, place.study("grows")) == []

@@ -1,12 +1,12 @@
-"""What the tests of fetching CHiME-Home share: its archive, and what must be there in the end."""
+"""Helpers of the tests that fetch CHiME-Home: a small archive of its form, and the folder that must come of it."""
 
 from pathlib import Path
 
 import pytest
 
-from audiotag.chime_home.download import DownloadError
+from audiotag.chime_home.download import FetchError
 from audiotag.chime_home.fetch import fetch
-from audiotag.corpus.layouts.chime_home import read_lists
+from audiotag.corpus.layouts.chime_home import read
 from helpers.archives import LATER, NAMES, RAW, Manners, contents, md5, packed, serving
 
 ARCHIVE = packed(contents())
@@ -26,12 +26,12 @@ def assert_complete(target: Path) -> None:
         path = target / name.removeprefix("chime_home/")
         assert not path.exists() or path.read_bytes() == data
     assert [path.name for path in target.parent.iterdir() if path != target] == [".chime_home.lock"]
-    assert len(read_lists(target).clips) == 7
+    assert len(read(target).rows) == 7
 
 
 def begin(target: Path, content: bytes = ARCHIVE, **options) -> None:
     """A first run that gets 9000 bytes and no more."""
-    with pytest.raises(DownloadError, match=r"stuck at 9000 of \d+ bytes .*run the same command again later"):
+    with pytest.raises(FetchError, match=r"stuck at 9000 of unknown bytes .*run the same command again later"):
         get(target, Manners(content, cut_after=9000, cuts=1, dies=True, **options))
     assert not target.exists()
     assert part_of(target).stat().st_size == 9000

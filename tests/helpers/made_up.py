@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from audiotag.config import TrialConfig
+from audiotag.config import TrialConfig, hyperparameter_names
 from audiotag.corpus.layouts.chime_home import EVALUATION
 from audiotag.features.log_mel import LogMel
 from study.ledger.clips import CLIPS_FILE
@@ -56,9 +56,7 @@ def request_of(
         "space_fingerprint": "fedcba9876543210",
         "question": "How strong should mixup be?\n\nFrom none to much, all else equal.",
         "sampler": "exhaustive",
-        "varied": sorted(
-            {name for config in configs for name in config}, key=list(TrialConfig.__dataclass_fields__).index
-        ),
+        "varied": sorted({name for config in configs for name in config}, key=hyperparameter_names().index),
         "ranges": {},
         "baseline": None,
         "trials": len(configs),

@@ -1,5 +1,6 @@
 """A made-up study for the tests of MLflow's copy of it, and all that a store holds of one."""
 
+import math
 import sqlite3
 import time
 from collections.abc import Callable
@@ -10,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from audiotag.config import TrialConfig
+from audiotag.training.epochs import EpochResult
 from study.ledger.ledger import Ledger
 from study.ledger.results import score
 from study.ledger.schema import FoldRecord, StudyRecord, read_record
 from study.ledger.trial_folder import TrialFolder
-from study.tracking import mlflow_store as tracking
-from study.tracking.run_keys import PLACE
+from study.tracking.mlflow_store import load_mlflow
+from study.tracking.run_keys import RunKey
+from study.tracking.tracker import Progress
 
 TAGS = ("c", "door/bell (far)", "mean")
 NAMES = {"c": "c", "door/bell (far)": "door_bell _far_", "mean": "mean_2"}
@@ -38,18 +41,31 @@ def make_ledger(root: Path, study_id: str, alphas: tuple[float, ...] = ALPHAS, *
     return ledger
 
 
-def epoch_result(key: str, fold: int, epoch: int) -> dict[str, Any]:
-    """What EpochResult holds, different for each; the mean EER is missing in the first epoch."""
+def epoch_result(key: str, fold: int, epoch: int) -> EpochResult:
+    """An epoch unlike any other; in the first there is no EER."""
     base = int(key[-1]) + fold / 10 + epoch / 100
-    values = {name: base + place for place, name in enumerate(tracking.CURVES.values())}
-    return {"epoch": epoch, **values, "val_eer_mean": base if epoch else None, "seconds": 1.0}
+    return EpochResult(epoch, base, base + 1, base + 2, base + 3, {"eer": base if epoch else math.nan}, 1.0)
+
+
+def epoch_row(key: str, fold: int, epoch: int) -> dict[str, Any]:
+    """The epoch as a fold's file has it."""
+    values = epoch_result(key, fold, epoch).to_dict()
+    return {name: None if math.isnan(value) else value for name, value in values.items()}
+
+
+def live(*trainings: tuple[str, int, int], seed: int = 7, status: str = "running") -> Progress:
+    """Epochs of folds in progress: (trial, fold, epoch)."""
+    progress = Progress(status)
+    for key, fold, epoch in trainings:
+        progress.epochs.setdefault((key, fold, seed), []).append(epoch_result(key, fold, epoch))
+    return progress
 
 
 def finish_fold(folder: TrialFolder, fold: int) -> None:
     rng = np.random.default_rng((int(folder.key[-1]), fold))
     targets = (rng.random((40, 3)) < (0.5, 0.4, 1.1)).astype(np.float32)  # the last tag is always there and has no EER
     scores = rng.random(targets.shape, np.float32)
-    rows = tuple(epoch_result(folder.key, fold, epoch) for epoch in range(EPOCHS[fold]))
+    rows = tuple(epoch_row(folder.key, fold, epoch) for epoch in range(EPOCHS[fold]))
     record = FoldRecord(fold, score(targets, scores, TAGS), 1, EPOCHS[fold], 3.5, rows, (), folder.trial)
     folder.write_fold(record, {"held_out": scores, "evaluation": scores}, {})
 
@@ -62,7 +78,7 @@ def finish(ledger: Ledger, *keys: str) -> None:
 
 
 def client_of(uri: str) -> Any:
-    return tracking.load_mlflow().MlflowClient(uri)
+    return load_mlflow().MlflowClient(uri)
 
 
 def runs_of(uri: str, study_id: str = "a" * 32) -> list[Any]:
@@ -78,32 +94,42 @@ def snapshot(uri: str, study_id: str = "a" * 32, database: Path | None = None) -
     The points of all metrics come from the database itself, where each of them shows.
     """
     runs = runs_of(uri, study_id)
-    places = {run.info.run_id: place_of(run) for run in runs}
-    assert len(set(places.values())) == len(runs), "a run is there twice"
+    keys = {run.info.run_id: key_of(run) for run in runs}
+    assert len(set(keys.values())) == len(runs), "a run is there twice"
     found = {}
-    with closing(sqlite3.connect(database or tracking._database(uri))) as connection:
+    with closing(sqlite3.connect(database or uri.removeprefix("sqlite:///"))) as connection:
         rows = connection.execute("select run_uuid, key, step, value from metrics order by step, timestamp").fetchall()
     for run in runs:
         tags = dict(run.data.tags)
         if (parent := tags.pop("mlflow.parentRunId", None)) is not None:
-            tags["parent"] = places[parent]
+            tags["parent"] = keys[parent]
         points: dict[str, list[tuple[int, float]]] = {}
         for _, name, step, value in (row for row in rows if row[0] == run.info.run_id):
             points.setdefault(name, []).append((step, value))
-        found[place_of(run)] = {"status": run.info.status, "params": run.data.params, "tags": tags, "points": points}
+        found[key_of(run)] = {"status": run.info.status, "params": run.data.params, "tags": tags, "points": points}
     return found
 
 
-def place_of(run: Any) -> tuple[str, ...]:
-    return tuple(run.data.tags[f"audiotag.{part}"] for part in PLACE if f"audiotag.{part}" in run.data.tags)
+def key_of(run: Any) -> tuple[str, ...]:
+    """A run's key, without its empty parts."""
+    return tuple(part for part in RunKey.from_tags(run.data.tags) if part)
 
 
 def statuses(uri: str) -> dict[tuple[str, ...], str]:
-    return {place: run["status"] for place, run in snapshot(uri).items()}
+    return {key_of(run): run.info.status for run in runs_of(uri)}
 
 
 def without_none(values: dict[str, Any]) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+def registered(uri: str, name: str = "first") -> dict[str, Any]:
+    """The versions of a registered model by alias; no version may lack one."""
+    client = client_of(uri)
+    versions = {version.version: version for version in client.search_model_versions(f"name = '{name}'")}
+    aliases = client.get_registered_model(name).aliases
+    assert len(versions) >= len(set(aliases.values()))
+    return {alias: versions[int(number)] for alias, number in aliases.items()}
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:

@@ -9,15 +9,14 @@ from models.test_cgrnn import IMD_CONV, MEL_CONV, branch_of_torch, gru
 from torch import nn
 
 from audiotag.config import TrialConfig
-from audiotag.models.build import build_model, front_end
+from audiotag.models.build import build_network
 
 DENSE = 256 * 500 + 500 + 500 * 7 + 7
 
 
 def network(imd: bool, n_tags: int = 7) -> Any:
     config = TrialConfig(model="att_loc", imd=imd)
-    columns = front_end(config).columns
-    return build_model(config, columns, n_tags, torch.zeros(columns), torch.ones(columns))
+    return build_network(config, config.front_end.columns, n_tags)
 
 
 # --- reference ---
@@ -50,18 +49,12 @@ def test_shapes_layer_by_layer(imd: bool, columns: int, features: int) -> None:
     assert model.frame_curves(x).shape == (2, 249, 7)
 
 
-def test_defaults() -> None:
-    config = TrialConfig(model="att_loc")
-    assert (config.optimizer, config.learning_rate, config.batch_size) == ("adam", 1e-3, 100)
-    assert (config.dropout, config.gru_units, config.gru_layers) == (0.2, 128, 3)
-
-
 def test_the_pooling_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """y = sum_t o_t d_t / sum_t max(d_t, 1e-9), here of two frames and two tags."""
     model = network(False, n_tags=2)
     tagging = torch.tensor([[[0.9, 0.2], [0.1, 0.6]]])
     localisation = torch.tensor([[[0.75, 0.25], [0.5, 0.5]]])
-    monkeypatch.setattr(model, "_frames", lambda x: (tagging, localisation))
+    monkeypatch.setattr(model, "frames", lambda x: (tagging, localisation))
     expected = [(0.9 * 0.75 + 0.1 * 0.5) / 1.25, (0.2 * 0.25 + 0.6 * 0.5) / 0.75]
     assert model(torch.zeros(1, 2, 40)).tolist() == [pytest.approx(expected)]
 
@@ -70,7 +63,7 @@ def test_the_pooling_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_formula_of_the_paper(imd: bool) -> None:
     """From the convolutions' features f_t and the GRU's g_t on, in NumPy and double precision."""
     model = network(imd).double().eval()
-    x = torch.randn(2, 9, front_end(TrialConfig(model="att_loc", imd=imd)).columns, dtype=torch.float64)
+    x = torch.randn(2, 9, TrialConfig(model="att_loc", imd=imd).front_end.columns, dtype=torch.float64)
     branches = [branch_of_torch(model.mel, x[..., :40])]
     if imd:
         branches.append(branch_of_torch(model.imd, x[..., 40:]))
@@ -94,7 +87,7 @@ def test_every_formula_of_the_paper(imd: bool) -> None:
 
 
 def test_the_localisations_of_a_frame_sum_to_1() -> None:
-    _, localisation = network(False)._frames(torch.randn(2, 12, 40))
+    _, localisation = network(False).frames(torch.randn(2, 12, 40))
     torch.testing.assert_close(localisation.sum(dim=2), torch.ones(2, 12))
 
 
@@ -103,7 +96,7 @@ def test_the_localisations_of_a_frame_sum_to_1() -> None:
 
 def test_a_tag_that_is_located_nowhere_has_probability_0(monkeypatch: pytest.MonkeyPatch) -> None:
     model = network(False, n_tags=2)
-    monkeypatch.setattr(model, "_frames", lambda x: (torch.ones(1, 3, 2), torch.tensor([[[0.0, 1.0]] * 3])))
+    monkeypatch.setattr(model, "frames", lambda x: (torch.ones(1, 3, 2), torch.tensor([[[0.0, 1.0]] * 3])))
     assert model(torch.zeros(1, 3, 40)).tolist() == [[0.0, 1.0]]
 
 

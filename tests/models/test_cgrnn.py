@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from audiotag.config import TrialConfig
-from audiotag.models.build import build_model, front_end
-from audiotag.models.cgrnn import BLOCK, CGRNN
+from audiotag.models.build import build_network
+from audiotag.models.cgrnn import CGRNN, SEGMENT
 from audiotag.training.fit import start_fit
 
 MEL_CONV = 128 * 30 + 128
@@ -26,8 +26,7 @@ DENSE = 256 * 500 + 500 + 500 * 7 + 7
 
 def network(imd: bool) -> Any:
     config = TrialConfig(model="cgrnn", imd=imd)
-    columns = front_end(config).columns
-    return build_model(config, columns, 7, torch.zeros(columns), torch.ones(columns))
+    return build_network(config, config.front_end.columns, 7)
 
 
 # --- reference ---
@@ -50,7 +49,7 @@ def test_shapes_layer_by_layer(imd: bool, columns: int, features: int) -> None:
     shapes: dict[str, tuple[int, ...]] = {}
     for name, module in model.named_modules():
         module.register_forward_hook(lambda _, __, out, name=name: shapes.update({name: tuple(out.shape)}))
-    x = torch.randn(2, BLOCK, columns, requires_grad=True)  # so that the convolutions are torch's
+    x = torch.randn(2, SEGMENT, columns, requires_grad=True)  # so that the convolutions are torch's
     assert model(x).shape == (2, 7)
     expected = {"mel.conv": (2 * 33, 128, 11), "mel": (2, 33, 128), "gru": (2, 33, 256)}
     expected |= {"imd.conv": (2 * 33, 128, 58), "imd": (2, 33, 128)} if imd else {}
@@ -59,11 +58,9 @@ def test_shapes_layer_by_layer(imd: bool, columns: int, features: int) -> None:
     assert (shapes["dense"], shapes["dropout"], shapes["tags"]) == ((2, 500), (2, 500), (2, 7))
 
 
-def test_training_and_defaults() -> None:
+def test_training() -> None:
     config = TrialConfig(model="cgrnn")
-    assert (config.optimizer, config.learning_rate, config.batch_size) == ("adam", 1e-3, 100)
-    assert (config.dropout, config.gru_units, config.gru_layers) == (0.2, 128, 3)
-    assert (CGRNN.framing.frames, CGRNN.framing.hop) == (33, 10)
+    assert (CGRNN.segments.frames, CGRNN.segments.hop) == (33, 10)
     features = torch.randn(4, 40, 40).numpy()
     state = start_fit(config, features, 2, torch.arange(4).numpy(), seed=0, fold=0, device="cpu")
     assert isinstance(state.optimizer, torch.optim.Adam)
@@ -72,7 +69,7 @@ def test_training_and_defaults() -> None:
 @pytest.mark.parametrize("imd", [False, True])
 def test_the_network_of_torchs_own_operations(imd: bool) -> None:
     model = network(imd).eval()
-    x = torch.randn(3, BLOCK, front_end(TrialConfig(model="cgrnn", imd=imd)).columns)
+    x = torch.randn(3, SEGMENT, TrialConfig(model="cgrnn", imd=imd).front_end.columns)
     features = [branch_of_torch(model.mel, x[..., :40])]
     if imd:
         features.append(branch_of_torch(model.imd, x[..., 40:]))
@@ -90,7 +87,7 @@ def branch_of_torch(branch: Any, x: Tensor) -> Tensor:
 # --- property ---
 
 
-def test_what_is_heard_outside_a_block_does_not_matter() -> None:
+def test_frames_outside_a_segment_do_not_matter() -> None:
     model = network(False).eval()
     x = torch.randn(1, 60, 40)
     other = x.clone()
@@ -104,6 +101,6 @@ def test_large_batches_are_scored_as_small_ones() -> None:
     x = torch.randn(1, 33 + 299, 40)
     with torch.inference_mode():
         many = model.score(x)
-    blocks = x[0].unfold(0, 33, 1).transpose(1, 2)  # (300, 33, 40)
-    few = torch.cat([model(part) for part in blocks.split(100)]).mean(dim=0, keepdim=True)
+    segments = x[0].unfold(0, 33, 1).transpose(1, 2)  # (300, 33, 40)
+    few = torch.cat([model(part) for part in segments.split(100)]).mean(dim=0, keepdim=True)
     torch.testing.assert_close(many, few.detach(), rtol=1e-4, atol=1e-6)

@@ -1,4 +1,4 @@
-"""DAE-DNN layer by layer, and its auto-encoder, trained without tags."""
+"""DAE-DNN layer by layer, and its auto-encoder's pretraining."""
 
 import math
 from dataclasses import replace
@@ -10,9 +10,10 @@ import torch
 from helpers.tiny_fit import SPLIT, reopened, same_bits, same_tensors
 
 from audiotag.config import TrialConfig
-from audiotag.models.build import build_model
+from audiotag.models.build import build_network
 from audiotag.models.dae_dnn import CODE, CODES, DAEDNN
-from audiotag.training.fit import Diverged, FitState, fit, fit_unsupervised, start_fit
+from audiotag.models.segments import Pretraining, Segmentation
+from audiotag.training.fit import Diverged, FitState, fit, pretrain, start_fit
 
 AUTO_ENCODER = (280 * 500 + 500) + (500 * 50 + 50) + (50 * 500 + 500) + (500 * 40 + 40)
 CLASSIFIER = (92 * 50 * 1000 + 1000) + (1000 * 500 + 500) + (500 * 7 + 7)
@@ -23,19 +24,17 @@ TARGETS = np.random.default_rng(1).integers(0, 2, (16, 3)).astype(np.float32)
 
 def network(n_mels: int = 40, n_tags: int = 7) -> Any:
     torch.manual_seed(0)
-    return build_model(TrialConfig(model="dae_dnn"), n_mels, n_tags, torch.zeros(n_mels), torch.ones(n_mels))
+    return build_network(TrialConfig(model="dae_dnn"), n_mels, n_tags)
 
 
 def start(config: TrialConfig = SHORT, seed: int = 0, fold: int = 0, features: np.ndarray = FEATURES) -> FitState:
     return start_fit(config, features, 3, SPLIT.train, seed=seed, fold=fold, device="cpu")
 
 
-def unsupervised(
-    state: FitState, config: TrialConfig = SHORT, seed: int = 0, fold: int = 0, features: np.ndarray = FEATURES
-) -> list[float]:
-    """The losses of the stage without tags, run to its end."""
-    stage = fit_unsupervised(state, config, features, SPLIT.train, seed=seed, fold=fold, device="cpu")
-    return [result.loss for result in stage]
+def pretrained(state: FitState, seed: int = 0, fold: int = 0, features: np.ndarray = FEATURES) -> list[float]:
+    """The losses of the pretraining, run to its end."""
+    results = pretrain(state, features, SPLIT.train, seed=seed, fold=fold, device="cpu")
+    return [result.loss for result in results]
 
 
 def supervised(state: FitState, config: TrialConfig = SHORT) -> FitState:
@@ -70,10 +69,9 @@ def test_shapes_layer_by_layer() -> None:
 
 
 def test_training_and_defaults() -> None:
-    config, stage = TrialConfig(model="dae_dnn"), DAEDNN.unsupervised
-    assert (config.optimizer, config.learning_rate, config.batch_size) == ("sgd", 5e-3, 100)
-    assert (config.pretrain_epochs, stage.batch_size, stage.learning_rate, stage.momentum) == (100, 100, 0.01, 0.9)
-    assert (DAEDNN.framing.frames, DAEDNN.framing.hop, stage.framing.frames) == (97, 7, 7)
+    pretraining = network().pretraining
+    assert pretraining == Pretraining(100, Segmentation(7, 1), batch_size=100, learning_rate=0.01, momentum=0.9)
+    assert DAEDNN.segments == Segmentation(97, 7)
     state = start()
     assert isinstance(state.optimizer, torch.optim.SGD)
     assert state.optimizer.defaults["momentum"] == 0.9
@@ -102,7 +100,7 @@ def test_the_loss_is_the_square_error_of_the_middle_frame() -> None:
     model = network().eval()
     x = torch.randn(3, 7, 40)
     expected = (model.autoencoder(x) - x[:, 3]).square().mean()
-    torch.testing.assert_close(model.unsupervised_loss(x), expected)
+    torch.testing.assert_close(model.pretraining_loss(x), expected)
 
 
 # --- property ---
@@ -111,16 +109,16 @@ def test_the_loss_is_the_square_error_of_the_middle_frame() -> None:
 def test_the_auto_encoder_learns_without_tags() -> None:
     config = replace(SHORT, pretrain_epochs=8)
     state = start(config)
-    losses = unsupervised(state, config)
+    losses = pretrained(state)
     assert losses[-1] < 0.7 * losses[0]
-    assert [result.epoch for result in state.unsupervised] == list(range(8))
-    assert state.seconds == sum(result.seconds for result in state.unsupervised) > 0
+    assert [result.epoch for result in state.pretraining] == list(range(8))
+    assert state.seconds == sum(result.seconds for result in state.pretraining) > 0
 
 
 def test_only_the_auto_encoder_changes_and_then_only_the_rest() -> None:
     before = start().model.state_dict()
     state = start()
-    unsupervised(state)
+    pretrained(state)
     coded = {name: value.clone() for name, value in state.model.state_dict().items()}
     changed = {name for name in before if not torch.equal(before[name], coded[name])}
     assert changed == {name for name in before if name.startswith("autoencoder.")}
@@ -129,40 +127,40 @@ def test_only_the_auto_encoder_changes_and_then_only_the_rest() -> None:
     assert changed == {name for name in before if name.startswith("classifier.")}
 
 
-def test_only_training_clips_are_seen() -> None:
+def test_only_training_clips_pretrain() -> None:
     others = FEATURES.copy()
     others[SPLIT.validation] += 9
     first, second = start(), start(features=others)
-    assert unsupervised(first) == unsupervised(second, features=others)
+    assert pretrained(first) == pretrained(second, features=others)
     assert same_tensors(first.model.state_dict(), second.model.state_dict())
 
 
-def test_chance_comes_from_seed_fold_and_epoch() -> None:
+def test_randomness_comes_from_seed_fold_and_epoch() -> None:
     torch.manual_seed(7)
-    first = unsupervised(start())
+    first = pretrained(start())
     torch.manual_seed(8)
-    assert unsupervised(start()) == first
+    assert pretrained(start()) == first
     assert first[0] != first[1]
     for seed, fold in ((1, 0), (0, 1)):
-        assert unsupervised(start(seed=seed, fold=fold), seed=seed, fold=fold) != first
+        assert pretrained(start(seed=seed, fold=fold), seed=seed, fold=fold) != first
 
 
-def test_fit_does_what_is_left_of_the_stage() -> None:
+def test_fit_does_the_rest_of_the_pretraining() -> None:
     whole = supervised(start())
-    assert len(whole.unsupervised) == 2
+    assert len(whole.pretraining) == 2
     begun = start()
-    next(fit_unsupervised(begun, SHORT, FEATURES, SPLIT.train, seed=0, fold=0, device="cpu"))
-    assert len(begun.unsupervised) == 1
+    next(pretrain(begun, FEATURES, SPLIT.train, seed=0, fold=0, device="cpu"))
+    assert len(begun.pretraining) == 1
     resumed = reopened(begun, SHORT, start)  # through a file, as after a kill
     assert same_bits(supervised(resumed), whole)
-    assert [result.loss for result in resumed.unsupervised] == [result.loss for result in whole.unsupervised]
+    assert [result.loss for result in resumed.pretraining] == [result.loss for result in whole.pretraining]
 
 
-def test_a_stage_that_was_done_is_not_repeated() -> None:
+def test_a_finished_pretraining_is_not_repeated() -> None:
     state = start()
-    unsupervised(state)
+    pretrained(state)
     resumed = reopened(state, SHORT, start)
-    assert unsupervised(resumed) == []
+    assert pretrained(resumed) == []
     assert same_bits(supervised(resumed), supervised(start()))
 
 
@@ -173,5 +171,5 @@ def test_a_stage_that_was_done_is_not_repeated() -> None:
 def test_a_loss_that_is_not_finite() -> None:
     features = FEATURES.copy()
     features[3, 5, 1] = math.nan
-    with pytest.raises(Diverged, match="the loss without tags is not finite in epoch 0 of fold 0"):
-        unsupervised(start(features=features), features=features)
+    with pytest.raises(Diverged, match="the loss of pretraining is not finite in epoch 0 of fold 0"):
+        pretrained(start(features=features), features=features)

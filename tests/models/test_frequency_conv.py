@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from audiotag.models.cpu.frequency_conv import FrequencyConv, HighestResponse
+from audiotag.models.layers import FrequencyConv, HighestResponse
 
 
 def module(frequencies: int = 9, filters: int = 5, width: int = 4) -> FrequencyConv:

@@ -1,11 +1,14 @@
-"""The GRU written for CPUs against torch's own."""
+"""The compiled GRU against torch's own."""
 
 import pytest
 import torch
+from helpers.loops import needs_loops
 from torch import Tensor
 from torch.testing import assert_close
 
-from audiotag.models.cpu.gru import BidirectionalGRU
+from audiotag.models.layers import BidirectionalGRU
+
+pytestmark = needs_loops
 
 UNITS = 6
 
@@ -60,7 +63,7 @@ def test_states_where_the_gates_are_shut() -> None:
 # --- property ---
 
 
-def test_a_clip_does_not_see_its_batch_mates() -> None:
+def test_a_clip_does_not_depend_on_its_batch_mates() -> None:
     gru, x = made(5), torch.randn(4, 9, 5)
     with torch.inference_mode():
         assert_close(gru(x)[1:2], gru(x[1:2]))

@@ -1,19 +1,18 @@
-"""What the compiled loops compute with: exponentials, and bfloat16 by its bits, against torch."""
+"""The arithmetic of the compiled loops: exponentials, and bfloat16 by its bits, against torch."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.loops import needs_loops
 from torch import Tensor
 from torch.testing import assert_close
 
-from audiotag.models.cpu import compiled, kernels
+from audiotag.models import backend
+from audiotag.models.cpu import kernels
 
-
-def test_they_are_compiled() -> None:
-    """Every other test would pass without them, by torch's own operations."""
-    assert compiled.COMPILED
+pytestmark = needs_loops
 
 
 def pooled(
@@ -38,7 +37,7 @@ def stepped(gates: Tensor) -> tuple[Tensor, Tensor]:
     given = torch.cat([gates, torch.full((units,), -200.0), gates]).view(1, 1, 1, -1).contiguous()
     after, hidden, out = torch.zeros(1, 1, units), torch.zeros(1, 2, 1, units), torch.empty(1, 1, units)
     inner, inner_new = torch.zeros(1, 1, 3 * units), torch.empty(1, 1, 1, units)
-    kernels.next_states(0, given, inner, torch.zeros(1, units), inner_new, after, hidden, out)
+    kernels.gru_step_forward(0, given, inner, torch.zeros(1, units), inner_new, after, hidden, out)
     return given[0, 0, 0, :units], out[0, 0]
 
 
@@ -85,12 +84,12 @@ def test_only_what_is_dropped_is_minus_zero(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("content", [b"", b"\x7fELF of no machine"])
 def test_a_library_that_is_missing_or_of_another_machine_is_none(tmp_path: Path, content: bytes) -> None:
     if content:
-        (tmp_path / f"_kernels{compiled.EXTENSION_SUFFIXES[0]}").write_bytes(content)
-    assert compiled.find_library(tmp_path) is None
+        (tmp_path / f"_kernels{backend.EXTENSION_SUFFIXES[0]}").write_bytes(content)
+    assert backend.find_library(tmp_path) is None
 
 
 def test_a_library_of_another_interface_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = Path(compiled.__file__).parent
-    assert compiled.find_library(folder) is not None
-    monkeypatch.setattr(compiled, "INTERFACE", compiled.INTERFACE + 1)
-    assert compiled.find_library(folder) is None
+    folder = Path(kernels.__file__).parent
+    assert backend.find_library(folder) is not None
+    monkeypatch.setattr(backend, "INTERFACE", backend.INTERFACE + 1)
+    assert backend.find_library(folder) is None

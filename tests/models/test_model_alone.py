@@ -12,9 +12,9 @@ import torch
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from audiotag.config import MODELS, TrialConfig
+from audiotag.config import TrialConfig, network_names
 from audiotag.inference.tagger import write_description
-from audiotag.models.build import build_model, front_end
+from audiotag.models.build import build_network
 from study import PROJECT
 from study.tracking.model_registry import REQUIREMENTS
 
@@ -51,13 +51,11 @@ def others() -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", network_names())
 def test_a_model_is_loaded_and_scores_without_them(model: str, others: list[str], tmp_path: Path) -> None:
     config = TrialConfig(model=model)
-    heard = front_end(config)
-    write_description(tmp_path, config, heard.to_dict(), ["a", "b", "c"], 1.0)
-    columns = torch.zeros(heard.columns)
-    torch.save(build_model(config, heard.columns, 3, columns, columns + 1).state_dict(), tmp_path / "weights.pt")
+    write_description(tmp_path, config, config.front_end.to_dict(), ["a", "b", "c"], 1.0)
+    torch.save(build_network(config, config.front_end.columns, 3).state_dict(), tmp_path / "weights.pt")
     command = [sys.executable, "-c", ALONE, str(tmp_path), *others]
     done = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, timeout=120, check=False)
     assert done.stdout.strip() == "(2, 3)", done.stderr

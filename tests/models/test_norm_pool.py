@@ -1,15 +1,16 @@
-"""The fused norm, pooling, ELU and dropout: the same mathematics as torch's operations one after the other."""
+"""Norm, pooling, ELU and dropout, in both ways: against torch's operations in double precision, with the same masks."""
 
 import copy
 
 import pytest
 import torch
+from helpers.loops import BOTH_WAYS, compute, needs_loops
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from audiotag.models.cpu import norm_pool
-from audiotag.models.cpu.norm_pool import norm_pool_elu_dropout
+from audiotag.models.layers import norm_pool_elu_dropout
 
+both_ways = pytest.mark.parametrize("compiled", BOTH_WAYS)
 SHAPES = [(3, 8, 16, 5), (2, 16, 8, 7), (4, 64, 2, 3), (1, 8, 2, 1), (2, 64, 4, 9), (5, 8, 8, 3), (2, 8, 4, 48)]
 
 
@@ -40,7 +41,8 @@ def kept(shape: tuple[int, int, int, int], probability: float, seed: int) -> Ten
     torch.manual_seed(seed)
     if not dropped:
         return torch.ones(batch, channels, bands // 2, frames, dtype=torch.float64)
-    drawn = norm_pool._bytes(batch * channels * bands * frames // 2, dropped)
+    count = batch * channels * bands * frames // 2
+    drawn = torch.empty(count // 8 + 1, dtype=torch.int64).random_(-(2**63), None).view(torch.uint8)[:count]
     mask = drawn.view(batch, bands // 2, frames, channels).permute(0, 3, 1, 2) >= dropped
     return mask.double() * 256 / (256 - dropped)
 
@@ -48,11 +50,13 @@ def kept(shape: tuple[int, int, int, int], probability: float, seed: int) -> Ten
 # reference
 
 
+@both_ways
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("probability", [0.0, 0.4])
 def test_output_gradients_and_statistics_are_those_of_torch_in_double(
-    shape: tuple[int, int, int, int], probability: float
+    shape: tuple[int, int, int, int], probability: float, compiled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    compute(compiled, monkeypatch)
     ours, theirs = norm_of(shape[1]), norm_of(shape[1]).double()
     x = values(shape).requires_grad_()
     twin = x.detach().double().requires_grad_()
@@ -73,8 +77,12 @@ def test_output_gradients_and_statistics_are_those_of_torch_in_double(
         torch.testing.assert_close(buffer.double(), theirs.get_buffer(name).double(), rtol=1e-6, atol=1e-6)
 
 
+@both_ways
 @pytest.mark.parametrize("shape", SHAPES)
-def test_in_evaluation_it_uses_the_running_statistics_and_drops_nothing(shape: tuple[int, int, int, int]) -> None:
+def test_in_evaluation_it_uses_the_running_statistics_and_drops_nothing(
+    shape: tuple[int, int, int, int], compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute(compiled, monkeypatch)
     norm = norm_of(shape[1]).eval()
     before = copy.deepcopy(norm.state_dict())
     with torch.no_grad():
@@ -92,6 +100,7 @@ def test_gradients_flow_in_evaluation_too() -> None:
     torch.testing.assert_close(x.grad, twin.grad)
 
 
+@needs_loops
 def test_what_is_overwritten_is_not_silently_used_again() -> None:
     conv, norm = nn.Conv2d(3, 8, 1).to(memory_format=torch.channels_last), norm_of(8)
     x = conv(values((2, 3, 4, 3)).to(memory_format=torch.channels_last))
@@ -113,6 +122,7 @@ def test_the_callers_own_tensor_keeps_its_values() -> None:
     assert x.grad.data_ptr() != x.data_ptr()
 
 
+@needs_loops
 @pytest.mark.parametrize("shape", SHAPES)
 def test_bfloat16_is_read_and_written_and_all_else_is_float32(shape: tuple[int, int, int, int]) -> None:
     norm, twin = norm_of(shape[1]), norm_of(shape[1])
@@ -130,7 +140,7 @@ def test_bfloat16_is_read_and_written_and_all_else_is_float32(shape: tuple[int, 
     assert x.grad is not None
     assert exact.grad is not None
     assert x.grad.dtype == torch.bfloat16
-    size = exact.grad.abs().max()  # below 0 ELU's slope comes from the rounded output
+    size = exact.grad.abs().max()  # below 0 the gradient of ELU comes from the rounded output
     torch.testing.assert_close(x.grad.float() / size, exact.grad / size, rtol=0, atol=0.02)
     for name in ("weight", "bias"):
         mine, wanted = getattr(norm, name).grad, getattr(twin, name).grad
@@ -153,6 +163,7 @@ def test_the_same_seed_gives_the_same_bits() -> None:
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))  # type: ignore[arg-type]
 
 
+@needs_loops
 def test_the_layout_of_the_input_does_not_matter() -> None:
     x = values((2, 8, 4, 3))
     out = norm_pool_elu_dropout(x, norm_of(8), 0.0)
@@ -161,15 +172,60 @@ def test_the_layout_of_the_input_does_not_matter() -> None:
     assert out.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_the_share_that_is_dropped() -> None:
+@pytest.mark.parametrize("probability", [0.001, 0.1, 0.25, 0.9, 0.9999])
+def test_the_share_that_is_dropped_is_a_multiple_of_1_256(probability: float) -> None:
     torch.manual_seed(0)
-    out = norm_pool_elu_dropout(values((8, 64, 32, 32)), nn.BatchNorm2d(64), 0.25)
-    assert (out == 0).float().mean().item() == pytest.approx(0.25, abs=0.003)
+    out = norm_pool_elu_dropout(values((8, 64, 32, 32)), nn.BatchNorm2d(64), probability)
+    share = min(round(256 * probability), 255) / 256
+    assert (out == 0).float().mean().item() == pytest.approx(share, abs=0.003)
+
+
+def test_without_dropout_nothing_is_drawn() -> None:
+    state = torch.random.get_rng_state()
+    norm_pool_elu_dropout(values((2, 8, 4, 3)), norm_of(8), 0.001)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@needs_loops
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_both_ways_drop_the_same_values(
+    shape: tuple[int, int, int, int],
+    memory_format: torch.memory_format,
+    dtype: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = []
+    for compiled in (True, False):
+        compute(compiled, monkeypatch)
+        torch.manual_seed(3)
+        x = values(shape).to(dtype).to(memory_format=memory_format)
+        found.append(norm_pool_elu_dropout(x, norm_of(shape[1]), 0.4))
+    assert torch.equal(found[0] == 0, found[1] == 0)
+    assert (found[0] == 0).any()
+    torch.testing.assert_close(*found, rtol=1e-5 if dtype == torch.float32 else 0.02, atol=2e-5)
+
+
+@both_ways
+def test_the_bytes_of_a_word_are_independent(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    compute(compiled, monkeypatch)
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(8)
+    nn.init.zeros_(norm.weight)
+    nn.init.ones_(norm.bias)
+    result = norm_pool_elu_dropout(torch.zeros(400, 8, 8, 25), norm, 0.25).permute(0, 2, 3, 1).flatten(0, 2)
+    dropped = (result == 0).float()  # (words, channels): 8 bytes each
+    assert (dropped.mean(dim=0) - 0.25).abs().max() < 5 * (0.25 * 0.75 / len(dropped)) ** 0.5
+    together = torch.corrcoef(dropped.T) - torch.eye(8)
+    assert together.abs().max() < 5 / len(dropped) ** 0.5
+    torch.testing.assert_close(result[result != 0].unique(), torch.tensor([1 / 0.75]))
 
 
 # degenerate
 
 
+@needs_loops  # torch keeps the rounding of the mean, divided by the square root of eps
 def test_a_channel_without_variance_gives_its_bias_and_finite_gradients() -> None:
     norm, x = norm_of(8), torch.full((2, 8, 4, 3), 7.0).requires_grad_()
     out = norm_pool_elu_dropout(x, norm, 0.0)

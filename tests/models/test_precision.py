@@ -5,30 +5,29 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers.loops import BOTH_WAYS, compute
 from helpers.tiny_fit import TINY, epochs, reopened, same_bits, start, trained
 
-from audiotag.config import MODELS, TrialConfig
-from audiotag.models.build import build_model, front_end
-from audiotag.models.cpu import compiled
+from audiotag.config import TrialConfig, network_names
+from audiotag.models.build import build_network
 from audiotag.training.fit import predict
 
 CLIPS = 40
 
 
 def network(config: TrialConfig) -> torch.nn.Module:
-    columns = front_end(config).columns
     torch.manual_seed(0)
-    return build_model(config, columns, 3, torch.zeros(columns), torch.ones(columns))
+    return build_network(config, config.front_end.columns, 3)
 
 
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("loops", [True, False])
+@pytest.mark.parametrize("model", network_names())
+@pytest.mark.parametrize("compiled", BOTH_WAYS)
 def test_bf16_scores_are_near_those_of_fp32_and_not_tied(
-    loops: bool, model: str, monkeypatch: pytest.MonkeyPatch
+    compiled: bool, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compiled, "COMPILED", loops)
+    compute(compiled, monkeypatch)
     config = TrialConfig(model=model)
-    features = np.random.default_rng(0).normal(size=(CLIPS, 100, front_end(config).columns)).astype(np.float32)
+    features = np.random.default_rng(0).normal(size=(CLIPS, 45, config.front_end.columns)).astype(np.float32)
     exact, coarse = (
         predict(network(replace(config, precision=precision)), features, np.arange(CLIPS))
         for precision in ("fp32", "bf16")
@@ -39,10 +38,10 @@ def test_bf16_scores_are_near_those_of_fp32_and_not_tied(
     assert all(len(np.unique(scores)) >= 0.8 * CLIPS for scores in coarse.T)  # in bf16 all would be one
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", network_names())
 def test_bf16_leaves_weights_and_gradients_in_fp32(model: str) -> None:
     config = TrialConfig(model=model, precision="bf16", pretrain_epochs=1 if model == "dae_dnn" else 0)
-    features = np.random.default_rng(0).normal(size=(16, 100, front_end(config).columns)).astype(np.float32)
+    features = np.random.default_rng(0).normal(size=(16, 45, config.front_end.columns)).astype(np.float32)
     config = replace(config, max_epochs=1)
     state = start(config, features=features)
     before = [parameter.detach().clone() for parameter in state.model.parameters()]

@@ -4,12 +4,16 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from helpers.loops import needs_winograd
 from torch import Tensor
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from audiotag.models.cpu import compiled, kernels, winograd
-from audiotag.models.cpu.winograd import convolve
+from audiotag.config import CONVOLUTIONS
+from audiotag.models import backend
+from audiotag.models.backend import ConvolutionError, check_convolution, fastest_convolution
+from audiotag.models.cpu import kernels
+from audiotag.models.layers import conv3x3
 
 SHAPES = [  # batch, channels, bands, frames, filters
     (2, 8, 8, 7, 16),
@@ -21,7 +25,6 @@ SHAPES = [  # batch, channels, bands, frames, filters
     (1, 24, 8, 3, 40),
     (1, 72, 4, 124, 24),
 ]
-can = pytest.mark.skipif(not kernels.LANES, reason="This CPU has no AVX2: torch's own convolution serves.")
 PAPERS = (4, 64, 8, 124, 64)
 Shape = tuple[int, int, int, int, int]
 
@@ -41,12 +44,15 @@ def given(shape: Shape) -> tuple[Tensor, Tensor, Tensor]:
     return image(batch, channels, bands, frames, seed=0), weight, image(batch, filters, bands, frames, seed=2)
 
 
+def by_winograd(x: Tensor, weight: Tensor) -> Tensor:
+    return conv3x3(x, weight, "winograd")
+
+
 @pytest.fixture
 def ours(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """How often our own convolution has been used."""
-    calls = []
-    apply = winograd._Convolution.apply
-    monkeypatch.setattr(winograd._Convolution, "apply", lambda *given: calls.append(1) or apply(*given))
+    """The number of times that Winograd's convolution has been used."""
+    calls, kernel = [], kernels.convolve
+    monkeypatch.setattr(kernels, "convolve", lambda *given: calls.append(1) or kernel(*given))
     return lambda: len(calls)
 
 
@@ -63,10 +69,10 @@ def test_output_and_gradients_are_those_of_torch_in_double(
     monkeypatch.setattr(kernels, "LANES", lanes)
     x, weight, gradient = (value.requires_grad_() for value in given(shape))
     twins = [value.detach().double().requires_grad_() for value in (x, weight)]
-    out, expected = convolve(x, weight), F.conv2d(*twins, padding=1)
+    out, expected = by_winograd(x, weight), F.conv2d(*twins, padding=1)
     out.backward(gradient.detach())
     expected.backward(gradient.detach().double())
-    assert ours() == 1
+    assert ours() == 2  # forwards and the gradient of the image
     for mine, wanted in ((out, expected), (x.grad, twins[0].grad), (weight.grad, twins[1].grad)):
         assert mine is not None
         assert wanted is not None
@@ -75,13 +81,13 @@ def test_output_and_gradients_are_those_of_torch_in_double(
     assert out.is_contiguous(memory_format=torch.channels_last)
 
 
-@can
+@needs_winograd
 @pytest.mark.parametrize("wanted", ["image", "weight", "neither"])
 def test_only_the_gradients_that_are_wanted_are_given(wanted: str, ours: Callable[[], int]) -> None:
     x, weight, _ = given(SHAPES[0])
     x.requires_grad_(wanted == "image")
     weight.requires_grad_(wanted == "weight")
-    out = convolve(x, weight)
+    out = by_winograd(x, weight)
     assert ours() == 1
     assert out.requires_grad == (wanted != "neither")
     if wanted != "neither":
@@ -96,13 +102,13 @@ def test_only_the_gradients_that_are_wanted_are_given(wanted: str, ours: Callabl
                 assert mine.grad is None
 
 
-@can
+@needs_winograd
 def test_it_rounds_little_more_coarsely_than_products_one_by_one() -> None:
     x, weight, gradient = (value.normal_(generator=torch.Generator().manual_seed(3)) for value in given(PAPERS))
     twins = [value.double().requires_grad_() for value in (x, weight)]
     expected = F.conv2d(*twins, padding=1)
     expected.backward(gradient.double())
-    out = convolve(x.requires_grad_(), weight.requires_grad_())
+    out = by_winograd(x.requires_grad_(), weight.requires_grad_())
     out.backward(gradient)
     for mine, wanted in ((out, expected), (x.grad, twins[0].grad), (weight.grad, twins[1].grad)):
         assert mine is not None
@@ -115,16 +121,16 @@ def test_it_rounds_little_more_coarsely_than_products_one_by_one() -> None:
 
 def test_the_result_may_be_changed_in_place() -> None:
     x, weight, _ = given(SHAPES[0])
-    (slope,) = torch.autograd.grad(convolve(x, weight.requires_grad_()).mul_(2).sum(), weight)
-    (half,) = torch.autograd.grad(convolve(x, weight).sum(), weight)
-    assert_close(slope, 2 * half)
+    (gradient,) = torch.autograd.grad(by_winograd(x, weight.requires_grad_()).mul_(2).sum(), weight)
+    (half,) = torch.autograd.grad(by_winograd(x, weight).sum(), weight)
+    assert_close(gradient, 2 * half)
 
 
 def test_what_is_not_finite_stays_in_its_clip() -> None:
     x, weight, _ = given(SHAPES[1])
-    expected = convolve(x, weight)
+    expected = by_winograd(x, weight)
     x[1, 0, 2, 3] = torch.inf
-    out = convolve(x, weight)
+    out = by_winograd(x, weight)
     assert not out[1].isfinite().all()
     assert torch.equal(out[[0, 2]], expected[[0, 2]])
 
@@ -132,22 +138,22 @@ def test_what_is_not_finite_stays_in_its_clip() -> None:
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_layout_and_repetition_change_no_bit(memory_format: torch.memory_format) -> None:
     x, weight, _ = given(SHAPES[3])
-    first = convolve(x, weight)
-    again = convolve(x.to(memory_format=memory_format), weight.transpose(2, 3).contiguous().transpose(2, 3))
+    first = by_winograd(x, weight)
+    again = by_winograd(x.to(memory_format=memory_format), weight.transpose(2, 3).contiguous().transpose(2, 3))
     assert torch.equal(first, again)
 
 
 def test_an_image_does_not_depend_on_the_others_of_its_batch() -> None:
     x, weight, _ = given(SHAPES[1])
-    assert torch.equal(convolve(x, weight)[1:2], convolve(x[1:2], weight))
+    assert torch.equal(by_winograd(x, weight)[1:2], by_winograd(x[1:2], weight))
 
 
-@can
+@needs_winograd
 def test_there_is_no_second_derivative() -> None:
     x, weight, _ = given(SHAPES[0])
-    (slope,) = torch.autograd.grad(convolve(x.requires_grad_(), weight).square().sum(), x, create_graph=True)
+    (gradient,) = torch.autograd.grad(by_winograd(x.requires_grad_(), weight).square().sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
-        slope.sum().backward()
+        gradient.sum().backward()
 
 
 # where torch's own serves
@@ -174,49 +180,58 @@ def on_another_device() -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("made", [few_bands, one_channel, few_filters, double_precision, on_another_device])
-def test_what_ours_is_not_made_for(made: Callable[[], tuple[Tensor, Tensor]], ours: Callable[[], int]) -> None:
+def test_shapes_and_types_that_do_not_fit(made: Callable[[], tuple[Tensor, Tensor]], ours: Callable[[], int]) -> None:
     x, weight = made()
-    assert_close(convolve(x, weight), F.conv2d(x, weight, padding=1))
+    assert_close(by_winograd(x, weight), F.conv2d(x, weight, padding=1))
     assert ours() == 0
 
 
 @pytest.mark.parametrize("weight", [(8, 8, 3, 3), (8, 24, 3, 3), (16, 8, 1, 1)])
 def test_what_does_not_fit_together_is_refused_by_torch(weight: tuple[int, ...]) -> None:
     with pytest.raises(RuntimeError, match="channels"):
-        convolve(image(2, 16, 4, 5, seed=0), torch.ones(weight))
+        by_winograd(image(2, 16, 4, 5, seed=0), torch.ones(weight))
 
 
 def test_two_types_are_refused_by_torch() -> None:
     with pytest.raises(RuntimeError, match="type"):
-        convolve(image(2, 8, 4, 5, seed=0), torch.ones(8, 8, 3, 3).double())
+        by_winograd(image(2, 8, 4, 5, seed=0), torch.ones(8, 8, 3, 3).double())
 
 
-@can
-def test_two_threads_are_ours(ours: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: winograd.THREADS)
-    convolve(*given(SHAPES[0])[:2])
-    assert ours() == 1
-
-
-def test_many_threads_are_torchs(ours: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> None:
-    x, weight, _ = given(SHAPES[0])
-    monkeypatch.setattr(torch, "get_num_threads", lambda: winograd.THREADS + 1)
-    assert_close(convolve(x, weight), F.conv2d(x, weight, padding=1))
-    assert ours() == 0
+@pytest.mark.parametrize("threads", [1, 2, 8])
+@pytest.mark.parametrize("convolution", CONVOLUTIONS)
+@needs_winograd
+def test_the_number_of_threads_changes_nothing(
+    threads: int, convolution: str, ours: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    conv3x3(*given(SHAPES[0])[:2], convolution)
+    assert ours() == (convolution == "winograd")
 
 
 def test_autocast_is_torchs(ours: Callable[[], int]) -> None:
     x, weight, _ = given(SHAPES[0])
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert convolve(x, weight).dtype == torch.bfloat16
+        assert by_winograd(x, weight).dtype == torch.bfloat16
     assert ours() == 0
 
 
-@pytest.mark.parametrize(("holder", "name", "value"), [(compiled, "COMPILED", False), (kernels, "LANES", 0)])
-def test_a_cpu_or_an_installation_that_cannot(
-    holder: object, name: str, value: object, ours: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+def test_without_the_loops_it_is_torchs_and_training_refuses_it(
+    ours: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(backend, "LANES", 0)
     x, weight, _ = given(SHAPES[0])
-    monkeypatch.setattr(holder, name, value)
-    assert_close(convolve(x, weight), F.conv2d(x, weight, padding=1))
+    assert_close(by_winograd(x, weight), F.conv2d(x, weight, padding=1))
     assert ours() == 0
+    assert fastest_convolution() == "direct"
+    check_convolution("direct", "cpu")
+    check_convolution(None, "cpu")  # a network without convolutions
+    with pytest.raises(ConvolutionError, match="of `convolution` is 'winograd', but must be 'direct', because audio"):
+        check_convolution("winograd", "cpu")
+
+
+@needs_winograd
+def test_on_a_gpu_training_refuses_it() -> None:
+    check_convolution("winograd", "cpu")
+    with pytest.raises(ConvolutionError, match="does not run on cuda"):
+        check_convolution("winograd", "cuda")
+    assert [fastest_convolution(threads) for threads in (1, 2, 3)] == ["winograd", "winograd", "direct"]

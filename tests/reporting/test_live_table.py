@@ -1,36 +1,45 @@
-"""What the live table says of a trial while it runs."""
+"""The live table's rows while trials run."""
 
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from helpers.made_up import SMALL, make_corpus, make_study
 from rich.console import Console
 
 from audiotag.config import TrialConfig
+from audiotag.training.epochs import EpochResult, PretrainingEpoch
+from study.ledger.reports import Report
+from study.ledger.schema import StudyRecord
 from study.reporting.live_table import LiveTable
 
-VARIED = ["model", "imd"]
+CONFIG = TrialConfig(model="cgrnn", imd=True).to_dict()
 
 
 @pytest.fixture
-def table() -> LiveTable:
-    table = LiveTable(Console(width=120), VARIED, trials=2, done=0, folds=[0, 1], slots=1, max_epochs=9)
-    table.started("key", TrialConfig(model="cgrnn", imd=True).to_dict())
+def study(tmp_path: Path) -> StudyRecord:
+    made = make_study(tmp_path / "s", corpus=make_corpus(**SMALL | {"folds": 2}), finished=0).study
+    return replace(made, varied=("model", "imd"), trials=2)
+
+
+def start(study: StudyRecord, width: int | None = 120) -> LiveTable:
+    table = LiveTable(Console(width=width), study, done=0, slots=1, max_epochs=9)
+    table.started("key", CONFIG)
     return table
 
 
 def cells(table: LiveTable) -> dict[str, str]:
-    rendered = table.render()
-    return {str(column.header): next(iter(column.cells)) for column in rendered.columns}
+    return {str(column.header): next(iter(column.cells)) for column in table.render().columns}
 
 
-def epoch(fold: int, number: int, folds_done: int = 0) -> dict[str, Any]:
-    result = {"epoch": number, "val_loss": 0.5, "val_eer_mean": 0.25, "seconds": 1.0}
-    return {"eer_mean": 0.3, "fold": fold, "folds_done": folds_done, **result}
+def epoch(fold: int, number: int = 0, folds_done: int = 0, seed: int = 0) -> Report:
+    return Report(0.3, folds_done, fold, seed, EpochResult(number, 0.5, 0.9, 0.5, 0.9, {"eer": 0.25}, 1.0))
 
 
-def test_a_row_begins_without_an_epoch(table: LiveTable) -> None:
-    assert cells(table) | {"trial": ""} == {
-        "trial": "",
+def test_a_row_begins_without_an_epoch(study: StudyRecord) -> None:
+    shown = cells(start(study))
+    assert shown.pop("trial") == "key"
+    assert shown == {
         "model": "cgrnn",
         "imd": "yes",
         "fold": "1/2",
@@ -42,25 +51,47 @@ def test_a_row_begins_without_an_epoch(table: LiveTable) -> None:
     }
 
 
-def test_epochs_without_tags_are_told_apart(table: LiveTable) -> None:
-    stage = {"eer_mean": 0.5, "fold": 0, "folds_done": 0, "unsupervised_epoch": 4, "seconds": 1.0}
-    table.reported("key", stage)
+def test_pretraining_is_told_apart(study: StudyRecord) -> None:
+    table = start(study)
+    pretraining = Report(0.5, 0, 0, 0, pretraining=PretrainingEpoch(4, 0.1, 1.0))
+    table.reported("key", pretraining)
     assert cells(table)["epoch"] == "pre 5"
-    table.reported("key", epoch(0, 0))
+    table.reported("key", epoch(0))
     assert (cells(table)["epoch"], cells(table)["best EER"]) == ("1", ".250")
-    table.reported("key", {**stage, "fold": 1, "folds_done": 1, "unsupervised_epoch": 0})
-    assert (cells(table)["fold"], cells(table)["epoch"], cells(table)["best EER"]) == ("2/2", "pre 1", "")
-    assert len(table.fold_seconds) == 1
-    table.reported("key", epoch(1, 0, folds_done=1))
-    table.reported("key", {"eer_mean": 0.3, "folds_done": 2})
-    assert len(table.fold_seconds) == 2
-    table.ended("key", None)
-    assert cells(table)[""] == "finished"
+    table.reported("key", replace(pretraining, fold=1, folds_done=1))
+    assert (cells(table)["fold"], cells(table)["epoch"], cells(table)["best EER"]) == ("2/2", "pre 5", "")
+    table.reported("key", epoch(1, folds_done=1))
+    table.reported("key", Report(0.3, 2))
+    assert len(table.training_seconds) == 2
 
 
-def test_lines_name_the_trial(capsys: pytest.CaptureFixture[str]) -> None:
-    table = LiveTable(Console(), VARIED, trials=2, done=0, folds=[0, 1], slots=1, max_epochs=9)
-    table.started("key", TrialConfig(model="cgrnn", imd=True).to_dict())
-    table.reported("key", epoch(0, 0))
-    table.reported("key", epoch(1, 0, folds_done=1))
+@pytest.mark.parametrize(("event", "state"), [("ended", "finished"), ("pruned", "pruned")])
+def test_a_trial_ends(study: StudyRecord, event: str, state: str) -> None:
+    table = start(study)
+    getattr(table, event)("key", None)
+    assert cells(table)[""] == state
+    assert table.render().title.startswith("1 of 2 trials done")
+
+
+def test_lines_name_the_trial(study: StudyRecord, capsys: pytest.CaptureFixture[str]) -> None:
+    table = start(study, width=None)
+    table.reported("key", epoch(0))
+    table.reported("key", epoch(1, folds_done=1))
     assert capsys.readouterr().out.startswith("cgrnn, imd: 1 of 2 folds, mean EER so far 0.300")
+
+
+def test_with_repeats_the_seed_is_shown_and_every_training_counts(
+    study: StudyRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("study.reporting.live_table.time.monotonic", lambda: now)
+    table = start(replace(study, trials=1, seed=7, repeats=2))
+    left = ["at most 36 s left", "about 3 min left", "about 2 min left", "about 61 s left"]
+    for number, (fold, seed) in enumerate([(0, 7), (0, 8), (1, 7), (1, 8)]):
+        now = 60.0 * number + 1.0
+        table.reported("key", epoch(fold, folds_done=fold, seed=seed))
+        shown = cells(table)
+        assert (shown["fold"], shown["seed"], shown["epoch"]) == (f"{fold + 1}/2", str(seed), "1")
+        assert table.time_left() == left[number]
+    table.reported("key", Report(0.3, 2))
+    assert table.time_left() == "nearly done"

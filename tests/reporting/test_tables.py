@@ -1,97 +1,101 @@
-"""The table in the paper's form: cells, published rows beside measured ones, and how trials are named."""
+"""The table in the paper's form: cells, published rows, further metrics, and how trials are named."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from helpers.made_up import SMALL, make_corpus, make_study
+from helpers.made_up import ALPHAS, SMALL, make_corpus, make_study
 from rich.console import Console
 
 from audiotag.config import TrialConfig
 from audiotag.corpus.layouts.chime_home import TAGS
-from study.format import decimal, duration, label, show, trial_name
-from study.ledger.paper import published
-from study.ledger.results import CROSS_VALIDATION, EVALUATION, SHOWN_ROWS, study_results
-from study.report import markdown_report, show_results
-from study.reporting.tables import footnotes, header, markdown_table, rich_table, rows
+from audiotag.metrics import METRICS, Metric
+from study.format import decimal, duration, label, markdown_table, show, trial_name
+from study.ledger.ledger import Ledger
+from study.ledger.paper import published_row
+from study.ledger.pruning import write_pruned
+from study.ledger.results import study_results
+from study.ledger.schema import Figures, StudyRecord, TrialResult
+from study.reporting.results_files import markdown_report
+from study.reporting.tables import CROSS_VALIDATION, EVALUATION, Table, footnotes, paper_table
+from study.reporting.terminal import show_results
+from study.stats.analysis import SHOWN_ROWS
 
-VARIED = ["model", "imd", "augmentation", "alpha"]
-
-
-def trial(config: TrialConfig, mean: float, on_paper: bool = True, evaluated: bool = True) -> dict[str, Any]:
-    figures = {"eer": dict.fromkeys(TAGS, mean), "eer_mean": mean, "eer_var_classes": 0.00123}
-    if evaluated:
-        figures |= {"eval_eer": dict.fromkeys(TAGS, mean + 0.1), "eval_eer_mean": mean + 0.1}
-        figures["eval_eer_var_classes"] = 0.00456
-    found = published(config.to_dict())
-    beside = {"published": found} if on_paper and found else {}
-    return {"params": config.to_dict(), "status": "finished", "seconds": 250.0, **figures, **beside}
-
-
-def results(**options: bool) -> dict[str, Any]:
-    trials = [
-        trial(TrialConfig(model="cgrnn", imd=True), 0.2, **options),
-        trial(TrialConfig(), 0.125, **options),
-        trial(TrialConfig(augmentation="mixup", alpha=0.7), 0.3, **options),
-    ]
-    return {"tags": list(TAGS), "trials": trials}
+VARIED = ("model", "imd", "augmentation", "alpha")
+CONFIGS = (
+    TrialConfig(model="cgrnn", imd=True),
+    TrialConfig(),
+    TrialConfig(augmentation="mixup", alpha=0.7),
+)
 
 
-def shown(prefix: str = CROSS_VALIDATION, **options: bool) -> list[list[str]]:
-    """The cells of the lines of a table as the terminal prints it, without its rule."""
-    console = Console(width=200)
-    with console.capture() as capture:
-        console.print(rich_table(results(**options), VARIED, prefix))
-    return [line.split() for line in capture.get().splitlines() if line.strip() and "─" not in line]
+def trial(config: TrialConfig, mean: float, on_paper: bool = True, evaluated: bool = True) -> TrialResult:
+    def figures(mean: float, var: float) -> dict[str, Figures]:
+        return {"eer": Figures(dict.fromkeys(TAGS, mean), mean, var)}
+
+    params = config.to_dict()
+    return TrialResult(
+        key=f"key{mean}",
+        number=0,
+        params=params,
+        status="finished",
+        seconds=250.0,
+        figures=figures(mean, 0.00123),
+        evaluation=figures(mean + 0.1, 0.00456) if evaluated else {},
+        published=published_row(params) if on_paper else None,
+    )
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> StudyRecord:
+    root = tmp_path_factory.mktemp("studies") / "s"
+    study = make_study(root, ALPHAS[:1], corpus=make_corpus(**SMALL), finished=0).study
+    return replace(study, varied=VARIED, corpus=replace(study.corpus, tags=tuple(TAGS)))
+
+
+def table(record: StudyRecord, split: str = CROSS_VALIDATION, **options: bool) -> Table:
+    trials = [trial(config, mean, **options) for config, mean in zip(CONFIGS, (0.2, 0.125, 0.3), strict=True)]
+    return paper_table(record, trials, split)
 
 
 # reference
 
 
-def test_the_first_table_has_both_splits_and_the_time() -> None:
-    assert header(results(), VARIED) == [*VARIED, *TAGS, "Avg", "Var", "Eval", "Time"]
-    assert rows(results(), VARIED, CROSS_VALIDATION)[0] == [
-        *("cgrnn", "yes", "none", ""),
-        *[".200"] * 7,
-        *(".200", "1.23", ".300", "4 min"),
+def test_the_first_table_has_both_splits_and_the_time(record: StudyRecord) -> None:
+    first = table(record)
+    assert first.header == [*VARIED, *TAGS, "Avg", "Var", "Eval", "Time"]
+    assert first.texts()[0] == ["cgrnn", "yes", "none", "", *[".200"] * 7, ".200", "1.23", ".300", "4 min"]
+    assert table(record, EVALUATION, on_paper=False).texts()[1][-9:] == [*[".225"] * 7, ".225", "4.56"]
+    assert table(record, evaluated=False).header[-3:] == ["Avg", "Var", "Time"]
+
+
+@pytest.mark.parametrize("split", [CROSS_VALIDATION, EVALUATION])
+def test_published_rows_stand_below_the_measured_ones(record: StudyRecord, split: str) -> None:
+    lines = table(record, split).lines
+    assert [line.kind for line in lines] == ["", "published", "best", "published", ""]
+    assert [text for text in table(record, split).texts()[3] if text] == [
+        *("published", ".09", ".11", ".14", ".04", ".15", ".06", ".26", ".13*", "6.13*")
     ]
-    assert rows(results(), VARIED, EVALUATION)[1][-9:] == [*[".225"] * 7, ".225", "4.56"]
-    assert header(results(evaluated=False), VARIED)[-3:] == ["Avg", "Var", "Time"]
 
 
-@pytest.mark.parametrize("prefix", [CROSS_VALIDATION, EVALUATION])
-def test_published_rows_stand_below_the_measured_ones(prefix: str) -> None:
-    _, first, below, second, doubtful, third = shown(prefix)
-    assert (first[0], second[0], third[0]) == ("cgrnn", "crnn", "crnn")
-    assert below == ["published", ".17", ".16", ".18", ".03", ".15", ".00", ".24", ".13", "7.39"]
-    assert doubtful == ["published", ".09", ".11", ".14", ".04", ".15", ".06", ".26", ".13*", "6.13*"]
-
-
-def test_footnotes_say_what_does_not_follow() -> None:
-    caption, doubt = footnotes(results())
+def test_footnotes_name_the_source_and_what_is_odd() -> None:
+    caption, doubt = footnotes([trial(config, 0.2) for config in CONFIGS])
     assert "Table 1 of the paper" in caption
-    assert doubt == (
-        "* The cells of mixup 0 give a mean of .121 and a variance of 5.31; an m of .20 would give what is printed."
-    )
-    assert footnotes(results(on_paper=False)) == []
+    assert doubt.startswith("* The cells of mixup 0 give a mean of .121")
+    assert footnotes([trial(CONFIGS[0], 0.2, on_paper=False)]) == []
 
 
-def test_markdown() -> None:
-    lines = markdown_table(results(), VARIED, CROSS_VALIDATION).splitlines()
+def test_markdown(record: StudyRecord) -> None:
+    lines = table(record).markdown(bold=len(VARIED) + len(TAGS)).splitlines()
     assert len({line.count("|") for line in lines}) == 1
-    assert lines[2].startswith("| cgrnn | yes | none |  | .200 |")
+    assert lines[1].count("---:") == len(TAGS) + 4
     assert lines[3].startswith("| *published* |  |  |  | *.17* | *.16* |")
     assert "| **.125** | 1.23 | .225 | 4 min |" in lines[4]  # the best
     assert "| *.13\\** | *6.13\\** |" in lines[5]
-
-
-# property
-
-
-def test_elsewhere_no_published_row_is_shown() -> None:
-    assert len(shown(on_paper=False)) == 4
-    assert "published" not in markdown_table(results(on_paper=False), VARIED, CROSS_VALIDATION)
+    assert markdown_table(["a", "b"], [["x|y", "1"]], left=1).splitlines()[1:] == ["| --- | ---: |", "| x\\|y | 1 |"]
 
 
 @pytest.mark.parametrize(
@@ -107,24 +111,46 @@ def test_elsewhere_no_published_row_is_shown() -> None:
             "sample_pairing, intermittent",
         ),
         ({}, ["augmentation", "dropout"], ["none", "0.1"], "none, dropout 0.1"),
+        ({"augmentation": "gone", "alpha": 1.0}, ["augmentation", "alpha"], ["gone", "1"], "gone, alpha 1"),
     ],
 )
-def test_parameters_that_say_nothing_are_left_blank(
+def test_only_parameters_that_a_trial_has_are_shown(
     values: dict[str, Any], varied: list[str], cells: list[str], name: str
 ) -> None:
-    config = TrialConfig.from_dict(values).to_dict()
-    assert label(config, varied) == cells
-    assert trial_name(config, varied) == name
+    assert label(values, varied) == cells
+    assert trial_name(values, varied) == name
+
+
+# property
+
+
+def best_precision(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    return scores.max(axis=0).astype(float)
+
+
+def test_a_further_metric_has_a_column_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METRICS, "peak", Metric("peak", "Peak", best_precision, lower_is_better=False))
+    ledger = make_study(tmp_path / "s", ALPHAS[:2], corpus=make_corpus(**SMALL, evaluation=2))
+    results = study_results(ledger, "finished")
+    means = [decimal(trial.figures["peak"].mean) for trial in results.trials]
+    for split, title_at in ((CROSS_VALIDATION, -2), (EVALUATION, -1)):
+        assert paper_table(ledger.study, results.trials, split).header[title_at] == "Peak"
+    text, out = markdown_report(results), printed(ledger)
+    assert "| Eval | Peak | Time |" in text
+    for mean in means:
+        assert f"| {mean} |" in text
+        assert mean in out
 
 
 # degenerate
 
 
-def test_a_failed_trial_has_empty_cells() -> None:
-    failed = results()
-    failed["trials"][0] |= {"status": "failed", "eer": dict.fromkeys(TAGS), "eer_mean": None, "eer_var_classes": None}
-    del failed["trials"][0]["eval_eer_mean"]
-    assert rows(failed, VARIED, CROSS_VALIDATION)[0][4:] == [*[""] * 10, "4 min"]
+def test_a_failed_trial_has_empty_cells(record: StudyRecord) -> None:
+    none = {"eer": Figures(dict.fromkeys(TAGS), None)}
+    failed = replace(trial(CONFIGS[1], 0.2, on_paper=False), status="failed", figures=none, evaluation={})
+    made = paper_table(record, [failed, trial(CONFIGS[0], 0.2, on_paper=False)], CROSS_VALIDATION)
+    assert made.texts()[0][4:] == [*[""] * 10, "4 min"]
+    assert [line.kind for line in made.lines] == ["failed", "best"]
 
 
 @pytest.mark.parametrize(
@@ -139,20 +165,32 @@ def test_decimals() -> None:
     assert (decimal(0.1034), decimal(0.1, 2), decimal(1.0), decimal(None)) == (".103", ".10", "1.000", "")
 
 
+def printed(ledger: Ledger) -> str:
+    """What the terminal shows."""
+    console = Console(file=io.StringIO(), width=200)
+    show_results(study_results(ledger, "finished"), console)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_the_terminal_shows_the_best_rows_of_a_large_study(tmp_path: Path) -> None:
     configs = [{"augmentation": "mixup", "alpha": 1.0 + number} for number in range(SHOWN_ROWS + 6)]
     gains = [0.1 * number for number in range(SHOWN_ROWS + 6)]
-    ledger = make_study(tmp_path / "s", configs, corpus=make_corpus(**SMALL), gains=gains)
+    ledger = make_study(tmp_path / "s", configs, corpus=make_corpus(**SMALL), epochs=1, gains=gains)
     ledger.trials()[0].write_failure("it diverged")
-    results = study_results(ledger, "finished")
-    console = Console(file=io.StringIO(), width=200)
-    show_results(results, ledger.study(), console)
-    out = console.file.getvalue()  # type: ignore[attr-defined]
-    finished = [trial for trial in results["trials"] if trial["status"] == "finished"]
-    best = sorted(finished, key=lambda trial: trial["eer_mean"])[:SHOWN_ROWS]
+    results, out = study_results(ledger, "finished"), printed(ledger)
+    best = sorted(results.finished, key=lambda trial: trial.mean)[:SHOWN_ROWS]
     alphas = [line.split()[1] for line in out.splitlines() if line.startswith(" mixup ")]
-    assert alphas == [show(trial["params"]["alpha"]) for trial in best]
-    assert f"Shown are the best {SHOWN_ROWS} of {SHOWN_ROWS + 6} trials; table.md has all." in out
+    assert alphas == [show(trial.params["alpha"]) for trial in best]
+    assert f"the best {SHOWN_ROWS} of {SHOWN_ROWS + 6} trials" in out
     assert "failed: it diverged" in out
-    text = markdown_report(results, ledger.study())
+    text = markdown_report(results)
     assert all(f"| {show(config['alpha'])} |" in text for config in configs)
+
+
+def test_pruned_trials_stand_apart(tmp_path: Path) -> None:
+    ledger = make_study(tmp_path / "s", ALPHAS[:3], corpus=make_corpus(**SMALL))
+    record = write_pruned(ledger.trials()[2], 2, 0.31, 0.25)
+    first, apart = markdown_report(study_results(ledger, "finished")).split("## Pruned")
+    assert "| mixup | 0.5 |" not in first
+    assert f"| mixup | 0.5 | {record.reason} |" in apart
+    assert record.reason in printed(ledger)

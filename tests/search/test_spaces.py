@@ -1,4 +1,4 @@
-"""The search spaces and what is found out about them before training."""
+"""The search spaces, and the scan of them before training."""
 
 from dataclasses import replace
 from types import ModuleType
@@ -7,25 +7,30 @@ from typing import Any
 import pytest
 
 import search_spaces
-from audiotag.config import TrialConfig
 from search_spaces import Space, SpaceError, load_space, space_names
-from study.search.space import FINITE, check_space, combinations, configurations, listed, ranges
+from study.search.space import FINITE, check_space, enumerate_finite, scan_space
 
 
-def space(define: Any, sampler: str = "exhaustive") -> Space:
-    return Space("made_up", "Why?", define, sampler, 5, "0")
+def space(define: Any, sampler: str = "exhaustive", **more: Any) -> Space:
+    return Space("made_up", "Why?", define, sampler, 5, "0", **more)
+
+
+def parameters_of(name: str) -> list[dict[str, Any]]:
+    return scan_space(load_space(name)).parameters
 
 
 # reference
 
 
 def test_mixup_alpha_has_the_papers_values_in_order() -> None:
-    assert combinations(load_space("mixup_alpha")) == [{"alpha": a} for a in (0.0, 0.1, 0.5, 1.0, 1.5, 2.0, 5.0)]
-    assert {row["augmentation"] for row in configurations(load_space("mixup_alpha"))} == {"mixup"}
+    scan = scan_space(load_space("mixup_alpha"))
+    assert scan.combinations == [{"alpha": a} for a in (0.0, 0.1, 0.5, 1.0, 1.5, 2.0, 5.0)]
+    assert {row["augmentation"] for row in scan.parameters} == {"mixup"}
+    assert scan.models == ["crnn"]
 
 
 def test_augmentation_compares_all_with_none() -> None:
-    rows = [(row["augmentation"], row["alpha"]) for row in configurations(load_space("augmentation"))]
+    rows = [(row["augmentation"], row["alpha"]) for row in parameters_of("augmentation")]
     assert rows == [
         ("none", 0.0),
         ("mixup", 1.5),
@@ -36,38 +41,38 @@ def test_augmentation_compares_all_with_none() -> None:
 
 
 def test_dropout_is_asked_with_and_without_mixup() -> None:
-    rows = configurations(load_space("dropout"))
+    rows = parameters_of("dropout")
     assert len(rows) == 10
     assert {(row["augmentation"], row["alpha"]) for row in rows} == {("none", 0.0), ("mixup", 1.5)}
     assert [row["dropout"] for row in rows[:5]] == [row["dropout"] for row in rows[5:]] == [0.0, 0.1, 0.2, 0.3, 0.5]
 
 
-def test_joint_has_alpha_only_where_it_means_something() -> None:
-    rows = configurations(load_space("joint"))
+def test_joint_has_alpha_only_where_the_augmentation_has_it() -> None:
+    rows = parameters_of("joint")
     assert {row["augmentation"] for row in rows} == {"none", "mixup", "sample_pairing", "mixup_lp", "extrapolation"}
     for row in rows:
         assert ("alpha" in row) == (row["augmentation"] in ("mixup", "mixup_lp", "extrapolation"))
 
 
-def test_ranges_are_those_of_the_numbers_of_a_sampled_space() -> None:
-    assert ranges(load_space("joint")) == {
+def test_only_a_sampled_space_has_ranges() -> None:
+    assert scan_space(load_space("joint")).ranges == {
         "alpha": {"low": 0.1, "high": 5.0, "log": True},
         "dropout": {"low": 0.0, "high": 0.5, "log": False},
     }
-    assert ranges(load_space("mixup_alpha")) == {}
+    assert scan_space(load_space("mixup_alpha")).ranges == {}
 
 
 # property
 
 
 @pytest.mark.parametrize("name", space_names())
-def test_every_space_asks_and_sets_hyperparameters(name: str) -> None:
-    loaded = load_space(name)
-    assert loaded.question.splitlines()[0].endswith("?")
-    names = check_space(loaded, {})
+def test_every_space_asks_a_question_and_sets_hyperparameters_without_repeats(name: str) -> None:
+    scan = scan_space(load_space(name))
+    assert scan.space.question.splitlines()[0].endswith("?")
+    names = check_space(scan, {})
     assert names
-    assert set(names) <= set(TrialConfig.__dataclass_fields__)
-    assert len({tuple(sorted(row.items())) for row in configurations(loaded)}) == len(configurations(loaded))
+    assert set(names) == {name for parameters in scan.parameters for name in parameters}
+    assert len({tuple(sorted(row.items())) for row in scan.parameters}) == len(scan.parameters)
 
 
 def test_conditional_parameters_are_enumerated_in_order() -> None:
@@ -75,7 +80,7 @@ def test_conditional_parameters_are_enumerated_in_order() -> None:
         if trial.suggest_categorical("augmentation", ["none", "mixup"]) == "mixup":
             trial.suggest_categorical("alpha", [2.0, 1.0])
 
-    assert combinations(space(define)) == [
+    assert scan_space(space(define)).combinations == [
         {"augmentation": "none"},
         {"augmentation": "mixup", "alpha": 2.0},
         {"augmentation": "mixup", "alpha": 1.0},
@@ -85,20 +90,22 @@ def test_conditional_parameters_are_enumerated_in_order() -> None:
 @pytest.mark.parametrize("sampler", search_spaces.SAMPLERS)
 def test_a_space_with_an_end_is_known_to_have_one_whatever_samples_it(sampler: str) -> None:
     loaded = load_space("mixup_alpha")
-    assert listed(replace(loaded, sampler=sampler)) == combinations(loaded)
+    found = scan_space(replace(loaded, sampler=sampler))
+    assert (found.combinations, found.parameters) == (enumerate_finite(loaded), parameters_of("mixup_alpha"))
 
 
 def test_a_space_with_a_range_or_with_very_many_values_has_no_end() -> None:
     many = range(FINITE + 1)
-    assert listed(load_space("joint")) is None
-    assert listed(space(lambda trial: trial.suggest_categorical("seed", many) and None, "tpe")) is None
-    assert len(listed(space(lambda trial: trial.suggest_categorical("seed", many[1:]) and None, "tpe")) or []) == FINITE
+    assert scan_space(load_space("joint")).combinations is None
+    assert enumerate_finite(space(lambda trial: trial.suggest_categorical("seed", many) and None, "tpe")) is None
+    finite = enumerate_finite(space(lambda trial: trial.suggest_categorical("seed", many[1:]) and None, "tpe"))
+    assert len(finite or []) == FINITE
 
 
 # malformed
 
 
-def test_unknown_name_tells_the_near_ones() -> None:
+def test_an_unknown_name_lists_similar_ones() -> None:
     with pytest.raises(SpaceError, match=r"Unknown space `mixup_alfa`: did you mean mixup_alpha"):
         load_space("mixup_alfa")
     with pytest.raises(SpaceError, match=r"the spaces are augmentation, dropout, joint, mixup_alpha, stereo, table1"):
@@ -111,30 +118,20 @@ def test_only_names_of_spaces_are_loaded(name: str) -> None:
         load_space(name)
 
 
-def test_misspelt_baseline_is_told() -> None:
-    made_up = Space("made_up", "Why?", lambda trial: trial.suggest_categorical("alpha", [1.0]), "exhaustive", 5, "0")
-    with pytest.raises(SpaceError, match=r"has BASELINE with `dropuot`, but the names are .*dropout"):
-        check_space(replace(made_up, baseline={"dropuot": 0.1}), {})
-
-
-def test_misspelt_hyperparameter_is_told() -> None:
-    with pytest.raises(SpaceError, match=r"Unknown hyperparameter `dropuot`: the hyperparameters are .*dropout"):
-        check_space(space(lambda trial: {"dropuot": trial.suggest_categorical("alpha", [1.0])}), {})
-
-
-def test_value_out_of_range_is_told() -> None:
-    with pytest.raises(SpaceError, match=r"`dropout` is 1.5, but must be"):
-        check_space(space(lambda trial: trial.suggest_categorical("dropout", [0.1, 1.5]) and None), {})
-
-
-def test_a_function_that_cannot_be_run_is_told() -> None:
-    with pytest.raises(SpaceError, match=r"define of the space `made_up` cannot be run: .*sugest_float"):
-        check_space(space(lambda trial: trial.sugest_float("dropout", 0, 1)), {})
-
-
-def test_range_without_steps_is_not_exhaustive() -> None:
-    with pytest.raises(SpaceError, match="exhaustively, because there is no list of values of dropout: choose"):
-        combinations(space(lambda trial: trial.suggest_float("dropout", 0.0, 0.5) and None))
+@pytest.mark.parametrize(
+    ("define", "more", "match"),
+    [
+        (lambda trial: {"alpha": 1.0}, {"baseline": {"dropuot": 0.1}}, "BASELINE with `dropuot`, .* are .*dropout"),
+        (lambda trial: {"dropuot": 0.1}, {}, "Unknown hyperparameter `dropuot`: .* are .*dropout"),
+        (lambda trial: {"dropout": trial.suggest_categorical("dropout", [0.1, 1.5])}, {}, "`dropout` is 1.5, but must"),
+        (lambda trial: trial.sugest_float("dropout", 0, 1), {}, "define of the space `made_up` .*sugest_float"),
+        (lambda trial: trial.suggest_float("dropout", 0, 1) and None, {}, "no list of values of dropout"),
+    ],
+    ids=["baseline", "name", "value", "function", "endless"],
+)
+def test_mistakes_in_a_space_are_named(define: Any, more: dict[str, Any], match: str) -> None:
+    with pytest.raises(SpaceError, match=match):
+        check_space(scan_space(space(define, **more)), {})
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""study.stats.bootstrap: resampled error rates against repeated clips, and the coverage of the intervals."""
+"""Resampled error rates against repeated clips, and the coverage of the intervals."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def study(rng: np.random.Generator, groups: int, clips: int, separation: float) 
 def test_coverage() -> None:
     """Of 95 % intervals, 92 to 98 % hold the figure that such studies have on average."""
     rng, counts = np.random.default_rng(0), draw_groups(60, draws=200)
-    studies = [study(rng, 60, 12, separation=2.0) for _ in range(300)]
+    studies = [study(rng, 60, 12, separation=2.0) for _ in range(200)]
     average = np.mean([figure for _, _, figure in studies])
     held = []
     for folds, scores, figure in studies:

@@ -1,13 +1,13 @@
-"""study.stats.significance: the corrected t and Holm against worked examples, and how often they cry wolf."""
+"""The corrected t and Holm against worked examples, and how often they call equal rows different."""
 
 import math
 
 import numpy as np
 import pytest
 
-from study.stats.significance import LEVEL, corrected_t, holm, in_words
+from study.stats.significance import ALPHA, corrected_t, holm, verdict
 
-FIVE_FOLDS = 1 / 4  # test clips a training clip
+FIVE_FOLDS = 1 / 4  # test clips per training clip
 STUDIES = 1000
 
 # reference
@@ -43,8 +43,8 @@ def false_finds(errors: np.ndarray, test_share: float) -> tuple[float, float]:
     found, rows = 0, 0
     for study in errors:
         p = [test.p for row in study[1:] if (test := corrected_t(row - study[0], test_share)) is not None]
-        found += min(holm(p)) < LEVEL
-        rows += sum(value < LEVEL for value in p)
+        found += min(holm(p)) < ALPHA
+        rows += sum(value < ALPHA for value in p)
     return found / len(errors), rows / (len(errors) * (errors.shape[1] - 1))
 
 
@@ -79,7 +79,7 @@ def test_false_finds_of_classifiers_that_are_equally_good() -> None:
 def test_a_real_difference_is_found() -> None:
     rng = np.random.default_rng(0)
     differences = rng.normal(-0.05, 0.01, (200, 5))
-    assert np.mean([corrected_t(row, FIVE_FOLDS).p < LEVEL for row in differences]) > 0.95
+    assert np.mean([corrected_t(row, FIVE_FOLDS).p < ALPHA for row in differences]) > 0.95
 
 
 def test_sign_and_order_do_not_matter() -> None:
@@ -103,16 +103,17 @@ def test_holm_lies_between_raw_and_bonferroni_and_keeps_the_order() -> None:
 def test_too_few_folds() -> None:
     assert corrected_t([], 0.25) is None
     assert corrected_t([0.1], 0.25) is None
-    assert in_words(None, None) == "not tested: fewer than two folds in common"
+    assert verdict(None, None) == "not tested: fewer than two folds in common"
 
 
 def test_differences_that_are_all_the_same() -> None:
     same, shifted = corrected_t([0.0] * 5, 0.25), corrected_t([-0.1] * 5, 0.25)
     assert (same.t, same.p) == (0.0, 1.0)
     assert (shifted.t, shifted.p) == (-math.inf, 0.0)
-    assert in_words(same, 1.0) == "not distinguishable"
-    assert in_words(shifted, 0.0) == "better than the baseline"
-    assert in_words(corrected_t([0.1] * 5, 0.25), 0.0) == "worse than the baseline"
+    assert verdict(same, 1.0) == "not distinguishable"
+    assert verdict(shifted, 0.0) == "better than the baseline"
+    assert verdict(corrected_t([0.1] * 5, 0.25), 0.0) == "worse than the baseline"
+    assert verdict(shifted, 0.0, lower_is_better=False) == "worse than the baseline"
 
 
 def test_no_comparisons() -> None:

@@ -1,4 +1,6 @@
-"""study.tagging.curves: when in a recording each tag is heard."""
+"""Curves of the tags over the time of a recording."""
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,34 +10,31 @@ from audiotag.config import TrialConfig
 from audiotag.features.log_mel import LogMel, log_mel
 from audiotag.inference.recordings import Clip
 from audiotag.inference.tagger import Tagger
-from audiotag.models.build import build_model, front_end
+from audiotag.models.build import build_network
 from study.tagging.curves import Track
 
 RATE = 16_000
 
 
-def noise(seconds: float, seed: int = 0, rate: int = RATE, channels: int = 1) -> np.ndarray:
-    shape = (round(seconds * rate), channels)
-    return np.random.default_rng(seed).uniform(-0.5, 0.5, shape).astype(np.float32)
-
-
 @pytest.mark.parametrize(
-    "config",
+    "parameters",
     [
-        TrialConfig(gru_units=4),
-        TrialConfig(model="dae_dnn"),
-        TrialConfig(model="cgrnn", gru_units=4, gru_layers=1),
-        TrialConfig(model="att_loc", imd=True, gru_units=4, gru_layers=1),
+        {"gru_units": 4},
+        {"model": "dae_dnn"},
+        {"model": "cgrnn", "gru_units": 4, "gru_layers": 1},
+        {"model": "att_loc", "imd": True, "gru_units": 4, "gru_layers": 1},
     ],
-    ids=lambda config: config.model,
+    ids=lambda parameters: parameters.get("model", "crnn"),
 )
-def test_every_system_has_curves(config: TrialConfig) -> None:
-    heard = front_end(config)
-    columns = heard.columns
+def test_every_network_has_curves(parameters: dict[str, Any]) -> None:
+    config = TrialConfig.from_dict(parameters)
+    used = config.front_end
+    columns = used.columns
     torch.manual_seed(0)
-    network = build_model(config, columns, 2, torch.full((columns,), -9.0), torch.full((columns,), 2.0)).eval()
-    wave = noise(1.2, channels=2).T if heard.imd else noise(1.2)[:, 0]
-    tagger, features = Tagger(network, heard, ("x", "y")), log_mel(wave[None], heard)
+    network = build_network(config, columns, 2, torch.full((columns,), -9.0), torch.full((columns,), 2.0)).eval()
+    shape = (2, round(1.2 * RATE)) if used.imd else (round(1.2 * RATE),)
+    wave = np.random.default_rng(0).uniform(-0.5, 0.5, shape).astype(np.float32)
+    tagger, features = Tagger(network, used, ("x", "y")), log_mel(wave[None], used)
     (curves,) = tagger.curves(features)
     assert curves.min() >= 0
     assert curves.max() <= 1
@@ -47,10 +46,10 @@ def test_every_system_has_curves(config: TrialConfig) -> None:
 
 def test_a_drawing_keeps_some_columns_and_no_padding() -> None:
     """A clip of 1 s, of which the last half is padding: 30 frames, 15 of them with their middles in it."""
-    heard, features = LogMel(), np.random.default_rng(0).normal(size=(30, 128)).astype(np.float32)
+    features = np.random.default_rng(0).normal(size=(30, 128)).astype(np.float32)
     curves = np.arange(30.0)[:, None]
     track = Track(columns=15)
-    track.add(Clip(2.0, 2.5, np.zeros(RATE)), features, curves, heard)
+    track.add(Clip(2.0, 2.5, np.zeros(RATE)), features, curves, LogMel())
     shown = sum((frame * 512 + 512) / RATE < 0.5 for frame in range(30))  # middles of windows
     assert track.curves[0][:, 0].tolist() == [0, 2, 4, 6, 8, 10, 12, 14]
     assert shown == 15

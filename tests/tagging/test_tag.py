@@ -1,4 +1,4 @@
-"""study/tag.py: the winner of a study applied to recordings."""
+"""The command study/tag.py: the winner of a study applied to recordings."""
 
 import io
 import json
@@ -12,25 +12,23 @@ import numpy as np
 import pytest
 import soundfile
 from helpers.light import heavy_imports
-from helpers.made_up import request_of
+from helpers.planning import plan_study
 from rich.console import Console
 
-from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import Corpus, open_corpus
-from audiotag.features.log_mel import LogMel, load_features
+from audiotag.features.load import load_features
+from audiotag.features.log_mel import LogMel
 from study import tag
-from study.ledger.clips import write_clips
-from study.ledger.context import TrialSettings
 from study.ledger.ledger import Ledger
-from study.ledger.results import corpus_record
 from study.tagging.table import clock, tag_table
 from study.tagging.tagging import Tagged, TaggedClip
-from study.tracking.mlflow_sync import Projection
+from study.tracking.mlflow_sync import MlflowCopy
+from study.tracking.tracker import Progress
 from study.tuning.trial import trial_reports
 
 ROOT = Path(__file__).parents[2]
 RATE, SECONDS = 16_000, 0.5
-CONFIG = TrialConfig(augmentation="mixup", alpha=1.0, max_epochs=1, batch_size=4, gru_units=4)
+PARAMETERS = {"augmentation": "mixup", "alpha": 1.0, "batch_size": 4, "gru_units": 4}
 
 
 def noise(seconds: float, seed: int = 0, rate: int = RATE, channels: int = 1) -> np.ndarray:
@@ -55,17 +53,15 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 @pytest.fixture(scope="module")
 def studies(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the study `tiny`: one of its two trials has been trained, in both folds with two seeds."""
-    place = tmp_path_factory.mktemp("studies")
-    arrays = {"names": np.array(corpus.clips), "targets": corpus.targets, "folds": corpus.folds}
-    folds = list(corpus.fold_numbers)
-    content = request_of(place / "tiny", [{"alpha": 1.0}] * 2, arrays, corpus.tags, folds, 1, "folder")
-    ledger = Ledger.create(place / "tiny", content | {"corpus": corpus_record(corpus), "repeats": 2})
-    write_clips(ledger.root, corpus)
-    ledger.trial("key").write_trial(0, CONFIG.to_dict())
+    place = tmp_path_factory.mktemp("place")
+    options = {"space": "mixup_alpha", "trials": 2, "epochs": 1, "repeats": 2}
+    plan = plan_study(place, corpus=corpus.root, name="tiny", **options)
+    ledger, config = plan.open_ledger(), plan.context.config(PARAMETERS)
+    folder = ledger.trial("key")
+    folder.write_trial(0, config.to_dict())
     features = load_features(corpus, LogMel(), place / "cache")
-    settings = TrialSettings(str(ledger.root), {}, corpus.fingerprint, seed=0, protocol="paper", repeats=2)
-    list(trial_reports(CONFIG, ledger.trial("key"), settings, corpus, features, "cpu"))
-    return place
+    list(trial_reports(config, folder, plan.context, corpus, features, "cpu"))
+    return place / "studies"
 
 
 @pytest.fixture
@@ -99,17 +95,18 @@ def test_probabilities_are_those_that_the_study_scored_its_evaluation_clips_with
     assert code == 0
     found = json.loads(out)
     assert [clip["file"] for clip in found["clips"]] == list(map(str, paths))
-    folders = Ledger(studies / "tiny").trial("key").repeats([0, 1])
-    scores = [folder.scores(fold)["evaluation"] for folder in folders for fold in (0, 1)]
+    folders = Ledger.open(studies / "tiny").trial("key").for_seeds([0, 1])
+    scores = [folder.read_scores(fold)["evaluation"] for folder in folders for fold in (0, 1)]
     probabilities = [list(clip["probabilities"].values()) for clip in found["clips"]]
     assert probabilities == pytest.approx(np.mean(scores, axis=0), abs=1e-6)
     assert np.std(scores, axis=0).max() > 1e-3  # the models differ, a mean is not any one of them
 
 
+@pytest.mark.slow
 def test_the_mean_of_the_models_that_mlflow_loads_is_the_same(
     studies: Path, corpus: Corpus, call: Call, uri: str, tmp_path: Path
 ) -> None:
-    Projection(Ledger(studies / "tiny"), uri).update({}, "finished")
+    MlflowCopy(Ledger.open(studies / "tiny"), uri).update(Progress("finished"))
     waves = np.stack([soundfile.read(corpus.paths[clip], dtype="float32")[0] for clip in corpus.evaluation])
     np.save(tmp_path / "waves.npy", waves)
     code = (
@@ -128,7 +125,7 @@ def test_the_mean_of_the_models_that_mlflow_loads_is_the_same(
 # property
 
 
-def test_json_says_all(call: Call, tmp_path: Path) -> None:
+def test_json_holds_study_thresholds_and_clips(call: Call, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "long.flac", noise(1.2, rate=44_100, channels=2), 44_100)
     code, out, err = call("tiny", tmp_path / "long.flac", "--json", "--threshold", "0")
     assert code == 0
@@ -138,7 +135,7 @@ def test_json_says_all(call: Call, tmp_path: Path) -> None:
     assert [(clip["start"], clip["end"]) for clip in found["clips"]] == [(0, 0.5), (0.5, 1), (1, 1.2)]
     assert all(clip["heard"] == ["x", "y"] for clip in found["clips"])
     assert found["failed"] == []
-    assert "1 of 2 trials" in err  # an unfinished study: the best so far, and a word on it
+    assert "1 of 2 trials" in err  # an unfinished study: the best so far, with a note
 
 
 def test_a_table_marks_what_is_above_its_threshold(call: Call, tmp_path: Path) -> None:
@@ -202,7 +199,8 @@ def test_broken_recordings_are_named_and_the_others_tagged(call: Call, tmp_path:
     assert (code, out) == (2, "")
 
 
-def test_a_reader_that_goes_ends_it_quietly(studies: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_reader_that_goes_away_ends_it_quietly(studies: Path, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", noise(0.5), RATE)
     words = [sys.executable, ROOT / "study" / "tag.py", "tiny", tmp_path / "a.wav", "--json", "--studies", studies]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -1,4 +1,4 @@
-"""study.tagging.winner: which trial of a study is used, and from what score on a tag is heard."""
+"""Which trial of a study is applied to recordings, and the thresholds of its tags."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ import pytest
 from helpers.made_up import ALPHAS, SMALL, make_corpus, make_study
 
 from audiotag.corpus.corpus import EVALUATION
-from study.tagging.winner import Winner, WinnerError, eer_thresholds, find_winner
+from study.tagging.winner import WinnerError, eer_thresholds, find_winner
 
 # reference
 
 
 def test_thresholds_are_means_over_the_folds_of_held_out_clips(tmp_path: Path) -> None:
-    """Of m: fold 0 is cut midway between .7 and .3 (a third is missed, a third let through), fold 1 between .9 and .8.
+    """Of m: fold 0 is cut midway between .7 and .3 (a third is missed, a third accepted), fold 1 between .9 and .8.
 
     The scores of c are those of m halved; fold 2 has no clip with either tag and no part in the means.
     """
@@ -23,23 +23,24 @@ def test_thresholds_are_means_over_the_folds_of_held_out_clips(tmp_path: Path) -
     )
     corpus = {"names": np.array([f"clip {number}" for number in range(18)]), "targets": targets.astype(np.uint8)}
     corpus |= {"folds": np.repeat([0, 1, 2], 6), "groups": np.arange(18)}
-    ledger = make_study(tmp_path / "s", ALPHAS[:1], corpus=corpus)
+    make_study(tmp_path / "s", ALPHAS[:1], corpus=corpus)
+    winner = find_winner(tmp_path, "s")
+    (folder,) = winner.folders
     for fold, (there, not_there) in scores.items():
         names = corpus["names"][corpus["folds"] == fold]
         values = np.array([there + not_there]).T * (0.5, 1.0)
         order = np.random.default_rng(fold).permutation(6)  # the clips of a fold lie in any order
-        ledger_scores = {"held_out": values[order].astype(np.float32), "held_out_clips": names[order]}
-        np.savez(ledger.trial("key0000").path / f"fold_{fold}.npz", **ledger_scores)
-    winner = Winner(ledger, ledger.study(), {"key": "key0000"}, 0)
+        arrays = {"held_out": values[order].astype(np.float32), "held_out_clips": names[order]}
+        np.savez(folder.path / f"fold_{fold}.npz", **arrays)
     assert eer_thresholds(winner) == pytest.approx({"c": 0.3375, "m": 0.675})
 
 
 def test_the_best_finished_trial_or_another(tmp_path: Path) -> None:
     make_study(tmp_path / "s", corpus=make_corpus(**SMALL), gains=[0.1, 3.0, 0.2], finished=3)
     best = find_winner(tmp_path, "s")
-    assert best.result["key"] == "key0001"
+    assert best.result.key == "key0001"
     assert best.unfinished == 4
-    assert find_winner(tmp_path, "s", "key0002").result["key"] == "key0002"
+    assert find_winner(tmp_path, "s", "key0002").result.key == "key0002"
     with pytest.raises(WinnerError, match="3 finished trials whose key begins with `key`"):
         find_winner(tmp_path, "s", "key")
     with pytest.raises(WinnerError, match="no finished trial whose key begins with `key0004`"):

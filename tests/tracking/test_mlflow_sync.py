@@ -1,16 +1,21 @@
-"""study.tracking.mlflow_sync against real stores: what they hold of a finished study and of one in progress, once."""
+"""study.tracking.mlflow_sync against real stores: their content, and that nothing is in them twice."""
 
 import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.tracked import (
     EPOCHS,
+    FOLDS,
     NAMES,
     client_of,
-    epoch_result,
     finish,
     finish_fold,
+    key_of,
+    live,
     make_ledger,
     runs_of,
     snapshot,
@@ -19,102 +24,109 @@ from helpers.tracked import (
 )
 
 from study.ledger.ledger import Ledger
+from study.ledger.pruning import PRUNED_FILE, write_pruned
 from study.ledger.results import study_results
-from study.tracking import mlflow_store as tracking
-from study.tracking.mlflow_store import TrackingError
-from study.tracking.mlflow_sync import Projection
+from study.tracking import mlflow_store
+from study.tracking.mlflow_store import TrackingError, default_uri, load_mlflow
+from study.tracking.mlflow_sync import MlflowCopy
+from study.tracking.tracker import Progress
 
-# What a finished study looks like
+FINISHED = Progress("finished")
+CURVES = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "val/eer_mean")
+
+
+def copy_to(uri: str, ledger: Ledger, progress: Progress = FINISHED) -> dict[tuple[str, ...], dict[str, Any]]:
+    """What a store holds after a new process has copied a ledger into it."""
+    MlflowCopy(ledger, uri).update(progress)
+    return snapshot(uri, ledger.study.id)
+
+
+# a finished study
 
 
 def test_finished_study_holds_what_the_results_say(ledger: Ledger, uri: str) -> None:
     finish(ledger, "key0", "key1")
-    results = study_results(ledger, "finished")
-    ledger.write_results(results)
-    Projection(ledger, uri).update({}, "finished")
-    store = snapshot(uri)
+    store, results = copy_to(uri, ledger), study_results(ledger, "finished")
     assert len(store) == 1 + 2 + 4
     assert {run["status"] for run in store.values()} == {"FINISHED"}
-    for trial in results["trials"]:
-        run = store["trial", trial["key"]]
-        assert run["params"] == {name: str(value) for name, value in trial["params"].items()}
-        wanted = {f"eer/{NAMES[tag]}": value for tag, value in trial["eer"].items()}
-        wanted |= {f"eval/{NAMES[tag]}": value for tag, value in trial["eval_eer"].items()}
-        wanted |= {"eer/mean": trial["eer_mean"], "eval/mean": trial["eval_eer_mean"]}
-        wanted |= {"eer/var_classes": trial["eer_var_classes"], "eer/var_folds": trial["eer_var_folds"]}
-        wanted |= {"eval/var_classes": trial["eval_eer_var_classes"]}
-        points = {name: points for name, points in run["points"].items() if name not in tracking.CURVES}
+    for trial in results.trials:
+        run = store["trial", trial.key]
+        assert run["params"] == {name: str(value) for name, value in trial.params.items()}
+        wanted = {}
+        for prefix, figures in (("eer", trial.figures["eer"]), ("eval", trial.evaluation["eer"])):
+            wanted |= {f"{prefix}/{NAMES[tag]}": value for tag, value in figures.by_tag.items()}
+            wanted |= {f"{prefix}/mean": figures.mean, f"{prefix}/var_classes": figures.var_classes}
+        wanted |= {"eer/var_folds": trial.figures["eer"].var_folds}
+        points = {name: points for name, points in run["points"].items() if name not in CURVES}
         assert points == {name: [(0, value)] for name, value in without_none(wanted).items()}
         assert "eer/mean_2" not in points  # this tag has no EER
-        for fold in trial["folds"]:
-            points = store["fold", trial["key"], str(fold["fold"])]["points"]
-            assert points["eer/mean"] == [(0, fold["eer_mean"])]
-            assert points["eer/c"] == [(0, fold["eer"]["c"])]
-            assert [points[name][0][1] for name in ("best_epoch", "epochs", "seconds")] == [
-                1,
-                EPOCHS[fold["fold"]],
-                3.5,
-            ]
-    best = min(trial["eer_mean"] for trial in results["trials"])
-    study = store["study",]["points"]
-    assert study == {"best/eer_mean": [(0, best)], "trials/finished": [(0, 2)], "trials/failed": [(0, 0)]}
+        for fold in trial.folds:
+            own = store["fold", trial.key, str(fold.fold)]["points"]
+            wanted = {"eer/mean": fold.figures["eer"].mean, "eer/c": fold.figures["eer"].by_tag["c"]}
+            wanted |= {"best_epoch": 1, "epochs": EPOCHS[fold.fold], "seconds": 3.5}
+            assert {name: own[name] for name in wanted} == {name: [(0, value)] for name, value in wanted.items()}
+    assert results.best is not None
+    wanted = {"best/eer_mean": results.best.mean, "trials/finished": 2, "trials/failed": 0, "trials/pruned": 0}
+    assert store["study",]["points"] == {name: [(0, value)] for name, value in wanted.items()}
 
 
 def test_runs_are_named_tagged_nested_and_described(ledger: Ledger, uri: str) -> None:
     finish(ledger, "key0", "key1")
-    Projection(ledger, uri).update({}, "finished")
-    store = snapshot(uri)
+    store = copy_to(uri, ledger)
     shared = {"audiotag.study": "first", "audiotag.study_id": "a" * 32, "audiotag.corpus": "tiny"}
     trial = {"audiotag.level": "trial", "audiotag.trial": "key1", "mlflow.runName": "alpha 1.5", "parent": ("study",)}
     fold = {"audiotag.level": "fold", "audiotag.trial": "key1", "audiotag.fold": "0", "mlflow.runName": "fold 0"}
-    for place, tags in {("trial", "key1"): trial, ("fold", "key1", "0"): fold | {"parent": ("trial", "key1")}}.items():
-        assert len(store[place]["tags"].pop("mlflow.note.content")) > 20
-        assert store[place]["tags"] == shared | tags
+    assert store["trial", "key1"]["tags"].pop("mlflow.note.content").startswith("Trial 1 of first: alpha 1.5.")
+    assert store["trial", "key1"]["tags"] == shared | trial
+    assert store["fold", "key1", "0"]["tags"] == shared | fold | {"parent": ("trial", "key1")}
+    assert store["fold", "key1", "1"]["params"] == {"alpha": "1.5", "fold": "1"}  # what the space varies
+    study = {"corpus": "tiny", "corpus_fingerprint": "f00d", "protocol": "paper", "seed": "7", "space": "mixup_alpha"}
+    assert store["study",]["params"] == study | {"trials": "2", "folds": "2"}
     assert store["study",]["tags"]["mlflow.runName"] == "first"
     assert "The best is alpha" in store["study",]["tags"]["mlflow.note.content"]
-    assert store["study",]["params"] == {
-        "corpus": "tiny",
-        "corpus_fingerprint": "f00d",
-        "protocol": "paper",
-        "seed": "7",
-        "space": "mixup_alpha",
-        "trials": "2",
-        "folds": "2",
-    }
-    assert store["fold", "key1", "1"]["params"] == {"alpha": "1.5", "fold": "1"}  # what the space varies
     experiment = client_of(uri).get_experiment_by_name("mixup_alpha")
-    assert experiment.tags["mlflow.note.content"].startswith("How strong?\n\n")
     assert "columns `alpha` and" in experiment.tags["mlflow.note.content"]
 
 
-def test_runs_name_their_corpus_once(ledger: Ledger, uri: str) -> None:
-    finish(ledger, "key0", "key1")
-    for _ in range(2):
-        Projection(ledger, uri).update({}, "finished")
-    for run in runs_of(uri):
-        there = [entry.dataset for entry in run.inputs.dataset_inputs]
-        level = run.data.tags["audiotag.level"]
-        assert [(dataset.name, dataset.digest) for dataset in there] == [("tiny", "f00d")] * (level != "fold")
-
-
-def test_curves_of_folds_and_their_mean_over_the_folds_that_have_the_epoch(ledger: Ledger, uri: str) -> None:
+def test_curves_of_folds_and_their_mean(ledger: Ledger, uri: str) -> None:
     finish(ledger, "key0")
-    Projection(ledger, uri).update({}, "finished")
-    store = snapshot(uri)
-    fold = store["fold", "key0", "0"]["points"]
+    store = copy_to(uri, ledger)
+    fold, trial = (store[key]["points"] for key in (("fold", "key0", "0"), ("trial", "key0")))
     assert fold["train/loss"] == [(0, 0.0), (1, 0.01), (2, 0.02)]
-    assert [step for step, _ in fold["val/eer_mean"]] == [1, 2]  # None is left out
-    trial = store["trial", "key0"]["points"]
-    assert trial["train/loss"] == [(0, pytest.approx(0.05)), (1, pytest.approx(0.06)), (2, 0.02)]
-    assert [step for step, _ in trial["val/eer_mean"]] == [1, 2]
+    assert [step for step, _ in fold["val/eer_mean"]] == [1, 2]  # NaN is left out
+    assert trial["train/loss"] == [(0, pytest.approx(0.05)), (1, pytest.approx(0.06))]  # as long as most folds train
+    assert [step for step, _ in trial["val/eer_mean"]] == [1]
 
 
-def test_artifacts_are_stored_beside_the_database(ledger: Ledger, uri: str, tmp_path: Path) -> None:
+def test_with_several_seeds_each_training_has_a_run(tmp_path: Path, uri: str) -> None:
+    ledger = make_ledger(tmp_path / "first", "a" * 32, (1.5,), repeats=3)
+    first, *others = ledger.trial("key0").for_seeds([7, 8, 9])
+    copy = MlflowCopy(ledger, uri)
+    copy.update(live(("key0", 0, 0), ("key0", 0, 1)))
+    finish_fold(first, 0)
+    copy.update(live(("key0", 0, 0), seed=8))
+    assert [statuses(uri)["fold", "key0", "0", seed] for seed in ("7", "8")] == ["FINISHED", "RUNNING"]
+    for part, fold in [*((part, 0) for part in others), *((part, 1) for part in (first, *others))]:
+        finish_fold(part, fold)
+    store = copy_to(uri, ledger)
+    assert {run["status"] for run in store.values()} == {"FINISHED"}
+    fold = store["fold", "key0", "1", "8"]
+    assert fold["params"] == {"alpha": "1.5", "fold": "1", "seed": "8"}
+    assert fold["tags"]["mlflow.runName"] == "fold 1 with seed 8"
+    assert store["study",]["params"]["repeats"] == "3"
+    (result,) = study_results(ledger, "finished").trials
+    assert store["trial", "key0"]["points"]["eer/sd_seeds"] == [(0, result.figures["eer"].sd_seeds)]
+    for key, run in store.items():
+        if key[0] == "fold":
+            assert [step for step, _ in run["points"]["val/loss"]] == list(range(EPOCHS[int(key[2])]))
+
+
+def test_artifacts_are_beside_the_database(ledger: Ledger, uri: str, tmp_path: Path) -> None:
     (ledger.root / "table.md").write_text("| a |")
     (ledger.root / "figures").mkdir()
     (ledger.root / "figures" / "importance.svg").write_text("<svg/>")
-    Projection(ledger, uri).update({}, "interrupted")
-    run = next(run for run in runs_of(uri) if run.data.tags["audiotag.level"] == "study")
+    copy_to(uri, ledger, Progress("interrupted"))
+    run = next(run for run in runs_of(uri) if key_of(run) == ("study",))
     assert [file.path for file in client_of(uri).list_artifacts(run.info.run_id)] == ["figures", "table.md"]
     inside = client_of(uri).list_artifacts(run.info.run_id, "figures")
     assert [file.path for file in inside] == ["figures/importance.svg"]
@@ -122,110 +134,267 @@ def test_artifacts_are_stored_beside_the_database(ledger: Ledger, uri: str, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mlartifacts", "mlflow.db", "studies"]
 
 
-# A study in progress
+# a study in progress
 
 
-def test_each_epoch_once_live_then_recorded(ledger: Ledger, uri: str) -> None:
-    projection = Projection(ledger, uri)
-    first, second = (epoch_result("key0", 0, epoch) for epoch in (0, 1))
-    projection.update({("key0", 0): [first]}, "running")
-    assert statuses(uri) == {
-        ("study",): "RUNNING",
-        ("trial", "key0"): "RUNNING",
-        ("trial", "key1"): "RUNNING",
-        ("fold", "key0", "0"): "RUNNING",
-    }
-    projection.update({("key0", 0): [first, second]}, "running")
-    Projection(ledger, uri).update({("key0", 0): [second]}, "running")  # of another process
+def test_each_epoch_is_there_once_live_then_recorded(ledger: Ledger, uri: str) -> None:
+    copy = MlflowCopy(ledger, uri)
+    copy.update(live(("key0", 0, 0)))
+    running = [("study",), ("trial", "key0"), ("trial", "key1"), ("fold", "key0", "0")]
+    assert statuses(uri) == dict.fromkeys(running, "RUNNING")
+    copy.update(live(("key0", 0, 0), ("key0", 0, 1)))
+    copy_to(uri, ledger, live(("key0", 0, 1)))  # of another process
     assert snapshot(uri)["fold", "key0", "0"]["points"]["val/loss"] == [(0, 2.0), (1, 2.01)]
     finish_fold(ledger.trial("key0"), 0)
-    projection.update({("key0", 0): [second]}, "running")
-    points = snapshot(uri)["fold", "key0", "0"]
-    assert points["status"] == "FINISHED"
-    assert points["points"]["val/loss"] == [(0, 2.0), (1, 2.01), (2, 2.02)]
-
-
-def test_nan_is_left_out(ledger: Ledger, uri: str) -> None:
-    Projection(ledger, uri).update(
-        {("key0", 0): [epoch_result("key0", 0, 0) | {"val_eer_mean": float("nan")}]}, "running"
-    )
-    assert "val/eer_mean" not in snapshot(uri)["fold", "key0", "0"]["points"]
+    copy.update(live(("key0", 0, 1)))
+    fold = snapshot(uri)["fold", "key0", "0"]
+    assert fold["status"] == "FINISHED"
+    assert fold["points"]["val/loss"] == [(0, 2.0), (1, 2.01), (2, 2.02)]
 
 
 @pytest.mark.parametrize("same_process", [True, False])
 def test_interrupted_then_resumed_then_finished(ledger: Ledger, uri: str, same_process: bool) -> None:
-    projection = Projection(ledger, uri)
+    copy = MlflowCopy(ledger, uri)
     finish_fold(ledger.trial("key0"), 0)
-    projection.update({("key0", 1): [epoch_result("key0", 1, 0)]}, "running")
-    projection.update({}, "interrupted")
+    copy.update(live(("key0", 1, 0)))
+    copy.update(Progress("interrupted"))
     finished, killed = {("fold", "key0", "0"): "FINISHED"}, [("study",), ("trial", "key0"), ("trial", "key1")]
     killed += [("fold", "key0", "1")]
     assert statuses(uri) == finished | dict.fromkeys(killed, "KILLED")
-    projection = projection if same_process else Projection(ledger, uri)
-    projection.update({}, "running")
+    copy = copy if same_process else MlflowCopy(ledger, uri)
+    copy.update(Progress())
     assert statuses(uri) == finished | dict.fromkeys(killed, "RUNNING")
     finish_fold(ledger.trial("key0"), 1)
     finish(ledger, "key1")
-    projection.update({}, "finished")
+    copy.update(FINISHED)
     assert set(statuses(uri).values()) == {"FINISHED"}
 
 
-def test_failed_trial_says_why_and_may_be_mended(ledger: Ledger, uri: str) -> None:
+def test_a_failed_trial_says_why_and_may_be_mended(ledger: Ledger, uri: str) -> None:
     finish(ledger, "key1")
     finish_fold(ledger.trial("key0"), 0)
-    projection = Projection(ledger, uri)
-    projection.update({("key0", 1): [epoch_result("key0", 1, 0)]}, "running")
+    copy = MlflowCopy(ledger, uri)
+    copy.update(live(("key0", 1, 0)))
     ledger.trial("key0").write_failure("the loss is not finite")
-    projection.update({}, "finished")
+    copy.update(FINISHED)
     store = snapshot(uri)
-    failed = {place for place, run in store.items() if run["status"] == "FAILED"}
+    failed = {key for key, run in store.items() if run["status"] == "FAILED"}
     assert failed == {("trial", "key0"), ("fold", "key0", "1")}
     assert store["trial", "key0"]["tags"]["audiotag.failure"] == "the loss is not finite"
-    assert "the loss is not finite" in store["trial", "key0"]["tags"]["mlflow.note.content"]
     assert "eer/mean" not in store["trial", "key0"]["points"]
     assert store["study",]["points"]["trials/failed"] == [(0, 1)]
     (ledger.trial("key0").path / "failed.json").unlink()
     finish_fold(ledger.trial("key0"), 1)
-    Projection(ledger, uri).update({}, "finished")
-    mended = snapshot(uri)
+    mended = copy_to(uri, Ledger.open(ledger.root))
     assert {run["status"] for run in mended.values()} == {"FINISHED"}
     assert "audiotag.failure" not in mended["trial", "key0"]["tags"]
 
 
-def test_damaged_fold_of_a_finished_one_waits_for_the_ledger(ledger: Ledger, uri: str) -> None:
-    finish_fold(ledger.trial("key0"), 0)
-    Projection(ledger, uri).update({}, "running")
-    (ledger.trial("key0").path / "fold_0.json").unlink()
-    finish_fold(ledger.trial("key0"), 1)
-    projection = Projection(ledger, uri)
-    projection.update({}, "running")
+def test_a_pruned_trial_is_finished_with_a_tag_and_without_a_mean(ledger: Ledger, uri: str) -> None:
+    copy, key = MlflowCopy(ledger, uri), ("trial", "key1")
+    copy.update(live(("key1", 0, 0)))
+    assert statuses(uri)[key] == "RUNNING"
+    finish(ledger, "key0")
+    finish_fold(ledger.trial("key1"), 0)
+    write_pruned(ledger.trial("key1"), 1, 0.3, 0.2)
+    copy.update(FINISHED)
+    store = snapshot(uri)
+    assert {run["status"] for run in store.values()} == {"FINISHED"}
+    assert store[key]["tags"]["audiotag.status"] == "pruned"
+    assert "mean .300" in store[key]["tags"]["mlflow.note.content"]
+    assert not [name for name in store[key]["points"] if name.startswith(("eer/", "eval/"))]
+    assert "audiotag.status" not in store["trial", "key0"]["tags"]
+    assert store["study",]["points"]["trials/pruned"] == [(0, 1)]
+    assert copy_to(uri, ledger) == store
+    (ledger.trial("key1").path / PRUNED_FILE).unlink()  # it may go on: the study has grown, say
+    finish(ledger, "key1")
+    run = copy_to(uri, Ledger.open(ledger.root))[key]
+    assert (run["status"], "audiotag.status" in run["tags"], "eer/mean" in run["points"]) == ("FINISHED", False, True)
+
+
+def test_a_damaged_fold_of_a_trial_waits_for_the_ledger(ledger: Ledger, uri: str) -> None:
+    finish(ledger, "key0")
+    (ledger.trial("key0").path / "fold_0.npz").write_bytes(b"torn")
+    copy = MlflowCopy(ledger, uri)
+    with pytest.warns(match="is missing or damaged"):
+        copy.update(Progress())
     assert statuses(uri)["trial", "key0"] == "RUNNING"
     finish_fold(ledger.trial("key0"), 0)
-    projection.update({}, "running")
+    copy.update(Progress())
     assert statuses(uri)["trial", "key0"] == "FINISHED"
 
 
-def test_of_equal_trials_the_first_is_the_best_as_in_the_tables(tmp_path: Path, uri: str) -> None:
-    ledger = make_ledger(tmp_path / "equal", "a" * 32, alphas=(1.5, 0.0))  # by name the second would come first
-    finish(ledger, "key0")
-    for path in ledger.trial("key0").path.glob("fold_*"):
-        shutil.copy(path, ledger.trial("key1").path)
-    Projection(ledger, uri).update({}, "finished")
-    assert "The best is alpha 1.5:" in snapshot(uri)["study",]["tags"]["mlflow.note.content"]
+# studies side by side
 
 
 def test_two_studies_of_one_name_are_kept_apart(ledger: Ledger, uri: str, tmp_path: Path) -> None:
     twin = make_ledger(tmp_path / "elsewhere" / "first", "b" * 32)
-    for one in (ledger, twin):
-        Projection(one, uri).update({}, "running")
     finish(twin, "key0")
-    Projection(twin, uri).update({}, "running")
-    assert len(snapshot(uri)) == 3
-    assert len(snapshot(uri, "b" * 32)) == 5
+    assert [len(copy_to(uri, study, Progress())) for study in (ledger, twin)] == [3, 5]
 
 
-def test_deleted_experiment_is_named(ledger: Ledger, uri: str) -> None:
+def test_a_deleted_experiment_is_named(ledger: Ledger, uri: str) -> None:
     client = client_of(uri)
     client.delete_experiment(client.create_experiment("mixup_alpha"))
     with pytest.raises(TrackingError, match=r"experiment `mixup_alpha` .* was deleted: .*mlflow experiments restore"):
-        Projection(ledger, uri).update({}, "running")
+        MlflowCopy(ledger, uri).update(Progress())
+
+
+# nothing twice
+
+
+def test_a_second_update_changes_nothing_and_reads_no_trial_that_has_ended(
+    ledger: Ledger, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish(ledger, "key0", "key1")
+    copy = MlflowCopy(ledger, uri)
+    copy.update(Progress())
+    with monkeypatch.context() as patch:
+        writes = cut_off(patch, -1, after=True)
+        for path in (ledger.root / "trials").glob("*/*.json"):
+            path.rename(path.with_suffix(".away"))
+        copy.update(Progress())
+        for path in (ledger.root / "trials").glob("*/*.away"):
+            path.rename(path.with_suffix(".json"))
+    assert writes == []
+    copy.update(FINISHED)
+    before = snapshot(uri)
+    copy.update(FINISHED)
+    assert copy_to(uri, ledger) == snapshot(uri) == before
+
+
+def test_an_empty_store_gets_the_same(ledger: Ledger, uri: str, empty_store: Path, tmp_path: Path) -> None:
+    step_by_step = MlflowCopy(ledger, uri)
+    for key in ("key0", "key1"):
+        for fold in FOLDS:
+            step_by_step.update(live((key, fold, 0)))
+            finish_fold(ledger.trial(key), fold)
+    step_by_step.update(FINISHED)
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(empty_store, other / "mlflow.db")
+    assert copy_to(default_uri(other), ledger) == snapshot(uri)
+
+
+@pytest.mark.slow
+def test_an_update_killed_at_any_write_leaves_nothing_twice(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed at the n-th write, for each n, and continued.
+
+    Where n is odd, its answer is lost and the same process goes on; else it never arrives and another process goes on.
+    """
+    whole = make_ledger(tmp_path / "studies" / "whole", f"{0:032}", (1.5,))
+    finish(whole, "key0")
+    wanted = [comparable(run) for run in copy_to(uri, whole).values()]
+    for number in range(1, 100):
+        after = same_process = number % 2 == 1
+        ledger = make_ledger(tmp_path / "studies" / f"n{number}", f"{number:032}", (1.5,))
+        finish_fold(ledger.trial("key0"), 0)
+        copy = MlflowCopy(ledger, uri)
+        with monkeypatch.context() as patch:
+            writes = cut_off(patch, number, after)
+            killed = attempt(copy, live(("key0", 1, 0)))
+            finish_fold(ledger.trial("key0"), 1)
+            killed = killed or attempt(copy, FINISHED)
+        copy = copy if same_process else MlflowCopy(ledger, uri)
+        copy.update(FINISHED)
+        found = [comparable(run) for run in snapshot(uri, ledger.study.id).values()]
+        assert sorted(found, key=str) == sorted(wanted, key=str), f"killed at write {number}"
+        if not killed:
+            assert len(writes) > 12
+            return
+    raise AssertionError("the update never ended")
+
+
+def comparable(run: dict[str, Any]) -> dict[str, Any]:
+    own = ("audiotag.study", "audiotag.study_id", "mlflow.note.content", "mlflow.runName")
+    tags = {name: value for name, value in run["tags"].items() if name not in own}
+    return run | {"tags": tags, "points": {name: sorted(points) for name, points in run["points"].items()}}
+
+
+def attempt(copy: MlflowCopy, progress: Progress) -> bool:
+    """Whether an update was cut off."""
+    try:
+        copy.update(progress)
+    except TrackingError:
+        return True
+    return False
+
+
+def cut_off(patch: pytest.MonkeyPatch, number: int, after: bool) -> list[str]:
+    """Make the n-th write to MLflow fail, and only that; return a list that grows with the writes."""
+    writes: list[str] = []
+    client = load_mlflow().MlflowClient
+
+    def wrap(name: str) -> Callable[..., Any]:
+        original = getattr(client, name)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            writes.append(name)
+            result = original(*arguments, **named) if after or len(writes) != number else None
+            if len(writes) == number:
+                raise ConnectionError("cut off")
+            return result
+
+        return call
+
+    for name in ("create_run", "log_batch", "log_inputs", "delete_tag", "update_run", "set_terminated"):
+        patch.setattr(client, name, wrap(name))
+    return writes
+
+
+def test_metrics_that_arrive_after_all_are_not_twice(ledger: Ledger, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call is given up, the store is looked at, and only then does the server carry the call out."""
+    finish(ledger, "key0")
+    client, late = load_mlflow().MlflowClient, []
+    original = client.log_batch
+
+    def log_batch(self: Any, run_id: str, metrics: Any = (), **others: Any) -> None:
+        if metrics and not late:
+            late.append((run_id, metrics))
+            raise TimeoutError("timed out")
+        if len(late) == 1:
+            original(self, *late[0])
+            late.append(None)
+        original(self, run_id, metrics, **others)
+
+    monkeypatch.setattr(client, "log_batch", log_batch)
+    copy = MlflowCopy(ledger, uri)
+    with pytest.raises(TrackingError, match=r"is not up to date \(timed out\)"):
+        copy.update(Progress())
+    time.sleep(0.01)
+    copy.update(Progress())
+    points = snapshot(uri)["fold", "key0", "0"]["points"]
+    assert points["val/loss"] == [(0, 2.0), (1, 2.01), (2, 2.02)]
+    assert len(points["eer/mean"]) == 1
+
+
+@pytest.mark.parametrize("page", [2, 500])
+def test_a_late_answer_that_made_each_run_twice_is_mended(
+    page: int, ledger: Ledger, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlflow_store, "PAGE", page)
+    finish(ledger, "key0", "key1")
+    before, client = copy_to(uri, ledger), client_of(uri)
+    for run in runs_of(uri):
+        client.create_run(run.info.experiment_id, tags=run.data.tags)
+    assert copy_to(uri, ledger) == before
+
+
+@pytest.mark.parametrize("deleted", [("study",), ("trial", "key0"), ("fold", "key1", "1")], ids=str)
+def test_deleted_runs_are_made_again(ledger: Ledger, uri: str, deleted: tuple[str, ...]) -> None:
+    finish(ledger, "key0", "key1")
+    before = copy_to(uri, ledger)
+    run = next(run for run in runs_of(uri) if key_of(run) == deleted)
+    client_of(uri).delete_run(run.info.run_id)
+    assert copy_to(uri, ledger) == before
+
+
+def test_runs_name_their_corpus_once(ledger: Ledger, uri: str) -> None:
+    finish(ledger, "key0", "key1")
+    for _ in range(2):
+        copy_to(uri, ledger)
+    for run in runs_of(uri):
+        there = [(entry.dataset.name, entry.dataset.digest) for entry in run.inputs.dataset_inputs]
+        assert there == [("tiny", "f00d")] * (key_of(run)[0] != "fold")

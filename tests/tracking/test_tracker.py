@@ -1,119 +1,150 @@
-"""study.tracking.tracker: the thread that keeps MLflow up to date, with stores that come, go and fail."""
+"""study.tracking.tracker: the thread that keeps a copy up to date, with copies that fail, lag and recover."""
 
 import os
 import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from helpers.tracked import (
-    EPOCHS,
-    client_of,
-    epoch_result,
-    finish,
-    runs_of,
-    snapshot,
-    statuses,
-    wait_for,
-)
+from helpers.tracked import EPOCHS, client_of, epoch_result, finish, key_of, runs_of, snapshot, statuses, wait_for
 
+from audiotag.training.epochs import PretrainingEpoch
 from study.ledger.ledger import Ledger
+from study.ledger.reports import Report
 from study.ledger.results import study_results
-from study.tracking import tracker
-from study.tracking.mlflow_store import check_server
-from study.tracking.mlflow_sync import Live, Projection
-from study.tracking.tracker import Tracker
+from study.tracking.mlflow_store import TrackingError, check_server
+from study.tracking.mlflow_sync import MlflowCopy
+from study.tracking.tracker import Progress, Tracker
+
+FIRST, SECOND = (Report(0.5, 0, 0, 7, epoch_result("key0", 0, epoch)) for epoch in (0, 1))
+BETWEEN_FOLDS = Report(0.5, 1)
 
 
-@pytest.fixture
-def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracker, "INTERVAL", 0.05)
+class FakeCopy:
+    """A copy that fails with `error` as long as there is one, and holds until `go`."""
+
+    name = "the copy"
+
+    def __init__(self, error: Exception | None = None, *, shows_epochs: bool = True) -> None:
+        self.error, self.shows_epochs = error, shows_epochs
+        self.updates: list[Progress] = []
+        self.begun, self.go = threading.Event(), threading.Event()
+        self.go.set()
+
+    def update(self, progress: Progress) -> None:
+        self.updates.append(progress)
+        self.begun.set()
+        self.go.wait(30)
+        if self.error is not None:
+            raise self.error
 
 
-@pytest.mark.usefixtures("_hasty")
-def test_tracker_follows_a_study(ledger: Ledger, uri: str) -> None:
-    said: list[str] = []
-    tracker = Tracker(ledger, uri, said.append)
+def started(copy: FakeCopy | MlflowCopy, warn: Callable[[str], None]) -> Tracker:
+    tracker = Tracker(copy, warn, interval=0.02)
     tracker.start()
+    return tracker
+
+
+def refuse(text: str) -> None:
+    raise AssertionError(text)
+
+
+def test_the_copy_of_a_study_follows_it(ledger: Ledger, uri: str) -> None:
+    tracker = started(MlflowCopy(ledger, uri), refuse)
     tracker.started("key0", {})
     for epoch in range(EPOCHS[0]):
-        tracker.reported("key0", epoch_result("key0", 0, epoch) | {"fold": 0, "folds_done": 0})
+        tracker.reported("key0", Report(0.5, 0, 0, 7, epoch_result("key0", 0, epoch)))
     wait_for(lambda: ("fold", "key0", "0") in statuses(uri))
     finish(ledger, "key0", "key1")
-    tracker.reported("key0", {"folds_done": 2})
+    tracker.reported("key0", BETWEEN_FOLDS)
     tracker.ended("key1", None)
     assert tracker.close("finished", 30)
-    assert said == []
     assert set(statuses(uri).values()) == {"FINISHED"}
     assert snapshot(uri)["fold", "key0", "0"]["points"]["val/loss"] == [(0, 2.0), (1, 2.01), (2, 2.02)]
-    assert tracker._live == {}
 
 
-@pytest.mark.usefixtures("_hasty")
-def test_tracker_warns_once_and_catches_up(ledger: Ledger, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, calls, up = Projection.update, [], threading.Event()
-
-    def update(self: Projection, live: Live, study_status: str) -> None:
-        calls.append(live)
-        if not up.is_set():
-            raise RuntimeError("down\nwith details")
-        original(self, live, study_status)
-
-    monkeypatch.setattr(Projection, "update", update)
-    said: list[str] = []
-    tracker = Tracker(ledger, uri, said.append)
-    tracker.start()
-    tracker.epoch("key0", 0, epoch_result("key0", 0, 0))
-    wait_for(lambda: len(calls) > 2)
-    tracker.epoch("key0", 0, epoch_result("key0", 0, 1))
-    assert said == ["MLflow: RuntimeError: down Training goes on and nothing is lost; it will be tried again."]
-    up.set()
-    wait_for(lambda: len(said) == 2)
-    assert said[1] == f"MLflow at {uri} is up to date again."
+def test_a_copy_that_shows_epochs_gets_them_until_their_trial_has_ended() -> None:
+    copy = FakeCopy()
+    tracker = started(copy, refuse)
+    tracker.reported("key0", FIRST)
+    wait_for(lambda: len(copy.updates) == 1)
+    tracker.reported("key0", Report(0.5, 0, 0, 7, pretraining=PretrainingEpoch(0, 1.0, 1.0)))
+    tracker.reported("key0", SECOND)
+    wait_for(lambda: len(copy.updates) == 2)
+    assert copy.updates[1].epochs == {("key0", 0, 7): [FIRST.epoch, SECOND.epoch]}
+    tracker.ended("key0", None)
     assert tracker.close("interrupted", 30)
-    assert snapshot(uri)["fold", "key0", "0"]["points"]["val/loss"] == [(0, 2.0), (1, 2.01)]
+    assert (copy.updates[-1].epochs, copy.updates[-1].status) == ({}, "interrupted")
 
 
-def test_what_breaks_after_it_was_given_up_is_not_said(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_without_epochs_is_updated_after_folds() -> None:
+    copy = FakeCopy(shows_epochs=False)
+    tracker = started(copy, refuse)
+    tracker.started("key0", {})
+    assert copy.begun.wait(30)
+    copy.begun.clear()
+    tracker.reported("key0", FIRST)
+    assert not copy.begun.wait(0.2)
+    tracker.reported("key0", BETWEEN_FOLDS)
+    assert copy.begun.wait(30)
+    tracker.pruned("key0", "")
+    assert tracker.close("finished", 30)
+    assert (copy.updates[0].started, copy.updates[0].epochs) == ({"key0"}, {})
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (RuntimeError("down\nwith details"), "the copy is not up to date (RuntimeError: down)."),
+        (TrackingError("MLflow is down."), "MLflow is down."),
+    ],
+)
+def test_an_outage_costs_one_warning_and_nothing_else(error: Exception, line: str) -> None:
+    copy, said = FakeCopy(error), list[str]()
+    tracker = started(copy, said.append)
+    tracker.reported("key0", FIRST)
+    wait_for(lambda: len(copy.updates) > 2)
+    tracker.reported("key0", SECOND)
+    assert said == [f"{line} Training goes on and nothing is lost; it will be tried again."]
+    copy.error = None
+    wait_for(lambda: len(said) == 2)
+    assert said[1] == "the copy is up to date again."
+    assert tracker.close("interrupted", 30)
+    assert copy.updates[-1].epochs == {("key0", 0, 7): [FIRST.epoch, SECOND.epoch]}
+
+
+def test_a_failure_after_it_was_given_up_is_not_reported() -> None:
     """The study has printed its last line by then."""
-    begun, over = threading.Event(), threading.Event()
-
-    def update(*_: object) -> None:
-        begun.set()
-        over.wait(30)
-        raise OSError("a folder that is no more")
-
-    monkeypatch.setattr(Projection, "update", update)
-    said: list[str] = []
-    tracker = Tracker(ledger, "sqlite:////nowhere/mlflow.db", said.append)
-    tracker.start()
-    tracker.touch()
-    assert begun.wait(30)
+    copy = FakeCopy(OSError("a folder that is no more"))
+    copy.go.clear()
+    threads = set(threading.enumerate())
+    tracker = started(copy, refuse)
+    (thread,) = set(threading.enumerate()) - threads
+    tracker.ended("key0", None)
+    assert copy.begun.wait(30)
     assert not tracker.close("interrupted", 0.01)
-    over.set()
-    tracker._thread.join(30)
-    assert (tracker._thread.is_alive(), said) == (False, [])
+    copy.go.set()
+    thread.join(30)
+    assert not thread.is_alive()
 
 
-@pytest.mark.usefixtures("_hasty")
-def test_tracker_gives_up_when_its_time_is_over(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Projection, "update", lambda *_: time.sleep(0.05) or 1 / 0)
-    tracker = Tracker(ledger, "sqlite:////nowhere/mlflow.db", lambda _: None)
-    tracker.start()
-    assert not tracker.close("finished", 0.3)
-    tracker._thread.join(5)
-    assert not tracker._thread.is_alive()
+def test_it_gives_up_when_its_time_is_over() -> None:
+    threads = set(threading.enumerate())
+    tracker = started(FakeCopy(ZeroDivisionError()), lambda _: None)
+    (thread,) = set(threading.enumerate()) - threads
+    assert not tracker.close("finished", 0.2)
+    thread.join(30)
+    assert not thread.is_alive()
 
 
 @pytest.fixture
 def start_server(empty_store: Path, tmp_path: Path, free_port: int) -> Iterator[Callable[[], None]]:
-    """Starts a tracking server on `free_port`; it is stopped after the test."""
+    """Start a tracking server on `free_port`; it is stopped after the test."""
     shutil.copy(empty_store, tmp_path / "server.db")
-    servers: list[subprocess.Popen] = []
+    servers: list[subprocess.Popen[bytes]] = []
 
     def start() -> None:
         where = ["--port", str(free_port), "--artifacts-destination", str(tmp_path / "artifacts")]
@@ -131,16 +162,14 @@ def start_server(empty_store: Path, tmp_path: Path, free_port: int) -> Iterator[
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_hasty")
-def test_server_that_comes_later(
-    ledger: Ledger, start_server: Callable[[], None], free_port: int, tmp_path: Path, capfd: pytest.CaptureFixture
+def test_a_server_that_comes_later_gets_all(
+    ledger: Ledger, start_server: Callable[[], None], free_port: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    uri, said = f"http://127.0.0.1:{free_port}", []
-    tracker = Tracker(ledger, uri, said.append)
-    tracker.start()
-    tracker.epoch("key0", 0, epoch_result("key0", 0, 0))
+    uri, said = f"http://127.0.0.1:{free_port}", list[str]()
+    tracker = started(MlflowCopy(ledger, uri), said.append)
+    tracker.reported("key0", FIRST)
     finish(ledger, "key0")
-    ledger.write_results(study_results(ledger, "interrupted"))
+    ledger.write_results(study_results(ledger, "interrupted").to_json())
     wait_for(lambda: len(said) == 1)
     start_server()
     assert tracker.close("interrupted", 200)
@@ -151,8 +180,8 @@ def test_server_that_comes_later(
     before = snapshot(uri, database=database)
     assert len(before) == 5
     assert before["fold", "key0", "0"]["points"]["val/loss"] == [(0, 2.0), (1, 2.01), (2, 2.02)]
-    Projection(ledger, uri).update({}, "interrupted")
+    MlflowCopy(ledger, uri).update(Progress("interrupted"))
     assert snapshot(uri, database=database) == before
-    study = next(run for run in runs_of(uri) if run.data.tags["audiotag.level"] == "study")
+    study = next(run for run in runs_of(uri) if key_of(run) == ("study",))
     assert [file.path for file in client_of(uri).list_artifacts(study.info.run_id)] == ["results.json"]
     assert capfd.readouterr() == ("", "")

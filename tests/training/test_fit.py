@@ -1,4 +1,4 @@
-"""fit(): what an epoch computes, when it stops, and that chance comes from seed, fold and epoch alone."""
+"""fit(): the figures of an epoch, early stopping, and that randomness comes from seed, fold and epoch alone."""
 
 import math
 from dataclasses import replace
@@ -26,22 +26,28 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import audiotag.training.fit
-from audiotag.augment.mixing import mix
+from audiotag.augment import Augment, build_augmentation
 from audiotag.config import TrialConfig
-from audiotag.features.log_mel import band_statistics
+from audiotag.features.standardise import band_statistics
+from audiotag.models.build import standardise
 from audiotag.training.fit import predict
 
 
 @pytest.fixture
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
-    """The batches that were mixed, as they came in."""
+    """The training batches, before mixing."""
     seen: list[Tensor] = []
 
-    def spy(x: Tensor, y: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
-        seen.append(x.clone())
-        return mix(x, y, *arguments)
+    def spy(config: TrialConfig) -> Augment:
+        augment = build_augmentation(config)
 
-    monkeypatch.setattr(audiotag.training.fit, "mix", spy)
+        def mix(x: Tensor, y: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+            seen.append(x.clone())
+            return (x, y) if augment is None else augment(x, y, rng)
+
+        return mix
+
+    monkeypatch.setattr(audiotag.training.fit, "build_augmentation", spy)
     return seen
 
 
@@ -79,7 +85,7 @@ def test_validation_is_that_of_the_plain_network() -> None:
     for result in epochs(state, config):
         state.model.eval()
         with torch.no_grad():
-            scores = state.model(torch.from_numpy(FEATURES[10:]))
+            scores = state.model(standardise(state.model, torch.from_numpy(FEATURES[10:])))
         truth = torch.from_numpy(TARGETS[10:])
         assert result.val_loss == pytest.approx(float(F.binary_cross_entropy(scores, truth)), rel=1e-5)
         assert result.val_accuracy == pytest.approx(float(((scores > 0.5) == (truth > 0.5)).float().mean()))
@@ -249,7 +255,7 @@ def test_only_training_batches_are_mixed(batches: list[Tensor]) -> None:
     assert batches == []
 
 
-def test_predictions_know_neither_dropout_nor_the_other_clips() -> None:
+def test_predictions_depend_neither_on_dropout_nor_on_other_clips() -> None:
     state = trained(replace(TINY, dropout=0.9))
     state.model.train()
     scores = predict(state.model, FEATURES, np.arange(16))

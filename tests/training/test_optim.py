@@ -44,6 +44,7 @@ def test_the_steps_leave_no_graph_behind() -> None:
     assert all(part.grad_fn is None for part in weights)
 
 
+@pytest.mark.slow
 def test_training_imports_nothing_that_only_compiling_needs() -> None:
     """An epoch with each optimiser, saved and taken up again."""
     script = (

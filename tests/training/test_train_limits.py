@@ -1,4 +1,4 @@
-"""fit() at its limits: nothing left to do, a batch of one, numbers that are not finite, foreign states."""
+"""fit() at its limits: nothing left to do, a batch of one, one tag, numbers that are not finite, foreign states."""
 
 import math
 import warnings
@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.tiny_fit import FEATURES, SPLIT, TINY, epochs, same_bits, same_tensors, start, trained
+from helpers.tiny_fit import FEATURES, SPLIT, TARGETS, TINY, epochs, same_bits, same_tensors, start, trained
 from torch import nn
 
-from audiotag.training.fit import Diverged
+from audiotag.metrics import tag_eers
+from audiotag.training.fit import Diverged, predict
 
 # --- degenerate ---
 
@@ -35,6 +36,15 @@ def test_features_mapped_from_a_file_serve_without_a_warning(tmp_path: Path) -> 
 def test_a_last_batch_of_one_clip() -> None:
     config = replace(TINY, batch_size=9, augmentation="extrapolation", alpha=1.0, max_epochs=2)
     assert all(math.isfinite(result.train_loss) for result in trained(config).history)
+
+
+def test_a_network_with_one_tag_learns_and_scores() -> None:
+    state = start(n_tags=1)
+    results = list(epochs(state, targets=TARGETS[:, :1]))
+    assert results[-1].train_loss < results[0].train_loss
+    scores = predict(state.model, FEATURES, SPLIT.held_out)
+    assert scores.shape == (len(SPLIT.held_out), 1)
+    assert 0 <= tag_eers(TARGETS[SPLIT.held_out, :1], scores)[0] <= 1
 
 
 # --- malformed ---

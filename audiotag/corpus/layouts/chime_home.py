@@ -1,13 +1,13 @@
-"""The CHiME-Home layout (DCASE 2016 task 4) on disk: the refined lists, the official folds, one small CSV a chunk."""
+"""CHiME-Home (DCASE 2016 task 4) as it is published: refined lists, official folds, one small CSV per chunk."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from audiotag.corpus.tables import EVALUATION, CorpusError, read_text
+from audiotag.corpus.errors import CorpusError
+from audiotag.corpus.layouts.layout import Layout
+from audiotag.corpus.tables import EVALUATION, Listing, Row, read_text
 
 TAG_NAMES = {
     "c": "child speech",
@@ -27,92 +27,50 @@ FOLD_LIST = "development_chunks_refined_crossval_dcase2016.csv"
 EVALUATION_LIST = "evaluation_chunks_refined.csv"
 RAW_LISTS = ("development_chunks_raw.csv", "evaluation_chunks_raw.csv")
 LISTS = (DEVELOPMENT_LIST, FOLD_LIST, EVALUATION_LIST, *RAW_LISTS)
-SYNTHETIC_MARK = "synthetic.json"  # the file that a made-up corpus in this layout carries
+MONO, STEREO = ".16kHz.wav", ".48kHz.wav"  # endings of a chunk's recordings
 
 
-@dataclass(frozen=True, eq=False)
-class Lists:
-    """What the refined lists and the chunk CSVs say; the audio may be absent.
-
-    Development clips come first, in the order of their list, then those of the evaluation list.
-
-    Attributes:
-        root: The folder that holds the lists.
-        kind: "synthetic" or "chime_home".
-        clips: (N,) chunk names.
-        paths: (N,) the 16 kHz files, mono, not checked.
-        stereo_paths: (N,) the 48 kHz files, not checked.
-        targets: (N, K) float32, 0 or 1, K in the order of `TAGS`.
-        folds: (N,) int64, `EVALUATION` for the evaluation split.
-        groups: (N,) the 5-minute recording segment a chunk was cut from.
-    """
-
-    root: Path
-    kind: str
-    clips: tuple[str, ...]
-    paths: tuple[Path, ...]
-    stereo_paths: tuple[Path, ...]
-    targets: np.ndarray
-    folds: np.ndarray
-    groups: np.ndarray
+def list_folder(root: Path) -> Path | None:
+    """Return the folder, `root` or `chime_home/` in it, that holds a development list of CHiME-Home."""
+    for folder in (root, root / "chime_home"):
+        if any((folder / name).is_file() for name in (DEVELOPMENT_LIST, FOLD_LIST)):
+            return folder
+    return None
 
 
-def is_chime_home(root: str | Path) -> bool:
-    """Whether a folder, or `chime_home/` in it, holds a development list of CHiME-Home."""
-    return _list_folder(Path(root)) is not None
+def read(root: Path) -> Listing:
+    """Read the refined lists and the chunk CSVs: development chunks in the order of their list, then evaluation chunks.
 
-
-def read_lists(root: str | Path) -> Lists:
-    """Clips, folds, targets and groups of a folder in the CHiME-Home layout, without its audio.
+    The group is the 5-minute recording segment that a chunk was cut from.
 
     Args:
         root: The folder that holds the lists, or its parent that holds `chime_home/`.
 
     Raises:
-        CorpusError: if a list or a chunk CSV is missing, malformed or contradicts another.
+        CorpusError: If a list is missing, malformed or contradicts another.
     """
-    folder = _list_folder(Path(root))
+    folder = list_folder(root)
     if folder is None:
         raise CorpusError(f"The folder `{root}` has no {DEVELOPMENT_LIST}: unpack chime_home.tar.gz there.")
     development, folds = _read_folds(folder)
     evaluation = _read_list(folder / EVALUATION_LIST, 2) if (folder / EVALUATION_LIST).exists() else []
-    clips = tuple(development + [name for _, name in evaluation])
+    clips = development + [name for _, name in evaluation]
     _require_unique(clips, folder)
+    folds += [EVALUATION] * len(evaluation)
     with ThreadPoolExecutor() as pool:  # thousands of small files: the latency of a cold or remote disk counts
-        found = list(pool.map(_chunk_or_error, (folder / "chunks" / f"{clip}.csv" for clip in clips)))
-    chunks = [chunk for chunk in found if not isinstance(chunk, CorpusError)]
-    problems = [str(error) for error in found if isinstance(error, CorpusError)]
-    if problems:
-        rest = f" ({len(problems) - 1} more like it)" if len(problems) > 1 else ""
-        raise CorpusError(problems[0] + rest, problems)
-    targets = np.array([[tag in letters for tag in TAGS] for _, letters in chunks], dtype=np.float32)
-    return Lists(
-        root=folder,
-        kind="synthetic" if (folder / SYNTHETIC_MARK).exists() else "chime_home",
-        clips=clips,
-        paths=tuple(folder / "chunks" / f"{clip}.16kHz.wav" for clip in clips),
-        stereo_paths=tuple(folder / "chunks" / f"{clip}.48kHz.wav" for clip in clips),
-        targets=targets.reshape(len(clips), len(TAGS)),
-        folds=np.array(folds + [EVALUATION] * len(evaluation), dtype=np.int64),
-        groups=np.array([group for group, _ in chunks], dtype=np.str_),
-    )
+        found = list(pool.map(_row_or_problem, [folder / "chunks"] * len(clips), clips, folds))
+    rows = tuple(row for row in found if isinstance(row, Row))
+    return Listing(folder, rows, tuple(problem for problem in found if isinstance(problem, str)), TAGS)
 
 
 def read_names(folder: Path) -> list[str]:
-    """The names of all chunks that the lists of a folder name, the raw ones too, each once and sorted.
+    """Read the names of all chunks in the lists of a folder, the raw ones too, each once and sorted.
 
     Raises:
-        CorpusError: if a list is malformed.
+        CorpusError: If a list is malformed.
     """
     lists = [folder / name for name in (DEVELOPMENT_LIST, EVALUATION_LIST, *RAW_LISTS) if (folder / name).exists()]
     return sorted({name for path in lists for _, name in _read_list(path, 2)})
-
-
-def _list_folder(root: Path) -> Path | None:
-    for folder in (root, root / "chime_home"):
-        if any((folder / name).is_file() for name in (DEVELOPMENT_LIST, FOLD_LIST)):
-            return folder
-    return None
 
 
 def _read_folds(folder: Path) -> tuple[list[str], list[int]]:
@@ -134,7 +92,7 @@ def _read_folds(folder: Path) -> tuple[list[str], list[int]]:
     return names, [int(fold) for _, _, fold in rows]
 
 
-def _read_list(path: Path, columns: int) -> list[tuple]:
+def _read_list(path: Path, columns: int) -> list[tuple[Any, ...]]:
     """Rows of a list without header, as (line number, all cells but the id)."""
     rows = []
     for number, line in enumerate(read_text(path).splitlines(), start=1):
@@ -148,7 +106,7 @@ def _read_list(path: Path, columns: int) -> list[tuple]:
     return rows
 
 
-def _require_unique(clips: tuple[str, ...], folder: Path) -> None:
+def _require_unique(clips: list[str], folder: Path) -> None:
     seen: set[str] = set()
     for clip in clips:
         if clip in seen:
@@ -156,11 +114,13 @@ def _require_unique(clips: tuple[str, ...], folder: Path) -> None:
         seen.add(clip)
 
 
-def _chunk_or_error(path: Path) -> tuple[str, str] | CorpusError:
+def _row_or_problem(folder: Path, clip: str, fold: int) -> Row | str:
     try:
-        return _read_chunk(path)
+        group, letters = _read_chunk(folder / f"{clip}.csv")
     except CorpusError as error:
-        return error
+        return str(error)
+    tags = frozenset(letters) - frozenset(NO_TAGS)
+    return Row(clip, folder / f"{clip}{MONO}", fold, tags, group, folder / f"{clip}{STEREO}")
 
 
 def _read_chunk(path: Path) -> tuple[str, str]:
@@ -182,3 +142,16 @@ def _read_chunk(path: Path) -> tuple[str, str]:
                 f"{', '.join(TAGS + NO_TAGS)}: unpack it again."
             )
     return values["segmentname"], letters
+
+
+LAYOUT = Layout(
+    name="chime_home",
+    files=f"the CHiME-Home layout ({DEVELOPMENT_LIST} and chunks/)",
+    detect=lambda root: list_folder(root) is not None,
+    read=read,
+    fixed_seconds=CLIP_SECONDS,
+    audio_folders=(),  # recordings of the raw lists are not used
+    fixed_folds=True,
+    missing_audio="unpack the audio of chime_home.tar.gz into chunks/ (python -m audiotag.chime_home does it)",
+    missing_stereo="Unpack them (python -m audiotag.chime_home --stereo)",
+)

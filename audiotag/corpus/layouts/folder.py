@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
+from audiotag.corpus.errors import CorpusError
+from audiotag.corpus.layouts.layout import Layout
 from audiotag.corpus.tables import (
     EVALUATION,
     NO_FOLD,
-    CorpusError,
     Listing,
     Row,
+    find_file,
     read_fold,
     read_listing,
-    read_place,
     read_tag,
     require_columns,
 )
@@ -21,11 +22,11 @@ REQUIRED = ("filename", "tags")
 COLUMNS = ("filename", "fold", "tags", "group", "split")
 
 
-def read_folder(root: Path) -> Listing:
-    """The clips of `clips.csv`. Without a column `fold`, or with an empty one, clips have no fold.
+def read(root: Path) -> Listing:
+    """Read `clips.csv`. Without a column `fold`, or with an empty one, clips have no fold.
 
     Raises:
-        CorpusError: if the table cannot be read or has a wrong header.
+        CorpusError: If the table cannot be read or has a wrong header.
     """
     path = root / TABLE
     folded = True
@@ -38,17 +39,17 @@ def read_folder(root: Path) -> Listing:
                 raise CorpusError(f"Unknown column {column!r} in `{path}`: the columns are {', '.join(COLUMNS)}.")
         folded = "fold" in header
 
-    listing = read_listing("folder", path, check_header, lambda cells: _read_row(root, cells))
+    listing = read_listing(root, path, check_header, lambda cells: _read_row(root, cells))
     development = [row for row in listing.rows if row.fold != EVALUATION]
     unfolded = [row for row in development if row.fold == NO_FOLD]
     if not folded or len(unfolded) == len(development):
         return listing
     missing = tuple(f"The clip `{row.clip}` of `{path}` has no fold: give it one." for row in unfolded)
-    return Listing(listing.kind, listing.rows, listing.problems + missing)
+    return Listing(root, listing.rows, listing.problems + missing)
 
 
 def _read_row(root: Path, cells: dict[str, str]) -> Row:
-    clip, path = read_place(root / "audio", cells["filename"])
+    clip, path = find_file(root / "audio", cells["filename"])
     split = cells.get("split", SPLITS[0])
     if split not in SPLITS:
         raise ValueError(f"has split {split!r}, but it must be {' or '.join(SPLITS)}")
@@ -57,3 +58,11 @@ def _read_row(root: Path, cells: dict[str, str]) -> Row:
         fold = read_fold(cells["fold"]) if cells.get("fold") else NO_FOLD
     tags = frozenset(read_tag(tag) for tag in cells["tags"].split(";")) - {""}
     return Row(clip, path, fold, tags, cells.get("group") or clip)
+
+
+LAYOUT = Layout(
+    name="folder",
+    files=f"{TABLE} (columns {', '.join(COLUMNS)}; fold, group and split are optional) with audio/",
+    detect=lambda root: (root / TABLE).is_file(),
+    read=read,
+)

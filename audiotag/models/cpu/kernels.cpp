@@ -119,14 +119,14 @@ INLINE void pool(
     }
 }
 
-// The gradient of the pooled norm from that of the output. Below 0, ELU's slope is exp(y) = out / factor + 1.
-INLINE float slope_before_elu(float gradient, float out, float factor, float inverse) {
+// The gradient of the pooled norm from that of the output. Below 0, that of ELU is exp(y) = out / factor + 1.
+INLINE float gradient_before_elu(float gradient, float out, float factor, float inverse) {
     const float rise = out >= 0.0f ? factor : factor * (out * inverse + 1.0f);
     return dropped(out) ? 0.0f : gradient * rise;
 }
 
 template <class Value>
-INLINE void slopes(
+INLINE void norm_gradients(
     const Value* x, const float* mean, const float* scale, float factor, const Value* out, const Value* gradient,
     double* sums, int64_t pairs, int64_t rows, int64_t width) {
     const int64_t band = rows * width;
@@ -141,7 +141,7 @@ INLINE void slopes(
             for (int64_t lane = 0; lane < width; lane++) {
                 const float a = widen(lower[lane]) - mean[lane], b = widen(upper[lane]) - mean[lane];
                 const float chosen = a * scale[lane] >= b * scale[lane] ? a : b;
-                const float s = slope_before_elu(widen(given[lane]), widen(result[lane]), factor, inverse);
+                const float s = gradient_before_elu(widen(given[lane]), widen(result[lane]), factor, inverse);
                 first[lane] += s;
                 second[lane] += s * chosen;
             }
@@ -153,7 +153,7 @@ INLINE void slopes(
 template <class Value>
 INLINE void gradients(
     Value* x, const float* mean, const float* scale, float factor, const Value* out, const Value* gradient,
-    const float* level, const float* tilt, int64_t pairs, int64_t rows, int64_t width) {
+    const float* offset, const float* per_unit, int64_t pairs, int64_t rows, int64_t width) {
     const int64_t band = rows * width;
     const float inverse = 1.0f / factor;
     for (int64_t pair = 0; pair < pairs; pair++, x += 2 * band, out += band, gradient += band) {
@@ -163,11 +163,11 @@ INLINE void gradients(
 #pragma omp simd
             for (int64_t lane = 0; lane < width; lane++) {
                 const float a = widen(lower[lane]) - mean[lane], b = widen(upper[lane]) - mean[lane];
-                const float slope = slope_before_elu(widen(given[lane]), widen(result[lane]), factor, inverse);
-                const float s = slope * scale[lane];
+                const float before = gradient_before_elu(widen(given[lane]), widen(result[lane]), factor, inverse);
+                const float s = before * scale[lane];
                 const bool first = a * scale[lane] >= b * scale[lane];
-                narrow((first ? s : 0.0f) - level[lane] - tilt[lane] * a, lower[lane]);
-                narrow((first ? 0.0f : s) - level[lane] - tilt[lane] * b, upper[lane]);
+                narrow((first ? s : 0.0f) - offset[lane] - per_unit[lane] * a, lower[lane]);
+                narrow((first ? 0.0f : s) - offset[lane] - per_unit[lane] * b, upper[lane]);
             }
         }
     }
@@ -254,22 +254,22 @@ INLINE void step_back(
         int64_t least, float factor, Value* out, int64_t pairs, int64_t rows, int64_t width) {                         \
         pool(x, mean, scale, bias, keep, least, factor, out, pairs, rows, width);                                      \
     }                                                                                                                  \
-    EXPORT void add_slopes_##type(                                                                                     \
+    EXPORT void add_norm_gradients_##type(                                                                             \
         const Value* x, const float* mean, const float* scale, float factor, const Value* out, const Value* gradient,  \
         double* sums, int64_t pairs, int64_t rows, int64_t width) {                                                    \
-        slopes(x, mean, scale, factor, out, gradient, sums, pairs, rows, width);                                       \
+        norm_gradients(x, mean, scale, factor, out, gradient, sums, pairs, rows, width);                               \
     }                                                                                                                  \
-    EXPORT void slopes_before_norm_##type(                                                                             \
+    EXPORT void norm_pool_backward_##type(                                                                             \
         Value* x, const float* mean, const float* scale, float factor, const Value* out, const Value* gradient,        \
-        const float* level, const float* tilt, int64_t pairs, int64_t rows, int64_t width) {                           \
-        gradients(x, mean, scale, factor, out, gradient, level, tilt, pairs, rows, width);                             \
+        const float* offset, const float* per_unit, int64_t pairs, int64_t rows, int64_t width) {                      \
+        gradients(x, mean, scale, factor, out, gradient, offset, per_unit, pairs, rows, width);                        \
     }                                                                                                                  \
-    EXPORT void next_states_##type(                                                                                    \
+    EXPORT void gru_step_forward_##type(                                                                               \
         int64_t step, Value* gates, const Value* inner, const float* bias_new, Value* inner_new, float* state,         \
         Value* hidden, float* out, int64_t directions, int64_t steps, int64_t batch, int64_t units) {                  \
         states(step, gates, inner, bias_new, inner_new, state, hidden, out, directions, steps, batch, units);          \
     }                                                                                                                  \
-    EXPORT void slopes_of_step_##type(                                                                                 \
+    EXPORT void gru_step_backward_##type(                                                                              \
         int64_t step, const float* gradient, float* carried, const Value* product, Value* gates, Value* inner_new,     \
         const Value* hidden, Value* inner, int64_t directions, int64_t steps, int64_t batch, int64_t units) {          \
         step_back(step, gradient, carried, product, gates, inner_new, hidden, inner, directions, steps, batch, units); \
@@ -277,4 +277,4 @@ INLINE void step_back(
 DEFINE(float, float32)
 DEFINE(bfloat16, bfloat16)
 
-extern "C" int interface() { return 2; }
+extern "C" int interface() { return 3; }

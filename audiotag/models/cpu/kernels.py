@@ -3,11 +3,9 @@
 Those of kernels.cpp run at the speed of memory, those of products.cpp at that of multiplication.
 
 Between two convolutions torch passes over the activations about ten times; here it is twice forwards, twice backwards.
-Between two matrix products of a GRU it has some ten operations a step, each of which costs more to call than to run.
+Between two matrix products of a GRU it has some ten operations per step, each of which costs more to call than to run.
 
-Where they are not compiled, or for another machine (a model from MLflow's registry brings its code along), the networks
-use torch's own operations: the same mathematics, other rounding. Tensors are contiguous, float32 or bfloat16, unless
-another type is named; all arithmetic is in float32.
+Tensors are contiguous, float32 or bfloat16, unless another type is named; all arithmetic is in float32.
 
 Shapes of the norm: P pairs of bands, which the pooling makes one; each has R rows of W lanes, in which G frames of C
 channels lie side by side (W = G C: few channels alone fill no vector register). Values of a channel are (W,), float32.
@@ -22,14 +20,13 @@ import ctypes
 import torch
 from torch import Tensor
 
-from audiotag.models.cpu.compiled import LIBRARY
+from audiotag.models.backend import LANES, LIBRARY
 
 NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
-LANES: int = LIBRARY.most_lanes() if LIBRARY else 0  # values that a product takes at once; 0: products.cpp cannot run
 
 
 def _call(name: str, values: torch.dtype, *arguments: Tensor | int | float) -> None:
-    """A function of the library for this type of values."""
+    """Call a function of the library for this type of values."""
     given: list[object] = []
     for argument in arguments:
         if isinstance(argument, Tensor):
@@ -41,49 +38,49 @@ def _call(name: str, values: torch.dtype, *arguments: Tensor | int | float) -> N
 
 
 def add_moments(x: Tensor, pivot: Tensor, sums: Tensor) -> None:
-    """Adds to sums (2, W), float64, the sums over n and R of x - pivot and of its square; x (n, R, W), pivot (W,)."""
+    """Add to sums (2, W), float64, those over n and R of x - pivot and of its square; x (n, R, W), pivot (W,)."""
     _call("add_moments", x.dtype, x, pivot, sums, *x.shape)
 
 
 def pool_elu_dropout(
     x: Tensor, mean: Tensor, scale: Tensor, bias: Tensor, keep: Tensor, least: int, factor: float, out: Tensor
 ) -> None:
-    """out (P, R, W): ELU of the larger of two bands, x (P, 2, R, W), of (x - mean) * scale + bias; times `factor`.
+    """Write out (P, R, W): ELU of the larger of two bands of (x - mean) * scale + bias, x (P, 2, R, W); times `factor`.
 
     Where keep (P, R, W), uint8, is less than `least`, out is -0.0, which it is nowhere else; with 0 it is not read.
     """
     _call("pool_elu_dropout", x.dtype, x, mean, scale, bias, keep, least, factor, out, *out.shape)
 
 
-def add_slopes(
+def add_norm_gradients(
     x: Tensor, mean: Tensor, scale: Tensor, factor: float, out: Tensor, gradient: Tensor, sums: Tensor
 ) -> None:
-    """Adds to sums (2, W), float64: the slope before ELU, and it times the chosen neighbour's x - mean.
+    """Add to sums (2, W), float64: the gradient before ELU, and its product with the chosen neighbour's x - mean.
 
     x (P, 2, R, W), mean and scale (W,), `out` and `factor` as of `pool_elu_dropout`, gradient (P, R, W) of out.
     """
-    _call("add_slopes", x.dtype, x, mean, scale, factor, out, gradient, sums, *out.shape)
+    _call("add_norm_gradients", x.dtype, x, mean, scale, factor, out, gradient, sums, *out.shape)
 
 
-def slopes_before_norm(
+def norm_pool_backward(
     x: Tensor,
     mean: Tensor,
     scale: Tensor,
     factor: float,
     out: Tensor,
     gradient: Tensor,
-    level: Tensor,
-    tilt: Tensor,
+    offset: Tensor,
+    per_unit: Tensor,
 ) -> None:
-    """Turns x into its gradient, in place: scale * (slope before ELU where chosen) - level - tilt * (x - mean).
+    """Turn x into its gradient, in place: scale * (gradient before ELU where chosen) - offset - per_unit * (x - mean).
 
-    Arguments as of `add_slopes`; level and tilt (W,). The slope is computed again: an array of its own would be written
-    and read once more.
+    Arguments as of `add_norm_gradients`; offset and per_unit (W,). The gradient before ELU is computed again: an
+    array of its own would be written and read once more.
     """
-    _call("slopes_before_norm", x.dtype, x, mean, scale, factor, out, gradient, level, tilt, *out.shape)
+    _call("norm_pool_backward", x.dtype, x, mean, scale, factor, out, gradient, offset, per_unit, *out.shape)
 
 
-def next_states(
+def gru_step_forward(
     step: int,
     gates: Tensor,
     inner: Tensor,
@@ -93,19 +90,23 @@ def next_states(
     hidden: Tensor,
     out: Tensor,
 ) -> None:
-    """A step forwards, in place.
+    """Take a step forwards, in place.
 
     Args:
-        gates: (D, T, B, G) what the input gives to them; becomes their values.
-        inner: (D, B, G) what the state gives to them, but for the bias of the new gate, bias_new (D, H) float32.
-        inner_new: (D, T, B, H) takes what the state gives to the new gate.
-        state: (D, B, H) float32; that before the step becomes that after it.
-        hidden, out: (D, T + 1, B, H) and (B, T, D * H) float32 take it, too.
+        step: Its number s.
+        gates: (D, T, B, G) the input's contribution to them; becomes their values.
+        inner: (D, B, G) the state's contribution to them, without the bias of the new gate.
+        bias_new: (D, H) float32, that bias.
+        inner_new: (D, T, B, H) takes the state's contribution to the new gate.
+        state: (D, B, H) float32; the one before the step becomes the one after it.
+        hidden: (D, T + 1, B, H) takes it, too.
+        out: (B, T, D * H) float32 takes it, too.
     """
-    _call("next_states", gates.dtype, step, gates, inner, bias_new, inner_new, state, hidden, out, *inner_new.shape)
+    given = (gates, inner, bias_new, inner_new, state, hidden, out)
+    _call("gru_step_forward", gates.dtype, step, *given, *inner_new.shape)
 
 
-def slopes_of_step(
+def gru_step_backward(
     step: int,
     gradient: Tensor,
     carried: Tensor,
@@ -115,26 +116,28 @@ def slopes_of_step(
     hidden: Tensor,
     inner: Tensor,
 ) -> None:
-    """A step backwards, in place.
+    """Take a step backwards, in place.
 
     Args:
+        step: Its number s.
         gradient: (B, T, D * H) of the output, float32.
-        carried, product: (D, B, H) gradient of the state after the step, from the step behind it: what passes by its
-            recurrent weights, float32, which becomes that of this step; and what passes through them.
-        gates: (D, T, B, G) their values; become the gradient of what the input gave to them.
-        inner_new: (D, T, B, H) what the state gave to the new gate; becomes its gradient.
+        carried: (D, B, H) float32, the part of the state's gradient that passes by the recurrent weights of the step
+            behind; becomes that of this step.
+        product: (D, B, H) the part that passes through them.
+        gates: (D, T, B, G) their values; become the gradient of the input's contribution.
+        inner_new: (D, T, B, H) the state's contribution to the new gate; becomes its gradient.
         hidden: (D, T + 1, B, H) states.
-        inner: (D, B, G) takes the gradient of what the state gave to the gates.
+        inner: (D, B, G) takes the gradient of the state's contribution.
     """
     given = (gradient, carried, product, gates, inner_new, hidden, inner)
-    _call("slopes_of_step", gates.dtype, step, *given, *inner_new.shape)
+    _call("gru_step_backward", gates.dtype, step, *given, *inner_new.shape)
 
 
 def convolve(x: Tensor, filters: Tensor, out: Tensor) -> None:
-    """out (B, M, T, O): x (B, M, T, I), zeros around it, convolved with filters of parts (K, K, I, O); all float32."""
+    """Write out (B, M, T, O): x (B, M, T, I), zeros around it, convolved with parts of filters (K, K, I, O)."""
     _call("convolve", x.dtype, LANES, x, filters, out, *x.shape, out.shape[3])
 
 
-def add_filters(x: Tensor, gradient: Tensor, sums: Tensor) -> None:
-    """Adds to sums (K, K, I, O) the gradient of the filters' parts: x (B, M, T, I), gradient (B, M, T, O) of `out`."""
-    _call("add_filters", x.dtype, LANES, x, gradient, sums, *x.shape, gradient.shape[3])
+def add_filter_gradients(x: Tensor, gradient: Tensor, sums: Tensor) -> None:
+    """Add to sums (K, K, I, O) the gradient of the filters' parts: x (B, M, T, I), gradient (B, M, T, O) of `out`."""
+    _call("add_filter_gradients", x.dtype, LANES, x, gradient, sums, *x.shape, gradient.shape[3])

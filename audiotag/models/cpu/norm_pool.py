@@ -1,4 +1,4 @@
-"""Batch norm, max-pool over bands, ELU and dropout as one operation, for CPUs (`audiotag.models.cpu.kernels`)."""
+"""Batch norm, max-pool over bands, ELU and dropout as one operation (`audiotag.models.cpu.kernels`)."""
 
 from math import gcd
 from typing import Any
@@ -6,47 +6,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
-from torch.nn import functional as F
 
-from audiotag.models.cpu import compiled, kernels
+from audiotag.models.cpu import kernels
 
 LANES = 128  # values side by side in a pass over all of a batch
 
 
-def norm_pool_elu_dropout(x: Tensor, norm: nn.BatchNorm2d, probability: float) -> Tensor:
-    """Dropout(ELU(max-pool(norm(x)))): (B, C, M, T) -> (B, C, M / 2, T), channels last, in float32 or bfloat16 as x.
+def norm_pool_elu_dropout(x: Tensor, norm: nn.BatchNorm2d, keep: Tensor, dropped: int) -> Tensor:
+    """Dropout(ELU(max-pool(norm(x)))): (B, C, M, T) to (B, C, M / 2, T), channels last, in float32 or bfloat16 as x.
 
-    In training the norm's running statistics are brought up to date. Dropout's probability is met to 1/256 (255/256 at
-    most), by one random byte a value. On another device than a CPU, for gradients in evaluation, and where the
-    kernels are not compiled, it is torch's own operations one after the other.
-
-    The backward pass writes the gradient of x over x: torch raises where something else still needs its values.
+    Values whose byte in keep (B, M / 2, T, C) is less than `dropped` are dropped. In training the norm's running
+    statistics are updated; there are gradients in training only. The backward pass writes the gradient of x over x:
+    torch raises where something else still needs its values.
     """
-    fused = compiled.COMPILED and x.device.type == "cpu" and x.dtype != torch.float64
-    if not fused or (torch.is_grad_enabled() and not norm.training):
-        return F.dropout(F.elu(F.max_pool2d(norm(x), (2, 1))), probability, norm.training)
     x = x if x.dtype == torch.bfloat16 else x.float()
     x = x.contiguous(memory_format=torch.channels_last)
-    if x.is_leaf and x.requires_grad:  # the backward pass overwrites what led here, never what the caller began with
+    if x.is_leaf and x.requires_grad:  # the backward pass overwrites its input, but never the caller's own tensor
         x = x.clone()
-    dropped = min(round(256 * probability), 255) if norm.training else 0
-    keep = _bytes(x.numel() // 2, dropped)
     if norm.training:
-        mean, variance = _moments(x)
-        _update(norm, mean, variance, x.numel() // x.shape[1])
+        mean, var = _moments(x)
+        _update(norm, mean, var, x.numel() // x.shape[1])
     else:
         assert norm.running_mean is not None
         assert norm.running_var is not None
-        mean, variance = norm.running_mean.double(), norm.running_var.double()
-    return _NormPool.apply(x, norm.weight, norm.bias, mean, variance + norm.eps, keep, dropped)
-
-
-def _bytes(count: int, dropped: int) -> Tensor:
-    """A random byte a value; none where nothing is dropped."""
-    if not dropped:
-        return torch.empty(0, dtype=torch.uint8)
-    words = torch.empty(count // 8 + 1, dtype=torch.int64).random_(-(2**63), None)  # None: the whole range
-    return words.view(torch.uint8)[:count]
+        mean, var = norm.running_mean.double(), norm.running_var.double()
+    return _NormPool.apply(x, norm.weight, norm.bias, mean, var + norm.eps, keep, dropped)
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,12 +44,12 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _side_by_side(x: Tensor) -> int:
-    """How many frames make a row of up to LANES values."""
+    """The number of frames in a row of up to LANES values."""
     return gcd(x.shape[3], max(1, LANES // x.shape[1]))
 
 
 def _lanes(line: Tensor, x: Tensor) -> Tensor:
-    """A value a channel (C,) as one a lane (W,), float32."""
+    """One value per channel (C,) as one per lane (W,), float32."""
     return line.float().repeat(_side_by_side(x))
 
 
@@ -74,7 +58,7 @@ def _by_channel(sums: Tensor, channels: int) -> Tensor:
     return sums.view(2, -1, channels).sum(dim=1)
 
 
-def _update(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) -> None:
+def _update(norm: nn.BatchNorm2d, mean: Tensor, var: Tensor, count: int) -> None:
     """Running statistics, as torch keeps them: of the unbiased variance."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
@@ -82,7 +66,7 @@ def _update(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) ->
     assert norm.momentum is not None
     with torch.no_grad():
         norm.running_mean.lerp_(mean.float(), norm.momentum)
-        norm.running_var.lerp_((variance * count / max(count - 1, 1)).float(), norm.momentum)
+        norm.running_var.lerp_((var * count / max(count - 1, 1)).float(), norm.momentum)
         norm.num_batches_tracked += 1
 
 
@@ -92,26 +76,26 @@ def _rows(x: Tensor, *first: int) -> Tensor:
 
 
 class _NormPool(torch.autograd.Function):
-    """The operation with its backward."""
+    """The operation and its gradient."""
 
     @staticmethod
     def forward(
-        context: Any, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, spread: Tensor, keep: Tensor, dropped: int
+        context: Any, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor, keep: Tensor, dropped: int
     ) -> Tensor:
         batch, channels, bands, frames = x.shape
         out = torch.empty((batch, channels, bands // 2, frames), dtype=x.dtype, memory_format=torch.channels_last)
-        scale = weight.detach().double() / spread.sqrt()
-        context.save_for_backward(x, weight, scale, mean, spread, out)
+        scale = weight.detach().double() / var.sqrt()
+        context.save_for_backward(x, weight, scale, mean, var, out)
         context.factor = 256 / (256 - dropped)
-        level, slope, shift = (_lanes(line.detach(), x) for line in (mean, scale, bias))
+        lane_mean, lane_scale, lane_bias = (_lanes(line.detach(), x) for line in (mean, scale, bias))
         pairs, results = _rows(x, batch * bands // 2, 2), _rows(out, batch * bands // 2)
-        kernels.pool_elu_dropout(pairs, level, slope, shift, keep, dropped, context.factor, results)
+        kernels.pool_elu_dropout(pairs, lane_mean, lane_scale, lane_bias, keep, dropped, context.factor, results)
         return out
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, scale, mean, spread, out = context.saved_tensors
-        increment_version(x)  # whoever needs what was in x, a second backward too, is told by torch that it is gone
+        x, weight, scale, mean, var, out = context.saved_tensors
+        increment_version(x)  # torch then raises where the values of x are needed again, by a second backward too
         batch, channels, bands, frames = x.shape
         count, pairs = batch * bands * frames, batch * bands // 2
         given = (
@@ -123,9 +107,9 @@ class _NormPool(torch.autograd.Function):
             _rows(gradients[0].contiguous(memory_format=torch.channels_last), pairs),
         )
         sums = torch.zeros(2, _side_by_side(x) * channels, dtype=torch.float64)
-        kernels.add_slopes(*given, sums)
+        kernels.add_norm_gradients(*given, sums)
         total, product = _by_channel(sums, channels)
-        level, tilt = scale * total / count, scale * product / spread / count
-        kernels.slopes_before_norm(*given, _lanes(level, x), _lanes(tilt, x))
-        d_weight = (product / spread.sqrt()).to(weight.dtype)
+        offset, per_unit = scale * total / count, scale * product / var / count
+        kernels.norm_pool_backward(*given, _lanes(offset, x), _lanes(per_unit, x))
+        d_weight = (product / var.sqrt()).to(weight.dtype)
         return x.detach(), d_weight, total.to(weight.dtype), None, None, None, None

@@ -239,7 +239,8 @@ extern "C" void convolve_float32(int64_t lanes, const float* x, const float* fil
     (lanes == 16 ? convolve_avx512 : convolve_avx2)(x, filters, out, GIVEN);
 }
 
-extern "C" void add_filters_float32(int64_t lanes, const float* x, const float* gradient, float* sums, IMAGES) {
+extern "C" void add_filter_gradients_float32(
+    int64_t lanes, const float* x, const float* gradient, float* sums, IMAGES) {
     (lanes == 16 ? add_filters_avx512 : add_filters_avx2)(x, gradient, sums, GIVEN);
 }
 #else

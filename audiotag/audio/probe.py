@@ -1,0 +1,98 @@
+"""What an audio file holds: duration, rate, channels, peak, and hashes of its samples and of its bytes."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from audiotag.audio.read import AudioError, decode, open_sound
+from audiotag.audio.resample import LOOK_AHEAD
+
+FULL_SCALE = 0.999
+MARGIN = 0.02  # s that are checked for damage beyond the part that is described: a resampling filter reaches there
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """An audio file's form and level; the figures are those of the part that was decoded.
+
+    Attributes:
+        seconds: The duration of the whole file.
+        sample_rate: Hz.
+        channels: Their number.
+        kind: Container and coding, such as "WAV PCM_16".
+        peak: The largest absolute value, 1 is full scale.
+        clipped: The share of samples at full scale.
+        digest: Hash of the decoded samples: the same for the same sound in another container.
+        file_digest: Hash of the file's bytes, 32 hex digits.
+    """
+
+    seconds: float
+    sample_rate: int
+    channels: int
+    kind: str
+    peak: float
+    clipped: float
+    digest: str
+    file_digest: str
+
+
+def inspect_audio(path: str | Path, seconds: float) -> AudioInfo:
+    """Decode and describe the first `seconds` of an audio file; what resampling needs beyond them is decoded, too.
+
+    Raises:
+        AudioError: As `read_audio`.
+    """
+    with open_sound(path) as file:
+        frames = math.ceil(seconds * file.samplerate)
+        beyond = max(LOOK_AHEAD, math.ceil(MARGIN * file.samplerate))
+        channels = decode(path, file, frames + beyond)[:frames]
+        size = np.abs(channels)
+        return AudioInfo(
+            seconds=file.frames / file.samplerate,
+            sample_rate=file.samplerate,
+            channels=file.channels,
+            kind=f"{file.format} {file.subtype}",
+            peak=float(size.max()),
+            clipped=float((size >= FULL_SCALE).mean()),
+            digest=hashlib.blake2b(channels.tobytes(), digest_size=16).hexdigest(),
+            file_digest=file_digest(path),
+        )
+
+
+def audio_seconds(path: str | Path) -> float:
+    """Return the duration of an audio file in seconds, from its header.
+
+    Raises:
+        AudioError: If the file is missing, unreadable, damaged or has no samples.
+    """
+    with open_sound(path) as file:
+        if file.frames < 1:
+            raise AudioError(path, "it has no samples")
+        return file.frames / file.samplerate
+
+
+def audio_format(path: str | Path) -> tuple[int, int]:
+    """Return the sample rate (Hz) and the number of channels of an audio file, from its header.
+
+    Raises:
+        AudioError: If the file is missing, unreadable or damaged.
+    """
+    with open_sound(path) as file:
+        return file.samplerate, file.channels
+
+
+def file_digest(path: str | Path) -> str:
+    """Return a hash of the bytes of a file, 32 hex digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def file_digests(paths: Sequence[Path]) -> tuple[str, ...]:
+    """Return a hash of the bytes of each file, 32 hex digits."""
+    with ThreadPoolExecutor() as pool:
+        return tuple(pool.map(file_digest, paths))

@@ -1,0 +1,100 @@
+"""Features of all clips of a corpus, computed once and kept on disk."""
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audiotag.audio.read import AudioError, read_audio, read_stereo
+from audiotag.corpus.audio_scan import Progress
+from audiotag.corpus.corpus import Corpus
+from audiotag.corpus.errors import CorpusError, list_first
+from audiotag.features.log_mel import LogMel, log_mel
+from audiotag.features.store import CLIPS_PER_TASK, cached_features, is_cached
+
+CACHE_VERSION = 5  # raised when the numbers of a front end change
+
+
+def default_cache() -> Path:
+    """Return the folder of the cache: `$XDG_CACHE_HOME/audiotag`, or `~/.cache/audiotag`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "audiotag"
+
+
+def cache_settings(settings: LogMel, samples: int) -> dict[str, Any]:
+    """Return everything but the recording that the features of a clip of `samples` depend on."""
+    return {"version": CACHE_VERSION, "settings": settings.to_dict(), "samples": samples}
+
+
+def load_features(corpus: Corpus, settings: LogMel, cache: Path, progress: Progress | None = None) -> np.ndarray:
+    """Load the features of every clip of a corpus, (N, T, columns) float32, read-only.
+
+    Those that the cache lacks are computed, one thread per core, and added to it.
+
+    Args:
+        corpus: Its stereo recordings are read where the front end needs them.
+        settings: The front end.
+        cache: The folder of the cache.
+        progress: Called with (clips done, clips in all).
+
+    Raises:
+        CorpusError: For clips that are too short or cannot be decoded; the first three are named in its line, all in
+            its problems.
+        CacheError: If the cache cannot be written.
+    """
+    samples = settings.samples(corpus.clip_seconds)
+    try:
+        shape = (settings.frames(samples), settings.columns)
+    except ValueError as error:
+        raise CorpusError(str(error)) from error
+    read, files, digests = read_audio, corpus.paths, corpus.digests
+    if settings.imd:
+        read, files, digests = read_stereo, corpus.stereo_paths, corpus.stereo_digests
+    buffer = _Waveforms(CLIPS_PER_TASK, 2, samples) if settings.imd else _Waveforms(CLIPS_PER_TASK, samples)
+    readers = threading.Semaphore(max(1, (os.cpu_count() or 1) // 2))  # more contend for Python's lock: 7 % slower
+    problems: dict[Path, str] = {}
+
+    def compute(clips: Sequence[int]) -> np.ndarray:
+        with readers:
+            for clip, wave in zip(clips, buffer.waves, strict=False):
+                try:
+                    wave[:] = read(files[clip], settings.sample_rate, samples)
+                except AudioError as error:
+                    problems[files[clip]] = str(error)
+                    wave[:] = np.nan  # features that are not finite are not kept
+        values = log_mel(buffer.waves[: len(clips)], settings)
+        for row in np.flatnonzero(~np.isfinite(values).all(axis=(1, 2))):
+            path = files[clips[int(row)]]
+            problems.setdefault(path, f"The audio file `{path}` is too loud for float32: scale it down.")
+        return values
+
+    key = cache_settings(settings, samples)
+    with nullcontext() if is_cached(cache, key, digests, shape) else _one_torch_thread():  # torch takes 3 s to import
+        features = cached_features(cache, key, digests, shape, compute, progress)
+    if problems:
+        lines = [problems[path] for path in sorted(problems)]
+        raise CorpusError(list_first(lines, 3, separator="; "), lines)
+    return features
+
+
+class _Waveforms(threading.local):
+    """A buffer for the waveforms of a task, one per thread: allocating it for each task takes an eighth of all time."""
+
+    def __init__(self, *shape: int) -> None:
+        self.waves = np.empty(shape, np.float32)
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Give torch one thread per operation: the pool has one thread per core already."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,73 @@
+"""results.json, table.md, report.html and figures/: what a study found, as files."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from study.ledger.files import write_text
+from study.ledger.ledger import Ledger
+from study.ledger.results import study_results
+from study.ledger.schema import StudyResults
+from study.reporting.prose import context, failures
+from study.reporting.style import Panel
+from study.reporting.tables import PRUNED, TITLES, footnotes, paper_table, pruned_table, splits
+
+FIGURES = "figures"  # a folder
+
+
+def write_results(ledger: Ledger, status: str, redraw: bool = False) -> StudyResults:
+    """Write results.json, table.md and report.html from the ledger, unless they are up to date.
+
+    The results come first, and a report that cannot be drawn costs one warning. `redraw` draws it in any case.
+    """
+    results = study_results(ledger, status)
+    content = results.to_json()
+    current = content == ledger.read_results()
+    if not current or not (ledger.root / "table.md").is_file():
+        ledger.write_results(content)
+        write_text(ledger.root / "table.md", markdown_report(results))
+    if redraw or not current or not (ledger.root / "report.html").is_file():
+        try:
+            write_report(ledger, results)
+        except Exception as error:  # whatever it is, the results are safe
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            text = f"The report of {ledger.root.name} could not be drawn ({reason}); its results are in {ledger.root}."
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
+    return results
+
+
+def write_report(ledger: Ledger, results: StudyResults) -> None:
+    """Write report.html, its figures, and table.md with what they show."""
+    from study.reporting.html import make_sections, study_page
+    from study.stats.analysis import analyse
+
+    analysis = analyse(ledger, results)
+    sections = make_sections(analysis, ledger)
+    page = study_page(analysis, sections)
+    parts = [f"## {section.title}\n\n{section.markdown}\n" for section in sections if section.markdown]
+    write_figures(ledger.root / FIGURES, [panel for section in sections for panel in section.panels])
+    write_text(ledger.root / "table.md", "\n".join([markdown_report(results), *parts]))
+    write_text(ledger.root / "report.html", page)
+
+
+def write_figures(folder: Path, panels: Sequence[Panel]) -> None:
+    """Write each panel as a file, and remove the files of earlier panels."""
+    folder.mkdir(exist_ok=True)
+    drawn = {f"{panel.name}.svg": panel.svg for panel in panels}
+    for path in folder.glob("*.svg"):
+        if path.name not in drawn:
+            path.unlink()
+    for name, content in drawn.items():
+        write_text(folder / name, content)
+
+
+def markdown_report(results: StudyResults) -> str:
+    """The first part of table.md: all trials."""
+    study, judged, pruned = results.study, results.with_status("finished", "failed"), results.with_status("pruned")
+    parts = [f"# {study.name}", study.question, context(results)]
+    for split in splits(judged):
+        table = paper_table(study, judged, split)
+        parts += [f"## {TITLES[split]}", table.markdown(bold=len(study.varied) + len(study.tags))]
+    if pruned:
+        parts += [f"## {PRUNED}", pruned_table(study, pruned).markdown()]
+    return "\n\n".join([*parts, *footnotes(judged), *failures(results)]) + "\n"

@@ -1,0 +1,34 @@
+"""The sections of a study's report, one file each, in the order of the page.
+
+A section is a function of the analysis and the ledger that returns a `Section`, or None where it does not apply.
+"""
+
+from collections.abc import Callable
+
+from study.ledger.ledger import Ledger
+from study.reporting.section import Section
+from study.reporting.sections.against_baseline import against_baseline
+from study.reporting.sections.answer import header
+from study.reporting.sections.by_parameter import by_parameter
+from study.reporting.sections.cost import cost
+from study.reporting.sections.errors_by_tag import errors_by_tag
+from study.reporting.sections.paper_tables import cross_validation, evaluation
+from study.reporting.sections.repeat_it import repeat_it
+from study.reporting.sections.search import search
+from study.reporting.sections.training import training
+from study.reporting.sections.trust import trust
+from study.stats.analysis import Analysis
+
+SECTIONS: tuple[Callable[[Analysis, Ledger], Section | None], ...] = (
+    header,
+    cross_validation,
+    evaluation,
+    against_baseline,
+    by_parameter,
+    search,
+    training,
+    errors_by_tag,
+    cost,
+    trust,
+    repeat_it,
+)

@@ -1,0 +1,96 @@
+"""Each row against the baseline: the corrected t-test over folds, Holm's p, and a figure of the differences."""
+
+from collections.abc import Sequence
+
+from study.format import count, decimal, signed
+from study.ledger.ledger import Ledger
+from study.reporting.section import Section, body
+from study.reporting.sections.paper_tables import hidden
+from study.reporting.style import BLUE, FAINT, INK, VERMILION, Panel, as_panel, new_axes, wrapped
+from study.reporting.tables import Line, Table, range_of
+from study.stats.analysis import Analysis, ResultRow, better_with
+from study.stats.bootstrap import CONFIDENCE
+
+TITLE = "Against the baseline"
+INTERVAL = f"{100 * CONFIDENCE:.0f} % interval"
+CAPTION = (
+    "Difference in mean EER from the baseline with its 95 % interval (corrected resampled t, for each row alone); "
+    "left of the line is better. Grey squares are not distinguishable."
+)
+
+
+def against_baseline(analysis: Analysis, ledger: Ledger) -> Section | None:
+    """The comparison of each row with the baseline."""
+    if analysis.baseline is None or not analysis.others:
+        return None
+    panels = differences(analysis)
+    html = body(
+        intro=f"The baseline is {analysis.baseline.label}: {analysis.baseline_reason}. "
+        "A row is called better or worse where Holm\u2019s p is below .05.",
+        groups={"": panels},
+        wide=True,
+        caption=CAPTION,
+        tables=[comparison_table(analysis, analysis.shown, page=True)],
+        notes=[_note(analysis) + hidden(analysis)],
+    )
+    markdown = f"{comparison_table(analysis, analysis.rows, page=False).markdown()}\n\n{_note(analysis)}"
+    return Section(TITLE, html, panels, markdown)
+
+
+def comparison_table(analysis: Analysis, rows: Sequence[ResultRow], page: bool) -> Table:
+    """The test of each row; on a page, whose first table has them, without the intervals of the means."""
+    several = analysis.study.has_several_seeds
+    header = ["trial", "Avg", *[INTERVAL] * (not page), "difference", INTERVAL, "t", "p", "Holm p"]
+    header += [*["better with"] * several, "verdict"]
+    lines = []
+    for row in rows:
+        test = row.test
+        cells = [row.label, decimal(row.mean), *[range_of(row.intervals.get("mean"))] * (not page)]
+        cells += [""] * 5 if test is None else [signed(test.difference), f"{signed(test.low)} to {signed(test.high)}"]
+        cells += [] if test is None else [f"{test.t:.2f}", p_value(test.p), p_value(row.adjusted)]
+        cells += [_seeds(row, analysis)] * several
+        lines.append(Line([*cells, row.verdict], row.verdict.split()[0]))
+    return Table(TITLE, header, lines, right=1)
+
+
+def p_value(p: float | None) -> str:
+    """A p-value as text."""
+    return "" if p is None else "< .001" if p < 1e-3 else decimal(p)
+
+
+def differences(analysis: Analysis) -> list[Panel]:
+    """Draw each shown row's difference from the baseline with its interval."""
+    rows = [row for row in analysis.shown if row.test is not None]
+    if not rows or analysis.baseline is None:
+        return []
+    labels = [wrapped(row.label) for row in rows]
+    ax = new_axes(
+        height=0.9 + 0.2 * sum(1.5 + label.count("\n") for label in labels),
+        xlabel="mean EER minus the baseline's",
+        ylim=(len(rows) - 0.5, -0.5),
+    )
+    ax.axvline(0, color=INK, linewidth=1)
+    for height, row in enumerate(rows):
+        assert row.test is not None
+        colour = FAINT if not row.differs else BLUE if row.verdict.startswith("better") else VERMILION
+        ax.plot([row.test.low, row.test.high], [height, height], color=colour, linewidth=2.2)
+        ax.plot(row.test.difference, height, marker="o" if row.differs else "s", color=colour, markersize=6)
+    ax.set_yticks(range(len(rows)), labels)
+    ax.grid(False, axis="y")
+    return [as_panel(ax, "differences", f"Differences from the baseline {analysis.baseline.label}, with intervals")]
+
+
+def _seeds(row: ResultRow, analysis: Analysis) -> str:
+    if analysis.baseline is None or row is analysis.baseline:
+        return ""
+    return f"{better_with(row, analysis.baseline)} of {analysis.study.repeats} seeds"
+
+
+def _note(analysis: Analysis) -> str:
+    folds = len(analysis.study.folds)
+    return (
+        f"Paired over {count(folds, 'fold')}: t = mean(d) / sqrt({1 / folds + 1 / max(folds - 1, 1):.2f} var(d)) with "
+        f"{folds - 1} degrees of freedom (Nadeau and Bengio's corrected resampled t, because training sets overlap). "
+        f'Holm\'s p allows for {count(len(analysis.others), "comparison")}. "Not distinguishable" is no proof of '
+        "equality: the interval says how large a difference may still be."
+    )

@@ -1,0 +1,43 @@
+"""The tables in the paper's form, with 95 % intervals: cross-validation, and evaluation where the corpus has it."""
+
+from study.ledger.ledger import Ledger
+from study.reporting.prose import rest
+from study.reporting.section import Section, body
+from study.reporting.tables import CROSS_VALIDATION, EVALUATION, SD_SEEDS, footnotes, paper_table, splits
+from study.stats.analysis import Analysis
+
+CAPTION = (
+    "EER of each tag, mean over the folds; Avg, their mean; Var, their sample variance times 1000, as published. "
+    "Small: 95 % intervals by a bootstrap over groups, for as many other recordings of the same kind and the same "
+    "networks. Best in: the share of those draws in which the row is the best of those shown."
+)
+SEEDS = f" {SD_SEEDS}: the standard deviation of Avg from seed to seed."
+EVALUATION_CAPTION = (
+    "Clips that no fold trained on, scored by the mean probability of the fold models; nothing is selected on them. "
+    "In bold, the row that cross-validation chose. Intervals as above."
+)
+
+
+def cross_validation(analysis: Analysis, ledger: Ledger) -> Section | None:
+    """The table of the folds' figures."""
+    caption = CAPTION + SEEDS * analysis.study.has_several_seeds + hidden(analysis)
+    return _section(analysis, CROSS_VALIDATION, caption, analysis.missing) if analysis.rows else None
+
+
+def evaluation(analysis: Analysis, ledger: Ledger) -> Section | None:
+    """The table of the evaluation split."""
+    there = EVALUATION in splits(analysis.results.finished)
+    return _section(analysis, EVALUATION, EVALUATION_CAPTION, []) if there else None
+
+
+def hidden(analysis: Analysis) -> str:
+    """Where the other rows of a large study are."""
+    more = rest(len(analysis.rows), "baseline and the best") if len(analysis.shown) < len(analysis.rows) else []
+    return "".join(f" {line}" for line in more)
+
+
+def _section(analysis: Analysis, split: str, caption: str, banners: list[str]) -> Section:
+    shown = [row.result for row in analysis.shown]
+    table = paper_table(analysis.study, shown, split, analysis)
+    notes = [caption, *([" ".join(found)] if (found := footnotes(shown)) else [])]
+    return Section(table.title, body(tables=[table], notes=notes, banners=banners))

@@ -1,0 +1,155 @@
+"""How the search of a sampled study went: history, importance of the parameters, parallel coordinates."""
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+
+from study.format import show
+from study.ledger.ledger import Ledger
+from study.reporting.section import Section, body
+from study.reporting.sections.by_parameter import is_log
+from study.reporting.style import BLUE, FAINT, GRID, INK, PAPER, Panel, as_panel, new_axes
+from study.stats.analysis import Analysis
+
+FEWEST = 8  # finished trials, below which importance would be noise
+TOP = 0.1  # share of the trials that is marked as good
+CAPTION = (
+    "Trials in the order of their numbers; importance by PED-ANOVA over all finished trials "
+    "(which parameter tells the good ones from the rest, not by how much); in colour, the best tenth."
+)
+
+
+def search(analysis: Analysis, ledger: Ledger) -> Section | None:
+    """The figures of a study whose trials were sampled."""
+    if not analysis.rows or analysis.study.sampler in (None, "exhaustive"):
+        return None
+    panels = [*optimisation_history(analysis), *importance(analysis), *parallel_coordinates(analysis)]
+    if not panels:
+        return None
+    return Section("The search", body(groups={"": panels}, wide=True, caption=CAPTION), panels)
+
+
+def optimisation_history(analysis: Analysis) -> list[Panel]:
+    """Draw each trial's mean EER in the order of the trials, and the best so far."""
+    if len(analysis.rows) < 2:
+        return []
+    numbers, means = np.arange(1, len(analysis.rows) + 1), [row.mean for row in analysis.rows]
+    ax = new_axes(xlabel="finished trial", ylabel="mean EER")
+    ax.plot(numbers, means, "o", color=FAINT, markersize=4, alpha=0.7, label="trial")
+    ax.step(numbers, np.minimum.accumulate(means), color=BLUE, where="post", linewidth=2, label="best so far")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend(loc="upper right")
+    return [as_panel(ax, "optimisation history", "Mean EER of each trial in order, and the best so far")]
+
+
+def importances(analysis: Analysis) -> dict[str, float]:
+    """Compute the PED-ANOVA importance of each scientific parameter, summing to 1; empty with too few trials.
+
+    Source: Watanabe et al. 2023, "PED-ANOVA: efficiently quantifying hyperparameter importance in arbitrary subspaces".
+    """
+    if len(analysis.rows) < FEWEST or not analysis.scientific:
+        return {}
+    import optuna
+    from optuna.trial import create_trial
+
+    from study.search.space import quiet_optuna
+
+    kinds = {name: _distribution(analysis, name) for name in analysis.scientific}
+    with quiet_optuna():
+        study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
+        for row in analysis.rows:
+            there = {name: kinds[name] for name in analysis.scientific if name in row.params}
+            values = {name: row.params[name] for name in there}
+            study.add_trial(create_trial(value=row.mean, params=values, distributions=there))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*select the same set.*")
+            try:
+                found = optuna.importance.get_param_importances(study)
+            except (RuntimeError, ValueError, UserWarning):
+                return {}
+    return {name: float(value) for name, value in found.items() if math.isfinite(value)}
+
+
+def _distribution(analysis: Analysis, name: str) -> Any:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    values = analysis.values(name)
+    if name not in analysis.study.ranges:
+        return CategoricalDistribution(list(dict.fromkeys(values)))
+    low, high, log = (analysis.study.ranges[name][part] for part in ("low", "high", "log"))
+    return FloatDistribution(min(low, *values), max(high, *values), log=log)
+
+
+def importance(analysis: Analysis) -> list[Panel]:
+    """Draw a bar per parameter."""
+    found = importances(analysis)
+    if not found:
+        return []
+    ax = new_axes(xlabel="share of the importance (PED-ANOVA)", height=0.9 + 0.42 * len(found))
+    ax.barh(range(len(found)), list(found.values()), color=BLUE, height=0.6)
+    for position, value in enumerate(found.values()):
+        ax.annotate(f"{value:.2f}", (value, position), xytext=(4, 0), textcoords="offset points", va="center")
+    ax.set_yticks(range(len(found)), list(found))
+    ax.invert_yaxis()
+    ax.set_xlim(0, 1.12 * max(found.values()) or 1)
+    ax.grid(False, axis="y")
+    return [as_panel(ax, "importance", "Importance of each parameter for the mean EER")]
+
+
+def parallel_coordinates(analysis: Analysis) -> list[Panel]:
+    """Draw a line per trial through its parameters to its mean EER, the good ones in colour."""
+    names = analysis.scientific
+    if len(analysis.rows) < 3 or not names:
+        return []
+    from matplotlib.collections import LineCollection
+
+    columns = [_column(analysis, name) for name in names]
+    means = np.array([row.mean for row in analysis.rows])
+    columns.append(_scaled(means, False))
+    labels = [*names, "mean EER"]
+    ax = new_axes(width=5.2, height=3.8, xlim=(-0.15, len(labels) - 0.85), ylim=(-0.06, 1.06))
+    good = means <= np.quantile(means, max(TOP, 1 / len(means)))
+    heights = np.stack([at for at, _ in columns], axis=1)  # (trials, columns)
+    lines = np.stack(np.broadcast_arrays(np.arange(len(labels)), heights), axis=2)
+    for drawn, colour, width, alpha in ((~good, FAINT, 0.7, 0.35), (good, BLUE, 1.8, 0.9)):
+        ax.add_collection(LineCollection(lines[drawn], colors=colour, linewidths=width, alpha=alpha))
+    for position, (_, ticks) in enumerate(columns):
+        ax.axvline(position, color=INK, linewidth=1)
+        for height, text in ticks:
+            box = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 1}
+            ax.annotate(
+                text, (position, height), xytext=(5, 0), textcoords="offset points", va="center", size=9, bbox=box
+            )
+    ax.set_xticks(range(len(labels)), labels)
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    ax.spines["bottom"].set_color(GRID)
+    return [as_panel(ax, "parallel coordinates", "Each trial as a line through its parameters to its mean EER")]
+
+
+Ticks = list[tuple[float, str]]  # height in [0, 1], text
+
+
+def _column(analysis: Analysis, name: str) -> tuple[np.ndarray, Ticks]:
+    """Heights in [0, 1] of each trial's value, and ticks; trials without the parameter lie at the bottom, at "none"."""
+    values = [row.params.get(name) for row in analysis.rows]
+    there = [value for value in values if value is not None]
+    if isinstance(there[0], str | bool):
+        distinct = list(dict.fromkeys(there))
+        heights = {value: position / max(len(distinct) - 1, 1) for position, value in enumerate(distinct)}
+        return np.array([heights.get(value, 0.0) for value in values]), [(h, show(v)) for v, h in heights.items()]
+    scaled, ticks = _scaled(np.array(there, dtype=float), is_log(analysis, name))
+    if len(there) == len(values):
+        return scaled, ticks
+    rest = iter(0.15 + 0.85 * scaled)
+    lifted = [(0.15 + 0.85 * height, text) for height, text in ticks]
+    return np.array([0.0 if value is None else next(rest) for value in values]), [(0.0, "none"), *lifted]
+
+
+def _scaled(values: np.ndarray, log: bool) -> tuple[np.ndarray, Ticks]:
+    inner = np.log(values) if log else values
+    low, span = inner.min(), np.ptp(inner) or 1.0
+    ends = np.linspace(low, low + span, 4)
+    return (inner - low) / span, [(k / 3, show(float(np.exp(end) if log else end))) for k, end in enumerate(ends)]

@@ -1,0 +1,56 @@
+"""The names of MLflow's metrics. Users sort, filter and script by them: docs/mlflow.md is the contract."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from audiotag.training.epochs import EpochResult
+from study.ledger.schema import Figures
+
+PARTS = ("mean", "var_classes", "var_folds", "sd_seeds")  # fields of Figures: eer/mean stands beside eer/<tag>
+
+
+def epoch_values(epoch: EpochResult) -> dict[str, float]:
+    """The points that an epoch adds to the curves of a run."""
+    values = {
+        "train/loss": epoch.train_loss,
+        "train/accuracy": epoch.train_accuracy,
+        "val/loss": epoch.val_loss,
+        "val/accuracy": epoch.val_accuracy,
+    }
+    return values | {f"val/{metric}_mean": mean for metric, mean in epoch.val_means.items()}
+
+
+def figure_values(figures: Mapping[str, Figures]) -> dict[str, float | None]:
+    """The figures of a trial or a fold: eer/mean, eer/<tag>, ... of each metric."""
+    return {name: value for metric, part in figures.items() for name, value in _values(metric, part).items()}
+
+
+def evaluation_values(figures: Mapping[str, Figures]) -> dict[str, float | None]:
+    """The figures of a trial on the evaluation split."""
+    return figure_values({evaluation_prefix(metric): part for metric, part in figures.items()})
+
+
+def evaluation_prefix(metric: str) -> str:
+    """The prefix of a metric on the evaluation split; the EER has had a shorter one since it was the only metric."""
+    return "eval" if metric == "eer" else f"eval_{metric}"
+
+
+def _values(prefix: str, figures: Figures) -> dict[str, float | None]:
+    tags = tag_names(list(figures.by_tag))
+    by_tag = {f"{prefix}/{tags[tag]}": value for tag, value in figures.by_tag.items()}
+    return {f"{prefix}/{part}": getattr(figures, part) for part in PARTS} | by_tag
+
+
+def tag_names(tags: Sequence[str]) -> dict[str, str]:
+    """The name of each tag in a metric's name: MLflow takes letters, digits and `_-.: `; the rest becomes `_`.
+
+    Names that coincide, with each other or with one of PARTS, get _2, _3, ...
+    """
+    names: dict[str, str] = {}
+    for tag in tags:
+        plain = re.sub(r"[^\w.: -]", "_", tag)[:200]
+        plain = plain if plain.strip(".") else "_"  # "." and ".." mean folders to MLflow
+        taken = (*PARTS, *names.values())
+        numbered = (plain if number == 1 else f"{plain}_{number}" for number in range(1, len(taken) + 2))
+        names[tag] = next(name for name in numbered if name not in taken)
+    return names

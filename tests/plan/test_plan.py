@@ -1,0 +1,132 @@
+"""A study that is planned anew or continued: what it takes over, and what it refuses."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.planning import plan_study
+
+import study.plan.plan
+from audiotag.corpus.corpus import CorpusError
+from search_spaces import load_space
+from study.ledger.files import LedgerError, LedgerWarning
+from study.ledger.ledger import Ledger
+from study.plan.plan import first_difference
+from study.plan.preflight import PlanError
+
+ROWS = [("a.wav", 0, "x"), ("b.wav", 0, ""), ("c.wav", 1, "x"), ("d.wav", 1, "")]
+
+
+@pytest.fixture
+def root(folder_corpus: Callable[..., Path]) -> Path:
+    return folder_corpus(ROWS, seconds=0.2)
+
+
+@pytest.fixture
+def begun(root: Path, tmp_path: Path) -> Ledger:
+    """A study of three trials of a sampled space, none of which has begun."""
+    return plan_study(tmp_path, corpus=root, space="joint", trials=3, epochs=2, name="s").open_ledger()
+
+
+def test_a_new_study_makes_no_folder_before_its_ledger_is_opened(root: Path, tmp_path: Path) -> None:
+    plan = plan_study(tmp_path, corpus=root, space="mixup_alpha", precision="bf16", seed=4, repeats=2)
+    assert not plan.root.exists()
+    assert (plan.study.trials, plan.study.seeds, plan.study.varied) == (7, [4, 5], ("augmentation", "alpha"))
+    assert [config.precision for config in plan.configs()] == ["bf16"]
+    assert Ledger.open(plan.open_ledger().root).study == plan.study
+
+
+def test_a_resumed_study_needs_no_options(begun: Ledger, tmp_path: Path) -> None:
+    plan = plan_study(tmp_path, resume="s")
+    assert (plan.study, plan.grows, plan.ledger is not None) == (begun.study, False, True)
+    grown = plan_study(tmp_path, resume="s", trials=5)
+    assert (grown.study.trials, grown.grows) == (5, True)
+    assert grown.open_ledger().study.trials == 5
+    assert plan_study(tmp_path, resume="s").study.trials == 5
+
+
+def test_the_newest_unfinished_study_of_a_space_is_continued(begun: Ledger, root: Path, tmp_path: Path) -> None:
+    newer = plan_study(tmp_path, corpus=root, space="joint", trials=1, name="newer").open_ledger()
+    begun.update_study(created="2020-01-01T00:00:00+00:00")
+    (tmp_path / "studies" / "torn").mkdir()
+    (tmp_path / "studies" / "torn" / "study.json").write_text("{")
+    with pytest.warns(RuntimeWarning, match="torn"), pytest.warns(LedgerWarning):
+        assert plan_study(tmp_path, space="joint", resume="").root == newer.root
+    (tmp_path / "studies" / "torn" / "study.json").unlink()
+    newer.trial("k").write_trial(0, {"model": "crnn"})
+    newer.trial("k").write_failure("made up")
+    assert plan_study(tmp_path, space="joint", resume="").root == begun.root
+    with pytest.raises(PlanError, match="no unfinished study of the space `dropout`"):
+        plan_study(tmp_path, space="dropout", resume="")
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"repeats": 2}, "--repeats was 1, now it is 2"),
+        ({"seed": 1}, "--seed was 0, now it is 1"),
+        ({"space": "dropout"}, "--space was joint, now it is dropout"),
+        ({"protocol": "nested"}, "--protocol was paper, now it is nested"),
+        ({"sampler": "random"}, "--sampler was tpe, now it is random"),
+        ({"scheduler": "asha"}, "--scheduler was fifo, now it is asha"),
+        ({"epochs": 3}, "--epochs was 2, now it is 3"),
+        ({"precision": "bf16"}, "--precision was fp32, now it is bf16"),
+        ({"trials": 2}, "--trials is 2, but the study has 3"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_study_keeps_its_settings(begun: Ledger, tmp_path: Path, options: dict[str, Any], line: str) -> None:
+    with pytest.raises(PlanError, match=line):
+        plan_study(tmp_path, resume="s", **options)
+
+
+def test_a_study_keeps_its_space_and_its_corpus(
+    begun: Ledger, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = root / "clips.csv"
+    table.write_text(table.read_text().replace("b.wav,0,", "b.wav,0,y"))
+    with pytest.raises(PlanError, match=r"the corpus .* was tags \('x',\), now it is tags \('x', 'y'\)"):
+        plan_study(tmp_path, resume="s")
+    begun.update_study(space_fingerprint="0", space_source=load_space("joint").source.replace("alpha", "beta"))
+    with pytest.raises(PlanError, match=r"the file of the space `joint` was .*beta.* now it is .*alpha"):
+        plan_study(tmp_path, resume="s")
+
+
+def test_the_first_difference_of_two_texts() -> None:
+    assert first_difference("a\nb", "a\n c ") == ("'b' in line 2", "'c' in line 2")
+    assert first_difference("a", "a\nb") == ("shorter", "'b' in line 2")
+    assert first_difference("a", "a") == ("another one", "this one")
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "line"),
+    [
+        ({"name": "a/b"}, PlanError, "--name is 'a/b'"),
+        ({"name": "s"}, LedgerError, "The study `s` exists"),
+        ({"corpus": "/nowhere"}, CorpusError, "does not exist"),
+        ({"sampler": "exhaustive"}, ValueError, "no list of values of alpha, dropout"),
+    ],
+)
+def test_a_request_that_cannot_be_met_is_refused(
+    begun: Ledger, root: Path, tmp_path: Path, options: dict[str, Any], kind: type[Exception], line: str
+) -> None:
+    with pytest.raises(kind, match=line):
+        plan_study(tmp_path, **{"corpus": root, "space": "joint"} | options)
+    assert [path.name for path in (tmp_path / "studies").iterdir()] == ["s"]
+
+
+def test_the_nested_protocol_needs_groups(folder_corpus: Callable[..., Path], tmp_path: Path) -> None:
+    rows = [(*row, "house") for row in ROWS]
+    root = folder_corpus(rows, header="filename,fold,tags,group", seconds=0.2)
+    with pytest.raises(PlanError, match=r"Fold 0 .* at least 2 groups"):
+        plan_study(tmp_path, corpus=root, space="joint", protocol="nested")
+
+
+def test_a_sampled_space_without_an_end_needs_a_number_of_trials(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study.plan.plan, "load_space", lambda name: replace(load_space(name), trials=None))
+    with pytest.raises(PlanError, match="how many trials with --trials N"):
+        plan_study(tmp_path, corpus=root, space="joint")

@@ -1,0 +1,67 @@
+"""What a request needs of the machine, found out before anything is started."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from study.plan.preflight import PlanError, check_address, check_resources, check_writable, lacks_bf16
+from study.plan.request import Request
+
+
+@pytest.mark.parametrize(
+    ("facts", "lacks"),
+    [
+        ("flags\t: fpu avx2 f16c\n", True),
+        ("Features\t: fp asimd\n", True),
+        ("flags\t: fpu avx512f avx512_bf16\n", False),
+        ("Features\t: fp asimd bf16 i8mm\n", False),
+        ("processor\t: 0\n", False),  # it lists no instructions
+        (None, False),
+    ],
+    ids=["AVX2", "ARM of old", "Xeon", "ARM", "silent", "no file"],
+)
+def test_a_cpu_lacks_bf16_where_it_lists_its_instructions_without_it(
+    tmp_path: Path, facts: str | None, lacks: bool
+) -> None:
+    path = tmp_path / "cpuinfo"
+    if facts is not None:
+        path.write_text(facts)
+    assert lacks_bf16(path) == lacks
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [({"cpus_per_trial": 4096.0}, "--cpus-per-trial is 4096"), ({"gpus_per_trial": 1.0}, "--gpus-per-trial is 1")],
+)
+def test_more_than_this_machine_has_is_refused_but_of_a_cluster_elsewhere(
+    options: dict[str, Any], line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.plan.preflight.has_cards", lambda: False)
+    with pytest.raises(PlanError, match=line):
+        check_resources(Request(**options))
+    check_resources(Request(**options, address="10.0.0.1:6379"))
+    check_resources(Request(cpus_per_trial=0.5, gpus_per_trial=0.0))
+
+
+def test_an_address_must_be_one_where_something_listens(free_port: int) -> None:
+    with pytest.raises(PlanError, match="must be HOST:PORT"):
+        check_address("nonsense")
+    with pytest.raises(PlanError, match="nothing answers there"):
+        check_address(f"127.0.0.1:{free_port}")
+    with socket.create_server(("127.0.0.1", free_port)):
+        check_address(f"127.0.0.1:{free_port}")
+    check_address("auto")
+    check_address(None)
+
+
+def test_a_folder_must_be_one_that_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_writable(tmp_path / "new" / "studies")
+    (tmp_path / "file").touch()
+    with pytest.raises(PlanError, match="cannot be written"):
+        check_writable(tmp_path / "file" / "studies")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(PlanError, match="cannot be written"):
+        check_writable(tmp_path / "new")

@@ -1,0 +1,80 @@
+"""The searcher: what the private names of OptunaSearch that it uses hold, and what Optuna is told of a trial."""
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from helpers.made_up import make_corpus, make_study
+from ray.tune.search.optuna import OptunaSearch
+
+from search_spaces import load_space
+from study.ledger.context import StudyContext
+from study.ledger.ledger import Ledger
+from study.ledger.pruning import write_pruned
+from study.ledger.reports import METRIC, Report
+from study.search.searcher import LedgerSearcher, make_searcher
+
+FINISHED = {METRIC: 0.3}
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    corpus = make_corpus(groups=6, clips=4, tags=2, folds=2)
+    return make_study(tmp_path / "s", [], corpus=corpus, with_clips=False, settings={})
+
+
+def searcher_of(ledger: Ledger) -> LedgerSearcher:
+    searcher = make_searcher(load_space("mixup_alpha"), ledger, StudyContext.of(ledger.root, ledger.study))
+    searcher.set_search_properties(METRIC, "min", {})
+    return searcher
+
+
+def test_optuna_search_keeps_its_study_and_its_open_trials_where_the_searcher_finds_them() -> None:
+    search = OptunaSearch(space=load_space("mixup_alpha").define, metric=METRIC, mode="min")
+    parameters = search.suggest("a")
+    assert isinstance(search._ot_study, optuna.Study)
+    (trial,) = search._ot_study.trials
+    assert isinstance(search._ot_trials["a"], optuna.Trial)
+    assert search._ot_trials["a"].params == trial.params == {"alpha": parameters["alpha"]}
+
+
+@pytest.mark.parametrize(
+    ("result", "error", "state"),
+    [
+        (FINISHED, False, "COMPLETE"),
+        (Report(1.0, failed="the loss is not finite").to_dict(), False, "FAIL"),
+        (FINISHED, True, "FAIL"),
+    ],
+)
+def test_optuna_is_told_how_a_trial_ended(ledger: Ledger, result: dict[str, Any], error: bool, state: str) -> None:
+    searcher = searcher_of(ledger)
+    searcher.suggest("a")
+    searcher.on_trial_complete("a", result, error)
+    assert _states(searcher)[0] == state
+
+
+def test_optuna_is_told_that_a_trial_was_pruned(ledger: Ledger) -> None:
+    searcher = searcher_of(ledger)
+    searcher.suggest("a")
+    write_pruned(ledger.trials()[0], 1, 0.4, 0.3)
+    searcher.on_trial_complete("a", {METRIC: 0.4})
+    assert _states(searcher)[0] == "PRUNED"
+    assert _states(searcher_of(ledger)).count("PRUNED") == 1  # and again after a kill
+
+
+def test_an_unfinished_trial_is_proposed_first_after_a_kill(ledger: Ledger) -> None:
+    killed = searcher_of(ledger)
+    ended, unfinished = killed.suggest("a"), killed.suggest("b")
+    ledger.trials()[0].write_failure("made up")
+    resumed = searcher_of(ledger)
+    proposals = [resumed.suggest("a") for _ in range(6)]
+    assert proposals[0] == unfinished
+    assert ended not in proposals
+    assert [row["alpha"] for row in proposals] == [0.1, 0.5, 1.0, 1.5, 2.0, 5.0]  # in the order of the space
+    assert resumed.suggest("z") == "FINISHED"
+    assert [folder.trial.number for folder in ledger.trials()] == list(range(7))
+
+
+def _states(searcher: LedgerSearcher) -> list[str]:
+    return [trial.state.name for trial in searcher._ot_study.trials]

@@ -1,0 +1,108 @@
+"""Ray Tune's events in the study's words, and the scheduler's decisions in Tune's."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from helpers.made_up import make_corpus, make_study
+from helpers.small_trial import PARAMETERS, make_context
+
+from study.ledger.files import LedgerError, LedgerWarning
+from study.ledger.ledger import trial_folder
+from study.ledger.pruning import read_passed, write_pruned
+from study.ledger.reports import Report
+from study.search.asha import Rungs
+from study.tuning.scheduler import FoldScheduler
+from study.tuning.tune import Relay
+
+FAILED = Report(1.0, failed="the loss is not finite")
+
+
+class Notebook:
+    """A listener that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Any, ...]] = []
+
+    def __getattr__(self, event: str) -> Any:
+        return lambda *arguments: self.events.append((event, *arguments))
+
+
+def trial_of(report: Report, parameters: dict[str, Any] = PARAMETERS) -> Any:
+    """What Ray Tune knows of a trial."""
+    return SimpleNamespace(config=parameters, last_result=report.to_dict(), num_failures=4, pickled_error_file=None)
+
+
+def test_listeners_hear_of_each_event_of_a_trial(tmp_path: Path) -> None:
+    context, notebook, report = make_context(tmp_path), Notebook(), Report(0.3, 1)
+    config = context.config(PARAMETERS)
+    key, trial = context.key(config), trial_of(report)
+    relay = Relay([notebook], context)
+    relay.on_trial_start(0, [], trial)
+    relay.on_trial_recover(0, [], trial)
+    relay.on_trial_result(0, [], trial, report.to_dict())
+    relay.on_trial_complete(0, [], trial_of(FAILED))
+    relay.on_trial_complete(0, [], trial)
+    record = write_pruned(trial_folder(tmp_path, _made(tmp_path, key)), 1, 0.3, 0.2)
+    relay.on_trial_complete(0, [], trial)
+    assert [event for event, *_ in notebook.events] == ["started", "broke_off", "reported", "ended", "ended", "pruned"]
+    assert {event[1] for event in notebook.events} == {key}
+    outcomes = [event[2] for event in notebook.events]
+    assert [outcomes[0], *outcomes[2:]] == [config.to_dict(), report, FAILED.failed, None, record.reason]
+
+
+def test_a_trial_that_broke_off_for_good_is_failed_in_the_ledger_first(tmp_path: Path) -> None:
+    context, notebook = make_context(tmp_path), Notebook()
+    Relay([notebook], context).on_trial_error(0, [], trial_of(Report(0.3)))
+    ((event, key, reason),) = notebook.events
+    assert event == "ended"
+    assert "4 times" in reason
+    assert trial_folder(tmp_path, key).read_failure() == reason
+
+
+def test_a_listener_that_raises_and_a_workers_warnings_become_warnings(tmp_path: Path) -> None:
+    class Broken(Notebook):
+        def reported(self, key: str, report: Report) -> None:
+            raise ZeroDivisionError
+
+    notebook = Notebook()
+    relay, report = Relay([Broken(), notebook], make_context(tmp_path)), Report(0.3, warnings=("a damaged file",))
+    with (
+        pytest.warns(RuntimeWarning, match=r"Broken\.reported: ZeroDivisionError"),
+        pytest.warns(LedgerWarning, match="a damaged file"),
+    ):
+        relay.on_trial_result(0, [], trial_of(report), report.to_dict())
+    assert len(notebook.events) == 1
+
+
+def test_a_trial_that_cannot_write_ends_the_study(tmp_path: Path) -> None:
+    halted = Report(1.0, halted="the disk is full")
+    with pytest.raises(LedgerError, match="the disk is full"):
+        Relay([], make_context(tmp_path)).on_trial_result(0, [], trial_of(halted), halted.to_dict())
+
+
+def test_the_scheduler_stops_a_trial_at_the_end_of_a_fold_only(tmp_path: Path) -> None:
+    corpus = make_corpus(groups=6, clips=4, tags=2, folds=2)
+    ledger = make_study(tmp_path / "s", [], corpus=corpus, with_clips=False, scheduler="asha")
+    context = make_context(ledger.root)
+    trials = [trial_of(FAILED, {"dropout": dropout}) for dropout in (0.0, 0.1, 0.2, 0.3, 0.4)]
+    keys = [_made(ledger.root, context.key(context.config(trial.config))) for trial in trials]
+    scheduler = FoldScheduler(Rungs(ledger), context)
+
+    def decide(number: int, report: Report) -> str:
+        return scheduler.on_trial_result(None, trials[number], report.to_dict())
+
+    assert [decide(number, Report(mean, 1)) for number, mean in enumerate((0.2, 0.3, 0.4))] == ["CONTINUE"] * 3
+    assert read_passed(ledger.trial(keys[0])) == (1,)
+    assert decide(3, Report(0.9, 1, fold=1, seed=5)) == "CONTINUE"
+    assert decide(3, Report(0.9, 1)) == "STOP"
+    scheduler.on_trial_complete(None, trials[0], FAILED.to_dict())
+    scheduler.on_trial_error(None, trials[1])
+    assert decide(4, Report(0.9, 1)) == "CONTINUE"  # two others are left
+
+
+def _made(root: Path, key: str) -> str:
+    """The key of a trial whose folder there is now."""
+    trial_folder(root, key).write_trial(0, {})
+    return key
