@@ -36,7 +36,9 @@ def test_lines_fit(page: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parse", "page"), [(run.parse, "cli.md"), (report.parse, "cli.md"), (tag.parse, "tagging.md")], ids=str
+    ("parse", "page"),
+    [(run.parse, "cli.md"), (report.parse, "cli.md"), (tag.parse, "tagging.md")],
+    ids=["run", "report", "tag"],
 )
 def test_every_option_is_documented(
     parse: Callable[[list[str]], object], page: str, capsys: pytest.CaptureFixture[str]
