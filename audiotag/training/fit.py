@@ -42,26 +42,15 @@ class Diverged(ArithmeticError):
 
 @dataclass
 class FitState:
-    """The state of training a fold; saved after an epoch, training continues from it.
+    """The state of training a fold; saved after an epoch, training continues from it."""
 
-    Attributes:
-        model: The network, as after the newest epoch.
-        optimizer: Of the training with tags.
-        best: The weights of the epoch with the lowest validation loss.
-        best_scores: Their scores of the validation clips (n, K).
-        history: The epochs so far.
-        first_choice: The epoch from which on one may be the best, and patience is counted.
-        pretraining_optimizer: Of the epochs without tags, where the network has such.
-        pretraining: Those so far.
-    """
-
-    model: nn.Module
+    model: nn.Module  # as after the newest epoch
     optimizer: torch.optim.Optimizer
-    best: dict[str, Tensor] = field(default_factory=dict)
-    best_scores: Tensor = field(default_factory=lambda: torch.zeros(0))
+    best: dict[str, Tensor] = field(default_factory=dict)  # weights of the epoch with the lowest validation loss
+    best_scores: Tensor = field(default_factory=lambda: torch.zeros(0))  # theirs of the validation clips (n, K)
     history: list[EpochResult] = field(default_factory=list)
-    first_choice: int = 0
-    pretraining_optimizer: torch.optim.Optimizer | None = None
+    first_choice: int = 0  # the epoch from which on one may be the best, and patience is counted
+    pretraining_optimizer: torch.optim.Optimizer | None = None  # where the network has a pretraining
     pretraining: list[PretrainingEpoch] = field(default_factory=list)
 
     @property
@@ -182,8 +171,6 @@ def fit(
     """
     for _ in pretrain(state, features, split.train, seed=seed, fold=fold, device=device):
         pass
-    if state.stopped(config):
-        return
     placed = place_features(features, device)
     while not state.stopped(config):
         started = time.perf_counter()
