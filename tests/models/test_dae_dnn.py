@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.networks import output_shapes
 from helpers.tiny_fit import SPLIT, reopened, same_bits, same_tensors
 
 from audiotag.config import TrialConfig
@@ -15,8 +16,6 @@ from audiotag.models.dae_dnn import CODE, CODES, DAEDNN
 from audiotag.models.segments import Pretraining, Segmentation
 from audiotag.training.fit import Diverged, FitState, fit, pretrain, start_fit
 
-AUTO_ENCODER = (280 * 500 + 500) + (500 * 50 + 50) + (50 * 500 + 500) + (500 * 40 + 40)
-CLASSIFIER = (92 * 50 * 1000 + 1000) + (1000 * 500 + 500) + (500 * 7 + 7)
 SHORT = TrialConfig(model="dae_dnn", batch_size=8, max_epochs=2, pretrain_epochs=2)
 FEATURES = np.random.default_rng(0).normal(size=(16, 20, 4)).astype(np.float32).cumsum(axis=1)  # (N, T, M), smooth
 TARGETS = np.random.default_rng(1).integers(0, 2, (16, 3)).astype(np.float32)
@@ -45,25 +44,15 @@ def supervised(state: FitState, config: TrialConfig = SHORT) -> FitState:
 # --- reference ---
 
 
-def test_parameters() -> None:
-    model = network()
-    assert sum(parameter.numel() for parameter in model.autoencoder.parameters()) == AUTO_ENCODER
-    assert sum(parameter.numel() for parameter in model.parameters()) == AUTO_ENCODER + CLASSIFIER
-
-
 def test_shapes_layer_by_layer() -> None:
     model = network()
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name, module in model.named_modules():
-        module.register_forward_hook(lambda _, __, out, name=name: shapes.update({name: tuple(out.shape)}))
     x = torch.randn(2, 399, 40)  # 4 s
     assert model.encode(x).shape == (2, 393, 50)
-    assert (shapes["autoencoder.encoder.0"], shapes["autoencoder.encoder.2"]) == ((2, 393, 500), (2, 393, 50))
-    assert model(x[:, :97]).shape == (2, 7)
-    dense = {"classifier.0": (2, 4600), "classifier.1": (2, 1000), "classifier.4": (2, 500), "classifier.7": (2, 7)}
-    assert {name: shapes[name] for name in dense} == dense
-    assert model.autoencoder(x[:, :7]).shape == (2, 40)
-    assert (shapes["autoencoder.decoder.0"], shapes["autoencoder.decoder.2"]) == ((2, 500), (2, 40))
+    expected = {"autoencoder.encoder.0": (2, 91, 500), "autoencoder.encoder.2": (2, 91, 50), "": (2, 7)}
+    expected |= {"classifier.0": (2, 4600), "classifier.1": (2, 1000), "classifier.4": (2, 500), "classifier.7": (2, 7)}
+    assert output_shapes(model, x[:, :97]).items() >= expected.items()
+    shapes = output_shapes(model.autoencoder, x[:, :7])
+    assert (shapes["decoder.0"], shapes["decoder.2"]) == ((2, 500), (2, 40))
     assert [model.classifier[place].p for place in (0, 3, 6)] == [0.1, 0.2, 0.2]
     assert model.autoencoder.gaps.p == 0.1
 
