@@ -57,13 +57,10 @@ def test_shapes_layer_by_layer() -> None:
     assert model.autoencoder.gaps.p == 0.1
 
 
-def test_training_and_defaults() -> None:
+def test_the_pretraining_and_the_segments() -> None:
     pretraining = network().pretraining
     assert pretraining == Pretraining(100, Segmentation(7, 1), batch_size=100, learning_rate=0.01, momentum=0.9)
     assert DAEDNN.segments == Segmentation(97, 7)
-    state = start()
-    assert isinstance(state.optimizer, torch.optim.SGD)
-    assert state.optimizer.defaults["momentum"] == 0.9
 
 
 def test_codes_by_hand() -> None:
@@ -134,23 +131,15 @@ def test_randomness_comes_from_seed_fold_and_epoch() -> None:
         assert pretrained(start(seed=seed, fold=fold), seed=seed, fold=fold) != first
 
 
-def test_fit_does_the_rest_of_the_pretraining() -> None:
-    whole = supervised(start())
-    assert len(whole.pretraining) == 2
-    begun = start()
-    next(pretrain(begun, FEATURES, SPLIT.train, seed=0, fold=0, device="cpu"))
-    assert len(begun.pretraining) == 1
+@pytest.mark.parametrize("done", [1, 2])
+def test_fit_does_the_rest_of_the_pretraining(done: int) -> None:
+    whole, begun = supervised(start()), start()
+    for _ in zip(range(done), pretrain(begun, FEATURES, SPLIT.train, seed=0, fold=0, device="cpu"), strict=False):
+        pass
     resumed = reopened(begun, SHORT, start)  # through a file, as after a kill
+    assert len(resumed.pretraining) == done
     assert same_bits(supervised(resumed), whole)
     assert [result.loss for result in resumed.pretraining] == [result.loss for result in whole.pretraining]
-
-
-def test_a_finished_pretraining_is_not_repeated() -> None:
-    state = start()
-    pretrained(state)
-    resumed = reopened(state, SHORT, start)
-    assert pretrained(resumed) == []
-    assert same_bits(supervised(resumed), supervised(start()))
 
 
 # --- malformed ---

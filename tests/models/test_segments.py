@@ -39,10 +39,8 @@ def test_segments_by_hand() -> None:
     clips = np.array([2, 0])
     assert segment_index(clips, 10, Segmentation(4, 3)).tolist() == [[2, 0], [2, 3], [2, 6], [0, 0], [0, 3], [0, 6]]
     assert segment_index(clips, 10, None).tolist() == [[2, 0], [0, 0]]
-    np.testing.assert_array_equal(gather(FEATURES, np.array([[2, 3], [0, 6]]), Segmentation(4, 3))[0], FEATURES[2, 3:7])
-    np.testing.assert_array_equal(
-        gather(FEATURES, np.array([[2, 3], [0, 6]]), Segmentation(4, 3))[1], FEATURES[0, 6:10]
-    )
+    cut = gather(FEATURES, np.array([[2, 3], [0, 6]]), Segmentation(4, 3))
+    np.testing.assert_array_equal(cut, [FEATURES[2, 3:7], FEATURES[0, 6:10]])
     np.testing.assert_array_equal(gather(FEATURES, np.array([[1, 0], [0, 0]]), None), FEATURES[[1, 0]])
 
 
