@@ -159,11 +159,7 @@ def augmentation(name: str) -> Augmentation:
 
 @cache
 def read_network(path: Path) -> Network:
-    """Read the declaration in a network's file.
-
-    Raises:
-        DeclarationError: Where the class is missing or lacks something, or its hyperparameters are not written out.
-    """
+    """Read the declaration in a network's file; DeclarationError where something is missing or not written out."""
     found = _network_class(path)
     if found is None:
         raise DeclarationError(f"The file {_shown(path)} must hold a class named like it, without underscores.")
@@ -217,11 +213,7 @@ def _read_front_end(node: ast.expr | None, where: str) -> LogMel:
 
 @cache
 def read_augmentations(folder: Path) -> dict[str, Augmentation]:
-    """Read the declarations in a folder: its public functions whose first arguments are (x, y, rng), by name.
-
-    Raises:
-        DeclarationError: For a name that two have, and where hyperparameters are not written out.
-    """
+    """Read the declarations in a folder: its public functions whose first arguments are (x, y, rng), by name."""
     found: dict[str, Augmentation] = {}
     for path in sorted(folder.glob("*.py")):
         for node in _parse(path).body:

@@ -95,9 +95,7 @@ class FitState:
 def start_fit(
     config: TrialConfig, features: np.ndarray, n_tags: int, train: np.ndarray, *, seed: int, fold: int, device: str
 ) -> FitState:
-    """Prepare a fold: initial weights from (seed, fold), standardisation from the training clips.
-
-    Shapes: features (N, T, F) of the configuration's front end, train (n,) clip indices.
+    """Prepare a fold: initial weights from (seed, fold), standardisation from the training clips, indices (n,).
 
     Raises:
         ConvolutionError: When the configuration's convolution does not run here.
@@ -119,8 +117,7 @@ def pretrain(
 ) -> Iterator[PretrainingEpoch]:
     """Run the network's pretraining, on the training clips alone; most networks have none.
 
-    Shapes: features (N, T, F), train (n,) clip indices. `state` is up to date before each yield, so that the caller may
-    save it; a saved state continues with the next epoch.
+    `state` is up to date before each yield, so that the caller may save it; a saved one continues with the next epoch.
 
     Raises:
         Diverged: When the loss is not finite.
@@ -163,8 +160,7 @@ def fit(
 ) -> Iterator[EpochResult]:
     """Train a fold until it stops early or `max_epochs` are done; afterwards the best weights are in `state.best`.
 
-    Shapes: features (N, T, F), targets (N, K). `state` is up to date before each yield, so that the caller may save it;
-    a saved state continues with the next epoch. What is left of the pretraining comes first.
+    `state` is kept up to date as by `pretrain`, of which what is left comes first.
 
     Raises:
         Diverged: When an output or a loss is not finite.
@@ -206,11 +202,7 @@ def _train_epoch(
     fold: int,
     device: str,
 ) -> tuple[float, float]:
-    """One pass over the training clips: mean loss and accuracy, weighted by the batches' sizes.
-
-    Raises:
-        Diverged: When the network gives NaN.
-    """
+    """One pass over the training clips: mean loss and accuracy, weighted by the batches' sizes."""
     model, epoch = state.model, len(state.history)
     segments = getattr(model, "segments", None)
     order = segment_index(train, features.shape[1], segments)
