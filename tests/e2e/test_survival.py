@@ -117,23 +117,31 @@ def serve(root: Path, port: int) -> subprocess.Popen[bytes]:
     raise AssertionError((root / "server.log").read_text())
 
 
+def end(server: subprocess.Popen[bytes]) -> None:
+    os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
+
+
 def test_a_tracking_server_that_dies_and_comes_back_lacks_nothing(place: Place, free_port: int) -> None:
     served = Place(place.root, f"http://127.0.0.1:{free_port}")
     server = serve(place.root, free_port)
     try:
         process = start(served, "served")
         wait_for(process, place.study("served"), "trials/*/fold_0.json")
-        os.killpg(server.pid, signal.SIGKILL)
+        end(server)
         wait_for(process, place.study("served"), "trials/*/fold_1.json")
         server = serve(place.root, free_port)
         finish(process, place)
-        assert place.output().count("Training goes on and nothing is lost") == 1
+        outages = place.output().count("Training goes on and nothing is lost")
+        assert (
+            1 <= outages <= place.output().count("is up to date again") + 1
+        )  # reported once each, whatever their number
         if "MLflow is behind; later: " in place.output():  # a slow machine: the command that it names does the rest
             report = [sys.executable, str(ROOT / "study" / "report.py"), "served", "--tracking-uri", served.store]
             subprocess.run([*report, "--studies", str(place.root / "studies")], check=True, capture_output=True)
         assert mlflow_differences(served.store, place.study("served")) == []
     finally:
-        os.killpg(server.pid, signal.SIGKILL)
+        end(server)
     assert differences(place.study("whole"), place.study("served")) == []
 
 
