@@ -51,6 +51,7 @@ def join(found: Sequence[Analysis]) -> Analysis:
     compare(merged, baseline, len(first.study.folds))
     trials = tuple(row.result for row in merged)
     return Analysis(
+        first.ledger,
         replace(first.results, status="finished", trials=trials, study=replace(first.study, varied=())),
         scientific=named,
         rows=merged,
@@ -79,10 +80,9 @@ def write_comparison(ledgers: Sequence[Ledger], folder: Path, console: Console) 
     title, path = f"Comparison of {', '.join(names)}", folder / f"{file_name(names)}.html"
     table = rows_table([row for part in parts for row in part.shown], tested)
     sections = [Section("The studies", tables=[studies_table(found)])]
+    makers = [cross_validation, *[against_baseline] * tested]
     with style():
-        for part, ledger in zip(parts, ledgers, strict=False):
-            made = [cross_validation(part, ledger), against_baseline(part, ledger) if tested else None]
-            sections += [section for section in made if section is not None]
+        sections += [section for part in parts for make in makers if (section := make(part)) is not None]
     page = render("comparison.html", title=title, answers=answers, different=different, sections=sections)
     text = "\n\n".join([f"# {title}", *answers, table.markdown(), *different]) + "\n"
     write_text(path, page)

@@ -53,18 +53,13 @@ class LiveRow:
 
 
 class LiveTable:
-    """Follows a study: a live table in a terminal, a plain line per finished fold elsewhere."""
+    """Follows a study: a live table in a terminal, a plain line per finished fold elsewhere.
+
+    `done` trials had ended before, and `slots` run side by side. A training takes at most `max_epochs`: with them the
+    time left is estimated until one has finished.
+    """
 
     def __init__(self, console: Console, study: StudyRecord, *, done: int, slots: int, max_epochs: int) -> None:
-        """Make the table of a study.
-
-        Args:
-            console: Where it is shown.
-            study: Its record.
-            done: Trials that had ended before.
-            slots: Trials that run side by side.
-            max_epochs: Of a training, for the first, upper estimate of the time left.
-        """
         self.console, self.study = console, study
         self.done_before, self.slots, self.max_epochs = done, slots, max_epochs
         self.rows: dict[str, LiveRow] = {}
@@ -72,13 +67,11 @@ class LiveTable:
         self.live = Live(get_renderable=self.render, console=console, refresh_per_second=REFRESH, transient=True)
 
     def __enter__(self) -> "LiveTable":
-        """Show the table, in a terminal."""
         if self.console.is_terminal:
             self.live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Clear it."""
         if self.console.is_terminal:
             self.live.stop()
 

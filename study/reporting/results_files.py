@@ -43,7 +43,7 @@ def write_report(ledger: Ledger, results: StudyResults) -> None:
     """Write report.html, its figures, and table.md with what they show."""
     analysis = analyse(ledger, results)
     with style():
-        sections = [section for make in SECTIONS if (section := make(analysis, ledger)) is not None]
+        sections = [section for make in SECTIONS if (section := make(analysis)) is not None]
     question = results.study.question.partition("\n")[0]
     page = render("study.html", title=f"{results.study.name}: {question}", sections=sections)
     parts = [f"## {section.title}\n\n{section.markdown}\n" for section in sections if section.markdown]

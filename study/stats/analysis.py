@@ -67,6 +67,7 @@ class Analysis:
     """A study as its report shows it.
 
     Attributes:
+        ledger: For what a report draws; of several studies together, that of the first.
         scientific: Hyperparameters that differ between the trials that have them.
         rows: Finished trials, by number.
         shown: All of them, or the best and the baseline.
@@ -75,6 +76,7 @@ class Analysis:
         stopping_bias: What to add to it, because its folds chose their own epochs.
     """
 
+    ledger: Ledger
     results: StudyResults
     scientific: list[str]
     rows: list[ResultRow]
@@ -133,6 +135,7 @@ def analyse(ledger: Ledger, results: StudyResults) -> Analysis:
     baseline, reason = choose_baseline(rows, study)
     compare(rows, baseline, len(study.folds))
     analysis = Analysis(
+        ledger,
         results,
         scientific=[name for name in named if len({show(row.params[name]) for row in rows if name in row.params}) > 1],
         rows=rows,

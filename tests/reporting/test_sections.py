@@ -12,16 +12,15 @@ from helpers.made_up import ALPHAS, SMALL, make_corpus, make_study, with_results
 
 from study.format import decimal, signed
 from study.ledger.clips import read_clips
-from study.ledger.ledger import Ledger
 from study.ledger.pruning import write_pruned
 from study.ledger.schema import Figures, Provenance, StudyResults, TrialResult
 from study.reporting.prose import answer
 from study.reporting.sections.answer import header
 from study.reporting.sections.by_parameter import at_edge
-from study.reporting.sections.cost import cost_lines
+from study.reporting.sections.cost import cost
 from study.reporting.sections.errors_by_tag import mean_det
 from study.reporting.sections.search import importances
-from study.reporting.sections.trust import trust_lines
+from study.reporting.sections.trust import trust
 from study.reporting.style import as_panel, new_axes, style, wrapped
 from study.stats.analysis import Analysis, ResultRow, analyse, held_out
 
@@ -41,18 +40,17 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
 
 
 @pytest.fixture(scope="module")
-def repeated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ledger, Analysis]:
+def repeated(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
     """The same with three seeds."""
     corpus = make_corpus(groups=30, clips=8, tags=2, folds=3, evaluation=6)
     root = tmp_path_factory.mktemp("studies") / "thrice"
-    ledger = make_study(root, ALPHAS[:3], corpus=corpus, gains=[0.0, 0.0, 1.5], repeats=3)
-    return ledger, analyse(ledger, with_results(ledger))
+    return analysed(root, ALPHAS[:3], corpus=corpus, gains=[0.0, 0.0, 1.5], repeats=3)
 
 
 @pytest.fixture(scope="module")
 def sampled(tmp_path_factory: pytest.TempPathFactory) -> Sampled:
     """Makes the analysis of a study of given parameters and means, without folds."""
-    study = make_study(tmp_path_factory.mktemp("studies") / "s", finished=0, corpus=make_corpus(**SMALL)).study
+    ledger = make_study(tmp_path_factory.mktemp("studies") / "s", finished=0, corpus=make_corpus(**SMALL))
 
     def make(params: list[dict[str, Any]], means: list[float], ranges: dict[str, Any] | None = None) -> Analysis:
         names = list(dict.fromkeys(name for own in params for name in own))
@@ -61,8 +59,8 @@ def sampled(tmp_path_factory: pytest.TempPathFactory) -> Sampled:
             for number, (own, mean) in enumerate(zip(params, means, strict=True))
         ]
         rows = [ResultRow("s", trial, trial.params, trial.key) for trial in trials]
-        results = StudyResults(replace(study, ranges=ranges or {}), "finished", tuple(trials))
-        return Analysis(results, names, rows, rows[0], "", rows)
+        results = StudyResults(replace(ledger.study, ranges=ranges or {}), "finished", tuple(trials))
+        return Analysis(ledger, results, names, rows, rows[0], "", rows)
 
     return make
 
@@ -97,22 +95,21 @@ def test_answers(gains: list[float], status: str, parts: tuple[str, ...], tmp_pa
         assert part in answer(found)
 
 
-def test_a_lead_below_the_spread_over_seeds_is_no_evidence(repeated: tuple[Ledger, Analysis]) -> None:
-    found = repeated[1]
-    assert "no evidence" not in answer(found)
+def test_a_lead_below_the_spread_over_seeds_is_no_evidence(repeated: Analysis) -> None:
+    assert "no evidence" not in answer(repeated)
     rows = []
-    for row in found.rows:
+    for row in repeated.rows:
         figures = {"eer": replace(row.result.figures["eer"], sd_seeds=0.4)}
         fields = {name: value for name, value in vars(row).items() if name != "result"}
         rows.append(ResultRow(result=replace(row.result, figures=figures), **fields))
-    assert "(standard deviation .327)" in answer(replace(found, rows=rows, baseline=rows[0]))
+    assert "(standard deviation .327)" in answer(replace(repeated, rows=rows, baseline=rows[0]))
 
 
 # what limits the figures, and what they cost
 
 
 def test_the_biases_are_told(whole: Analysis) -> None:
-    said = " ".join(trust_lines(whole))
+    said = " ".join(trust(whole).lines)
     for part in (signed(whole.selection_bias), signed(whole.stopping_bias), "evaluation split", "--repeats 3"):
         assert part in said
 
@@ -121,18 +118,17 @@ def test_another_program_is_told(whole: Analysis) -> None:
     later = Provenance({**whole.study.versions, "torch": "9.9"})
     study = replace(whole.study, continued_with=(later,))
     mixed = replace(whole, results=replace(whole.results, study=study))
-    added = set(trust_lines(mixed)) - set(trust_lines(whole))
+    added = set(trust(mixed).lines) - set(trust(whole).lines)
     assert ["torch 2.11.0 to 9.9" in line for line in added] == [True]
 
 
-def test_the_spread_over_seeds_is_told(repeated: tuple[Ledger, Analysis]) -> None:
-    found = repeated[1]
-    said = " ".join(trust_lines(found))
-    small = sum(abs(row.mean - found.baseline.mean) < found.seed_sd_of_difference for row in found.others)
-    for part in (decimal(found.seed_sd), decimal(found.seed_sd_of_difference), f"{small} of 2", "seeds 0 to 2"):
+def test_the_spread_over_seeds_is_told(repeated: Analysis) -> None:
+    said = " ".join(trust(repeated).lines)
+    small = sum(abs(row.mean - repeated.baseline.mean) < repeated.seed_sd_of_difference for row in repeated.others)
+    for part in (decimal(repeated.seed_sd), decimal(repeated.seed_sd_of_difference), f"{small} of 2", "seeds 0 to 2"):
         assert part in said
     assert "--repeats 3" not in said
-    assert cost_lines(found)[1].startswith(f"{3 * 9 * 6} epochs in 27 fold trainings")
+    assert cost(repeated).lines[1].startswith(f"{3 * 9 * 6} epochs in 27 fold trainings")
 
 
 def test_failed_and_pruned_trials_are_counted(tmp_path: Path) -> None:
@@ -141,10 +137,10 @@ def test_failed_and_pruned_trials_are_counted(tmp_path: Path) -> None:
     write_pruned(ledger.trials()[2], 2, 0.31, 0.25)
     found = analyse(ledger, with_results(ledger))
     assert len(found.rows) == 2
-    assert cost_lines(found)[0] == "2 trials finished, 1 pruned, 1 failed, 1 without a result yet."
-    assert cost_lines(found)[2].startswith("Of these 3 folds and ")
+    assert cost(found).lines[0] == "2 trials finished, 1 pruned, 1 failed, 1 without a result yet."
+    assert cost(found).lines[2].startswith("Of these 3 folds and ")
     for part in ("1 trial failed", "1 trial pruned"):
-        assert part in header(found, ledger).html
+        assert part in header(found).html
 
 
 # curves
@@ -167,9 +163,8 @@ def test_det_is_the_mean_over_folds_that_have_both_classes() -> None:
     assert [len(part) for part in mean_det([one_class])] == [0, 0]
 
 
-def test_errors_by_tag_take_every_seed(repeated: tuple[Ledger, Analysis]) -> None:
-    ledger, found = repeated
-    seeds = held_out(ledger, found.best, read_clips(ledger.root))
+def test_errors_by_tag_take_every_seed(repeated: Analysis) -> None:
+    seeds = held_out(repeated.ledger, repeated.best, read_clips(repeated.ledger.root))
     assert [len(folds) for folds in seeds] == [3, 3, 3]
     assert not np.array_equal(seeds[0][0][1], seeds[1][0][1])
 

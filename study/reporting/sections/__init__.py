@@ -1,11 +1,10 @@
 """The sections of a study's report, one file each, in the order of the page.
 
-A section is a function of the analysis and the ledger that returns a `Section`, or None where it does not apply.
+A section is a function of the analysis that returns a `Section`, or None where it does not apply.
 """
 
 from collections.abc import Callable
 
-from study.ledger.ledger import Ledger
 from study.reporting.section import Section
 from study.reporting.sections.against_baseline import against_baseline
 from study.reporting.sections.answer import header
@@ -19,7 +18,7 @@ from study.reporting.sections.training import training
 from study.reporting.sections.trust import trust
 from study.stats.analysis import Analysis
 
-SECTIONS: tuple[Callable[[Analysis, Ledger], Section | None], ...] = (
+SECTIONS: tuple[Callable[[Analysis], Section | None], ...] = (
     header,
     cross_validation,
     evaluation,

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from study.format import count, decimal, signed
-from study.ledger.ledger import Ledger
 from study.reporting.section import Section
 from study.reporting.sections.paper_tables import hidden
 from study.reporting.style import BLUE, FAINT, INK, VERMILION, Panel, as_panel, new_axes, wrapped
@@ -20,7 +19,7 @@ CAPTION = (
 )
 
 
-def against_baseline(analysis: Analysis, ledger: Ledger) -> Section | None:
+def against_baseline(analysis: Analysis) -> Section | None:
     """The comparison of each row with the baseline."""
     if analysis.baseline is None or not analysis.others:
         return None

@@ -1,13 +1,12 @@
 """The head of the report: question, answer, what a reader must know before any figure, and the study's key facts."""
 
 from study.format import seeds_in_words
-from study.ledger.ledger import Ledger
 from study.reporting.prose import answer, left_out
 from study.reporting.section import Section, render
 from study.stats.analysis import Analysis
 
 
-def header(analysis: Analysis, ledger: Ledger) -> Section:
+def header(analysis: Analysis) -> Section:
     """The head of the page."""
     study, text = analysis.study, answer(analysis)
     words = {"answer": text, "left_out": left_out(study), "seeds": seeds_in_words(study.seeds)}

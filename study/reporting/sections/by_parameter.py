@@ -7,7 +7,6 @@ import numpy as np
 
 from audiotag.config import NO_AUGMENTATION
 from study.format import show
-from study.ledger.ledger import Ledger
 from study.ledger.schema import OBJECTIVE
 from study.reporting.section import Section
 from study.reporting.style import PAPER, SERIES, Panel, as_panel, new_axes
@@ -21,7 +20,7 @@ CAPTION = "Each point is a fold, each bar or large mark a trial's mean over its 
 SEEDS = " Each fold was trained with several seeds; points are their means."
 
 
-def by_parameter(analysis: Analysis, ledger: Ledger) -> Section | None:
+def by_parameter(analysis: Analysis) -> Section | None:
     """A figure per scientific parameter."""
     if not analysis.scientific:
         return None

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from study.ledger.ledger import Ledger
 from study.ledger.schema import TrialResult
 from study.reporting.prose import rest
 from study.reporting.section import Section, render_lines
@@ -12,22 +11,11 @@ from study.stats.analysis import Analysis
 SHOWN = 50  # failed and pruned trials
 
 
-def cost(analysis: Analysis, ledger: Ledger) -> Section:
-    """What the study took."""
-    parts = {f"{how.capitalize()} trial": analysis.results.with_status(how) for how in ("failed", "pruned")}
-    return Section(
-        "Cost",
-        lines=cost_lines(analysis),
-        tables=[_table(title, trials, analysis.study.varied) for title, trials in parts.items() if trials],
-        notes=[line for trials in parts.values() for line in rest(len(trials), "first", SHOWN)],
-    )
-
-
-def cost_lines(analysis: Analysis) -> list[str]:
-    """Trials, epochs, seconds."""
+def cost(analysis: Analysis) -> Section:
+    """Trials, epochs and seconds."""
     trials = analysis.results.trials
     epochs = [(training.epochs, trial.params.get("max_epochs")) for trial in trials for training in trial.trainings]
-    return render_lines(
+    lines = render_lines(
         "sections/cost.txt",
         analysis=analysis,
         trials=trials,
@@ -35,6 +23,10 @@ def cost_lines(analysis: Analysis) -> list[str]:
         epochs=sum(round(own) for own, _ in epochs),
         full=sum(own == most for own, most in epochs),
     )
+    parts = {f"{how.capitalize()} trial": analysis.results.with_status(how) for how in ("failed", "pruned")}
+    tables = [_table(title, found, analysis.study.varied) for title, found in parts.items() if found]
+    notes = [line for found in parts.values() for line in rest(len(found), "first", SHOWN)]
+    return Section("Cost", lines=lines, tables=tables, notes=notes)
 
 
 def _table(title: str, trials: Sequence[TrialResult], varied: Sequence[str]) -> Table:

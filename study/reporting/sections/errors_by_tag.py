@@ -9,7 +9,6 @@ from scipy.special import ndtri
 from audiotag.metrics import roc_points
 from study.format import decimal
 from study.ledger.clips import Clips, read_clips
-from study.ledger.ledger import Ledger
 from study.reporting.section import Section
 from study.reporting.style import BLUE, FAINT, INK, Panel, as_panel, new_axes, wrapped
 from study.stats.analysis import EER, Analysis, ResultRow, held_out
@@ -22,19 +21,20 @@ CAPTION = (
 SEEDS = " Each fold was trained with several seeds; curves are also their means."
 
 
-def errors_by_tag(analysis: Analysis, ledger: Ledger) -> Section | None:
+def errors_by_tag(analysis: Analysis) -> Section | None:
     """A panel per tag."""
-    clips = None if analysis.missing else read_clips(ledger.root)
+    clips = None if analysis.missing else read_clips(analysis.ledger.root)
     if clips is None or analysis.best is None or analysis.baseline is None:
         return None
-    panels = _draw(analysis, ledger, clips, analysis.best, analysis.baseline)
+    panels = _draw(analysis, clips, analysis.best, analysis.baseline)
     caption = CAPTION + SEEDS * analysis.study.has_several_seeds
     return Section("Errors by tag", groups={"": panels}, caption=caption)
 
 
-def _draw(analysis: Analysis, ledger: Ledger, clips: Clips, best: ResultRow, baseline: ResultRow) -> list[Panel]:
+def _draw(analysis: Analysis, clips: Clips, best: ResultRow, baseline: ResultRow) -> list[Panel]:
     shown = [("baseline", baseline, INK, "--"), ("best", best, BLUE, "-")]
     shown = shown[1:] if best is baseline else shown
+    ledger = analysis.ledger
     scored = [(name, row, colour, dash, [*chain(*held_out(ledger, row, clips))]) for name, row, colour, dash in shown]
     panels = []
     for k, tag in enumerate(analysis.study.tags):

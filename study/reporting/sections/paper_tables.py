@@ -1,6 +1,5 @@
 """The tables in the paper's form, with 95 % intervals: cross-validation, and evaluation where the corpus has it."""
 
-from study.ledger.ledger import Ledger
 from study.reporting.prose import rest
 from study.reporting.section import Section
 from study.reporting.tables import CROSS_VALIDATION, EVALUATION, SD_SEEDS, footnotes, paper_table, splits
@@ -18,13 +17,13 @@ EVALUATION_CAPTION = (
 )
 
 
-def cross_validation(analysis: Analysis, ledger: Ledger) -> Section | None:
+def cross_validation(analysis: Analysis) -> Section | None:
     """The table of the folds' figures."""
     caption = CAPTION + SEEDS * analysis.study.has_several_seeds + hidden(analysis)
     return _section(analysis, CROSS_VALIDATION, caption, analysis.missing) if analysis.rows else None
 
 
-def evaluation(analysis: Analysis, ledger: Ledger) -> Section | None:
+def evaluation(analysis: Analysis) -> Section | None:
     """The table of the evaluation split."""
     there = EVALUATION in splits(analysis.results.finished)
     return _section(analysis, EVALUATION, EVALUATION_CAPTION, []) if there else None

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from study.format import show
-from study.ledger.ledger import Ledger
 from study.reporting.section import Section
 from study.reporting.sections.by_parameter import is_log
 from study.reporting.style import BLUE, FAINT, GRID, INK, PAPER, Panel, as_panel, new_axes
@@ -22,7 +21,7 @@ CAPTION = (
 )
 
 
-def search(analysis: Analysis, ledger: Ledger) -> Section | None:
+def search(analysis: Analysis) -> Section | None:
     """The figures of a study whose trials were sampled."""
     if not analysis.rows or analysis.study.sampler in (None, "exhaustive"):
         return None
@@ -59,9 +58,9 @@ def importances(analysis: Analysis) -> dict[str, float]:
     with quiet_optuna():
         study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
         for row in analysis.rows:
-            there = {name: kinds[name] for name in analysis.scientific if name in row.params}
-            values = {name: row.params[name] for name in there}
-            study.add_trial(create_trial(value=row.mean, params=values, distributions=there))
+            params = {name: row.params[name] for name in kinds if name in row.params}
+            distributions = {name: kinds[name] for name in params}
+            study.add_trial(create_trial(value=row.mean, params=params, distributions=distributions))
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message=".*select the same set.*")
             try:

@@ -7,7 +7,6 @@ import numpy as np
 
 from audiotag.training.epochs import EpochResult
 from study.ledger.learning_curves import mean_curves
-from study.ledger.ledger import Ledger
 from study.ledger.schema import rank
 from study.reporting.section import Section
 from study.reporting.style import BLUE, VERMILION, Panel, as_panel, new_axes
@@ -21,11 +20,11 @@ CAPTION = (
 SEEDS = " Each fold was trained with several seeds; curves are also their means."
 
 
-def training(analysis: Analysis, ledger: Ledger) -> Section | None:
+def training(analysis: Analysis) -> Section | None:
     """A panel per trial and quantity."""
     if not analysis.rows:
         return None
-    drawn = [(row, mean_curves(histories(ledger, row.key))) for row in curve_rows(analysis)]
+    drawn = [(row, mean_curves(histories(analysis.ledger, row.key))) for row in curve_rows(analysis)]
     groups = {what.capitalize(): _draw(drawn, what) for what in ("loss", "accuracy")}
     return Section("Training", groups=groups, caption=CAPTION + SEEDS * analysis.study.has_several_seeds)
 
