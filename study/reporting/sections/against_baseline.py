@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from study.format import count, decimal, signed
+from audiotag.corpus.errors import count
+from study.format import decimal, signed
 from study.ledger.ledger import Ledger
 from study.reporting.section import Section, body
 from study.reporting.sections.paper_tables import hidden
