@@ -78,9 +78,9 @@ def _make_parser(kind: type, allows: Callable[[Any], bool], wanted: str) -> Call
 def make_console(plain_width: int = 10_000) -> Console:
     """Make the console; a file or pipe has `plain_width` columns, so many that no line breaks."""
     console = PipeConsole(highlight=False, markup=False, emoji=False)  # no markup in names of tags and files
-    if console.is_terminal:
-        return console
-    return PipeConsole(highlight=False, markup=False, emoji=False, width=plain_width)
+    if not console.is_terminal:
+        console.width = plain_width
+    return console
 
 
 class PipeConsole(Console):
