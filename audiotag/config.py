@@ -8,6 +8,7 @@ source files: importing them would import torch, 1.5 s that the driver of a stud
 import ast
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 from audiotag.features.log_mel import LogMel
 
 Value = bool | int | float | str
+Values = Mapping[str, Value]
 
 ROOT = Path(__file__).parent
 NO_AUGMENTATION = "none"
@@ -42,21 +44,13 @@ class DeclarationError(ValueError):
 
 @dataclass(frozen=True)
 class Network:
-    """A network's declaration: what its class says of it (`audiotag.models`).
+    """A network's declaration: what its class says of it (`audiotag.models`)."""
 
-    Attributes:
-        parameters: Its hyperparameters with their defaults.
-        training_defaults: Those of the training that differ for this network.
-        quick: A short budget for the synthetic corpus.
-        front_end: What its features are computed with.
-        has_curves: Whether it has `frame_curves`.
-    """
-
-    parameters: Mapping[str, Value]
-    training_defaults: dict[str, Value]
-    quick: Mapping[str, Value]
+    parameters: Values  # its hyperparameters with their defaults
+    training_defaults: dict[str, Value]  # those of the training that differ for this network
+    quick: Values  # a short budget for the synthetic corpus
     front_end: LogMel
-    has_curves: bool
+    has_curves: bool  # whether it has `frame_curves`
 
 
 @dataclass(frozen=True)
@@ -64,7 +58,7 @@ class Augmentation:
     """An augmentation's declaration: the module of its function, and its hyperparameters with their defaults."""
 
     module: str
-    parameters: Mapping[str, Value]
+    parameters: Values
 
 
 @dataclass(frozen=True, init=False)
@@ -89,19 +83,18 @@ class TrialConfig:
     max_epochs: int = 200  # open in the paper
     patience: int = 20  # epochs without a lower validation loss, from the paper
     precision: str = "fp32"  # of convolutions and matrix products; open in the paper
-    network: Mapping[str, Value] = field(default_factory=dict, hash=False)  # keyword arguments of the network
-    augmenting: Mapping[str, Value] = field(default_factory=dict, hash=False)  # and of the augmentation
+    network: Values = field(default_factory=dict, hash=False)  # keyword arguments of the network
+    augmenting: Values = field(default_factory=dict, hash=False)  # and of the augmentation
 
     def __init__(self, **values: Any) -> None:
         given = {**values.pop("network", {}), **values.pop("augmenting", {}), **values}  # as `replace` hands them over
         chosen = {name: given.pop(name, getattr(TrialConfig, name)) for name in ("model", "augmentation")}
-        declared, parameters = network(chosen["model"]), augmentation(chosen["augmentation"]).parameters
-        training = _training_defaults()
-        if chosen["augmentation"] == NO_AUGMENTATION:
-            del training["schedule"]
-        defaults = {**training, **declared.parameters, **parameters}
-        if len(defaults) < len(training) + len(declared.parameters) + len(parameters):
+        declared, augmenting = network(chosen["model"]), augmentation(chosen["augmentation"]).parameters
+        defaults = _in_order([augmenting], [declared.parameters])
+        if len(defaults) < len(_training_defaults()) + len(declared.parameters) + len(augmenting):
             raise DeclarationError(f"Two of {', '.join(chosen.values())} and the training have a name in common.")
+        if chosen["augmentation"] == NO_AUGMENTATION:
+            del defaults["schedule"]
         for name, value in given.items():
             if name not in defaults:
                 _refuse(name, value, chosen, list(defaults))
@@ -110,41 +103,22 @@ class TrialConfig:
             _check(name, value, defaults[name])
         if found["precision"] == "bf16" and "convolution" in found:
             found["convolution"] = "direct"  # Winograd's is fp32: what is recorded is what runs
-        parts = {"network": declared.parameters, "augmenting": parameters}
-        for name, names in parts.items():
-            object.__setattr__(self, name, {key: found.pop(key) for key in names})
-        for name, value in (chosen | found).items():
-            object.__setattr__(self, name, value)
+        parts = {"network": declared.parameters, "augmenting": augmenting}
+        apart = {part: {name: found[name] for name in names} for part, names in parts.items()}
+        self.__dict__.update(chosen | found | apart)  # every name is an attribute
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrialConfig":
-        """Build a configuration from plain values; what is left out is the network's default.
-
-        Raises:
-            ValueError: For a name that is no hyperparameter of this trial, or a value out of its range.
-        """
-        for name in values.keys() & {"network", "augmenting"}:
-            raise ValueError(_unknown(name, hyperparameter_names()))
+        """Build a configuration from plain values; what is left out is the network's default."""
         return cls(**values)
 
     def to_dict(self) -> dict[str, Value]:
         """Give the hyperparameters that this trial has, and no others, as plain values that JSON holds."""
-        own = {name: getattr(self, name) for name in _training_defaults()}
-        schedule = {"schedule": own.pop("schedule")}
-        if self.augmentation == NO_AUGMENTATION:
-            schedule = {}
-        chosen = {"model": self.model, "augmentation": self.augmentation}
-        return {**chosen, **self.augmenting, **schedule, **self.network, **own}
+        return {name: value for name, value in vars(self).items() if name not in ("network", "augmenting")}
 
     def get(self, name: str) -> Any:
         """Give a hyperparameter's value; None where this trial has no such thing."""
         return self.to_dict().get(name)
-
-    def __getattr__(self, name: str) -> Any:  # a name that is no field
-        for part in ("network", "augmenting"):
-            if name in (values := self.__dict__.get(part, {})):
-                return values[name]
-        raise AttributeError(f"This trial has no hyperparameter `{name}`.")
 
     @property
     def front_end(self) -> LogMel:
@@ -166,42 +140,26 @@ def augmentation_names() -> tuple[str, ...]:
 
 def hyperparameter_names() -> list[str]:
     """Give the names of all hyperparameters of any network and augmentation, in the order of a table's columns."""
-    own = list(_training_defaults())
-    augmenting = [name for found in read_augmentations(ROOT / "augment").values() for name in found.parameters]
-    networks = [name for model in network_names() for name in network(model).parameters]
-    schedule = [own.pop(own.index("schedule"))]
-    return list(dict.fromkeys(["model", "augmentation", *augmenting, *schedule, *networks, *own]))
+    augmentations = [augmentation(name).parameters for name in augmentation_names()]
+    networks = [network(name).parameters for name in network_names()]
+    return ["model", "augmentation", *_in_order(augmentations, networks)]
 
 
 def network(name: str) -> Network:
-    """Read a network's declaration from its source file.
-
-    Raises:
-        ValueError: Where there is no such network.
-        DeclarationError: Where its class lacks something, or its hyperparameters are not written out.
-    """
+    """Read a network's declaration from its source file; ValueError where there is none."""
     _require("model", name, network_names())
     return read_network(ROOT / "models" / f"{name}.py")
 
 
 def augmentation(name: str) -> Augmentation:
-    """Read an augmentation's declaration from its source file; "none" has no parameters.
-
-    Raises:
-        ValueError: Where there is no such augmentation.
-        DeclarationError: Where its hyperparameters are not written out.
-    """
+    """Read an augmentation's declaration from its source file; ValueError where there is none."""
     _require("augmentation", name, augmentation_names())
     return read_augmentations(ROOT / "augment").get(name, Augmentation("", {}))
 
 
 @cache
 def read_network(path: Path) -> Network:
-    """Read the declaration in a network's file.
-
-    Raises:
-        DeclarationError: Where the class is missing or lacks something, or its hyperparameters are not written out.
-    """
+    """Read the declaration in a network's file; DeclarationError where something is missing or not written out."""
     found = _network_class(path)
     if found is None:
         raise DeclarationError(f"The file {_shown(path)} must hold a class named like it, without underscores.")
@@ -243,29 +201,25 @@ def _read_values(
 
 
 def _read_front_end(node: ast.expr | None, where: str) -> LogMel:
-    if node is None:
-        return LogMel()
-    known = [entry.name for entry in fields(LogMel)]
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "LogMel" and not node.args:
-        values = {str(word.arg): _literal(word.value) for word in node.keywords}
-        if values.keys() <= set(known) and None not in values.values():
-            return LogMel(**values)
-    raise DeclarationError(f"The attribute `front_end` of {where} must be a LogMel(...) of {', '.join(known)}.")
+    match node:
+        case None:
+            return LogMel()
+        case ast.Call(func=ast.Name(id="LogMel"), args=[], keywords=words):
+            with suppress(TypeError, ValueError):
+                return LogMel(**{str(word.arg): ast.literal_eval(word.value) for word in words})
+    known = ", ".join(entry.name for entry in fields(LogMel))
+    raise DeclarationError(f"The attribute `front_end` of {where} must be a LogMel(...) of {known}.")
 
 
 @cache
 def read_augmentations(folder: Path) -> dict[str, Augmentation]:
-    """Read the declarations in a folder: its public functions whose first arguments are (x, y, rng), by name.
-
-    Raises:
-        DeclarationError: For a name that two have, and where hyperparameters are not written out.
-    """
+    """Read the declarations in a folder: its public functions whose first arguments are (x, y, rng), by name."""
     found: dict[str, Augmentation] = {}
     for path in sorted(folder.glob("*.py")):
         for node in _parse(path).body:
-            if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+            if not isinstance(node, ast.FunctionDef) or _first_arguments(node) != ["x", "y", "rng"]:
                 continue
-            if _first_arguments(node) != ["x", "y", "rng"]:
+            if node.name.startswith("_"):
                 continue
             where = f"the function `{node.name}` in {_shown(path)}"
             if node.name in found or node.name == NO_AUGMENTATION:
@@ -316,6 +270,13 @@ def _training_defaults() -> dict[str, Value]:
     return {entry.name: entry.default for entry in fields(TrialConfig) if entry.name not in apart}  # type: ignore[misc]
 
 
+def _in_order(augmentations: list[Values], networks: list[Values]) -> dict[str, Value]:
+    """Defaults of these and of the training, in the order of a table's columns."""
+    training = _training_defaults()
+    schedule = {"schedule": training.pop("schedule")}
+    return {name: value for part in (*augmentations, schedule, *networks, training) for name, value in part.items()}
+
+
 def _require(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ValueError(f"The value of `{name}` is {value!r}, but must be one of {', '.join(allowed)}.")
@@ -343,15 +304,12 @@ def _check(name: str, value: Any, default: Value) -> None:
 def _refuse(name: str, value: Any, chosen: dict[str, str], names: list[str]) -> None:
     """Refuse a hyperparameter that a trial does not have, unless its value says nothing."""
     if name not in hyperparameter_names():
-        raise ValueError(_unknown(name, [*chosen, *names]))
+        known = ", ".join([*chosen, *names])
+        raise ValueError(f"Unknown hyperparameter `{name}`: the hyperparameters are {known}.")
     if value in NEUTRAL:
         return
     of_network = any(name in network(other).parameters for other in network_names())
     owner = chosen["model" if of_network else "augmentation"]
-    parameters = network(owner).parameters if of_network else augmentation(owner).parameters
-    own = f" (it has {', '.join(parameters)})" if parameters else ""
-    raise ValueError(f"The value of `{name}` is {value!r}, but `{owner}` has no {name}{own}: leave it out.")
-
-
-def _unknown(name: str, names: list[str]) -> str:
-    return f"Unknown hyperparameter `{name}`: the hyperparameters are {', '.join(names)}."
+    own = ", ".join((network if of_network else augmentation)(owner).parameters)
+    has = f" (it has {own})" if own else ""
+    raise ValueError(f"The value of `{name}` is {value!r}, but `{owner}` has no {name}{has}: leave it out.")

@@ -4,7 +4,6 @@ import inspect
 import json
 import math
 import pickle
-from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
 from importlib import import_module
 from pathlib import Path
@@ -47,8 +46,8 @@ CHANGES: dict[str, tuple[dict[str, Any], Any, Any, str]] = {
     "optimizer": ({}, "adam", "sgd", "weights"),
     "precision": ({}, "fp32", "bf16", "weights"),
 }
-OF_NETWORKS = [(model, name) for model in network_names() for name in network(model).parameters]
-OF_AUGMENTATIONS = [(kind, name) for kind in augmentation_names() for name in augmentation(kind).parameters]
+CHOSEN = [({"model": model}, name) for model in network_names() for name in network(model).parameters]
+CHOSEN += [({"augmentation": kind}, name) for kind in augmentation_names() for name in augmentation(kind).parameters]
 
 
 def tiny(**values: Any) -> TrialConfig:
@@ -139,30 +138,20 @@ def test_each_hyperparameter_of_the_training_changes_something(name: str) -> Non
     assert observed(tiny(**beside, **{name: other}))[shows_in] != before[shows_in]
 
 
-@pytest.mark.parametrize(("model", "name"), OF_NETWORKS)
-def test_each_hyperparameter_of_a_network_changes_its_weights(model: str, name: str) -> None:
+@pytest.mark.parametrize(("chosen", "name"), CHOSEN)
+def test_each_hyperparameter_of_a_network_or_an_augmentation_changes_the_weights(
+    chosen: dict[str, str], name: str
+) -> None:
     if name == "convolution" and not backend.LANES:
         pytest.skip("audiotag's loops are not compiled: there is one convolution")
-    config = tiny(model=model)
+    config = tiny(**chosen)
     other = another(name, config.get(name))
-    assert observed(tiny(model=model, **{name: other}))["weights"] != observed(config)["weights"]
-
-
-@pytest.mark.parametrize(("kind", "name"), OF_AUGMENTATIONS)
-def test_each_hyperparameter_of_an_augmentation_changes_the_weights(kind: str, name: str) -> None:
-    config = tiny(augmentation=kind)
-    other = another(name, config.get(name))
-    assert observed(tiny(augmentation=kind, **{name: other}))["weights"] != observed(config)["weights"]
+    assert observed(tiny(**chosen, **{name: other}))["weights"] != observed(config)["weights"]
 
 
 def test_each_hyperparameter_has_its_case() -> None:
-    cases = {*CHANGES, *(name for _, name in OF_NETWORKS + OF_AUGMENTATIONS), "model", "augmentation"}
+    cases = {*CHANGES, *(name for _, name in CHOSEN), "model", "augmentation"}
     assert cases == set(hyperparameter_names())
-
-
-def test_each_network_trains_other_weights() -> None:
-    seen = [observed(tiny(model=name))["weights"] for name in network_names()]
-    assert all(first != second for place, first in enumerate(seen) for second in seen[:place])
 
 
 def test_each_augmentation_trains_other_weights() -> None:
@@ -171,16 +160,6 @@ def test_each_augmentation_trains_other_weights() -> None:
         alpha = {"alpha": 1.0} if "alpha" in augmentation(name).parameters else {}
         seen.append(observed(tiny(augmentation=name, **alpha))["weights"])
     assert all(first != second for place, first in enumerate(seen) for second in seen[:place])
-
-
-@pytest.mark.parametrize("name", [name for name in augmentation_names() if "alpha" in augmentation(name).parameters])
-def test_an_alpha_of_0_is_no_augmentation(name: str) -> None:
-    assert observed(tiny(augmentation=name)) == observed(TINY)
-
-
-@pytest.mark.parametrize(("max_epochs", "patience", "epochs"), [(1, 9, 1), (4, 9, 4), (30, 1, 2), (30, 3, 4)])
-def test_the_number_of_epochs(max_epochs: int, patience: int, epochs: int) -> None:
-    assert observed(replace(TINY, max_epochs=max_epochs, patience=patience))["epochs"] == epochs
 
 
 @pytest.mark.parametrize("model", network_names())
@@ -212,7 +191,7 @@ def test_a_trial_has_what_its_network_and_its_augmentation_have(model: str, name
 def test_a_configuration_cannot_be_changed() -> None:
     with pytest.raises(FrozenInstanceError):
         TINY.patience = 3  # type: ignore[misc]
-    with pytest.raises(AttributeError, match="`alpha`"):
+    with pytest.raises(AttributeError, match="alpha"):
         TINY.alpha  # noqa: B018
 
 
@@ -232,11 +211,8 @@ def test_with_bf16_the_convolution_is_direct() -> None:
 @pytest.mark.parametrize(
     "values",
     [
-        {"augmentation": "mixup", "alpha": 0},
-        {"augmentation": "mixup", "alpha": 1e6},
-        {"dropout": 0},
-        {"dropout": 0.999},
-        {"learning_rate": 1},
+        {"augmentation": "mixup", "alpha": 0, "dropout": 0, "learning_rate": 1},
+        {"augmentation": "mixup", "alpha": 1e6, "dropout": 0.999},
         {"batch_size": 1, "max_epochs": 1, "patience": 1, "gru_units": 1, "gru_layers": 1},
     ],
 )
@@ -253,9 +229,7 @@ def test_values_at_the_edge(values: dict[str, Any]) -> None:
     [
         ({"model": "CRNN"}, "of `model` is 'CRNN', but must be one of att_loc, .*crnn"),
         ({"model": ["crnn"]}, r"of `model` is \['crnn'\], but must be one of att_loc"),
-        ({"model": "build"}, "of `model` is 'build', but must be one of"),
         ({"augmentation": "Mixup"}, "of `augmentation` is 'Mixup', but must be one of none, .*mixup"),
-        ({"augmentation": None}, "of `augmentation` is None, but must be one of none"),
         ({"optimizer": "adamw"}, "of `optimizer` is 'adamw', but must be one of adam, sgd"),
         ({"augmentation": "mixup", "schedule": "often"}, "of `schedule` is 'often', but must be one of always, interm"),
         ({"convolution": "fft"}, "of `convolution` is 'fft', but must be one of direct, winograd"),
@@ -264,7 +238,6 @@ def test_values_at_the_edge(values: dict[str, Any]) -> None:
         ({"model": "dae_dnn", "gru_units": 8}, "of `gru_units` is 8, but `dae_dnn` has no gru_units .*: leave it out"),
         ({"model": "dae_dnn", "pretrain_epochs": 0}, "of `pretrain_epochs` is 0, but must be a whole number of at"),
         ({"schedule": "intermittent"}, "of `schedule` is 'intermittent', but `none` has no schedule: leave it out"),
-        ({"alpha": 0.5}, "of `alpha` is 0.5, but `none` has no alpha: leave it out"),
         ({"augmentation": "sample_pairing", "alpha": 0.5}, "but `sample_pairing` has no alpha: leave it out"),
     ],
 )
@@ -273,7 +246,7 @@ def test_values_that_a_trial_cannot_have(values: dict[str, Any], message: str) -
         TrialConfig.from_dict(values)
 
 
-@pytest.mark.parametrize("key", ["Alpha", "gru_unit", "n_mels", "seed", "network", ""])
+@pytest.mark.parametrize("key", ["Alpha", "gru_unit", "n_mels", ""])
 def test_an_unknown_name(key: str) -> None:
     with pytest.raises(ValueError, match=f"Unknown hyperparameter `{key}`: the hyperparameters are model, augm.*dropo"):
         TrialConfig.from_dict({"dropout": 0.2, key: 1})
@@ -310,33 +283,24 @@ def test_a_new_network_needs_no_more_than_a_class(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "match"),
+    ("old", "new", "match"),
     [
-        (lambda text: text.replace("Small", "Large"), r"models.*/small\.py must hold a class named like it"),
-        (lambda text: text.replace("class", "clas"), r"small\.py is no Python: .* in line 2"),
-        (
-            lambda text: text.replace("n_columns", "bands"),
-            r"`Small` .* must begin with \(self, n_columns, n_tags, \*\)",
-        ),
-        (
-            lambda text: text.replace("0", "[1]"),
-            "The default of `width` of the class `Small` .* must be a bool, an int",
-        ),
-        (lambda text: text.replace(": int = 0", ""), "The default of `width`"),
-        (lambda text: text.replace("1.5", "math.pi"), "The default of `gain`"),
-        (lambda text: f"{text}    quick = {{'epochs': 3}}", "The attribute `quick` .* must be a dict of .*width"),
-        (lambda text: f"{text}    training_defaults = make()", "The attribute `training_defaults` .* must be a dict"),
-        (
-            lambda text: f"{text}    front_end = LogMel(n_mel=3)",
-            r"`front_end` .* must be a LogMel\(\.\.\.\) of .*n_mels",
-        ),
-        (lambda text: f"{text}    front_end = OTHER", "`front_end`"),
+        ("Small", "Large", r"models.*/small\.py must hold a class named like it"),
+        ("class", "clas", r"small\.py is no Python: .* in line 2"),
+        ("n_columns", "bands", r"`Small` .* must begin with \(self, n_columns, n_tags, \*\)"),
+        ("0", "[1]", "The default of `width` of the class `Small` .* must be a bool, an int"),
+        (": int = 0", "", "The default of `width`"),
+        ("1.5", "math.pi", "The default of `gain`"),
+        ("...", "...\n    quick = {'epochs': 3}", "The attribute `quick` .* must be a dict of .*width"),
+        ("...", "...\n    training_defaults = make()", "The attribute `training_defaults` .* must be a dict"),
+        ("...", "...\n    front_end = LogMel(n_mel=3)", r"`front_end` .* must be a LogMel\(\.\.\.\) of .*n_mels"),
+        ("...", "...\n    front_end = OTHER", "`front_end`"),
     ],
 )
-def test_a_malformed_network_is_one_line(change: Callable[[str], str], match: str, tmp_path: Path) -> None:
+def test_a_malformed_network_is_one_line(old: str, new: str, match: str, tmp_path: Path) -> None:
     path = tmp_path / "models" / "small.py"
     path.parent.mkdir()
-    path.write_text(change(NETWORK))
+    path.write_text(NETWORK.replace(old, new))
     with pytest.raises(DeclarationError, match=match):
         read_network(path)
 

@@ -8,25 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from audiotag.features.log_mel import LogMel
-from audiotag.models.layers import BidirectionalGRU, FrequencyConv
+from audiotag.models.layers import BidirectionalGRU, FrameConvolutions
 from audiotag.models.precision import FullLinear
 
-FILTERS = 128
-MEL_WIDTH, IMD_WIDTH = 30, 200  # frequencies under a filter
 DENSE = 500
 SMALLEST_WEIGHT = 1e-9  # of a frame's localisation: no division by zero
 
 
-class ATTLOC(nn.Module):
-    """Features of clips (B, T, M + D) to clip probabilities (B, K).
+class ATTLOC(FrameConvolutions):
+    """Features of clips (B, T, M + D) to clip probabilities (B, K); the arguments are those of CGRNN.
 
-    Args:
-        n_columns: Columns of the features: M mel bands, then D bins of the inter-channel difference where it is used.
-        n_tags: Tags K, from 1 up. (With one tag the softmax over tags is 1 and the pooling a plain mean over frames.)
-        dropout: After the dense layer.
-        gru_units: Per direction.
-        gru_layers: Of the bidirectional GRU.
-        imd: Whether the inter-channel difference is a second input, with a branch for it; needs stereo recordings.
+    With one tag the softmax over tags is 1 and the pooling a plain mean over frames.
     """
 
     front_end = LogMel(n_fft=512, hop_length=256, n_mels=40, power=1.0, unit_peaks=True)
@@ -43,14 +35,11 @@ class ATTLOC(nn.Module):
         gru_units: int = 128,
         gru_layers: int = 3,
     ) -> None:
-        super().__init__()
-        self.n_mels = self.front_end.n_mels if imd else n_columns
-        features = FILTERS * (2 if imd else 1)
-        self.mel = FrequencyConv(self.n_mels, FILTERS, MEL_WIDTH)
-        self.imd = FrequencyConv(n_columns - self.n_mels, FILTERS, IMD_WIDTH) if imd else None
-        self.localisation = FullLinear(features, n_tags)
-        self.attention = nn.Linear(features, 1)
-        self.gru = BidirectionalGRU(features, gru_units, gru_layers)
+        n_mels = self.front_end.n_mels if imd else n_columns
+        super().__init__(n_mels, n_columns - n_mels)
+        self.localisation = FullLinear(self.n_features, n_tags)
+        self.attention = nn.Linear(self.n_features, 1)
+        self.gru = BidirectionalGRU(self.n_features, gru_units, gru_layers)
         self.dense = nn.Linear(2 * gru_units, DENSE)
         self.dropout = nn.Dropout(dropout)
         self.tagging = FullLinear(DENSE, n_tags)
@@ -67,9 +56,7 @@ class ATTLOC(nn.Module):
 
     def frames(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Per frame the probability of each tag o_t and its localisation d_t: (B, T, M + D) to (B, T, K) each."""
-        features = self.mel(x[..., : self.n_mels])  # f_t: (B, T, 128)
-        if self.imd is not None:
-            features = torch.cat([features, self.imd(x[..., self.n_mels :])], dim=2)  # (B, T, 256)
+        features = self.features(x)  # f_t
         localisation = torch.softmax(self.localisation(features), dim=2)  # d_t
         attention = torch.sigmoid(self.attention(features))  # a_t: (B, T, 1)
         states = attention * self.gru(features)  # h_t = a_t g_t: (B, T, 2 * units)

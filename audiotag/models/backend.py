@@ -8,7 +8,7 @@ import ctypes
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
-# of both files: raised here and at the end of kernels.cpp with every change of a function's arguments or meaning
+# of both files: raised here and in kernels.cpp with every change of a function's arguments or meaning
 INTERFACE = 3
 THREADS = 2  # the compiled convolution uses one; with more than two, torch shares out twice the work and is faster
 
@@ -40,11 +40,7 @@ def fastest_convolution(threads: float = 1) -> str:
 
 
 def check_convolution(name: str | None, device: str) -> None:
-    """Refuse to train with a convolution that would not run.
-
-    Raises:
-        ConvolutionError: For "winograd" on a GPU, or where the loops are not compiled or the CPU cannot run them.
-    """
+    """Raise ConvolutionError for "winograd" on a GPU, where the loops are not compiled or the CPU cannot run them."""
     if name == "winograd" and (not LANES or device != "cpu"):
         why = "audiotag's loops are not compiled for this CPU" if device == "cpu" else f"it does not run on {device}"
         raise ConvolutionError(

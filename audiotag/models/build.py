@@ -12,17 +12,11 @@ from audiotag.config import TrialConfig
 def build_network(
     config: TrialConfig, n_columns: int, n_tags: int, mean: Tensor | None = None, scale: Tensor | None = None
 ) -> nn.Module:
-    """Build the network of a configuration, with fresh weights, for features of `n_columns` columns.
+    """Build the network of a configuration, with fresh weights, for features of `n_columns` columns F.
 
-    Its buffers `mean` and `scale`, which `standardise` uses, are kept in the state dict, so that weights and
-    standardisation cannot part. Its `precision` is for `audiotag.models.precision`.
-
-    Args:
-        config: The hyperparameters.
-        n_columns: Columns F of the features.
-        n_tags: Tags K.
-        mean: (F,) of the training clips; None: zeros, until a state dict is loaded.
-        scale: (F,) their standard deviations; None: ones.
+    Mean and standard deviation (F,) of the training clips become buffers, which `standardise` uses: they are kept in
+    the state dict, so that weights and standardisation cannot part. Without them it does nothing until a state dict is
+    loaded. The network's `precision` is for `audiotag.models.precision`.
     """
     network = network_class(config.model)(n_columns, n_tags, **config.network)
     network.register_buffer("mean", torch.zeros(n_columns) if mean is None else mean)

@@ -10,17 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from audiotag.features.log_mel import LogMel
-from audiotag.models.layers import BidirectionalGRU, FrequencyConv
+from audiotag.models.layers import BidirectionalGRU, FrameConvolutions
 from audiotag.models.precision import FullLinear
-from audiotag.models.segments import Segmentation, pad_frames, score_segments, segment_curves
+from audiotag.models.segments import Segmentation, pad_frames, segment_curves
 
-FILTERS = 128
-MEL_WIDTH, IMD_WIDTH = 30, 200  # frequencies under a filter
 DENSE = 500
 SEGMENT = 33  # frames
 
 
-class CGRNN(nn.Module):
+class CGRNN(FrameConvolutions):
     """Features of segments (B, L, M + D) to the probabilities of their clips' tags (B, K).
 
     Args:
@@ -47,11 +45,9 @@ class CGRNN(nn.Module):
         gru_units: int = 128,
         gru_layers: int = 3,
     ) -> None:
-        super().__init__()
-        self.n_mels = self.front_end.n_mels if imd else n_columns
-        self.mel = FrequencyConv(self.n_mels, FILTERS, MEL_WIDTH)
-        self.imd = FrequencyConv(n_columns - self.n_mels, FILTERS, IMD_WIDTH) if imd else None
-        self.gru = BidirectionalGRU(FILTERS * (2 if imd else 1), gru_units, gru_layers)
+        n_mels = self.front_end.n_mels if imd else n_columns
+        super().__init__(n_mels, n_columns - n_mels)
+        self.gru = BidirectionalGRU(self.n_features, gru_units, gru_layers)
         self.dense = nn.Linear(2 * gru_units, DENSE)
         self.dropout = nn.Dropout(dropout)
         self.tags = FullLinear(DENSE, n_tags)
@@ -62,7 +58,7 @@ class CGRNN(nn.Module):
 
     def score(self, x: Tensor) -> Tensor:
         """Whole clips (N, T, M + D) to (N, K): the mean over all segments, one starting at every frame."""
-        return score_segments(self.encode(x), SEGMENT, self.classify)
+        return self.frame_curves(x).mean(dim=1)
 
     def frame_curves(self, x: Tensor) -> Tensor:
         """When each tag sounds, the probability of each segment in turn: (N, T, M + D) to (N, segments, K)."""
@@ -70,11 +66,7 @@ class CGRNN(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """The output of the convolutions for each frame: (B, T, M + D) to (B, T, C)."""
-        x = pad_frames(x, SEGMENT)
-        mel = self.mel(x[..., : self.n_mels])  # (B, T, 128): 11 positions, the highest of them
-        if self.imd is None:
-            return mel
-        return torch.cat([mel, self.imd(x[..., self.n_mels :])], dim=2)  # (B, T, 256): 58 positions for the IMD
+        return self.features(pad_frames(x, SEGMENT))
 
     def classify(self, frames: Tensor) -> Tensor:
         """Encoded segments (B, L, C) to (B, K)."""

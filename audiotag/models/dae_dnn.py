@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from audiotag.features.log_mel import LogMel
 from audiotag.models.precision import FullLinear
-from audiotag.models.segments import Pretraining, Segmentation, pad_frames, score_segments, segment_curves
+from audiotag.models.segments import Pretraining, Segmentation, pad_frames, segment_curves
 
 CONTEXT = 7  # frames that the auto-encoder takes at once; it gives back the middle one
 HIDDEN, CODE = 500, 50
@@ -87,7 +87,7 @@ class DAEDNN(nn.Module):
 
     def score(self, x: Tensor) -> Tensor:
         """Whole clips (N, T, M) to (N, K): the mean over all segments, one starting at every frame."""
-        return score_segments(self.encode(x), CODES, self.classify)
+        return self.frame_curves(x).mean(dim=1)
 
     def frame_curves(self, x: Tensor) -> Tensor:
         """When each tag sounds, the probability of each segment in turn: (N, T, M) to (N, segments, K)."""

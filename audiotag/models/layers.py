@@ -98,6 +98,28 @@ class FrequencyConv(nn.Module):
         return F.relu(highest).view(batch, frames, -1)
 
 
+class FrameConvolutions(nn.Module):
+    """What CGRNN and ATT-LOC, its subclasses, begin with: frames (B, T, M + D) to features (B, T, C).
+
+    A convolution over the M mel bands of a frame, and where there are D bins of the inter-channel difference, another
+    over those. Source: see `audiotag.models.cgrnn`.
+    """
+
+    FILTERS = 128
+    MEL_WIDTH, IMD_WIDTH = 30, 200  # frequencies under a filter
+
+    def __init__(self, n_mels: int, n_differences: int) -> None:
+        super().__init__()
+        self.n_mels, self.n_features = n_mels, self.FILTERS * (2 if n_differences else 1)
+        self.mel = FrequencyConv(n_mels, self.FILTERS, self.MEL_WIDTH)
+        self.imd = FrequencyConv(n_differences, self.FILTERS, self.IMD_WIDTH) if n_differences else None
+
+    def features(self, x: Tensor) -> Tensor:
+        """(B, T, M + D) to (B, T, C), of which 128 from the bands, 128 from the differences."""
+        bands = self.mel(x[..., : self.n_mels])
+        return bands if self.imd is None else torch.cat([bands, self.imd(x[..., self.n_mels :])], dim=2)
+
+
 class HighestResponse(torch.autograd.Function):
     """The largest of a filter's responses: rows (R, F), weight (C, W), bias (C,) to (R, C).
 

@@ -3,7 +3,7 @@
 Shapes: N clips, T frames of a clip, L frames of a segment, C values per frame, K tags.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -41,21 +41,12 @@ def pad_frames(x: Tensor, frames: int) -> Tensor:
     return F.pad(x, (0, 0, 0, max(frames - x.shape[1], 0)))
 
 
-def score_segments(encoded: Tensor, frames: int, classify: Callable[[Tensor], Tensor]) -> Tensor:
-    """Average over all segments of a clip, one starting at every frame: (N, T, C) to (N, K).
+def segment_curves(encoded: Tensor, frames: int, classify: Callable[[Tensor], Tensor]) -> Tensor:
+    """Score all segments of a clip in turn, one starting at every frame: (N, T, C) to (N, segments, K).
 
     `classify` takes segments (B, L, C) to (B, K). What does not depend on the segment that a frame lies in is computed
     once per frame, before this.
     """
-    return torch.cat([scores.mean(dim=1) for scores in _segment_scores(encoded, frames, classify)])
-
-
-def segment_curves(encoded: Tensor, frames: int, classify: Callable[[Tensor], Tensor]) -> Tensor:
-    """Score all segments of a clip in turn, as `score_segments` does: (N, T, C) to (N, segments, K)."""
-    return torch.cat(list(_segment_scores(encoded, frames, classify)))
-
-
-def _segment_scores(encoded: Tensor, frames: int, classify: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
     segments = encoded.unfold(1, frames, 1).transpose(2, 3)  # (N, segments, L, C), a view
-    for part in segments.split(max(1, TOGETHER // segments.shape[1])):
-        yield classify(part.flatten(0, 1)).unflatten(0, part.shape[:2])
+    parts = segments.split(max(1, TOGETHER // segments.shape[1]))
+    return torch.cat([classify(part.flatten(0, 1)).unflatten(0, part.shape[:2]) for part in parts])

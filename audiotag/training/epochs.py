@@ -12,22 +12,17 @@ class EpochResult:
 
     Losses are binary cross-entropies, means over clips and tags; accuracies are the share of tag decisions at 0.5 that
     are right. In training both are those of the batches (clips, or segments of clips) after mixing, against their mixed
-    targets, cut at 0.5.
-
-    Attributes:
-        epoch: From 0.
-        val_means: Of each metric of METRICS the mean over tags on the validation set; NaN where no tag has both
-            classes, absent where an earlier version did not compute it.
-        seconds: Wall time.
+    targets, cut at 0.5. `val_means` has of each metric of METRICS the mean over tags on the validation set: NaN where
+    no tag has both classes, absent where an earlier version did not compute it.
     """
 
-    epoch: int
+    epoch: int  # from 0
     train_loss: float
     train_accuracy: float
     val_loss: float
     val_accuracy: float
     val_means: dict[str, float]
-    seconds: float
+    seconds: float  # wall time
 
     def to_dict(self) -> dict[str, Any]:
         """Flat and plain: `val_means` becomes one entry `val_<metric>_mean` per metric."""
@@ -45,14 +40,8 @@ class EpochResult:
 
 @dataclass(frozen=True)
 class PretrainingEpoch:
-    """One epoch of the pretraining without tags.
+    """One epoch of the pretraining without tags."""
 
-    Attributes:
-        epoch: From 0.
-        loss: Mean over segments.
-        seconds: Wall time.
-    """
-
-    epoch: int
-    loss: float
-    seconds: float
+    epoch: int  # from 0
+    loss: float  # mean over segments
+    seconds: float  # wall time

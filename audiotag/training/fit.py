@@ -42,26 +42,15 @@ class Diverged(ArithmeticError):
 
 @dataclass
 class FitState:
-    """The state of training a fold; saved after an epoch, training continues from it.
+    """The state of training a fold; saved after an epoch, training continues from it."""
 
-    Attributes:
-        model: The network, as after the newest epoch.
-        optimizer: Of the training with tags.
-        best: The weights of the epoch with the lowest validation loss.
-        best_scores: Their scores of the validation clips (n, K).
-        history: The epochs so far.
-        first_choice: The epoch from which on one may be the best, and patience is counted.
-        pretraining_optimizer: Of the epochs without tags, where the network has such.
-        pretraining: Those so far.
-    """
-
-    model: nn.Module
+    model: nn.Module  # as after the newest epoch
     optimizer: torch.optim.Optimizer
-    best: dict[str, Tensor] = field(default_factory=dict)
-    best_scores: Tensor = field(default_factory=lambda: torch.zeros(0))
+    best: dict[str, Tensor] = field(default_factory=dict)  # weights of the epoch with the lowest validation loss
+    best_scores: Tensor = field(default_factory=lambda: torch.zeros(0))  # theirs of the validation clips (n, K)
     history: list[EpochResult] = field(default_factory=list)
-    first_choice: int = 0
-    pretraining_optimizer: torch.optim.Optimizer | None = None
+    first_choice: int = 0  # the epoch from which on one may be the best, and patience is counted
+    pretraining_optimizer: torch.optim.Optimizer | None = None  # where the network has a pretraining
     pretraining: list[PretrainingEpoch] = field(default_factory=list)
 
     @property
@@ -106,9 +95,7 @@ class FitState:
 def start_fit(
     config: TrialConfig, features: np.ndarray, n_tags: int, train: np.ndarray, *, seed: int, fold: int, device: str
 ) -> FitState:
-    """Prepare a fold: initial weights from (seed, fold), standardisation from the training clips.
-
-    Shapes: features (N, T, F) of the configuration's front end, train (n,) clip indices.
+    """Prepare a fold: initial weights from (seed, fold), standardisation from the training clips, indices (n,).
 
     Raises:
         ConvolutionError: When the configuration's convolution does not run here.
@@ -130,8 +117,7 @@ def pretrain(
 ) -> Iterator[PretrainingEpoch]:
     """Run the network's pretraining, on the training clips alone; most networks have none.
 
-    Shapes: features (N, T, F), train (n,) clip indices. `state` is up to date before each yield, so that the caller may
-    save it; a saved state continues with the next epoch.
+    `state` is up to date before each yield, so that the caller may save it; a saved one continues with the next epoch.
 
     Raises:
         Diverged: When the loss is not finite.
@@ -174,16 +160,13 @@ def fit(
 ) -> Iterator[EpochResult]:
     """Train a fold until it stops early or `max_epochs` are done; afterwards the best weights are in `state.best`.
 
-    Shapes: features (N, T, F), targets (N, K). `state` is up to date before each yield, so that the caller may save it;
-    a saved state continues with the next epoch. What is left of the pretraining comes first.
+    `state` is kept up to date as by `pretrain`, of which what is left comes first.
 
     Raises:
         Diverged: When an output or a loss is not finite.
     """
     for _ in pretrain(state, features, split.train, seed=seed, fold=fold, device=device):
         pass
-    if state.stopped(config):
-        return
     placed = place_features(features, device)
     while not state.stopped(config):
         started = time.perf_counter()
@@ -219,11 +202,7 @@ def _train_epoch(
     fold: int,
     device: str,
 ) -> tuple[float, float]:
-    """One pass over the training clips: mean loss and accuracy, weighted by the batches' sizes.
-
-    Raises:
-        Diverged: When the network gives NaN.
-    """
+    """One pass over the training clips: mean loss and accuracy, weighted by the batches' sizes."""
     model, epoch = state.model, len(state.history)
     segments = getattr(model, "segments", None)
     order = segment_index(train, features.shape[1], segments)

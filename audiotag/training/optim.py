@@ -14,12 +14,7 @@ import torch
 from audiotag.config import TrialConfig
 
 MOMENTUM = 0.9  # of sgd
-DECORATED = (
-    "add_param_group",
-    "zero_grad",
-    "state_dict",
-    "load_state_dict",
-)  # the fifth, `step`, is under `no_grad` too
+DECORATED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")  # and `step`, which needs `no_grad`
 
 
 def undecorate(kind: type[torch.optim.Optimizer]) -> Any:

@@ -321,12 +321,14 @@ class TrialResult:
     status: str
     seconds: float
     figures: dict[str, Figures] = field(metadata={**FLAT, "flat": ("mean", "var_classes", "var_folds")})
-    seeds: tuple[SeedResult, ...] = field(metadata={"key": "repeats", **DROP})
-    reason: str | None = field(metadata=DROP)
-    pruned: PrunedRecord | None = field(metadata=DROP)
-    evaluation: dict[str, Figures] = field(metadata={"flat": ("mean", "var_classes"), "prefix": "eval_"})
-    published: PublishedRow | None = field(metadata=DROP)
-    folds: tuple[FoldResult, ...]
+    seeds: tuple[SeedResult, ...] = field(default=(), metadata={"key": "repeats", **DROP})
+    reason: str | None = field(default=None, metadata=DROP)
+    pruned: PrunedRecord | None = field(default=None, metadata=DROP)
+    evaluation: dict[str, Figures] = field(
+        default_factory=dict, metadata={"flat": ("mean", "var_classes"), "prefix": "eval_"}
+    )
+    published: PublishedRow | None = field(default=None, metadata=DROP)
+    folds: tuple[FoldResult, ...] = ()
 
     @property
     def mean(self) -> float | None:

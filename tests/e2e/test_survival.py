@@ -132,7 +132,10 @@ def test_a_tracking_server_that_dies_and_comes_back_lacks_nothing(place: Place, 
         wait_for(process, place.study("served"), "trials/*/fold_1.json")
         server = serve(place.root, free_port)
         finish(process, place)
-        assert place.output().count("Training goes on and nothing is lost") == 1
+        outages = place.output().count("Training goes on and nothing is lost")
+        assert (
+            1 <= outages <= place.output().count("is up to date again") + 1
+        )  # reported once each, whatever their number
         if "MLflow is behind; later: " in place.output():  # a slow machine: the command that it names does the rest
             report = [sys.executable, str(ROOT / "study" / "report.py"), "served", "--tracking-uri", served.store]
             subprocess.run([*report, "--studies", str(place.root / "studies")], check=True, capture_output=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from audiotag.config import TrialConfig
 from audiotag.features.log_mel import log_mel
@@ -24,3 +24,14 @@ def score_waveforms(waveforms: np.ndarray, seed: int, config: TrialConfig = SMAL
     """The probabilities (B, K) that the network of a seed gives to waveforms."""
     features = log_mel(waveforms, config.front_end)
     return predict(make_network(seed, config), features, np.arange(len(waveforms)))
+
+
+def output_shapes(network: nn.Module, x: Tensor) -> dict[str, tuple[int, ...]]:
+    """The shape that each module gives, by name, as a network computes x; "" is the network itself."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, module in network.named_modules():
+        module.register_forward_hook(
+            lambda _, __, out, name=name: shapes.update({name: tuple(getattr(out, "shape", ()))})
+        )
+    network(x)
+    return shapes

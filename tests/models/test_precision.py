@@ -1,4 +1,4 @@
-"""bf16 computes the same network a little coarser: scores can still be ranked, and resuming stays exact."""
+"""bf16 computes the same network a little coarser: scores can still be ranked."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.loops import BOTH_WAYS, compute
-from helpers.tiny_fit import TINY, epochs, reopened, same_bits, start, trained
+from helpers.tiny_fit import epochs, start
 
 from audiotag.config import TrialConfig, network_names
 from audiotag.models.build import build_network
@@ -50,15 +50,3 @@ def test_bf16_leaves_weights_and_gradients_in_fp32(model: str) -> None:
         assert parameter.dtype == torch.float32
         assert parameter.isfinite().all()
         assert not torch.equal(parameter, was)
-
-
-def test_a_fold_in_bf16_that_is_taken_up_again_continues_bit_for_bit() -> None:
-    config = replace(TINY, precision="bf16", dropout=0.1, augmentation="mixup", alpha=1.5)
-    whole = trained(config)
-    broken = start(config)
-    for _ in zip(range(2), epochs(broken, config), strict=False):
-        pass
-    resumed = reopened(broken, config)
-    list(epochs(resumed, config))
-    assert same_bits(whole, resumed)
-    assert not same_bits(whole, trained(replace(config, precision="fp32")))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from audiotag.models import segments
-from audiotag.models.segments import Segmentation, pad_frames, score_segments, segment_curves
+from audiotag.models.segments import Segmentation, pad_frames, segment_curves
 from audiotag.training.batches import gather, segment_index
 
 FEATURES = np.arange(3 * 10 * 2, dtype=np.float32).reshape(3, 10, 2)  # (N, T, F)
@@ -39,17 +39,14 @@ def test_segments_by_hand() -> None:
     clips = np.array([2, 0])
     assert segment_index(clips, 10, Segmentation(4, 3)).tolist() == [[2, 0], [2, 3], [2, 6], [0, 0], [0, 3], [0, 6]]
     assert segment_index(clips, 10, None).tolist() == [[2, 0], [0, 0]]
-    np.testing.assert_array_equal(gather(FEATURES, np.array([[2, 3], [0, 6]]), Segmentation(4, 3))[0], FEATURES[2, 3:7])
-    np.testing.assert_array_equal(
-        gather(FEATURES, np.array([[2, 3], [0, 6]]), Segmentation(4, 3))[1], FEATURES[0, 6:10]
-    )
+    cut = gather(FEATURES, np.array([[2, 3], [0, 6]]), Segmentation(4, 3))
+    np.testing.assert_array_equal(cut, [FEATURES[2, 3:7], FEATURES[0, 6:10]])
     np.testing.assert_array_equal(gather(FEATURES, np.array([[1, 0], [0, 0]]), None), FEATURES[[1, 0]])
 
 
-def test_a_clip_scores_the_mean_of_its_segments() -> None:
-    encoded = torch.from_numpy(FEATURES).square()  # a ramp would have the same mean over half of the blocks
+def test_each_segment_of_a_clip_is_scored() -> None:
+    encoded = torch.from_numpy(FEATURES).square()
     expected = [torch.stack([last_and_sum(encoded[n : n + 1, t : t + 4])[0] for t in range(7)]) for n in range(3)]
-    torch.testing.assert_close(score_segments(encoded, 4, last_and_sum), torch.stack(expected).mean(dim=1))
     torch.testing.assert_close(segment_curves(encoded, 4, last_and_sum), torch.stack(expected))
 
 
@@ -60,7 +57,7 @@ def test_a_clip_scores_the_mean_of_its_segments() -> None:
 def test_the_segments_of_a_clip_are_scored_together_in_any_number(
     together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = score_segments(torch.from_numpy(FEATURES), 4, last_and_sum)
+    expected = segment_curves(torch.from_numpy(FEATURES), 4, last_and_sum)
     monkeypatch.setattr(segments, "TOGETHER", together)
     seen = []
 
@@ -68,7 +65,7 @@ def test_the_segments_of_a_clip_are_scored_together_in_any_number(
         seen.append(len(part))
         return last_and_sum(part)
 
-    torch.testing.assert_close(score_segments(torch.from_numpy(FEATURES), 4, spy), expected)
+    torch.testing.assert_close(segment_curves(torch.from_numpy(FEATURES), 4, spy), expected)
     assert sum(seen) == 21
     assert max(seen) <= max(together, 7)
 

@@ -187,9 +187,9 @@ def test_the_same_seed_gives_the_same_bits(augmentation: str) -> None:
         assert history(other) != history(first)
 
 
-@pytest.mark.parametrize("stop", [1, 3])
-def test_a_resumed_fold_equals_an_unbroken_one(stop: int) -> None:
-    config = replace(TINY, augmentation="mixup", alpha=1.0, dropout=0.3, max_epochs=6)
+@pytest.mark.parametrize(("stop", "precision"), [(1, "fp32"), (3, "fp32"), (2, "bf16")])
+def test_a_resumed_fold_equals_an_unbroken_one(stop: int, precision: str) -> None:
+    config = replace(TINY, precision=precision, augmentation="mixup", alpha=1.0, dropout=0.3, max_epochs=6)
     state = start(config)
     for _, _ in zip(range(stop), epochs(state, config), strict=False):
         pass

@@ -4,6 +4,7 @@
 // Values are float or the bits of bfloat16; all arithmetic is in float. The order of every sum is fixed: same input,
 // same bits. Each function is compiled for several generations of CPUs, of which the loader takes the newest that runs.
 
+#ifndef NAMED
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -78,8 +79,25 @@ INLINE void move_sums(float* first, float* second, double* sums, int64_t width) 
     }
 }
 
-template <class Value>
-INLINE void moments(const Value* x, const float* pivot, double* sums, int64_t bands, int64_t rows, int64_t width) {
+// The gradient of the pooled norm from that of the output. Below 0, that of ELU is exp(y) = out / factor + 1.
+INLINE float gradient_before_elu(float gradient, float out, float factor, float inverse) {
+    const float rise = out >= 0.0f ? factor : factor * (out * inverse + 1.0f);
+    return dropped(out) ? 0.0f : gradient * rise;
+}
+
+// What follows the #else is compiled for each type of values
+#define Value float
+#define NAMED(function) function##_float32
+#include "kernels.cpp"
+#undef Value
+#undef NAMED
+#define Value bfloat16
+#define NAMED(function) function##_bfloat16
+#include "kernels.cpp"
+
+extern "C" int interface() { return 3; }
+#else
+EXPORT void NAMED(add_moments)(const Value* x, const float* pivot, double* sums, int64_t bands, int64_t rows, int64_t width) {
     std::vector<float> both(2 * width);
     float *first = both.data(), *second = first + width;
     for (int64_t band = 0; band < bands; band++) {
@@ -96,8 +114,7 @@ INLINE void moments(const Value* x, const float* pivot, double* sums, int64_t ba
     }
 }
 
-template <class Value>
-INLINE void pool(
+EXPORT void NAMED(pool_elu_dropout)(
     const Value* x, const float* mean, const float* scale, const float* bias, const std::uint8_t* keep, int64_t least,
     float factor, Value* out, int64_t pairs, int64_t rows, int64_t width) {
     const int64_t band = rows * width;
@@ -119,14 +136,7 @@ INLINE void pool(
     }
 }
 
-// The gradient of the pooled norm from that of the output. Below 0, that of ELU is exp(y) = out / factor + 1.
-INLINE float gradient_before_elu(float gradient, float out, float factor, float inverse) {
-    const float rise = out >= 0.0f ? factor : factor * (out * inverse + 1.0f);
-    return dropped(out) ? 0.0f : gradient * rise;
-}
-
-template <class Value>
-INLINE void norm_gradients(
+EXPORT void NAMED(add_norm_gradients)(
     const Value* x, const float* mean, const float* scale, float factor, const Value* out, const Value* gradient,
     double* sums, int64_t pairs, int64_t rows, int64_t width) {
     const int64_t band = rows * width;
@@ -150,8 +160,7 @@ INLINE void norm_gradients(
     }
 }
 
-template <class Value>
-INLINE void gradients(
+EXPORT void NAMED(norm_pool_backward)(
     Value* x, const float* mean, const float* scale, float factor, const Value* out, const Value* gradient,
     const float* offset, const float* per_unit, int64_t pairs, int64_t rows, int64_t width) {
     const int64_t band = rows * width;
@@ -173,8 +182,7 @@ INLINE void gradients(
     }
 }
 
-template <class Value>
-INLINE void states(
+EXPORT void NAMED(gru_step_forward)(
     int64_t step, Value* gates, const Value* inner, const float* bias_new, Value* inner_new, float* state,
     Value* hidden, float* out, int64_t directions, int64_t steps, int64_t batch, int64_t units) {
     const int64_t width = 3 * units;
@@ -208,8 +216,7 @@ INLINE void states(
     }
 }
 
-template <class Value>
-INLINE void step_back(
+EXPORT void NAMED(gru_step_backward)(
     int64_t step, const float* gradient, float* carried, const Value* product, Value* gates, Value* inner_new,
     const Value* hidden, Value* inner, int64_t directions, int64_t steps, int64_t batch, int64_t units) {
     const int64_t width = 3 * units;
@@ -243,38 +250,4 @@ INLINE void step_back(
         }
     }
 }
-
-#define DEFINE(Value, type)                                                                                            \
-    EXPORT void add_moments_##type(                                                                                    \
-        const Value* x, const float* pivot, double* sums, int64_t bands, int64_t rows, int64_t width) {                \
-        moments(x, pivot, sums, bands, rows, width);                                                                   \
-    }                                                                                                                  \
-    EXPORT void pool_elu_dropout_##type(                                                                               \
-        const Value* x, const float* mean, const float* scale, const float* bias, const std::uint8_t* keep,            \
-        int64_t least, float factor, Value* out, int64_t pairs, int64_t rows, int64_t width) {                         \
-        pool(x, mean, scale, bias, keep, least, factor, out, pairs, rows, width);                                      \
-    }                                                                                                                  \
-    EXPORT void add_norm_gradients_##type(                                                                             \
-        const Value* x, const float* mean, const float* scale, float factor, const Value* out, const Value* gradient,  \
-        double* sums, int64_t pairs, int64_t rows, int64_t width) {                                                    \
-        norm_gradients(x, mean, scale, factor, out, gradient, sums, pairs, rows, width);                               \
-    }                                                                                                                  \
-    EXPORT void norm_pool_backward_##type(                                                                             \
-        Value* x, const float* mean, const float* scale, float factor, const Value* out, const Value* gradient,        \
-        const float* offset, const float* per_unit, int64_t pairs, int64_t rows, int64_t width) {                      \
-        gradients(x, mean, scale, factor, out, gradient, offset, per_unit, pairs, rows, width);                        \
-    }                                                                                                                  \
-    EXPORT void gru_step_forward_##type(                                                                               \
-        int64_t step, Value* gates, const Value* inner, const float* bias_new, Value* inner_new, float* state,         \
-        Value* hidden, float* out, int64_t directions, int64_t steps, int64_t batch, int64_t units) {                  \
-        states(step, gates, inner, bias_new, inner_new, state, hidden, out, directions, steps, batch, units);          \
-    }                                                                                                                  \
-    EXPORT void gru_step_backward_##type(                                                                              \
-        int64_t step, const float* gradient, float* carried, const Value* product, Value* gates, Value* inner_new,     \
-        const Value* hidden, Value* inner, int64_t directions, int64_t steps, int64_t batch, int64_t units) {          \
-        step_back(step, gradient, carried, product, gates, inner_new, hidden, inner, directions, steps, batch, units); \
-    }
-DEFINE(float, float32)
-DEFINE(bfloat16, bfloat16)
-
-extern "C" int interface() { return 3; }
+#endif

@@ -10,7 +10,9 @@ Tensors are contiguous, float32 or bfloat16, unless another type is named; all a
 Shapes of the norm: P pairs of bands, which the pooling makes one; each has R rows of W lanes, in which G frames of C
 channels lie side by side (W = G C: few channels alone fill no vector register). Values of a channel are (W,), float32.
 Shapes of the GRU: D directions (2), T frames, B batch, H units, G = 3 H gates in torch's order: reset, update, new. The
-second direction runs backwards in time: its step s is frame T - 1 - s.
+second direction runs backwards in time: its step s is frame T - 1 - s. Between the steps are kept the gates
+(D, T, B, G), the state's contribution to the new gate `inner_new` (D, T, B, H), and the states `hidden`
+(D, T + 1, B, H).
 Shapes of the convolution: B images of M bands (a multiple of 4), T frames, I or O channels (multiples of 8), of which
 K by K parts (K = 6) are made for four bands by four frames.
 """
@@ -90,17 +92,11 @@ def gru_step_forward(
     hidden: Tensor,
     out: Tensor,
 ) -> None:
-    """Take a step forwards, in place.
+    """Take a step forwards, in place: the input's contribution to the gates becomes their values.
 
-    Args:
-        step: Its number s.
-        gates: (D, T, B, G) the input's contribution to them; becomes their values.
-        inner: (D, B, G) the state's contribution to them, without the bias of the new gate.
-        bias_new: (D, H) float32, that bias.
-        inner_new: (D, T, B, H) takes the state's contribution to the new gate.
-        state: (D, B, H) float32; the one before the step becomes the one after it.
-        hidden: (D, T + 1, B, H) takes it, too.
-        out: (B, T, D * H) float32 takes it, too.
+    `inner` (D, B, G) is the state's contribution to them, without the bias of the new gate, which is `bias_new`
+    (D, H), float32. The state before the step (D, B, H), float32, becomes the one after it, which `hidden` and `out`
+    (B, T, D * H), float32, take, too.
     """
     given = (gates, inner, bias_new, inner_new, state, hidden, out)
     _call("gru_step_forward", gates.dtype, step, *given, *inner_new.shape)
@@ -116,18 +112,11 @@ def gru_step_backward(
     hidden: Tensor,
     inner: Tensor,
 ) -> None:
-    """Take a step backwards, in place.
+    """Take a step backwards, in place: `gates` and `inner_new` become the gradients of what they were made from.
 
-    Args:
-        step: Its number s.
-        gradient: (B, T, D * H) of the output, float32.
-        carried: (D, B, H) float32, the part of the state's gradient that passes by the recurrent weights of the step
-            behind; becomes that of this step.
-        product: (D, B, H) the part that passes through them.
-        gates: (D, T, B, G) their values; become the gradient of the input's contribution.
-        inner_new: (D, T, B, H) the state's contribution to the new gate; becomes its gradient.
-        hidden: (D, T + 1, B, H) states.
-        inner: (D, B, G) takes the gradient of the state's contribution.
+    `gradient` (B, T, D * H), float32, is that of the output. Of the state's gradient, `carried` (D, B, H), float32, is
+    the part that passes by the recurrent weights of the step behind, and becomes that of this step; `product`
+    (D, B, H) is the part that passes through them. `inner` (D, B, G) takes the gradient of the state's contribution.
     """
     given = (gradient, carried, product, gates, inner_new, hidden, inner)
     _call("gru_step_backward", gates.dtype, step, *given, *inner_new.shape)

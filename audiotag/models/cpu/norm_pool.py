@@ -27,9 +27,7 @@ def norm_pool_elu_dropout(x: Tensor, norm: nn.BatchNorm2d, keep: Tensor, dropped
         mean, var = _moments(x)
         _update(norm, mean, var, x.numel() // x.shape[1])
     else:
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        mean, var = norm.running_mean.double(), norm.running_var.double()
+        mean, var = (norm.get_buffer(name).double() for name in ("running_mean", "running_var"))
     return _NormPool.apply(x, norm.weight, norm.bias, mean, var + norm.eps, keep, dropped)
 
 
@@ -60,14 +58,11 @@ def _by_channel(sums: Tensor, channels: int) -> Tensor:
 
 def _update(norm: nn.BatchNorm2d, mean: Tensor, var: Tensor, count: int) -> None:
     """Running statistics, as torch keeps them: of the unbiased variance."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    assert norm.num_batches_tracked is not None
     assert norm.momentum is not None
     with torch.no_grad():
-        norm.running_mean.lerp_(mean.float(), norm.momentum)
-        norm.running_var.lerp_((var * count / max(count - 1, 1)).float(), norm.momentum)
-        norm.num_batches_tracked += 1
+        norm.get_buffer("running_mean").lerp_(mean.float(), norm.momentum)
+        norm.get_buffer("running_var").lerp_((var * count / max(count - 1, 1)).float(), norm.momentum)
+        norm.get_buffer("num_batches_tracked").add_(1)
 
 
 def _rows(x: Tensor, *first: int) -> Tensor:

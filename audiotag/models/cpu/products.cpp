@@ -20,60 +20,62 @@ struct Lanes {
     typedef float InMemory __attribute__((vector_size(LANES * sizeof(float)), aligned(alignof(float)), may_alias));
 };
 
-// out (HIGH, VECTORS * LANES) = or += a (HIGH, count) @ b (count, VECTORS * LANES), each with its steps in memory
+// out (rows, width) = or += a (rows, count) @ b (count, width); width is a multiple of 8
+struct Product {
+    const float* a;
+    int64_t a_row, a_column;  // steps in memory
+    const float* b;
+    int64_t count;
+    float* out;
+    int64_t rows, width;
+};
+
+// HIGH rows and VECTORS * LANES columns of a product
 template <int LANES, int VECTORS, int HIGH, bool ADD>
-INLINE void tile(
-    const float* a, int64_t a_row, int64_t a_column, const float* b, int64_t count, float* out, int64_t width) {
+INLINE void tile(const Product& p, int64_t row, int64_t column) {
     typedef typename Lanes<LANES>::Vector Vector;
     typedef typename Lanes<LANES>::InMemory InMemory;
+    const float *a = p.a + row * p.a_row, *b = p.b + column;
+    float* out = p.out + row * p.width + column;
     Vector sums[HIGH][VECTORS] = {};
-    for (int64_t k = 0; k < count; k++, a += a_column, b += width) {
+    for (int64_t k = 0; k < p.count; k++, a += p.a_column, b += p.width) {
         Vector right[VECTORS];
 #pragma GCC unroll 8
         for (int v = 0; v < VECTORS; v++) right[v] = *(const InMemory*)(b + v * LANES);
 #pragma GCC unroll 8
         for (int r = 0; r < HIGH; r++)
 #pragma GCC unroll 8
-            for (int v = 0; v < VECTORS; v++) sums[r][v] += a[r * a_row] * right[v];
+            for (int v = 0; v < VECTORS; v++) sums[r][v] += a[r * p.a_row] * right[v];
     }
 #pragma GCC unroll 8
     for (int r = 0; r < HIGH; r++)
 #pragma GCC unroll 8
         for (int v = 0; v < VECTORS; v++) {
-            InMemory* to = (InMemory*)(out + r * width + v * LANES);
+            InMemory* to = (InMemory*)(out + r * p.width + v * LANES);
             *to = ADD ? *to + sums[r][v] : sums[r][v];  // sums of their own before they are added lose fewer digits
         }
 }
 
 template <int LANES, int VECTORS, bool ADD>
-INLINE void tiles(
-    const float* a, int64_t a_row, int64_t a_column, const float* b, int64_t count, float* out, int64_t rows,
-    int64_t width) {
+INLINE void tiles(const Product& p) {
     constexpr int HIGH = 6;  // with 4 vectors 24 of AVX-512's 32 registers, with 2 vectors 12 of AVX2's 16
-    for (int64_t column = 0; column < width; column += VECTORS * LANES) {
+    for (int64_t column = 0; column < p.width; column += VECTORS * LANES) {
         int64_t row = 0;
-        for (; row + HIGH <= rows; row += HIGH)
-            tile<LANES, VECTORS, HIGH, ADD>(
-                a + row * a_row, a_row, a_column, b + column, count, out + row * width + column, width);
-        for (; row < rows; row++)
-            tile<LANES, VECTORS, 1, ADD>(
-                a + row * a_row, a_row, a_column, b + column, count, out + row * width + column, width);
+        for (; row + HIGH <= p.rows; row += HIGH) tile<LANES, VECTORS, HIGH, ADD>(p, row, column);
+        for (; row < p.rows; row++) tile<LANES, VECTORS, 1, ADD>(p, row, column);
     }
 }
 
-// out (rows, width) = or += a (rows, count) @ b (count, width); width is a multiple of 8
 template <int LANES, bool ADD>
-INLINE void multiply(
-    const float* a, int64_t a_row, int64_t a_column, const float* b, int64_t count, float* out, int64_t rows,
-    int64_t width) {
+INLINE void multiply(const Product& p) {
     if constexpr (LANES == 16)
-        if (width % 64 == 0) return tiles<LANES, 4, ADD>(a, a_row, a_column, b, count, out, rows, width);
-    if (width % (2 * LANES) == 0)
-        tiles<LANES, 2, ADD>(a, a_row, a_column, b, count, out, rows, width);
-    else if (width % LANES == 0)
-        tiles<LANES, 1, ADD>(a, a_row, a_column, b, count, out, rows, width);
+        if (p.width % 64 == 0) return tiles<LANES, 4, ADD>(p);
+    if (p.width % (2 * LANES) == 0)
+        tiles<LANES, 2, ADD>(p);
+    else if (p.width % LANES == 0)
+        tiles<LANES, 1, ADD>(p);
     else
-        tiles<8, 1, ADD>(a, a_row, a_column, b, count, out, rows, width);
+        tiles<8, 1, ADD>(p);
 }
 
 // Winograd's convolution F(4 x 4, 3 x 3): sixteen values of the output from six by six of the input, with a quarter of
@@ -175,10 +177,10 @@ struct Bands {
     MEMBER Places<float> of_products(int64_t group) { return Places<float>(products + group * channels, product_step); }
 };
 
+#define IMAGES int64_t batch, int64_t bands, int64_t frames, int64_t channels, int64_t outputs
+#define GIVEN batch, bands, frames, channels, outputs
 template <int LANES>
-INLINE void convolve(
-    const float* x, const float* filters, float* out, int64_t batch, int64_t bands, int64_t frames, int64_t channels,
-    int64_t outputs) {
+INLINE void convolve(const float* x, const float* filters, float* out, IMAGES) {
     Bands from(bands, frames, channels), to(bands, frames, outputs);
     for (int64_t b = 0; b < batch; b++, x += bands * from.row, out += bands * to.row)
         for (int64_t band = 0; band < bands; band += STEP) {
@@ -188,8 +190,8 @@ INLINE void convolve(
                 from.spread_frames(part);
                 for (int i = 0; i < PARTS; i++, filter += channels * outputs)
                     multiply<LANES, false>(
-                        from.products + i * from.product_step, channels, 1, filter, channels,
-                        to.products + i * to.product_step, from.groups, outputs);
+                        {from.products + i * from.product_step, channels, 1, filter, channels,
+                         to.products + i * to.product_step, from.groups, outputs});
                 to.gather_frames(part);
             }
             to.gather_bands(out, band);
@@ -197,9 +199,7 @@ INLINE void convolve(
 }
 
 template <int LANES>
-INLINE void add_filters(
-    const float* x, const float* gradient, float* sums, int64_t batch, int64_t bands, int64_t frames, int64_t channels,
-    int64_t outputs) {
+INLINE void add_filters(const float* x, const float* gradient, float* sums, IMAGES) {
     Bands from(bands, frames, channels), to(bands, frames, outputs);
     for (int64_t b = 0; b < batch; b++, x += bands * from.row, gradient += bands * to.row)
         for (int64_t band = 0; band < bands; band += STEP) {
@@ -211,14 +211,12 @@ INLINE void add_filters(
                 to.scatter_frames(part);
                 for (int i = 0; i < PARTS; i++, sum += channels * outputs)
                     multiply<LANES, true>(
-                        from.products + i * from.product_step, 1, channels, to.products + i * to.product_step,
-                        from.groups, sum, channels, outputs);
+                        {from.products + i * from.product_step, 1, channels, to.products + i * to.product_step,
+                         from.groups, sum, channels, outputs});
             }
         }
 }
 
-#define IMAGES int64_t batch, int64_t bands, int64_t frames, int64_t channels, int64_t outputs
-#define GIVEN batch, bands, frames, channels, outputs
 #define GENERATION(name, target_cpu, lanes)                                                                            \
     __attribute__((target(target_cpu))) static void convolve_##name(                                                   \
         const float* x, const float* filters, float* out, IMAGES) {                                                    \
