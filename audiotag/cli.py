@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 FINISHED, MISTAKE, INTERRUPTED, UNREAD = 0, 2, 130, 141  # exit codes
 
@@ -78,9 +78,9 @@ def _make_parser(kind: type, allows: Callable[[Any], bool], wanted: str) -> Call
 def make_console(plain_width: int = 10_000) -> Console:
     """Make the console; a file or pipe has `plain_width` columns, so many that no line breaks."""
     console = PipeConsole(highlight=False, markup=False, emoji=False)  # no markup in names of tags and files
-    if console.is_terminal:
-        return console
-    return PipeConsole(highlight=False, markup=False, emoji=False, width=plain_width)
+    if not console.is_terminal:
+        console.width = plain_width
+    return console
 
 
 class PipeConsole(Console):
@@ -98,7 +98,12 @@ def end_unread() -> NoReturn:
     sys.exit(UNREAD)
 
 
-def progress_bar(console: Console) -> Progress:
-    """Make a bar with the number done of all; silent where there is no terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+def progress_bar(console: Console, *amounts: ProgressColumn) -> Progress:
+    """Make a bar with the number done of all, or other amounts; silent where there is no terminal."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        *(amounts or (MofNCompleteColumn(),)),
+        TimeRemainingColumn(),
+    )
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -68,11 +68,6 @@ def seeds_in_words(seeds: Sequence[int]) -> str:
     return f"seeds {first} {'and' if len(others) == 1 else 'to'} {others[-1]}"
 
 
-def count(number: int, noun: str) -> str:
-    """A number of things: "1 trial", "2 trials"."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int, right: int = 0) -> str:
     """A table in Markdown; the first `left` and the last `right` columns are text, the others numbers."""
     marks = [*["---"] * left, *["---:"] * (len(header) - left - right), *["---"] * right]

@@ -7,7 +7,9 @@ import os
 import struct
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
+
+Order = Literal["little", "big"]  # of bytes
 
 UNKNOWN_SIZE = 0xFFFFFFFF  # of a WAV that was written to a pipe, and of one larger than 4 GB (RF64)
 PLAIN_CODES = (1, 3, 6, 7)  # PCM, float, A-law, mu-law: sizes follow from channels and bits
@@ -32,20 +34,16 @@ def container_damage(path: str | Path) -> str | None:
             file.seek(0)
             return _ogg_damage(file)
         if start[:4] in (b"RIFF", b"RIFX", b"RF64") and start[8:] == b"WAVE":
-            return _wav_damage(file, "big" if start[:4] == b"RIFX" else "little", _riff_end(start, size))
+            order: Order = "big" if start[:4] == b"RIFX" else "little"
+            length = int.from_bytes(start[4:8], order)
+            return _wav_damage(file, size, order, min(size, length + 8) if length else size)
         if start[:4] == b"FORM" and start[8:] in (b"AIFF", b"AIFC"):
             return _aiff_damage(file, size)
     return None
 
 
-def _riff_end(start: bytes, size: int) -> int:
-    """Where the RIFF chunk ends; the end of the file where its size is unknown or too large."""
-    length = int.from_bytes(start[4:8], "big" if start[:4] == b"RIFX" else "little")
-    return min(size, length + 8) if length else size
-
-
-def _wav_damage(file: BinaryIO, order: str, riff_end: int) -> str | None:
-    size = os.fstat(file.fileno()).st_size
+def _wav_damage(file: BinaryIO, size: int, order: Order, riff_end: int) -> str | None:
+    """`riff_end` is where the RIFF chunk ends; the file's end where its size is unknown or too large."""
     long_size = None
     block = 1
     while (head := _chunk(file, order)) is not None:
@@ -72,15 +70,14 @@ def _wav_damage(file: BinaryIO, order: str, riff_end: int) -> str | None:
     return "it is truncated or damaged before its samples"
 
 
-def _format_damage(data: bytes, order: str) -> tuple[int, str | None]:
+def _format_damage(data: bytes, order: Order) -> tuple[int, str | None]:
     """The bytes per sample of all channels, and a contradiction in the header of a WAV, if any."""
     if len(data) < 16:
         return 1, "its header is truncated"
-    code, channels, rate, byte_rate, block, bits = struct.unpack(
-        "<HHIIHH" if order == "little" else ">HHIIHH", data[:16]
-    )
+    form = "<HHIIHH" if order == "little" else ">HHIIHH"
+    code, channels, rate, byte_rate, block, bits = struct.unpack(form, data[:16])
     if code == EXTENSIBLE and len(data) >= 26:
-        code = int.from_bytes(data[24:26], "little" if order == "little" else "big")
+        code = int.from_bytes(data[24:26], order)
     if code in PLAIN_CODES and (block != channels * -(-bits // 8) or byte_rate != rate * block):
         form = f"{channels} channels of {bits} bits at {rate} Hz"
         sizes = f"{block} bytes per sample, {byte_rate} per second"
@@ -88,7 +85,7 @@ def _format_damage(data: bytes, order: str) -> tuple[int, str | None]:
     return max(block, 1), None
 
 
-def _tail_damage(file: BinaryIO, order: str, end: int, riff_end: int) -> str | None:
+def _tail_damage(file: BinaryIO, order: Order, end: int, riff_end: int) -> str | None:
     """Chunks or zeros must follow the samples; anything else means more samples than the header says."""
     if _are_chunks(file, order, end + (end & 1), riff_end) or _are_chunks(file, order, end, riff_end):
         return None
@@ -99,7 +96,7 @@ def _tail_damage(file: BinaryIO, order: str, end: int, riff_end: int) -> str | N
     return None
 
 
-def _are_chunks(file: BinaryIO, order: str, begin: int, end: int) -> bool:
+def _are_chunks(file: BinaryIO, order: Order, begin: int, end: int) -> bool:
     while begin < end:
         file.seek(begin)
         head = _chunk(file, order)
@@ -109,9 +106,9 @@ def _are_chunks(file: BinaryIO, order: str, begin: int, end: int) -> bool:
     return True
 
 
-def _chunk(file: BinaryIO, order: str) -> tuple[bytes, int] | None:
+def _chunk(file: BinaryIO, order: Order) -> tuple[bytes, int] | None:
     head = file.read(8)
-    return (head[:4], int.from_bytes(head[4:], order)) if len(head) == 8 else None  # type: ignore[arg-type]
+    return (head[:4], int.from_bytes(head[4:], order)) if len(head) == 8 else None
 
 
 def _is_name(name: bytes) -> bool:

@@ -18,27 +18,16 @@ MARGIN = 0.02  # s that are checked for damage beyond the part that is described
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """An audio file's form and level; the figures are those of the part that was decoded.
+    """An audio file's form and level; the figures are those of the part that was decoded."""
 
-    Attributes:
-        seconds: The duration of the whole file.
-        sample_rate: Hz.
-        channels: Their number.
-        kind: Container and coding, such as "WAV PCM_16".
-        peak: The largest absolute value, 1 is full scale.
-        clipped: The share of samples at full scale.
-        digest: Hash of the decoded samples: the same for the same sound in another container.
-        file_digest: Hash of the file's bytes, 32 hex digits.
-    """
-
-    seconds: float
-    sample_rate: int
+    seconds: float  # of the whole file
+    sample_rate: int  # Hz
     channels: int
-    kind: str
-    peak: float
-    clipped: float
-    digest: str
-    file_digest: str
+    kind: str  # container and coding, such as "WAV PCM_16"
+    peak: float  # the largest absolute value, 1 is full scale
+    clipped: float  # the share of samples at full scale
+    digest: str  # hash of the decoded samples: the same for the same sound in another container
+    file_digest: str  # hash of the file's bytes, 32 hex digits
 
 
 def inspect_audio(path: str | Path, seconds: float) -> AudioInfo:

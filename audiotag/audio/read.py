@@ -14,11 +14,16 @@ from audiotag.audio.integrity import container_damage
 from audiotag.audio.resample import look_ahead, resample, resample_pieces
 from audiotag.files import reason_of
 
-FORMATS = ("WAV", "WAVEX", "RF64", "AIFF", "FLAC", "OGG", "MP3")  # of those libsndfile knows, all that can be checked
-MP3_SUFFIXES = (".mp3", ".mp2", ".mpa")  # libsndfile takes noise for MP3, which has no file header
-SUFFIXES = {"WAV": (".wav", ".wave"), "WAVEX": (".wav", ".wave"), "RF64": (".wav", ".rf64"), "FLAC": (".flac",)}
-SUFFIXES |= {"OGG": (".ogg", ".oga", ".opus"), "AIFF": (".aif", ".aiff", ".aifc")}
-AUDIO_SUFFIXES = {suffix for suffixes in SUFFIXES.values() for suffix in suffixes} | {".mp3"}
+FORMATS = {  # of those that libsndfile knows, all that can be checked, with the suffixes of their files
+    "WAV": (".wav", ".wave"),
+    "WAVEX": (".wav", ".wave"),
+    "RF64": (".wav", ".rf64"),
+    "FLAC": (".flac",),
+    "OGG": (".ogg", ".oga", ".opus"),
+    "AIFF": (".aif", ".aiff", ".aifc"),
+    "MP3": (".mp3", ".mp2", ".mpa"),
+}
+AUDIO_SUFFIXES = set().union(*FORMATS.values())
 LOUDEST = 1e15  # above it the energy of a window overflows float32
 FULL_SCALE_16 = np.float32(2**-15)  # libsndfile's factor for samples of 16 bits, too
 PIECE = 1 << 20  # frames decoded at a time where a whole file is read
@@ -94,7 +99,8 @@ def open_sound(path: str | Path) -> Iterator[soundfile.SoundFile]:
     try:
         _require_whole_container(path)
         with soundfile.SoundFile(os.fspath(path)) as file:
-            if file.format not in FORMATS or (file.format == "MP3" and Path(path).suffix.lower() not in MP3_SUFFIXES):
+            is_noise = file.format == "MP3" and Path(path).suffix.lower() not in FORMATS["MP3"]  # MP3 has no header
+            if file.format not in FORMATS or is_noise:
                 raise AudioError(path, f"it looks like {file.format}, but must be WAV, FLAC, OGG, AIFF or an .mp3 file")
             yield file
     except soundfile.LibsndfileError as error:
@@ -131,16 +137,12 @@ def _require_whole_container(path: str | Path) -> None:
         raise AudioError(path, "it is no regular file")
     if not status.st_size:
         raise AudioError(path, "it is empty")
-    damage = container_damage(path)
-    if damage:
+    if damage := container_damage(path):
         raise AudioError(path, damage)
 
 
 def _read_beginning(path: str | Path, sample_rate: int, samples: int) -> tuple[np.ndarray, int]:
     """The frames (S, C) of a file that `samples` at `sample_rate` need, and the file's own rate (Hz)."""
-    for name, value in (("sample_rate", sample_rate), ("samples", samples)):
-        if value < 1:
-            raise ValueError(f"The value of `{name}` is {value!r}, but must be at least 1.")
     with open_sound(path) as file:
         rate = file.samplerate
         return decode(path, file, math.ceil(samples * rate / sample_rate) + look_ahead(rate, sample_rate)), rate

@@ -3,19 +3,14 @@
 import argparse
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from audiotag.chime_home.download import FetchError, Report
+from audiotag.chime_home.download import FetchError
 from audiotag.chime_home.fetch import ADDRESS, MD5, fetch
-from audiotag.cli import FINISHED, INTERRUPTED, Parser, fail, make_console, parse_text
+from audiotag.cli import FINISHED, INTERRUPTED, Parser, fail, make_console, parse_text, progress_bar
 from audiotag.corpus.corpus import read_tables
-
-STEP = 5  # percent between the lines that a log file gets
 
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
@@ -47,9 +42,16 @@ def main(words: list[str] | None = None) -> int:
     console = make_console()
     target = Path(arguments.path)
     try:
-        with byte_progress(console) as report:
-            options = {"stereo": arguments.stereo, "keep": arguments.keep, "md5": arguments.md5}
-            fetched = fetch(target, arguments.source, **options, report=report)
+        with progress_bar(console, DownloadColumn(), TransferSpeedColumn()) as bar:
+            task = bar.add_task("")
+            fetched = fetch(
+                target,
+                arguments.source,
+                stereo=arguments.stereo,
+                keep=arguments.keep,
+                md5=arguments.md5,
+                report=lambda step, done, total: bar.update(task, description=step, completed=done, total=total),
+            )
         corpus, _ = read_tables(target)
     except FetchError as error:
         fail(str(error))
@@ -63,28 +65,6 @@ def main(words: list[str] | None = None) -> int:
         soft_wrap=True,
     )
     return FINISHED
-
-
-@contextmanager
-def byte_progress(console: Console) -> Iterator[Report]:
-    """Show a bar over bytes on a terminal; elsewhere print a line every few percent."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    last = ("", -1)
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task("")
-
-        def report(step: str, done: int, total: int | None) -> None:
-            nonlocal last
-            bar.update(task, description=step, completed=done, total=total)
-            now = (step, 100 * done // total // STEP if total else done // (200 << 20))
-            if now != last and not console.is_terminal:
-                of = f" of {total / 1e6:.0f}" if total else ""
-                console.print(f"{done / 1e6:.0f}{of} MB {step}", soft_wrap=True)
-            last = now
-
-        yield report
 
 
 if __name__ == "__main__":

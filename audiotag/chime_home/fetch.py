@@ -7,28 +7,26 @@ with the lists.
 
 import hashlib
 import os
+import re
 import shutil
 import tarfile
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import filelock
 
 from audiotag.audio.probe import audio_format
 from audiotag.audio.read import AudioError
-from audiotag.chime_home.download import BLOCK, FetchError, Report, download, require_address
-from audiotag.corpus.errors import CorpusError, count
+from audiotag.chime_home.download import BLOCK, FetchError, Report, download
+from audiotag.corpus.errors import CorpusError
 from audiotag.corpus.layouts.chime_home import LISTS, MONO, STEREO, read, read_names
 from audiotag.files import reason_of
 
 ADDRESS = "https://archive.org/download/chime-home/chime_home.tar.gz"
-SIZE = 4_162_513_717  # bytes
 MD5 = "9ce9d584e229b465b3aa08db2d7fee67"
-FORMATS = {MONO: (16_000, 1), STEREO: (48_000, 2)}  # Hz, channels
-UNPACKED_BYTES = {False: 900 << 20, True: 6 << 30}  # without stereo and with, rounded up
 
 
 def fetch(
@@ -56,24 +54,16 @@ def fetch(
         FetchError: If it cannot be fetched; the bytes that came stay for the next run, unless their checksum is wrong.
     """
     target = Path(os.path.abspath(target))
-    _require_own_place(target)
     part, hidden = target.with_name(f"{target.name}.tar.gz.part"), target.with_name(f".{target.name}.unpacking")
     with _locked(target):
-        shutil.rmtree(hidden, ignore_errors=True)
+        shutil.rmtree(hidden, ignore_errors=True)  # of a process that was killed
         complete = target.exists() and not problems_of(target, stereo)
         if not complete:
-            if "://" in source:
-                _download(source, part, target, stereo, md5, report, wait)
-            elif (found := _md5_of(Path(source))) != md5:
-                raise FetchError(f"The archive `{source}` is refused: its MD5 is {found}, but must be {md5}.")
-            try:
-                unpack(part if "://" in source else Path(source), hidden, stereo, report)
-                if problems := problems_of(hidden, stereo):
-                    more = f" (and {count(len(problems) - 1, 'more problem')})" if len(problems) > 1 else ""
-                    raise FetchError(f"The archive {source} is not all of CHiME-Home: {problems[0]}{more}.")
-                _publish(hidden, target)
-            finally:
-                shutil.rmtree(hidden, ignore_errors=True)
+            archive = Path(source)
+            if re.match("https?://[^/]", source):
+                _download(source, archive := part, md5, report, wait)
+            _require_md5(archive, md5)
+            _install(archive, hidden, target, stereo, report)
             if keep and part.exists():
                 os.replace(part, target.with_name(f"{target.name}.tar.gz"))
         if not keep:
@@ -83,7 +73,10 @@ def fetch(
 
 @contextmanager
 def _locked(target: Path) -> Iterator[None]:
+    """Keep other processes from the folder, which must be ours; turn errors of the disk into FetchErrors."""
     try:
+        if target.exists() and any(target.iterdir()) and not any((target / name).exists() for name in LISTS):
+            raise FetchError(f"The folder `{target}` holds something else: name one that does not exist yet.")
         target.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(target.with_name(f".{target.name}.lock"), timeout=0):
             yield
@@ -96,74 +89,76 @@ def _locked(target: Path) -> Iterator[None]:
         ) from error
 
 
-def _require_own_place(target: Path) -> None:
-    if target.is_dir() and any(target.iterdir()) and not any((target / name).exists() for name in LISTS):
-        raise FetchError(f"The folder `{target}` holds something else: name one that does not exist yet.")
-    if target.exists() and not target.is_dir():
-        raise FetchError(f"`{target}` is a file: name a folder that does not exist yet.")
-
-
-def _download(address: str, part: Path, target: Path, stereo: bool, md5: str, report: Report, wait: float) -> None:
-    """Download the archive and check it; bytes of an earlier run that turn out to be another file's are replaced."""
-    require_address(address)
-    size = SIZE if md5 == MD5 else None
+def _download(address: str, part: Path, md5: str, report: Report, wait: float) -> None:
+    """Download the archive; bytes of an earlier run that turn out to be another file's are replaced."""
     resumed = part.exists()
-    if size:
-        _require_space(target, size - (part.stat().st_size if resumed else 0) + UNPACKED_BYTES[stereo])
-    download(address, part, size, report, wait)
-    found = _md5_of(part)
-    if found != md5 and resumed:
+    download(address, part, report, wait)
+    try:
+        _require_md5(part, md5)
+    except FetchError:
         part.unlink()
-        download(address, part, size, report, wait)
-        found = _md5_of(part)
-    if found != md5:
-        part.unlink()
-        raise FetchError(
-            f"The archive of {address} is refused: its MD5 is {found}, but must be {md5}. It is deleted: run again, or "
-            "give another --from."
-        )
+        if not resumed:
+            raise
+        _download(address, part, md5, report, wait)
 
 
-def _md5_of(archive: Path) -> str:
+def _require_md5(archive: Path, md5: str) -> None:
     try:
         with archive.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     except OSError as error:
-        raise FetchError(
-            f"The archive `{archive}` cannot be read ({reason_of(error)}): give another with --from."
-        ) from error
+        raise FetchError(f"`{archive}` cannot be read ({reason_of(error)}): give another with --from.") from error
+    if found != md5:
+        raise FetchError(f"The MD5 of `{archive}` is {found}, but must be {md5}: give another with --from.")
+
+
+def _install(archive: Path, hidden: Path, target: Path, stereo: bool, report: Report) -> None:
+    """Unpack an archive into a hidden folder, check it, and give it its name; into a folder that exists, move it."""
+    folder = hidden / "chime_home"
+    try:
+        unpack(archive, hidden, stereo, report)
+        if problems := problems_of(folder, stereo):
+            raise FetchError(f"The archive `{archive}` is not all of CHiME-Home: {problems[0]}.")
+        if not target.exists():
+            os.replace(folder, target)
+            return
+        (target / "chunks").mkdir(exist_ok=True)
+        for path in [*(folder / "chunks").iterdir(), *folder.glob("*.csv")]:  # the lists last
+            os.replace(path, target / path.relative_to(folder))
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def unpack(archive: Path, folder: Path, stereo: bool, report: Report) -> None:
-    """Unpack the files that are needed, without the archive's own top folder; nothing else is ever written.
+    """Unpack the files that are needed; nothing else is ever written.
 
     Raises:
-        FetchError: For a damaged archive, or a link, a device or a second file under the name of such a file.
+        FetchError: For a damaged archive, or a link or a device under the name of such a file.
     """
-    (folder / "chunks").mkdir(parents=True)
+    size = archive.stat().st_size
+
+    def wanted(members: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+        for member in members:
+            if is_wanted(member.name, stereo):
+                if not member.isreg():
+                    raise tarfile.TarError(f"{member.name!r} is a link or a device")
+                yield member
+                report("unpacked", file.tell(), size)
+
     try:
         with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r|gz", bufsize=BLOCK) as members:
-            for member in members:
-                if is_wanted(member.name, stereo):
-                    if not member.isreg():
-                        raise tarfile.TarError(f"{member.name!r} is a link or a device")
-                    source = members.extractfile(member)
-                    assert source is not None, "a regular file has content"
-                    with folder.joinpath(*PurePosixPath(member.name).parts[1:]).open("xb") as target:
-                        shutil.copyfileobj(source, target, BLOCK)
-                    report("unpacked", file.tell(), archive.stat().st_size)
-    except (tarfile.TarError, EOFError, zlib.error, FileExistsError, ValueError) as error:
+            members.extractall(folder, wanted(members), filter="data")
+    except (tarfile.TarError, EOFError, zlib.error, ValueError) as error:
         raise FetchError(f"The archive `{archive}` is no whole .tar.gz archive ({error}).") from error
 
 
 def is_wanted(name: str, stereo: bool) -> bool:
     """Return whether a file of the archive is needed: the lists, each chunk's table and its recording."""
-    *folders, file = PurePosixPath(name).parts or ("",)
-    if folders == ["chime_home"]:
+    folder, _, file = name.rpartition("/")
+    if folder == "chime_home":
         return file in LISTS
     suffixes = (".csv", MONO, STEREO) if stereo else (".csv", MONO)
-    plain = not file.startswith(".") and "\\" not in file  # macOS adds ._*
-    return folders == ["chime_home", "chunks"] and file.endswith(suffixes) and plain
+    return folder == "chime_home/chunks" and file.endswith(suffixes) and not file.startswith(".")  # macOS adds ._*
 
 
 def problems_of(folder: Path, stereo: bool) -> list[str]:
@@ -175,41 +170,17 @@ def problems_of(folder: Path, stereo: bool) -> list[str]:
         listing, names = read(folder), read_names(folder)
     except CorpusError as error:
         return list(error.problems)
-    if listing.problems:
-        return list(listing.problems)
-    ends = (MONO, STEREO) if stereo else (MONO,)
-    recordings = [(folder / "chunks" / f"{name}{end}", FORMATS[end]) for name in names for end in ends]
+    tables = [folder / "chunks" / f"{name}.csv" for name in names]
+    recordings = [table.with_name(f"{table.stem}{end}") for table in tables for end in (MONO, STEREO)[: 1 + stereo]]
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(_recording_problem, recordings))
-    missing = [f"`{path}` is missing" for name in names if not (path := folder / "chunks" / f"{name}.csv").is_file()]
-    return [*missing, *filter(None, found)]
+        wrong = [problem for problem in pool.map(_recording_problem, recordings) if problem]
+    return [*listing.problems, *(f"`{table}` is missing" for table in tables if not table.is_file()), *wrong]
 
 
-def _recording_problem(recording: tuple[Path, tuple[int, int]]) -> str | None:
-    path, wanted = recording
+def _recording_problem(path: Path) -> str | None:
     try:
         rate, channels = audio_format(path)
     except AudioError as error:
         return f"`{path}`: {error.reason}"
-    if (rate, channels) != wanted:
-        return f"`{path}` has {count(channels, 'channel')} at {rate} Hz, not {wanted[1]} at {wanted[0]} Hz"
-    return None
-
-
-def _publish(folder: Path, target: Path) -> None:
-    """Give the folder its name; if it exists, move the files there one by one, the lists last."""
-    if not target.exists():
-        os.replace(folder, target)
-        return
-    (target / "chunks").mkdir(exist_ok=True)
-    for path in [*sorted((folder / "chunks").iterdir()), *sorted(folder.glob("*.csv"))]:
-        os.replace(path, target / path.relative_to(folder))
-
-
-def _require_space(target: Path, needed: int) -> None:
-    free = shutil.disk_usage(target.parent).free
-    if needed > free:
-        raise FetchError(
-            f"The disk of `{target.parent}` has {free / 1e9:.1f} GB free, but {needed / 1e9:.1f} GB are needed: free "
-            "space, or name a folder on another disk."
-        )
+    wanted = (16_000, 1) if path.name.endswith(MONO) else (48_000, 2)
+    return None if (rate, channels) == wanted else f"`{path}` has {channels} channels at {rate} Hz"

@@ -136,8 +136,6 @@ def fold(arguments: argparse.Namespace, console: Console) -> int:
     if not len(corpus.development) or not corpus.tags:
         fail(f"The corpus `{corpus.root}` has no development clips or no tags: there is nothing to divide.")
     output = Path(arguments.output) if arguments.output else corpus.root / "clips_with_folds.csv"
-    if output.exists():
-        fail(f"The file `{output}` exists: take it away, or name another with --output.")
     folds = propose_folds(corpus, arguments.folds, arguments.seed)
     write_folds(corpus, folds, output)
     proposed = replace(corpus, folds=folds)

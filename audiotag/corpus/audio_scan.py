@@ -30,22 +30,40 @@ Stamp = tuple[int, ...]
 Known = dict[str, tuple[Stamp, AudioInfo]]  # by path
 
 
-def scan_files(
-    paths: Sequence[Path], progress: Progress | None = None, cache: Path | None = None
+def scan_clips(
+    paths: Sequence[Path],
+    stereo_paths: Sequence[Path],
+    progress: Progress | None = None,
+    cache: Path | None = None,
 ) -> list[AudioInfo | AudioError]:
-    """Inspect each file, one thread per core: describe the part that a clip can have, or say why it cannot be used.
+    """Inspect each clip's recording, and its stereo recording where all clips have one: damage to either is reported.
 
     Args:
-        paths: The files.
+        paths: (N,).
+        stereo_paths: (N,), or none.
         progress: Called with (files done, files in all).
         cache: A file with the outcomes of earlier scans, and then of this one.
     """
+    stereo_paths = stereo_paths if all(map(os.path.exists, stereo_paths)) else ()
+    found = _scan_files([*paths, *stereo_paths], progress, cache)
+    mono, stereo = found[: len(paths)], found[len(paths) :] or found
+    pairs = zip(mono, stereo, strict=True)
+    return [both if isinstance(both, AudioError) and isinstance(one, AudioInfo) else one for one, both in pairs]
+
+
+def _scan_files(paths: Sequence[Path], progress: Progress | None, cache: Path | None) -> list[AudioInfo | AudioError]:
+    """Inspect each file, one thread per core: describe the part that a clip can have, or say why it cannot be used."""
     known, results = load_cache(cache), []
     stamps = [stamp_of(path) for path in paths]  # before the files are read: a change meanwhile counts as one
 
     def scan(path: Path, stamp: Stamp | None) -> AudioInfo | AudioError:
         before = known.get(str(path))
-        return before[1] if before is not None and before[0] == stamp else _inspect(path)
+        if before is not None and before[0] == stamp:
+            return before[1]
+        try:
+            return inspect_audio(path, MAX_CLIP_SECONDS)
+        except AudioError as error:
+            return error
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for result in pool.map(scan, paths, stamps):
@@ -65,34 +83,6 @@ def scan_files(
     return results
 
 
-def scan_clips(
-    paths: Sequence[Path],
-    stereo_paths: Sequence[Path],
-    progress: Progress | None = None,
-    cache: Path | None = None,
-) -> list[AudioInfo | AudioError]:
-    """Inspect each clip's recording, and its stereo recording where all clips have one: damage to either is reported.
-
-    Args:
-        paths: (N,).
-        stereo_paths: (N,), or none.
-        progress: Called with (files done, files in all).
-        cache: As of `scan_files`.
-    """
-    stereo_paths = stereo_paths if all(map(os.path.exists, stereo_paths)) else ()
-    found = scan_files([*paths, *stereo_paths], progress, cache)
-    mono, stereo = found[: len(paths)], found[len(paths) :] or found
-    pairs = zip(mono, stereo, strict=True)
-    return [both if isinstance(both, AudioError) and isinstance(one, AudioInfo) else one for one, both in pairs]
-
-
-def _inspect(path: Path) -> AudioInfo | AudioError:
-    try:
-        return inspect_audio(path, MAX_CLIP_SECONDS)
-    except AudioError as error:
-        return error
-
-
 def common_seconds(infos: Sequence[AudioInfo]) -> float:
     """Return the length to which clips are cut or padded: of the longest but for 5 % outliers, 10 s at most."""
     seconds = [info.seconds for info in infos]
@@ -100,12 +90,12 @@ def common_seconds(infos: Sequence[AudioInfo]) -> float:
 
 
 def unusable_audio(errors: Sequence[AudioError], files: int, remedy_if_missing: str) -> CorpusError:
-    """Make one error of all unusable files, at least one: three of them in its line, every one in its problems.
+    """Make one error of all unusable files: three of them in its line, every one in its problems.
 
     Args:
-        errors: One per file.
+        errors: One per unusable file, at least one.
         files: Files in all.
-        remedy_if_missing: What to do where none of the files exists.
+        remedy_if_missing: What to do where none of the unusable files exists.
     """
     problems = [f"`{error.path}`: {error.reason}" for error in errors]
     if not any(os.path.lexists(error.path) for error in errors):

@@ -23,39 +23,22 @@ PROPOSE = "python -m audiotag.corpus folds PATH proposes some"
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Clips with their targets, folds and groups. N clips, K tags.
+    """Clips with their targets, folds and groups. N clips, K tags."""
 
-    Attributes:
-        name: The name of the root folder.
-        kind: The name of its layout.
-        root: The folder that holds the lists.
-        tags: (K,).
-        clips: (N,) names, unique.
-        paths: (N,) audio files.
-        targets: (N, K) float32, 0 or 1.
-        folds: (N,) int64, `EVALUATION` for the evaluation split.
-        groups: (N,) the recording each clip was cut from.
-        clip_seconds: The length to which every clip is cut or padded (s).
-        stereo_paths: (N,) the stereo recording of each clip, checked on request.
-        skipped: The clips that were left out because of their audio, each with the reason.
-        silent: The clips that are nearly silent; they are used.
-        known_digests: (N,) `digests`, where the files have been read already.
-    """
-
-    name: str
-    kind: str
-    root: Path
-    tags: tuple[str, ...]
-    clips: tuple[str, ...]
-    paths: tuple[Path, ...]
-    targets: np.ndarray
-    folds: np.ndarray
-    groups: np.ndarray
-    clip_seconds: float
-    stereo_paths: tuple[Path, ...] = ()
-    skipped: dict[str, str] = field(default_factory=dict)
-    silent: tuple[str, ...] = ()
-    known_digests: tuple[str, ...] = ()
+    name: str  # of the root folder
+    kind: str  # the name of its layout
+    root: Path  # the folder that holds the tables
+    tags: tuple[str, ...]  # (K,)
+    clips: tuple[str, ...]  # (N,) names, unique
+    paths: tuple[Path, ...]  # (N,) audio files
+    targets: np.ndarray  # (N, K) float32, 0 or 1
+    folds: np.ndarray  # (N,) int64, EVALUATION for the evaluation split
+    groups: np.ndarray  # (N,) the recording each clip was cut from
+    clip_seconds: float  # the length to which every clip is cut or padded
+    stereo_paths: tuple[Path, ...] = ()  # (N,) the stereo recording of each clip, checked on request
+    skipped: dict[str, str] = field(default_factory=dict)  # clips left out because of their audio, with the reason
+    silent: tuple[str, ...] = ()  # the clips that are nearly silent; they are used
+    known_digests: tuple[str, ...] = ()  # (N,) `digests`, where the files have been read already
 
     @property
     def layout(self) -> Layout:
@@ -103,33 +86,21 @@ class Corpus:
 
     def unscored_cells(self) -> list[tuple[str, int]]:
         """Return the (tag, fold) pairs without both a positive and a negative clip: their EER is undefined."""
-        scored = self.scored_cells()
-        return [
-            (tag, fold)
-            for k, tag in enumerate(self.tags)
-            for row, fold in enumerate(self.fold_numbers)
-            if not scored[row, k]
-        ]
+        return [(self.tags[k], self.fold_numbers[row]) for k, row in np.argwhere(~self.scored_cells().T)]
 
     def scored_cells(self) -> np.ndarray:
         """Return (folds, K) bool: whether the fold has both a positive and a negative clip of the tag."""
         parts = [self.targets[self.folds == fold] for fold in self.fold_numbers]
-        return np.array([(part.min(axis=0) < part.max(axis=0)) for part in parts])
+        return np.array([part.min(axis=0) < part.max(axis=0) for part in parts], bool).reshape(-1, len(self.tags))
 
 
 @dataclass(frozen=True, eq=False)
 class Examination:
-    """A corpus according to its tables, and the outcome of inspecting all its audio.
+    """A corpus according to its tables, and the outcome of inspecting all its audio."""
 
-    Attributes:
-        corpus: Every clip of the tables, whether its audio can be used or not.
-        audio: (N,) the form of each file, or why it cannot be used.
-        problems: Mistakes in the tables.
-    """
-
-    corpus: Corpus
-    audio: tuple[AudioInfo | AudioError, ...]
-    problems: tuple[str, ...]
+    corpus: Corpus  # every clip of the tables, whether its audio can be used or not
+    audio: tuple[AudioInfo | AudioError, ...]  # (N,) the form of each file, or why it cannot be used
+    problems: tuple[str, ...]  # mistakes in the tables
 
     @property
     def errors(self) -> list[AudioError]:
@@ -138,7 +109,7 @@ class Examination:
 
     @property
     def infos(self) -> list[AudioInfo]:
-        """The form of the files that can be used."""
+        """The files that can be used."""
         return [info for info in self.audio if isinstance(info, AudioInfo)]
 
 
@@ -153,7 +124,7 @@ def open_corpus(
     """Open a corpus on disk and check all of it: tables, folds and, by decoding it, the audio.
 
     Args:
-        path: A folder in one of the layouts of `audiotag.corpus.layouts`, or the parent of a `chime_home/`.
+        path: A folder in one of the LAYOUTS, or the parent of a `chime_home/`.
         skip_bad: Leave out clips whose audio is missing or cannot be used, instead of refusing the corpus.
         stereo: Check the stereo recordings, too, where each clip has one.
         progress: Called with (files checked, files in all).
@@ -181,11 +152,7 @@ def open_corpus(
 def examine(
     path: str | Path, stereo: bool = False, progress: Progress | None = None, scan_cache: Path | None = None
 ) -> Examination:
-    """Read the tables of a corpus and inspect all of its audio; mistakes are collected, not raised.
-
-    Raises:
-        CorpusError: If the folder is in no known layout, or a table cannot be read at all.
-    """
+    """Read the tables of a corpus and inspect all of its audio; mistakes are collected, not raised."""
     corpus, problems = read_tables(path)
     stereo_paths = corpus.stereo_paths if stereo and corpus.stereo_paths != corpus.paths else ()
     return Examination(corpus, tuple(scan_clips(corpus.paths, stereo_paths, progress, scan_cache)), problems)

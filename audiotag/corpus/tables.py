@@ -18,40 +18,24 @@ LONGEST_TAG = 100  # characters; MLflow's names of metrics end at 250
 
 @dataclass(frozen=True)
 class Row:
-    """A clip as a table names it; the audio may be absent.
+    """A clip as a table names it; the audio may be absent."""
 
-    Attributes:
-        clip: Its name, unique in the corpus.
-        path: The audio file.
-        fold: A number, EVALUATION or NO_FOLD.
-        tags: May be empty.
-        group: The recording that the clip was cut from.
-        stereo_path: The stereo recording, where it is another file than `path`.
-    """
-
-    clip: str
-    path: Path
-    fold: int
-    tags: frozenset[str]
-    group: str
-    stereo_path: Path | None = None
+    clip: str  # its name, unique in the corpus
+    path: Path  # the audio file
+    fold: int  # a number, EVALUATION or NO_FOLD
+    tags: frozenset[str]  # may be empty
+    group: str  # the recording that the clip was cut from
+    stereo_path: Path | None = None  # the stereo recording, where it is another file than `path`
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The content of the tables of a corpus.
+    """The content of the tables of a corpus."""
 
-    Attributes:
-        root: The folder that holds the tables.
-        rows: One per clip, those with a mistake left out.
-        problems: The mistakes, one line each.
-        tags: All tags in their order; those of the rows, sorted, when None.
-    """
-
-    root: Path
-    rows: tuple[Row, ...]
-    problems: tuple[str, ...] = ()
-    tags: tuple[str, ...] | None = None
+    root: Path  # the folder that holds the tables
+    rows: tuple[Row, ...]  # one per clip, those with a mistake left out
+    problems: tuple[str, ...] = ()  # the mistakes, one line each
+    tags: tuple[str, ...] | None = None  # all tags in their order; those of the rows, sorted, when None
 
 
 def read_text(path: Path) -> str:
@@ -69,25 +53,31 @@ def read_text(path: Path) -> str:
 
 
 def read_listing(
-    root: Path, path: Path, check_header: Callable[[list[str]], None], read_row: Callable[[dict[str, str]], Row]
+    root: Path,
+    table: Path,
+    required: Sequence[str],
+    read_row: Callable[[dict[str, str]], Row],
+    known: Sequence[str] | None = None,
 ) -> Listing:
     """Read the rows of a table with a header.
 
     Args:
         root: The folder of the corpus.
-        path: The table.
-        check_header: Takes the names of the columns and raises CorpusError for a mistake.
+        table: The table's place in it.
+        required: The columns that it must have.
         read_row: Takes a row's cells by column and raises ValueError for a mistake.
+        known: All columns that it may have; any others, too, when None.
 
     Raises:
-        CorpusError: If the file cannot be read or `check_header` finds a mistake.
+        CorpusError: If the file cannot be read or has a wrong header.
     """
+    path = root / table
     reader = csv.reader(io.StringIO(read_text(path)), strict=True)
     rows: dict[str, Row] = {}
     problems = []
     try:
         header = [cell.strip() for cell in next(reader, [])]
-        check_header(header)
+        _check_header(header, required, known or header, path)
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
@@ -116,52 +106,44 @@ def _by_column(cells: list[str], header: list[str]) -> dict[str, str]:
     return values
 
 
-def require_columns(header: list[str], required: Sequence[str], path: Path) -> None:
-    """Refuse a header that lacks a column or has one twice.
-
-    Raises:
-        CorpusError: For the first such column.
-    """
-    separators = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-    for separator, name in separators.items():
-        if len(header) == 1 and separator in header[0]:
-            raise CorpusError(
-                f"The cells of `{path}` are separated by {name}, but must be separated by commas (tags within their "
-                "cell by `;`): save it as comma-separated CSV."
-            )
+def _check_header(header: list[str], required: Sequence[str], known: Sequence[str], path: Path) -> None:
+    if len(header) == 1 and (separator := re.search(r"[;\t|]", header[0])):
+        raise CorpusError(
+            f"The cells of `{path}` are separated by {separator[0]!r}, but must be separated by commas (tags within "
+            "their cell by `;`): save it as comma-separated CSV."
+        )
     for column in header:
         if header.count(column) > 1:
             raise CorpusError(f"The column `{column}` is in `{path}` twice: take one out.")
+        if column not in known:
+            raise CorpusError(f"Unknown column {column!r} in `{path}`: the columns are {', '.join(known)}.")
     for column in required:
         if column not in header:
             raise CorpusError(f"The column `{column}` is missing in the first line of `{path}`: add it.")
 
 
 def read_fold(text: str) -> int:
-    """Parse a fold's number.
-
-    Raises:
-        ValueError: If it is no whole number.
-    """
+    """Parse a fold's number; ValueError if it is none."""
     if not re.fullmatch("[0-9]{1,9}", text):
         raise ValueError(f"has fold {text!r}, but it must be a whole number of at least 0")
     return int(text)
 
 
-def read_tag(text: str) -> str:
-    """Parse a tag, without the spaces around it.
+def read_tags(*texts: str) -> frozenset[str]:
+    """Parse tags, without the spaces around them; empty ones are none.
 
     Raises:
-        ValueError: If it is too long for a name.
+        ValueError: If one is too long for a name.
     """
-    tag = text.strip()
-    if len(tag) > LONGEST_TAG:
-        raise ValueError(f"has a tag of {len(tag)} characters, but {LONGEST_TAG} are the most: separate tags by `;`")
-    return tag
+    tags = frozenset(text.strip() for text in texts) - {""}
+    longest = max(map(len, tags), default=0)
+    if longest > LONGEST_TAG:
+        raise ValueError(f"has a tag of {longest} characters, but {LONGEST_TAG} are the most: separate tags by `;`")
+    return tags
 
 
-def find_file(folder: Path, filename: str, what: str = "audio/") -> tuple[str, Path]:
-    """Normalise a filename of a table, and find its path inside a folder.
+def find_file(folder: Path, filename: str) -> tuple[str, Path]:
+    """Normalise a filename of a table, and find its path inside the folder of the audio.
 
     On the disk accents may be composed or decomposed (NFC, NFD); the table's own form is tried first.
 
@@ -170,7 +152,7 @@ def find_file(folder: Path, filename: str, what: str = "audio/") -> tuple[str, P
     """
     relative = PurePosixPath(filename)
     if not relative.name or relative.is_absolute() or ".." in relative.parts:
-        raise ValueError(f"has filename {filename!r}, but it must name a file inside {what}")
+        raise ValueError(f"has filename {filename!r}, but it must name a file inside audio/")
     path = folder / relative
     if not _exists(path):
         if "\\" in filename:

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from audiotag.audio.probe import AudioInfo, audio_format
-from audiotag.audio.read import AUDIO_SUFFIXES, SUFFIXES, AudioError
+from audiotag.audio.read import AUDIO_SUFFIXES, FORMATS, AudioError
 from audiotag.corpus.audio_scan import Progress
 from audiotag.corpus.corpus import NEARLY_SILENT, Corpus, Examination, examine, scoring_problems, usable_part
 from audiotag.corpus.errors import count, list_first
@@ -22,27 +22,16 @@ NAMED = 5  # clips that a warning names
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """Everything that is known of a corpus.
-
-    Attributes:
-        examination: All its clips, with the outcome for their audio.
-        usable: The clips whose audio can be used.
-        errors: Each stops a study; a line each.
-        warnings: Each may spoil the results of a study; a line each.
-    """
+    """Everything that is known of a corpus; errors and warnings in a line each."""
 
     examination: Examination
-    usable: Corpus
-    errors: tuple[str, ...]
-    warnings: tuple[str, ...]
+    usable: Corpus  # the clips whose audio can be used
+    errors: tuple[str, ...]  # stop a study
+    warnings: tuple[str, ...]  # may spoil its results
 
 
 def validate(path: str | Path, progress: Progress | None = None) -> Validation:
-    """Read and decode all of a corpus, and collect errors and warnings.
-
-    Raises:
-        CorpusError: If the folder is in no known layout, or a table cannot be read at all.
-    """
+    """Read and decode all of a corpus, and collect errors and warnings; CorpusError where its tables are unreadable."""
     examination = examine(path, progress=progress)
     usable = usable_part(examination)
     errors = [*examination.problems, *(f"`{error.path}`: {error.reason}" for error in examination.errors)]
@@ -94,7 +83,7 @@ def fold_warnings(corpus: Corpus) -> list[str]:
                 f"tag `{tag}`: {sum(leaking.values())} of its {int(positive.sum())} development clips come from "
                 f"{count(len(leaking), 'group')} in several folds: {_named(leaking)}; its EER is too low"
             )
-    for tag, fold in corpus.unscored_cells() if len(corpus.fold_numbers) else []:
+    for tag, fold in corpus.unscored_cells():
         has = corpus.targets[corpus.folds == fold, corpus.tags.index(tag)].any()
         warnings.append(f"tag `{tag}` has no {'negatives' if has else 'positives'} in fold {fold}: left out there")
     return warnings
@@ -102,38 +91,30 @@ def fold_warnings(corpus: Corpus) -> list[str]:
 
 def audio_warnings(corpus: Corpus, infos: Sequence[AudioInfo]) -> list[str]:
     """Warn of silent, clipped, cut and duplicate clips, low rates and wrong suffixes; `infos` has one per clip."""
-    clips = list(zip(corpus.clips, infos, strict=True))
+
+    def clips(applies: Callable[[AudioInfo], bool]) -> list[str]:
+        return [clip for clip, info in zip(corpus.clips, infos, strict=True) if applies(info)]
+
+    files = [(path, FORMATS[info.kind.split()[0]]) for path, info in zip(corpus.paths, infos, strict=True)]
+    longest, shortest = 1.01 * corpus.clip_seconds, 0.5 * corpus.clip_seconds
     full = f"of more than {CLIPPED_SHARE:.1%} of its samples at full scale"
-    kinds: list[tuple[str, list[str]]] = [
-        (f"nearly silent (peak below {NEARLY_SILENT:g})", [c for c, info in clips if info.peak < NEARLY_SILENT]),
-        (f"clipped ({full})", [c for c, info in clips if info.clipped > CLIPPED_SHARE]),
-        (
-            f"longer than the clip length of {corpus.clip_seconds:.2f} s and cut",
-            [c for c, info in clips if info.seconds > 1.01 * corpus.clip_seconds],
-        ),
-        (
-            "shorter than half the clip length, padded with silence",
-            [c for c, info in clips if info.seconds < 0.5 * corpus.clip_seconds],
-        ),
-        (
-            "named otherwise than its content",
-            [path.name for path, info in zip(corpus.paths, infos, strict=True) if _is_misnamed(path, info)],
-        ),
-    ]
-    warnings = [f"{count(len(names), 'clip')} {kind}: {_named(names)}" for kind, names in kinds if names]
-    rates = Counter(info.sample_rate for info in infos)
-    low = [clip for clip, info in clips if info.sample_rate < 16_000]
-    if low and len(low) < len(clips):
+    cut = f"longer than the clip length of {corpus.clip_seconds:.2f} s and cut"
+    kinds = {
+        f"nearly silent (peak below {NEARLY_SILENT:g})": clips(lambda info: info.peak < NEARLY_SILENT),
+        f"clipped ({full})": clips(lambda info: info.clipped > CLIPPED_SHARE),
+        cut: clips(lambda info: info.seconds > longest),
+        "shorter than half the clip length, padded with silence": clips(lambda info: info.seconds < shortest),
+        "named otherwise than its content": [path.name for path, own in files if path.suffix.lower() not in own],
+    }
+    warnings = [f"{count(len(names), 'clip')} {kind}: {_named(names)}" for kind, names in kinds.items() if names]
+    rates = {info.sample_rate for info in infos}
+    low = clips(lambda info: info.sample_rate < 16_000)
+    if 0 < len(low) < len(infos):
         warnings.append(
             f"{count(len(low), 'clip')} below 16000 Hz among others above ({min(rates)} to {max(rates)} Hz): "
             f"{_named(low)}; their upper bands are empty, which a network can mistake for a tag"
         )
     return warnings + _duplicates(corpus, infos)
-
-
-def _is_misnamed(path: Path, info: AudioInfo) -> bool:
-    suffixes = SUFFIXES.get(info.kind.split()[0])
-    return suffixes is not None and path.suffix.lower() not in suffixes
 
 
 def _duplicates(corpus: Corpus, infos: Sequence[AudioInfo]) -> list[str]:
@@ -146,13 +127,13 @@ def _duplicates(corpus: Corpus, infos: Sequence[AudioInfo]) -> list[str]:
         return []
     apart = [same for same in sets if len(set(corpus.folds[same].tolist())) > 1]
     other = [same for same in sets if len({tuple(row) for row in corpus.targets[same].tolist()}) > 1]
-    shown = _named([" = ".join(corpus.clips[index] for index in same) for same in (apart or sets)])
+    shown = _named(" = ".join(corpus.clips[index] for index in same) for same in (apart or sets))
     warnings = [
         f"{count(sum(map(len, sets)), 'clip')} with the same audio as another, {len(apart)} of {len(sets)} "
         f"such sets in several folds: {shown}"
     ]
     if other:
-        names = _named([" = ".join(corpus.clips[index] for index in same) for same in other])
+        names = _named(" = ".join(corpus.clips[index] for index in same) for same in other)
         warnings.append(f"{count(len(other), 'set')} of clips with the same audio and different tags: {names}")
     return warnings
 
@@ -164,8 +145,7 @@ def table_warnings(corpus: Corpus) -> list[str]:
     for tag in corpus.tags:
         alike["".join(c for c in unicodedata.normalize("NFKC", tag).casefold() if c.isalnum())].append(tag)
     warnings += [f"tags that differ little: {_named(tags)}" for tags in alike.values() if len(tags) > 1]
-    commas = [tag for tag in corpus.tags if "," in tag]
-    if commas:
+    if commas := [tag for tag in corpus.tags if "," in tag]:
         warnings.append(f"{count(len(commas), 'tag')} with a comma: {_named(commas)}; tags are separated by `;`")
     listed = {str(path) for path in corpus.paths}
     there = [path for folder in corpus.layout.audio_folders for path in (corpus.root / folder).rglob("*")]

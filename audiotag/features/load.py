@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,11 +21,6 @@ CACHE_VERSION = 5  # raised when the numbers of a front end change
 def default_cache() -> Path:
     """Return the folder of the cache: `$XDG_CACHE_HOME/audiotag`, or `~/.cache/audiotag`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "audiotag"
-
-
-def cache_settings(settings: LogMel, samples: int) -> dict[str, Any]:
-    """Return everything but the recording that the features of a clip of `samples` depend on."""
-    return {"version": CACHE_VERSION, "settings": settings.to_dict(), "samples": samples}
 
 
 def load_features(corpus: Corpus, settings: LogMel, cache: Path, progress: Progress | None = None) -> np.ndarray:
@@ -71,7 +65,7 @@ def load_features(corpus: Corpus, settings: LogMel, cache: Path, progress: Progr
             problems.setdefault(path, f"The audio file `{path}` is too loud for float32: scale it down.")
         return values
 
-    key = cache_settings(settings, samples)
+    key = {"version": CACHE_VERSION, "settings": settings.to_dict(), "samples": samples}
     with nullcontext() if is_cached(cache, key, digests, shape) else _one_torch_thread():  # torch takes 3 s to import
         features = cached_features(cache, key, digests, shape, compute, progress)
     if problems:

@@ -54,7 +54,7 @@ def cached_features(
     Raises:
         CacheError: If the folder cannot be written.
     """
-    folder = settings_folder(cache, settings)
+    folder = _settings_folder(cache, settings)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=cache) as file:  # on disk and not in memory, and gone with the last reader
@@ -72,13 +72,12 @@ def cached_features(
 def is_cached(cache: Path, settings: dict[str, Any], digests: Sequence[str], shape: tuple[int, ...]) -> bool:
     """Return whether every clip is there; it may be damaged."""
     try:
-        return {digest.encode() for digest in digests} <= _index(settings_folder(cache, settings), shape).keys()
+        return {digest.encode() for digest in digests} <= _index(_settings_folder(cache, settings), shape).keys()
     except OSError:
         return False
 
 
-def settings_folder(cache: Path, settings: dict[str, Any]) -> Path:
-    """Return the folder of all features that are computed in one way."""
+def _settings_folder(cache: Path, settings: dict[str, Any]) -> Path:
     return cache / hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 

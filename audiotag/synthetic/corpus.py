@@ -11,16 +11,15 @@ import multiprocessing
 import os
 import shutil
 import threading
-import time
-import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import compress
 from pathlib import Path
 
+import filelock
 import numpy as np
 import soundfile as sf
 from scipy import signal
@@ -40,7 +39,6 @@ RAW_ONLY = 0.05  # chunks without agreement, as a share of those in the refined 
 LEVELS = {"c": -17, "f": -22, "m": -22, "o": -17, "p": -12, "b": -18, "v": -26}  # dB, peak of a sound
 QUIET, QUIET_BY = 0.05, 12.0  # share of the sounds that are quiet, dB
 PEAKS = 0.013, 0.24  # the range of peaks of the 16 kHz chunks, as in real ones
-STALE_S = 3600.0  # the age at which an unfinished folder counts as one of a killed process
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class Chunk:
 
     @property
     def name(self) -> str:
-        """The name in the lists and of the files."""
+        """The name of the files."""
         return f"{self.segment_name}_chunk{self.number}"
 
 
@@ -85,8 +83,8 @@ def write_synthetic_corpus(
     Args:
         root: The folder; may be empty or absent.
         seed: Of plan and sounds.
-        development: Chunks in the refined development list; the raw one has about 5 % more.
-        evaluation: Chunks in the refined evaluation list, likewise.
+        development: Chunks in the refined list of that split; the raw one has about 5 % more.
+        evaluation: Likewise.
         progress: Called with (chunks written, chunks in all).
         workers: Processes; one per core when None.
 
@@ -99,14 +97,23 @@ def write_synthetic_corpus(
     if _is_complete(root, settings):
         return root
     chunks = plan_corpus(seed, development, evaluation)
-    with _temporary_folder(root, settings) as folder:
-        (folder / "chunks").mkdir()
-        with closing(_map(partial(write_chunk, folder, seed), chunks, workers or os.cpu_count() or 1)) as done:
-            for count, _ in enumerate(done, start=1):
-                if progress is not None:
-                    progress(count, len(chunks))
-        _write_lists(folder, chunks)
-        (folder / MARKER).write_text(json.dumps(settings, indent=2) + "\n")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    folder = root.with_name(f".{root.name}.writing")
+    with filelock.FileLock(root.with_name(f".{root.name}.lock")):
+        if _is_complete(root, settings):  # another process was first
+            return root
+        shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+        try:
+            (folder / "chunks").mkdir(parents=True)
+            with closing(_map(partial(write_chunk, folder, seed), chunks, workers or os.cpu_count() or 1)) as done:
+                for count, _ in enumerate(done, start=1):
+                    if progress:
+                        progress(count, len(chunks))
+            _write_lists(folder, chunks)
+            (folder / MARKER).write_text(json.dumps(settings, indent=2) + "\n")
+            folder.rename(root)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
     return root
 
 
@@ -228,21 +235,16 @@ def write_chunk(root: Path, seed: int, chunk: Chunk) -> None:
 
 def _write_lists(root: Path, chunks: list[Chunk]) -> None:
     development, evaluation = ([c for c in chunks if (c.fold == EVALUATION) == wanted] for wanted in (False, True))
-    for raw, raw_list, refined_list in (
-        (development, RAW_LISTS[0], DEVELOPMENT_LIST),
-        (evaluation, RAW_LISTS[1], EVALUATION_LIST),
-    ):
-        _write_list(root / raw_list, [c.name for c in raw])
-        _write_list(root / refined_list, [c.name for c in raw if c.refined])
-    _write_list(root / FOLD_LIST, [f"{c.name},{c.fold}" for c in development if c.refined])
-
-
-def _write_list(path: Path, rows: list[str]) -> None:
-    path.write_bytes("".join(f"{number},{row}\n" for number, row in enumerate(rows)).encode())
+    lists = {RAW_LISTS[0]: [c.name for c in development], RAW_LISTS[1]: [c.name for c in evaluation]}
+    lists |= {DEVELOPMENT_LIST: [c.name for c in development if c.refined]}
+    lists |= {EVALUATION_LIST: [c.name for c in evaluation if c.refined]}
+    lists |= {FOLD_LIST: [f"{c.name},{c.fold}" for c in development if c.refined]}
+    for name, rows in lists.items():
+        (root / name).write_text("".join(f"{number},{row}\n" for number, row in enumerate(rows)), newline="")
 
 
 def _map(function: Callable[[Chunk], None], chunks: list[Chunk], workers: int) -> Generator[None]:
-    """Map over the chunks, results in their order; when one raises, those that have not begun are cancelled."""
+    """Map over the chunks; when one raises, those that have not begun are cancelled."""
     if workers == 1:
         yield from map(function, chunks)
         return
@@ -258,8 +260,7 @@ def _end_with_parent() -> None:
     """End this worker when its parent is killed; the executor would leave it waiting for ever."""
 
     def watch() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
+        if parent := multiprocessing.parent_process():
             parent.join()
         os._exit(1)
 
@@ -281,25 +282,3 @@ def _is_complete(root: Path, settings: dict[str, object]) -> bool:
     if found != settings:
         raise ValueError(f"{root} holds a synthetic corpus of other settings, {found}: name another folder.")
     return True
-
-
-@contextmanager
-def _temporary_folder(root: Path, settings: dict[str, object]) -> Iterator[Path]:
-    """Make a temporary folder that becomes `root` at the end, or is removed when the body raises."""
-    root.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{root.name}.writing-"
-    for path in root.parent.iterdir():
-        with suppress(FileNotFoundError):  # its process may finish at this moment
-            if path.name.startswith(prefix) and time.time() - path.stat().st_mtime > STALE_S:
-                shutil.rmtree(path, ignore_errors=True)
-    folder = root.parent / f"{prefix}{uuid.uuid4().hex[:12]}"
-    folder.mkdir()
-    try:
-        yield folder
-        try:
-            folder.rename(root)
-        except OSError:  # another process was first
-            if not _is_complete(root, settings):
-                raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -5,7 +5,8 @@ Both are written by the driver before the decision takes effect, so that a kille
 
 from functools import partial
 
-from study.format import count, decimal
+from audiotag.corpus.errors import count
+from study.format import decimal
 from study.ledger.files import read_json, write_json
 from study.ledger.schema import PassedRecord, PrunedRecord, read_record, write_record
 from study.ledger.trial_folder import TrialFolder

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from study.format import count, decimal, seeds_in_words
+from audiotag.corpus.errors import count
+from study.format import decimal, seeds_in_words
 from study.ledger.schema import StudyRecord, StudyResults
 from study.reporting.tables import SD_SEEDS
 from study.stats.analysis import SHOWN_ROWS, Analysis, ResultRow

@@ -9,7 +9,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from study.format import count, decimal, duration, signed
+from audiotag.corpus.errors import count
+from study.format import decimal, duration, signed
 from study.reporting.style import Panel
 from study.reporting.tables import Table
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
+from audiotag.corpus.errors import count
 from audiotag.metrics import METRICS
-from study.format import count, decimal, seeds_in_words
+from study.format import decimal, seeds_in_words
 from study.ledger.schema import OBJECTIVE, Figures, StudyRecord, StudyResults, TrialRecord, TrialResult
 from study.tracking.metric_names import evaluation_prefix
 

@@ -1,6 +1,7 @@
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ def noise(seconds: float = 0.5, channels: int = 1) -> np.ndarray:
     return np.random.default_rng(0).uniform(-0.5, 0.5, (round(RATE * seconds), channels))
 
 
-def written(path: Path, subtype: str | None = None, channels: int = 1, **options: str) -> Path:
+def written(path: Path, subtype: str | None = None, channels: int = 1, **options: Any) -> Path:
     soundfile.write(path, noise(channels=channels), RATE, subtype=subtype, **options)
     return path
 
@@ -24,9 +25,6 @@ def written(path: Path, subtype: str | None = None, channels: int = 1, **options
 def changed(path: Path, change: Callable[[bytes], bytes]) -> Path:
     path.write_bytes(change(path.read_bytes()))
     return path
-
-
-# --- reference ---
 
 
 @pytest.mark.parametrize(
@@ -45,19 +43,15 @@ def changed(path: Path, change: Callable[[bytes], bytes]) -> Path:
         ("a.aiff", "PCM_16", {}),
         ("a.ogg", "VORBIS", {}),
         ("a.ogg", "OPUS", {}),
+        ("a.ogg", "VORBIS", {"channels": 8}),
         ("a.flac", "PCM_16", {}),
         ("a.mp3", "MPEG_LAYER_III", {}),
     ],
 )
-def test_whole_files_are_whole(tmp_path: Path, name: str, subtype: str, options: dict[str, str]) -> None:
+def test_whole_files_are_whole(tmp_path: Path, name: str, subtype: str, options: dict[str, Any]) -> None:
     path = written(tmp_path / name, subtype, **options)
     assert container_damage(path) is None
     assert np.abs(read_audio(path, RATE, RATE // 2)).max() > 0.3
-
-
-@pytest.mark.parametrize("channels", [1, 2, 8])
-def test_real_and_many_channelled_ogg(tmp_path: Path, channels: int) -> None:
-    assert container_damage(written(tmp_path / "a.ogg", channels=channels)) is None
 
 
 def test_the_real_recordings(shared_data: Path) -> None:
@@ -65,9 +59,6 @@ def test_the_real_recordings(shared_data: Path) -> None:
     paths += sorted((shared_data / "chime_home_sample" / "chunks").glob("*.wav"))
     assert len(paths) == 406
     assert {container_damage(path) for path in paths} == {None}
-
-
-# --- property ---
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.aiff", "a.ogg", "a.flac"])
@@ -104,9 +95,6 @@ def test_pages_that_are_lost_doubled_or_appended_are_noticed(tmp_path: Path) -> 
             read_audio(path, RATE, RATE)
 
 
-# --- degenerate ---
-
-
 def test_a_wav_from_a_pipe_has_no_sizes(tmp_path: Path) -> None:
     path = written(tmp_path / "a.wav")
     size = struct.pack("<I", 0xFFFFFFFF)
@@ -127,9 +115,6 @@ def test_other_files_are_left_to_their_decoders(tmp_path: Path) -> None:
     for content in (b"", b"RIFF", b"text " * 9):
         (tmp_path / "a").write_bytes(content)
         assert container_damage(tmp_path / "a") is None
-
-
-# --- malformed ---
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,6 @@ def write(path: Path, data: np.ndarray, rate: int = RATE, subtype: str | None = 
     return path
 
 
-# --- reference ---
-
-
 def test_pcm_values_are_fractions_of_full_scale(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", np.array([0, 16384, -32768], dtype=np.int16), subtype="PCM_16")
     np.testing.assert_array_equal(read_audio(path, RATE, 3), np.array([0, 0.5, -1], dtype=np.float32))
@@ -60,9 +57,6 @@ def test_stereo_keeps_both_channels_apart(tmp_path: Path, rate: int, tolerance: 
     np.testing.assert_allclose(waveform[0, inner], sine(RATE, 0.2)[inner], atol=tolerance)
     np.testing.assert_allclose(waveform[1, inner], 0.5 * sine(RATE, 0.2, 1000.0)[inner], atol=tolerance)
     np.testing.assert_allclose(waveform.mean(axis=0), read_audio(path, RATE, 3200), atol=1e-6)
-
-
-# --- property ---
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
@@ -108,15 +102,6 @@ def test_only_the_frames_that_are_needed_are_decoded(
     assert 1000 <= frames[0] <= limit
 
 
-@pytest.mark.parametrize("rate", [8000, 16000, 44100])
-@pytest.mark.parametrize("seconds", [0.001, 0.1, 0.3])
-def test_shape_and_type_hold_for_any_input(tmp_path: Path, rate: int, seconds: float) -> None:
-    path = write(tmp_path / "a.flac", sine(rate, seconds), rate)
-    waveform = read_audio(path, RATE, 1600)
-    assert waveform.shape == (1600,)
-    assert waveform.dtype == np.float32
-
-
 def test_opening_needs_no_torch() -> None:
     code = "import sys, audiotag.audio, audiotag.corpus; print({'torch', 'pandas', 'ray'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -136,16 +121,10 @@ def test_pieces_join_without_a_seam(tmp_path: Path, rate: int, piece: int, monke
     assert both == pytest.approx(read_stereo(path, RATE, len(mono)), abs=1e-6)
 
 
-# --- degenerate ---
-
-
 def test_a_short_file_is_padded_at_the_end(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", np.full(10, 0.5), subtype="FLOAT")
     np.testing.assert_array_equal(read_audio(path, RATE, 15), np.array([0.5] * 10 + [0.0] * 5, dtype=np.float32))
-
-
-def test_a_short_stereo_file_is_padded_at_the_end(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.wav", np.array([[0.5, 0.25]] * 2), subtype="FLOAT")
+    path = write(tmp_path / "b.wav", np.array([[0.5, 0.25]] * 2), subtype="FLOAT")
     assert read_stereo(path, RATE, 4).tolist() == [[0.5, 0.5, 0, 0], [0.25, 0.25, 0, 0]]
 
 
@@ -162,12 +141,12 @@ def test_seconds_come_from_the_header(tmp_path: Path) -> None:
     assert audio_seconds(write(tmp_path / "a.wav", np.zeros((11025, 2)), 44100)) == 0.25
 
 
-# --- malformed ---
-
-
-@pytest.mark.parametrize(
+each_reader = pytest.mark.parametrize(
     "function", [audio_seconds, lambda path: read_audio(path, RATE, 100), lambda path: list(stream_audio(path, RATE))]
 )
+
+
+@each_reader
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
@@ -175,16 +154,8 @@ def test_seconds_come_from_the_header(tmp_path: Path) -> None:
         ("empty.wav", b"", "it is empty"),
         ("text.wav", b"this is no audio " * 9, "format not recognised"),
         ("headless.raw", b"1234" * 9, "it has no header"),
-        (
-            "noise.wav",
-            b"\xff\xfb\x90\x64" + bytes(413) + b"\xff\xfb\x90\x64" + bytes(413),
-            "it looks like MP3, but must be WAV, FLAC, OGG, AIFF or an .mp3 file",
-        ),
-        (
-            "sun.wav",
-            b".snd" + bytes([0, 0, 0, 24, 0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 31, 64, 0, 0, 0, 1]) + bytes(8),
-            "it looks like AU, but must be WAV, FLAC, OGG, AIFF or an .mp3 file",
-        ),
+        ("noise.wav", 2 * (b"\xff\xfb\x90\x64" + bytes(413)), "it looks like MP3, but must be WAV, FLAC, .*"),
+        ("sun.wav", b".snd" + np.array([24, 8, 1, 8000, 1, 0, 0], ">u4").tobytes(), "it looks like AU, but must be .*"),
     ],
 )
 def test_a_file_that_is_no_audio(tmp_path: Path, function, name: str, content: bytes | None, reason: str) -> None:
@@ -202,19 +173,10 @@ def test_stereo_has_two_channels(tmp_path: Path, channels: int) -> None:
         read_stereo(path, RATE, 9)
 
 
-@pytest.mark.parametrize(
-    "function", [audio_seconds, lambda path: read_audio(path, RATE, 100), lambda path: list(stream_audio(path, RATE))]
-)
+@each_reader
 def test_a_file_without_samples(tmp_path: Path, function) -> None:
     with pytest.raises(AudioError, match=r"a\.wav` cannot be used: it has no samples\."):
         function(write(tmp_path / "a.wav", np.zeros(0)))
-
-
-def test_a_torn_flac(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.flac", np.random.default_rng(0).uniform(-0.5, 0.5, RATE))
-    path.write_bytes(path.read_bytes()[:9000])
-    with pytest.raises(AudioError, match="flac decoder lost sync"):
-        read_audio(path, RATE, RATE)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])  # 1e300 overflows float32
@@ -223,12 +185,6 @@ def test_values_that_are_not_finite(tmp_path: Path, value: float) -> None:
     path = write(tmp_path / "a.wav", np.array([0.0, value, 0.0]), subtype="DOUBLE")
     with pytest.raises(AudioError, match=r"a\.wav` cannot be used: it holds a NaN or an infinity\."):
         read_audio(path, RATE, 100)
-
-
-@pytest.mark.parametrize(("rate", "samples", "name"), [(0, 100, "sample_rate"), (RATE, 0, "samples")])
-def test_sizes_must_be_positive(tmp_path: Path, rate: int, samples: int, name: str) -> None:
-    with pytest.raises(ValueError, match=f"The value of `{name}` is 0, but must be at least 1"):
-        read_audio(tmp_path / "a.wav", rate, samples)
 
 
 def test_the_error_survives_pickling() -> None:

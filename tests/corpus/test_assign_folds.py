@@ -1,8 +1,10 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.archives import contents
 
 from audiotag.corpus.__main__ import main
 from audiotag.corpus.assign_folds import imbalance, propose_folds
@@ -16,17 +18,9 @@ HEADER = "filename,tags,group"
 def made_up(clips: int = 60, groups: int = 20, seed: int = 0) -> list[tuple[str, str, str]]:
     rng = np.random.default_rng(seed)
     habits = rng.random((groups, 3)) * 0.8
-    return [
-        (
-            f"{n}.wav",
-            ";".join(tag for tag, p in zip("xyz", habits[n % groups], strict=True) if rng.random() < p),
-            f"g{n % groups}",
-        )
-        for n in range(clips)
-    ]
-
-
-# --- reference ---
+    groups_of = [n % groups for n in range(clips)]
+    tags = [";".join(np.array(list("xyz"))[rng.random(3) < habits[group]]) for group in groups_of]
+    return [(f"{n}.wav", tags[n], f"g{group}") for n, group in enumerate(groups_of)]
 
 
 def test_imbalance_by_hand() -> None:
@@ -41,9 +35,6 @@ def test_esc10_gets_folds_as_even_as_its_own(shared_data: Path) -> None:
     assert [corpus.targets[folds == fold].sum(axis=0).tolist() for fold in range(1, 6)] == [[8.0] * 10] * 5
     assert all(len(set(folds[corpus.groups == group])) == 1 for group in set(corpus.groups))
     assert (folds != corpus.folds).any()
-
-
-# --- property ---
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -81,9 +72,6 @@ def test_the_written_table_is_the_corpus_with_folds(folder_corpus: Write, capsys
     assert corpus.folds[-1] == EVALUATION
 
 
-# --- degenerate ---
-
-
 def test_no_groups_are_warned_about(folder_corpus: Write, capsys: pytest.CaptureFixture[str]) -> None:
     root = folder_corpus([row[:2] for row in made_up()], header="filename,tags")
     assert main(["folds", str(root), "--output", str(root / "new.csv")]) == 0
@@ -99,9 +87,6 @@ def test_a_rare_tag_is_a_warning(folder_corpus: Write, capsys: pytest.CaptureFix
     assert capsys.readouterr().out.count("warning: tag `rare` has one class only in fold") == 4
 
 
-# --- malformed ---
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -111,8 +96,6 @@ def test_a_rare_tag_is_a_warning(folder_corpus: Write, capsys: pytest.CaptureFix
     ],
 )
 def test_mistakes(folder_corpus: Write, words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    import re
-
     root = folder_corpus(made_up(), header=HEADER)
     with pytest.raises(SystemExit) as end:
         main(["folds", str(root), *words])
@@ -122,8 +105,6 @@ def test_mistakes(folder_corpus: Write, words: list[str], message: str, capsys: 
 
 
 def test_official_folds_stay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from helpers.archives import contents
-
     for name, data in contents().items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(data)
@@ -141,9 +122,7 @@ def test_no_file_is_written_over(folder_corpus: Write, capsys: pytest.CaptureFix
     assert (root / "clips.csv").read_text() == before
 
 
-def test_a_table_with_mistakes_is_refused_with_all_of_them(
-    folder_corpus: Write, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_table_with_mistakes_is_refused(folder_corpus: Write, capsys: pytest.CaptureFixture[str]) -> None:
     root = folder_corpus(made_up(), header=HEADER)
     with (root / "clips.csv").open("a") as file:
         file.write("0.wav,x,g0\n/a.wav,x,g0\n")

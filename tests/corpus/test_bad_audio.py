@@ -67,9 +67,6 @@ BAD: list[tuple[Callable[[Path], object], str]] = [
 ]
 
 
-# --- reference ---
-
-
 @pytest.mark.parametrize(("spoil", "reason"), BAD, ids=[reason for _, reason in BAD])
 def test_each_kind_is_named(folder_corpus: Write, spoil: Callable[[Path], object], reason: str) -> None:
     root = folder_corpus(ROWS)
@@ -133,9 +130,6 @@ def test_mistakes_in_table_and_audio_are_reported_together(folder_corpus: Write)
     assert "1.wav`: there is no such file" in caught.value.problems[2]
 
 
-# --- property ---
-
-
 def test_unusual_files_are_used(folder_corpus: Write) -> None:
     root = folder_corpus(ROWS, seconds=1.0)
     audio = root / "audio"
@@ -182,16 +176,6 @@ def test_accents_may_be_written_in_either_way(folder_corpus: Write, form: str) -
     corpus = open_corpus(root)
     assert corpus.clips[-1] == other
     assert corpus.paths[-1].is_file()
-
-
-# --- degenerate ---
-
-
-def test_skipping_nothing_changes_nothing(folder_corpus: Write) -> None:
-    root = folder_corpus(ROWS)
-    corpus = open_corpus(root, skip_bad=True)
-    assert corpus.skipped == {}
-    assert corpus.fingerprint == open_corpus(root).fingerprint
 
 
 def test_skipping_everything_leaves_no_corpus(folder_corpus: Write) -> None:

@@ -17,8 +17,6 @@ ROWS = [("a.wav", 1, "x;y"), ("b.wav", 1, ""), ("c.wav", 2, "x"), ("sub/d.wav", 
 SPLIT_ROWS = [(*row, "development") for row in ROWS] + [("e.wav", "", "x", "evaluation")]
 SPLIT_HEADER = "filename,fold,tags,split"
 
-# --- reference ---
-
 
 def test_a_folder_corpus(folder_corpus: Write) -> None:
     root = folder_corpus(ROWS)
@@ -69,9 +67,6 @@ def test_digests_are_those_of_the_bytes(folder_corpus: Write) -> None:
     assert len(set(expected)) == 4
 
 
-# --- property ---
-
-
 def test_the_fingerprint_follows_the_content_and_not_the_place(folder_corpus: Write, tmp_path: Path) -> None:
     root = folder_corpus(ROWS)
     here = open_corpus(root)
@@ -115,9 +110,6 @@ def test_a_corpus_travels_between_processes(folder_corpus: Write) -> None:
     assert (copy.clips, copy.fingerprint) == (corpus.clips, corpus.fingerprint)
 
 
-# --- degenerate ---
-
-
 def test_the_root_may_be_relative_or_a_string(folder_corpus: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     root = folder_corpus(ROWS)
     monkeypatch.chdir(root)
@@ -125,14 +117,11 @@ def test_the_root_may_be_relative_or_a_string(folder_corpus: Write, monkeypatch:
     assert open_corpus(str(root)).root == root
 
 
-def test_long_clips_are_cut_at_the_limit(folder_corpus: Write) -> None:
-    assert open_corpus(folder_corpus(ROWS, seconds=10.5)).clip_seconds == 10.0
-
-
-def test_clip_seconds_is_the_longest_clip(folder_corpus: Write) -> None:
+def test_the_clip_length_is_that_of_the_longest_up_to_a_limit(folder_corpus: Write) -> None:
     root = folder_corpus(ROWS)
-    soundfile.write(root / "audio" / "c.wav", np.zeros(1000), 8000)
-    assert open_corpus(root).clip_seconds == 0.125
+    for samples, seconds in ((1000, 0.125), (84_000, 10.0)):
+        soundfile.write(root / "audio" / "c.wav", np.zeros(samples), 8000)
+        assert open_corpus(root).clip_seconds == seconds
 
 
 def test_cells_without_both_classes_are_listed_and_allowed(folder_corpus: Write) -> None:
@@ -142,9 +131,7 @@ def test_cells_without_both_classes_are_listed_and_allowed(folder_corpus: Write)
 
 def test_evaluation_clips_neither_make_a_fold_nor_score_one(folder_corpus: Write) -> None:
     rows = [("a.wav", 1, "x", "development"), ("b.wav", 1, "", "development"), ("c.wav", "?", "", "evaluation")]
-    with pytest.raises(
-        CorpusError, match=r"The number of development folds is 1 in the corpus `.*`, but must be at least 2"
-    ):
+    with pytest.raises(CorpusError, match=r"The number of development folds is 1 in .*, but must be at least 2"):
         open_corpus(folder_corpus(rows, SPLIT_HEADER))
 
 
@@ -155,30 +142,19 @@ def test_names_outside_ascii_and_quoted_commas(folder_corpus: Write) -> None:
     assert corpus.tags == ("Tür", "x")
 
 
-# --- malformed ---
-
-
-def test_a_path_that_does_not_exist(tmp_path: Path) -> None:
-    message = "The corpus `.*nothing` does not exist: give a folder that holds clips.csv .* or the CHiME-Home layout"
-    with pytest.raises(CorpusError, match=message):
-        open_corpus(tmp_path / "nothing")
-
-
 def test_a_path_in_no_known_layout(folder_corpus: Write, tmp_path: Path) -> None:
     root = folder_corpus(ROWS)
     for path in (tmp_path, root / "clips.csv", root / "audio"):
         with pytest.raises(CorpusError, match=r"is in no known layout: give a folder that holds clips\.csv"):
             open_corpus(path)
+    message = "The corpus `.*nothing` does not exist: give a folder that holds clips.csv .* or the CHiME-Home layout"
+    with pytest.raises(CorpusError, match=message):
+        open_corpus(tmp_path / "nothing")
 
 
 TABLES = [
-    (
-        "filename,fold,tags,colour",
-        "",
-        "Unknown column 'colour' in `.*`: the columns are filename, fold, tags, group, split",
-    ),
-    ("filename;fold;tags", "", "The cells of `.*` are separated by semicolons, but must be separated by commas"),
-    ("filename\tfold\ttags", "a.wav\t1\tx", "The cells of `.*` are separated by tabs, but must be"),
+    ("filename,fold,tags,colour", "", "Unknown column 'colour' in `.*`: the columns are filename, fold, tags, group,"),
+    ("filename;fold;tags", "", "The cells of `.*` are separated by ';', but must be separated by commas"),
     ("filename,fold,tags", "a.wav,1,x,y", "has 4 cells, but the header has 3: correct it; separate tags by `;`"),
     ("filename,fold,tags", "a.wav,1,x\x07y", r"Line 2 of `.*` has the control character '\\x07' in 'x\\x07y'"),
     ("filename,fold,tags", "a\0.wav,1,x", "Line 2 of `.*` (is not CSV|has the control character)"),
@@ -192,19 +168,10 @@ TABLES = [
     ("filename,fold,tags", "", "There are no clips in the corpus"),
     ("filename,fold,tags", "a.wav,1", r"Line 2 of `.*clips\.csv` has 2 cells, but the header has 3"),
     ("filename,fold,tags", "a.wav,1,x\n./a.wav,2,y", r"Line 3 of `.*` has the filename `a\.wav` again"),
-    (
-        "filename,fold,tags",
-        "a.wav,1,x\nb.wav,-1,x",
-        "Line 3 of `.*` has fold '-1', but it must be a whole number of at least 0",
-    ),
-    ("filename,fold,tags", "a.wav,one,x", "Line 2 of `.*` has fold 'one'"),
+    ("filename,fold,tags", "a.wav,1,x\nb.wav,-1,x", "Line 3 of `.*` has fold '-1', but it must be a whole number"),
     ("filename,fold,tags", "a.wav,1.0,x", "Line 2 of `.*` has fold '1.0'"),
     ("filename,fold,tags", "a.wav,,x", "There are no folds in the corpus"),
-    (
-        "filename,fold,tags,split",
-        "a.wav,1,x,test",
-        "Line 2 of `.*` has split 'test', but it must be development or evaluation",
-    ),
+    ("filename,fold,tags,split", "a.wav,1,x,test", "Line 2 of `.*` has split 'test', but it must be development or"),
     ("filename,fold,tags,split", "a.wav,1,x,", "Line 2 of `.*` has split ''"),
     ("filename,fold,tags", "/a.wav,1,x", "Line 2 of `.*` has filename '/a.wav', but it must name a file inside audio/"),
     ("filename,fold,tags", "b/../../a.wav,1,x", "Line 2 of `.*` has filename 'b/../../a.wav', but it must"),
@@ -239,9 +206,7 @@ def test_a_fold_with_one_class(folder_corpus: Write) -> None:
 @pytest.mark.parametrize("everywhere", [True, False])
 def test_a_tag_that_no_fold_can_score(folder_corpus: Write, everywhere: bool) -> None:
     rows = [(*row[:2], f"{row[2]};z" if everywhere else row[2], "development") for row in ROWS]
-    with pytest.raises(
-        CorpusError, match=r"Tag `z` cannot be scored in any fold of the corpus .*take the tag out, or add"
-    ):
+    with pytest.raises(CorpusError, match=r"Tag `z` cannot be scored in any fold of the corpus .*take the tag out"):
         open_corpus(folder_corpus([*rows, ("e.wav", "", "z", "evaluation")], SPLIT_HEADER))
 
 

@@ -23,9 +23,6 @@ def refuse(*arguments: Any) -> None:
     raise RuntimeError("nothing should be computed")
 
 
-# --- reference ---
-
-
 def test_features_of_a_corpus_are_those_of_its_clips_in_order(corpus: Corpus, tmp_path: Path) -> None:
     features = load_features(corpus, SMALL, tmp_path / "cache")
     expected = [log_mel(read_audio(path, 8000, 400), SMALL) for path in corpus.paths]
@@ -50,12 +47,7 @@ def test_stereo_features_are_those_of_the_stereo_files(corpus: Corpus, tmp_path:
     assert cache_bytes(cache) == both  # the mono files are the same
     changed = load_features(again, SMALL_IMD, cache)
     assert cache_bytes(cache) == both + features[0].nbytes + BESIDE
-    assert [np.array_equal(one, other) for one, other in zip(features, changed, strict=True)] == [True] * 2 + [
-        False
-    ] + [True] * 2
-
-
-# --- property ---
+    assert np.flatnonzero((features != changed).any(axis=(1, 2))).tolist() == [2]
 
 
 @pytest.mark.parametrize("clips", [1, CLIPS_PER_TASK, CLIPS_PER_TASK + 3])
@@ -104,17 +96,11 @@ def test_another_length_gives_other_files_and_other_names_do_not(corpus: Corpus,
     assert cache_bytes(cache) == first.nbytes + second.nbytes + 10 * BESIDE
 
 
-# --- degenerate ---
-
-
 def test_the_default_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_cache() == tmp_path / "audiotag"
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     assert default_cache() == Path.home() / ".cache" / "audiotag"
-
-
-# --- malformed ---
 
 
 def test_a_clip_shorter_than_one_window(corpus: Corpus, tmp_path: Path) -> None:

@@ -8,8 +8,6 @@ from helpers.small_features import noise
 
 from audiotag.features.standardise import band_statistics
 
-# --- reference ---
-
 
 def test_band_statistics_by_hand() -> None:
     features = np.array([[[1, 10], [3, 10]], [[5, 10], [7, 14]]], dtype=np.float32)  # 2 clips, 2 frames, 2 bands
@@ -19,9 +17,6 @@ def test_band_statistics_by_hand() -> None:
     assert (mean.dtype, scale.dtype) == (np.float32, np.float32)
 
 
-# --- property ---
-
-
 def test_only_the_given_clips_matter_to_the_statistics() -> None:
     features = noise(6, 10, 4)
     clips = np.array([4, 1, 3])
@@ -29,9 +24,6 @@ def test_only_the_given_clips_matter_to_the_statistics() -> None:
     features[[0, 2, 5]] = np.nan
     np.testing.assert_allclose(band_statistics(features, clips), expected, rtol=1e-6)
     np.testing.assert_allclose(expected[1], features[clips].std(axis=(0, 1)), rtol=1e-5)
-
-
-# --- degenerate ---
 
 
 @pytest.mark.parametrize("value", [0.0, -18.420681, 7.1])

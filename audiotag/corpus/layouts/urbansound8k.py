@@ -6,26 +6,21 @@ Source: J. Salamon, C. Jacoby, J. P. Bello, "A dataset and taxonomy for urban so
 from pathlib import Path
 
 from audiotag.corpus.layouts.layout import Layout
-from audiotag.corpus.tables import Listing, Row, find_file, read_fold, read_listing, read_tag, require_columns
+from audiotag.corpus.tables import Listing, Row, find_file, read_fold, read_listing, read_tags
 
 TABLE = Path("metadata", "UrbanSound8K.csv")
 COLUMNS = ("slice_file_name", "fsID", "fold", "class")
 
 
 def read(root: Path) -> Listing:
-    """Read the table: the tag is the class, the group the Freesound recording, the folds are the official ten.
-
-    Raises:
-        CorpusError: If the table cannot be read or has a wrong header.
-    """
-    path = root / TABLE
+    """Read the table: the tag is the class, the group the Freesound recording, the folds are the official ten."""
 
     def read_row(cells: dict[str, str]) -> Row:
         fold = read_fold(cells["fold"])
         clip, audio = find_file(root / "audio", f"fold{fold}/{cells['slice_file_name']}")
-        return Row(clip, audio, fold, frozenset({read_tag(cells["class"])}) - {""}, cells["fsID"] or clip)
+        return Row(clip, audio, fold, read_tags(cells["class"]), cells["fsID"] or clip)
 
-    return read_listing(root, path, lambda header: require_columns(header, COLUMNS, path), read_row)
+    return read_listing(root, TABLE, COLUMNS, read_row)
 
 
 LAYOUT = Layout("urbansound8k", f"{TABLE} with audio/", lambda root: (root / TABLE).is_file(), read)

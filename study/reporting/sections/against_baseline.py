@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from study.format import count, decimal, signed
+from audiotag.corpus.errors import count
+from study.format import decimal, signed
 from study.reporting.section import Section
 from study.reporting.sections.paper_tables import hidden
 from study.reporting.style import BLUE, FAINT, INK, VERMILION, Panel, as_panel, new_axes, wrapped
