@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install data study test check lint bench clean
+.PHONY: install data study test check lint bench pictures clean
 
 install: .venv/compiled
 
@@ -45,6 +45,10 @@ bench: install
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/gpu.py
+
+# those of the README, from recordings: make pictures CORPUS=PATH
+pictures: install
+	$(BIN)/python docs/pictures.py $(CORPUS)
 
 clean:
 	rm -rf .venv build audiotag/models/cpu/_kernels*.so .mypy_cache .pytest_cache .ruff_cache

@@ -5,7 +5,7 @@ Both are written by the driver before the decision takes effect, so that a kille
 
 from functools import partial
 
-from study.format import decimal
+from study.format import count, decimal
 from study.ledger.files import read_json, write_json
 from study.ledger.schema import PassedRecord, PrunedRecord, read_record, write_record
 from study.ledger.trial_folder import TrialFolder
@@ -20,9 +20,7 @@ def read_pruned(folder: TrialFolder) -> PrunedRecord | None:
 
 def write_pruned(folder: TrialFolder, folds: int, mean: float, bound: float) -> PrunedRecord:
     """Mark a trial as pruned at a rung. Its finished folds stay."""
-    reason = (
-        f"stopped after {folds} fold{'' if folds == 1 else 's'}: mean {decimal(mean)}, the bound was {decimal(bound)}"
-    )
+    reason = f"pruned after {count(folds, 'fold')}: mean {decimal(mean)}, cutoff {decimal(bound)}"
     record = PrunedRecord(reason, folds, folds, float(mean), float(bound))
     write_json(folder.path / PRUNED_FILE, write_record(record))
     return record

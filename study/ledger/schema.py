@@ -5,7 +5,6 @@ other fields ("eer", "eer_mean", "eer_var_classes", "eval_eer_mean"). docs/study
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cache, cached_property
 from types import UnionType
@@ -19,10 +18,25 @@ READABLE = (4, 5)  # formats that this version continues; in 4 a trial's key has
 OBJECTIVE: Metric = next(iter(METRICS.values()))  # what a study minimises or maximises: its mean over folds and tags
 
 R = TypeVar("R")
+SKIP: dict[str, Any] = {"skip": True}  # metadata of a field that JSON does not hold
+DROP: dict[str, Any] = {"drop": True}  # and of one that JSON holds only where it is not empty
+# and of figures by metric, which stand flat in JSON: by tag, and these parts of each ("eer", "eer_mean", ...)
+FLAT: dict[str, Any] = {"flat": ("mean",), "prefix": ""}
 
 
 class RecordError(ValueError):
     """Content that is no such record: the field that is missing or of another type."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One metric of a trial, a fold or the evaluation split. None stands for a figure that does not exist."""
+
+    by_tag: dict[str, float | None]
+    mean: float | None  # over tags
+    var_classes: float | None = None  # sample variance over tags: the paper's Var
+    var_folds: float | None = None  # sample variance of the folds' means
+    sd_seeds: float | None = None  # sample standard deviation of `mean` over seeds
 
 
 def read_record(kind: type[R], content: Any) -> R:
@@ -36,21 +50,39 @@ def read_record(kind: type[R], content: Any) -> R:
     values, hints = {}, _hints(kind)  # type: ignore[arg-type]
     for entry in fields(kind):  # type: ignore[arg-type]
         key = entry.metadata.get("key", entry.name)
-        if key in content:
+        if "flat" in entry.metadata:
+            values[entry.name] = _read_figures(content)
+        elif key in content:
             values[entry.name] = _convert(hints[entry.name], content[key], key)
         elif entry.default is MISSING and entry.default_factory is MISSING:
             raise RecordError(key)
     return kind(**values)
 
 
+def _read_figures(content: dict[str, Any]) -> dict[str, Figures]:
+    """The figures of each metric that a record holds; the objective's must be among them."""
+    found = {name: content.get(name) for name in METRICS if name in content or name == OBJECTIVE.name}
+    if wrong := [name for name, by_tag in found.items() if not isinstance(by_tag, dict)]:
+        raise RecordError(wrong[0])
+    return {name: Figures(content[name], content.get(f"{name}_mean")) for name in found}
+
+
 def write_record(record: Any) -> Any:
     """Turn a record into what JSON holds."""
-    if is_dataclass(record):
-        entries = [(entry.metadata.get("key", entry.name), getattr(record, entry.name)) for entry in fields(record)]
-        return {key: write_record(value) for key, value in entries}
     if isinstance(record, tuple | list):
         return [write_record(value) for value in record]
-    return record
+    if not is_dataclass(record):
+        return record
+    content: dict[str, Any] = {}
+    for entry in fields(record):
+        value, how = getattr(record, entry.name), entry.metadata
+        if "flat" in how:
+            for name, figures in value.items():
+                content[f"{how['prefix']}{name}"] = figures.by_tag
+                content |= {f"{how['prefix']}{name}_{part}": getattr(figures, part) for part in how["flat"]}
+        elif not (how.get("skip") or (how.get("drop") and value in (None, ()))):
+            content[how.get("key", entry.name)] = write_record(value)
+    return content
 
 
 @cache
@@ -195,43 +227,6 @@ class PassedRecord:
     rungs: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
-class Figures:
-    """One metric of a trial, a fold or the evaluation split. None stands for a figure that does not exist."""
-
-    by_tag: dict[str, float | None]
-    mean: float | None  # over tags
-    var_classes: float | None = None  # sample variance over tags: the paper's Var
-    var_folds: float | None = None  # sample variance of the folds' means
-    sd_seeds: float | None = None  # sample standard deviation of `mean` over seeds
-
-    def flat(self, name: str, *parts: str) -> dict[str, Any]:
-        """Of the metric `name`: its values by tag and its mean, and those of the other `parts` that are asked for."""
-        return {name: dict(self.by_tag), **{f"{name}_{part}": getattr(self, part) for part in ("mean", *parts)}}
-
-
-def read_figures(content: Mapping[str, Any]) -> dict[str, Figures]:
-    """The figures of each metric that a flat record holds.
-
-    Raises:
-        RecordError: When the objective is missing, or a metric has no values by tag.
-    """
-    found = {}
-    for name in METRICS:
-        if name in content:
-            if not isinstance(content[name], dict):
-                raise RecordError(name)
-            found[name] = Figures(content[name], content.get(f"{name}_mean"))
-    if OBJECTIVE.name not in found:
-        raise RecordError(OBJECTIVE.name)
-    return found
-
-
-def write_figures(figures: Mapping[str, Figures], *parts: str, prefix: str = "") -> dict[str, Any]:
-    """The inverse of `read_figures`."""
-    return {key: value for name, part in figures.items() for key, value in part.flat(f"{prefix}{name}", *parts).items()}
-
-
 @dataclass(frozen=True, eq=False)
 class FoldRecord:
     """fold_<k>.json: a finished fold, trained with one seed.
@@ -242,18 +237,18 @@ class FoldRecord:
         epochs: That were trained.
         seconds: Training, pretraining and scoring.
         epoch_rows: Each epoch, as `EpochResult.to_dict` gives it, None for NaN.
-        pretraining: Each epoch of it.
-        files: Sizes in bytes of the fold's other files: those that make it whole.
+        pretraining: Each epoch of it; its name in JSON is that of format 4.
         trial: The trial, should its own file be damaged.
+        files: Sizes in bytes of the fold's other files: those that make it whole.
     """
 
     fold: int
-    figures: dict[str, Figures]
+    figures: dict[str, Figures] = field(metadata=FLAT)
     best_epoch: int
     epochs: int
     seconds: float
-    epoch_rows: tuple[dict[str, Any], ...]
-    pretraining: tuple[PretrainingEpoch, ...]
+    epoch_rows: tuple[dict[str, Any], ...] = field(metadata={"key": "history"})
+    pretraining: tuple[PretrainingEpoch, ...] = field(metadata={"key": "unsupervised"})
     trial: TrialRecord
     files: dict[str, int] = field(default_factory=dict)
 
@@ -265,53 +260,16 @@ class FoldRecord:
             for row in self.epoch_rows
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """The content of the file."""
-        return {
-            "fold": self.fold,
-            **write_figures(self.figures),
-            "best_epoch": self.best_epoch,
-            "epochs": self.epochs,
-            "seconds": self.seconds,
-            "history": list(self.epoch_rows),
-            "unsupervised": write_record(self.pretraining),  # the name that it has had since format 4
-            "files": self.files,
-            "trial": write_record(self.trial),
-        }
-
-    @classmethod
-    def from_json(cls, content: Any) -> "FoldRecord":
-        """The record in a file.
-
-        Raises:
-            RecordError: As `read_record`.
-        """
-        row = read_record(_FoldRow, content)
-        return cls(
-            fold=row.fold,
-            figures=read_figures(content),
-            best_epoch=row.best_epoch,
-            epochs=row.epochs,
-            seconds=row.seconds,
-            epoch_rows=row.history,
-            pretraining=row.pretraining,
-            trial=row.trial,
-            files=row.files,
-        )
-
 
 @dataclass(frozen=True)
-class _FoldRow:
-    """What of a fold's file is not a figure of a metric."""
+class SeedFold:
+    """One seed's training of a fold."""
 
-    fold: int
+    seed: int
+    figures: dict[str, Figures] = field(metadata=FLAT)
+    best_epoch: int
     epochs: int
     seconds: float
-    files: dict[str, int]
-    trial: TrialRecord
-    best_epoch: int
-    history: tuple[dict[str, Any], ...]
-    pretraining: tuple[PretrainingEpoch, ...] = field(default=(), metadata={"key": "unsupervised"})
 
 
 @dataclass(frozen=True)
@@ -319,36 +277,11 @@ class FoldResult:
     """A finished fold in results.json: with several seeds means over them, and the sum of their seconds."""
 
     fold: int
-    figures: dict[str, Figures]
+    figures: dict[str, Figures] = field(metadata=FLAT)
     best_epoch: float
     epochs: float
     seconds: float
-    repeats: tuple["SeedFold", ...] = ()  # with several seeds, each of them
-
-    def to_json(self) -> dict[str, Any]:
-        """The fold's entry in results.json."""
-        content = {"fold": self.fold, **_fold_json(self)}
-        return content | ({"repeats": [seed.to_json() for seed in self.repeats]} if self.repeats else {})
-
-
-@dataclass(frozen=True)
-class SeedFold:
-    """One seed's training of a fold."""
-
-    seed: int
-    figures: dict[str, Figures]
-    best_epoch: int
-    epochs: int
-    seconds: float
-
-    def to_json(self) -> dict[str, Any]:
-        """The training's entry in results.json."""
-        return {"seed": self.seed, **_fold_json(self)}
-
-
-def _fold_json(training: FoldResult | SeedFold) -> dict[str, Any]:
-    own = {name: getattr(training, name) for name in ("best_epoch", "epochs", "seconds")}
-    return write_figures(training.figures) | own
+    repeats: tuple[SeedFold, ...] = field(default=(), metadata=DROP)  # with several seeds, each of them
 
 
 @dataclass(frozen=True)
@@ -356,11 +289,7 @@ class SeedResult:
     """What one seed alone gives: figures over all folds."""
 
     seed: int
-    figures: dict[str, Figures]
-
-    def to_json(self) -> dict[str, Any]:
-        """The seed's entry in results.json."""
-        return {"seed": self.seed, **write_figures(self.figures)}
+    figures: dict[str, Figures] = field(metadata=FLAT)
 
 
 @dataclass(frozen=True)
@@ -370,12 +299,7 @@ class PublishedRow:
     eer: dict[str, float]
     eer_mean: float
     eer_var_classes: float
-    footnote: str | None = None  # what is odd in it
-
-    def to_json(self) -> dict[str, Any]:
-        """The row's entry in results.json."""
-        content = write_record(self)
-        return {name: value for name, value in content.items() if value is not None}
+    footnote: str | None = field(default=None, metadata=DROP)  # what is odd in it
 
 
 @dataclass(frozen=True)
@@ -385,24 +309,24 @@ class TrialResult:
     Attributes:
         status: "finished", "failed" or "pruned"; only finished trials have figures.
         figures: By metric, means over folds.
-        evaluation: The same on the evaluation split, by the mean probability of the fold models; empty without one.
-        folds: The finished ones.
         seeds: With several seeds what each alone gives.
         reason: Why it failed or was pruned.
+        evaluation: Figures on the evaluation split, by the mean probability of the fold models; empty without one.
+        folds: The finished ones.
     """
 
     key: str
-    number: int
+    number: int = field(metadata=SKIP)
     params: dict[str, Any]
     status: str
     seconds: float
-    figures: dict[str, Figures]
-    evaluation: dict[str, Figures] = field(default_factory=dict)
-    folds: tuple[FoldResult, ...] = ()
-    seeds: tuple[SeedResult, ...] = ()
-    reason: str | None = None
-    pruned: PrunedRecord | None = None
-    published: PublishedRow | None = None
+    figures: dict[str, Figures] = field(metadata={**FLAT, "flat": ("mean", "var_classes", "var_folds")})
+    seeds: tuple[SeedResult, ...] = field(metadata={"key": "repeats", **DROP})
+    reason: str | None = field(metadata=DROP)
+    pruned: PrunedRecord | None = field(metadata=DROP)
+    evaluation: dict[str, Figures] = field(metadata={"flat": ("mean", "var_classes"), "prefix": "eval_"})
+    published: PublishedRow | None = field(metadata=DROP)
+    folds: tuple[FoldResult, ...]
 
     @property
     def mean(self) -> float | None:
@@ -416,21 +340,8 @@ class TrialResult:
 
     def to_json(self) -> dict[str, Any]:
         """The trial's entry in results.json."""
-        content: dict[str, Any] = {
-            "key": self.key,
-            "params": self.params,
-            "status": self.status,
-            "seconds": self.seconds,
-            **write_figures(self.figures, "var_classes", "var_folds"),
-        }
-        if self.seeds:
-            content |= {f"{name}_sd_seeds": part.sd_seeds for name, part in self.figures.items()}
-            content["repeats"] = [seed.to_json() for seed in self.seeds]
-        content |= {"reason": self.reason} if self.reason is not None else {}
-        content |= {"pruned": write_record(self.pruned)} if self.pruned is not None else {}
-        content |= write_figures(self.evaluation, "var_classes", prefix="eval_")
-        content |= {"published": self.published.to_json()} if self.published is not None else {}
-        return content | {"folds": [fold.to_json() for fold in self.folds]}
+        spread = {f"{name}_sd_seeds": part.sd_seeds for name, part in self.figures.items()}
+        return write_record(self) | (spread if self.seeds else {})
 
 
 @dataclass(frozen=True)
@@ -447,7 +358,7 @@ class StudyResults:
         return self.with_status("finished")
 
     def with_status(self, *status: str) -> list[TrialResult]:
-        """Trials that ended so."""
+        """Trials that ended in one of these ways."""
         return [trial for trial in self.trials if trial.status in status]
 
     @property

@@ -16,6 +16,7 @@ from study.ledger.files import WriteError, make_folder, read_json, set_aside, wa
 from study.ledger.schema import FailureRecord, FoldRecord, TrialRecord, read_record, write_record
 
 TRIAL_FILE, FAILURE_FILE, RUNNING_FILE = "trial.json", "failed.json", "running.pt"
+_read_fold = partial(read_record, FoldRecord)
 
 
 def trial_key(
@@ -54,7 +55,7 @@ class TrialFolder:
         """
         if (trial := read_json(self.path / TRIAL_FILE, partial(read_record, TrialRecord))) is not None:
             return trial
-        records = [read_json(path, FoldRecord.from_json) for path in sorted(self.path.glob("fold_*.json"))]
+        records = [read_json(path, _read_fold) for path in sorted(self.path.glob("fold_*.json"))]
         return next((record.trial for record in records if record is not None), None)
 
     @property
@@ -71,7 +72,7 @@ class TrialFolder:
 
     def read_fold(self, fold: int) -> FoldRecord | None:
         """The record of a finished fold; None where it is not finished or one of its files is damaged."""
-        record = read_json(self._fold_path(fold, "json"), FoldRecord.from_json)
+        record = read_json(self._fold_path(fold, "json"), _read_fold)
         if record is None:
             return None
         for name, size in record.files.items():
@@ -100,7 +101,7 @@ class TrialFolder:
         write_file(model, lambda file: torch.save(weights, file), durable=True)
         write_file(arrays, lambda file: np.savez(file, **scores), durable=True)  # type: ignore[arg-type]
         sizes = {path.name: path.stat().st_size for path in (arrays, model)}
-        write_json(self._fold_path(record.fold, "json"), record.to_json() | {"files": sizes})
+        write_json(self._fold_path(record.fold, "json"), write_record(record) | {"files": sizes})
         (self.path / RUNNING_FILE).unlink(missing_ok=True)
 
     def read_running(self, fold: int) -> dict[str, Any] | None:

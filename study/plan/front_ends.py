@@ -40,7 +40,7 @@ def leave_out(scan: SpaceScan, corpus: Corpus, settings: Settings, varied: Seque
         shown = "; ".join(names[:4]) + (f"; and {len(names) - 4} more" if len(names) > 4 else "")
         raise CorpusError(
             f"The corpus `{corpus.name}` lacks the stereo recordings that these trials of the space "
-            f"`{scan.space.name}` need: {shown}. It is about {problem}. {corpus.layout.missing_stereo}, "
+            f"`{scan.space.name}` need: {shown}. The reason: {problem}. {corpus.layout.missing_stereo}, "
             "or choose another space."
         )
     rows = {trial_name(config, varied): parameters for parameters, config in needing}

@@ -36,6 +36,7 @@ def test_a_study_that_prunes_weak_trials_survives_a_kill(tmp_path: Path) -> None
     process = place.start(*WORDS, "--name", "asha", "--corpus", str(write_noise(tmp_path / "corpus")))
     wait_for(process, root, "trials/*/fold_1.json", count=2)
     kill(process.pid)
+    process.wait()
     before, keys = saved_epochs(root), {path.name for path in root.glob("trials/*")}
     finish(place.start("--resume", "asha"), place, seconds=600)
 
@@ -62,5 +63,5 @@ def test_a_study_that_prunes_weak_trials_survives_a_kill(tmp_path: Path) -> None
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert (len(runs), len(pruned)) == (8, statuses["pruned"])
     assert not [run for run in pruned if "eer/mean" in run.data.metrics]
-    assert "stopped after 1 fold" in place.output()
+    assert "pruned after 1 fold" in place.output()
     assert "Traceback" not in place.output()

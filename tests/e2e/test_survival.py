@@ -117,13 +117,18 @@ def serve(root: Path, port: int) -> subprocess.Popen[bytes]:
     raise AssertionError((root / "server.log").read_text())
 
 
+def end(server: subprocess.Popen[bytes]) -> None:
+    os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
+
+
 def test_a_tracking_server_that_dies_and_comes_back_lacks_nothing(place: Place, free_port: int) -> None:
     served = Place(place.root, f"http://127.0.0.1:{free_port}")
     server = serve(place.root, free_port)
     try:
         process = start(served, "served")
         wait_for(process, place.study("served"), "trials/*/fold_0.json")
-        os.killpg(server.pid, signal.SIGKILL)
+        end(server)
         wait_for(process, place.study("served"), "trials/*/fold_1.json")
         server = serve(place.root, free_port)
         finish(process, place)
@@ -133,7 +138,7 @@ def test_a_tracking_server_that_dies_and_comes_back_lacks_nothing(place: Place, 
             subprocess.run([*report, "--studies", str(place.root / "studies")], check=True, capture_output=True)
         assert mlflow_differences(served.store, place.study("served")) == []
     finally:
-        os.killpg(server.pid, signal.SIGKILL)
+        end(server)
     assert differences(place.study("whole"), place.study("served")) == []
 
 

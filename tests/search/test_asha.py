@@ -84,7 +84,7 @@ def test_a_trial_above_the_cutoff_is_pruned_and_the_ledger_says_why(tmp_path: Pa
     assert record == read_pruned(last)
     assert (record.folds, record.rung, record.mean) == (1, 1, 0.31)
     assert record.bound == pytest.approx(0.1 + (2 / 3) * 0.1)
-    assert record.reason == "stopped after 1 fold: mean .310, the bound was .167"
+    assert record.reason == "pruned after 1 fold: mean .310, cutoff .167"
 
 
 @pytest.mark.parametrize("folds", [3, 4, 5])

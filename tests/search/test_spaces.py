@@ -30,21 +30,20 @@ def test_mixup_alpha_has_the_papers_values_in_order() -> None:
 
 
 def test_augmentation_compares_all_with_none() -> None:
-    rows = [(row["augmentation"], row["alpha"]) for row in parameters_of("augmentation")]
+    rows = [(row["augmentation"], row.get("alpha")) for row in parameters_of("augmentation")]
     assert rows == [
-        ("none", 0.0),
+        ("none", None),
         ("mixup", 1.5),
-        ("sample_pairing", 0.0),
+        ("sample_pairing", None),
         ("mixup_lp", 1.5),
         ("extrapolation", 1.5),
     ]
 
 
 def test_dropout_is_asked_with_and_without_mixup() -> None:
-    rows = parameters_of("dropout")
-    assert len(rows) == 10
-    assert {(row["augmentation"], row["alpha"]) for row in rows} == {("none", 0.0), ("mixup", 1.5)}
-    assert [row["dropout"] for row in rows[:5]] == [row["dropout"] for row in rows[5:]] == [0.0, 0.1, 0.2, 0.3, 0.5]
+    rows = [(row["augmentation"], row.get("alpha"), row["dropout"]) for row in parameters_of("dropout")]
+    kinds = [("none", None), ("mixup", 1.5)]
+    assert rows == [(*kind, dropout) for kind in kinds for dropout in (0.0, 0.1, 0.2, 0.3, 0.5)]
 
 
 def test_joint_has_alpha_only_where_the_augmentation_has_it() -> None:

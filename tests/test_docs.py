@@ -1,0 +1,59 @@
+"""The pages for users and contributors: their links lead somewhere, and no option is missing from them."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from study import report, run, tag
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+def anchors(page: Path) -> set[str]:
+    """The names under which GitHub links the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text()
+    for link in re.findall(r"\]\(([^)]+)\)|src=\"([^\"]+)\"", text):
+        name, _, anchor = (link[0] or link[1]).partition("#")
+        if not name.startswith("https://"):
+            other = (page.parent / name) if name else page
+            assert other.exists(), f"{page.name} links to {name}"
+            assert not anchor or anchor in anchors(other), f"{page.name} links to {name}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_lines_fit(page: Path) -> None:
+    for number, line in enumerate(page.read_text().splitlines(), start=1):
+        assert len(line) <= (160 if line.startswith("|") else 120), f"{page.name}, line {number}"
+
+
+@pytest.mark.parametrize(
+    ("parse", "page"),
+    [(run.parse, "cli.md"), (report.parse, "cli.md"), (tag.parse, "tagging.md")],
+    ids=["run", "report", "tag"],
+)
+def test_every_option_is_documented(
+    parse: Callable[[list[str]], object], page: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    options = set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out)) - {"--help"}
+    assert options, "the command has options"
+    text = (ROOT / "docs" / page).read_text()
+    assert not {option for option in options if f"{option}" not in text}
+
+
+def test_every_room_is_in_the_layout() -> None:
+    layout = (ROOT / "README.md").read_text()
+    for package in ("audiotag", "study"):
+        rooms = [path.parent.name for path in (ROOT / package).glob("*/__init__.py")]
+        assert len(rooms) > 5
+        assert not [room for room in rooms if f"  {room}/" not in layout]
