@@ -107,6 +107,7 @@ def snapshot(uri: str, study_id: str = "a" * 32, database: Path | None = None) -
         for _, name, step, value in (row for row in rows if row[0] == run.info.run_id):
             points.setdefault(name, []).append((step, value))
         found[key_of(run)] = {"status": run.info.status, "params": run.data.params, "tags": tags, "points": points}
+        found[key_of(run)]["data"] = [(entry.dataset.name, entry.dataset.digest) for entry in run.inputs.dataset_inputs]
     return found
 
 
