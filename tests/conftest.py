@@ -65,13 +65,12 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     Most tests import MLflow, Alembic and SQLAlchemy here first. A warning of theirs would be an error in every one.
     """
-    from study.tracking.mlflow_store import default_uri, open_client
+    from study.tracking.mlflow_store import open_client
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        open_client(default_uri(path.parent))
+        open_client(f"sqlite:///{path}")
     return path
 
 

@@ -2,7 +2,6 @@
 
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from helpers.tracked import (
     FOLDS,
     NAMES,
     client_of,
+    cut_off,
     finish,
     finish_fold,
     key_of,
@@ -320,28 +320,6 @@ def attempt(copy: MlflowCopy, progress: Progress) -> bool:
     except TrackingError:
         return True
     return False
-
-
-def cut_off(patch: pytest.MonkeyPatch, number: int, after: bool) -> list[str]:
-    """Make the n-th write to MLflow fail, and only that; return a list that grows with the writes."""
-    writes: list[str] = []
-    client = load_mlflow().MlflowClient
-
-    def wrap(name: str) -> Callable[..., Any]:
-        original = getattr(client, name)
-
-        def call(*arguments: Any, **named: Any) -> Any:
-            writes.append(name)
-            result = original(*arguments, **named) if after or len(writes) != number else None
-            if len(writes) == number:
-                raise ConnectionError("cut off")
-            return result
-
-        return call
-
-    for name in ("create_run", "log_batch", "log_inputs", "delete_tag", "update_run", "set_terminated"):
-        patch.setattr(client, name, wrap(name))
-    return writes
 
 
 def test_metrics_that_arrive_after_all_are_not_twice(ledger: Ledger, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.networks import SMALL, make_network, score_waveforms
-from helpers.tracked import FOLDS, TAGS, client_of, epoch_row, finish, key_of, make_ledger, registered, runs_of
+from helpers.tracked import FOLDS, TAGS, client_of, cut_off, epoch_row, finish, key_of, make_ledger, registered, runs_of
 
 from audiotag.features.log_mel import LogMel
 from study.ledger.ledger import Ledger
 from study.ledger.schema import Figures, FoldRecord
 from study.tracking import model_registry
-from study.tracking.mlflow_store import TrackingError, load_mlflow
+from study.tracking.mlflow_store import TrackingError
 from study.tracking.mlflow_sync import MlflowCopy
 from study.tracking.tracker import Progress
 
@@ -101,18 +101,10 @@ def test_models_belong_to_the_runs_of_the_best_trials_folds(uri: str, tmp_path: 
 def test_a_broken_off_registration_is_completed(
     broken: str, after: bool, trained: Ledger, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = load_mlflow().MlflowClient
-    original = getattr(client, broken)
-
-    def once(*arguments: Any, **named: Any) -> Any:
-        monkeypatch.setattr(client, broken, original)
-        if after:
-            original(*arguments, **named)
-        raise ConnectionError("cut off")
-
-    monkeypatch.setattr(client, broken, once)
-    with pytest.raises(TrackingError, match="cut off"):
-        register(trained, uri)
+    with monkeypatch.context() as patch:
+        cut_off(patch, 1, after, [broken])
+        with pytest.raises(TrackingError, match="cut off"):
+            register(trained, uri)
     register(trained, uri)
     assert set(registered(uri)) == {"fold_0", "fold_1"}
     assert len(client_of(uri).search_model_versions("name = 'first'")) == 2
