@@ -12,7 +12,7 @@ from study.cli import SOME_FAILED, STUDIES, run_command
 
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
-    """The command line's options."""
+    """Parse the command line."""
     parser = Parser(prog="study/tag.py", description="Tag recordings with the best trial of a study.")
     add = parser.add_argument
     add("name", type=parse_text, metavar="NAME", help="of the study")
@@ -30,41 +30,48 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
 
 
 def tag(arguments: argparse.Namespace) -> int:
-    """Tags, prints, draws; returns the exit code.
+    """Tag, print and draw; return the exit code.
 
     Raises:
-        WinnerError, LedgerError, RecordingError: for what cannot be done, before anything heavy is imported.
+        WinnerError, LedgerError, RecordingError: For a request that cannot be met, before heavy imports.
     """
     from audiotag.config import network
     from audiotag.inference.recordings import find_recordings
     from study.tagging.winner import eer_thresholds, find_winner
 
-    winner = find_winner(arguments.studies, arguments.name, arguments.trial)
-    if arguments.curves is not None and not network(winner.config.model).has_curves:
+    winner, place = find_winner(arguments.studies, arguments.name, arguments.trial), arguments.curves
+    if place is not None and not network(winner.config.model).has_curves:
         fail(f"--curves is not possible: the network `{winner.config.model}` has none over time (`frame_curves`).")
     cutting = cutting_of(winner, arguments.hop)
     given = arguments.threshold
     thresholds = eer_thresholds(winner) if given is None else dict.fromkeys(winner.study.tags, given)
     paths = find_recordings(arguments.paths)
-    if arguments.curves is not None:
-        make_place(arguments.curves)
+    if place is not None:
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            fail(f"--curves {place} cannot be written ({error.strerror}): name another folder.")
 
     from rich.console import Console
 
     from study.cli import make_console
-    from study.tagging.tagging import as_data, tag_with_progress
+    from study.tagging.curves import Tracks
+    from study.tagging.table import tag_table
+    from study.tagging.tagging import as_data, tag_recordings
 
     notes = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
     if winner.unfinished:
         notes.print(f"note: {winner.unfinished} of {winner.study.trials} trials of this study are not finished yet")
-    tracks = make_tracks(cutting) if arguments.curves is not None else None
-    tagged = tag_with_progress(winner, paths, cutting, notes, None if tracks is None else tracks.watch)
+    tracks = Tracks(cutting)
+    tagged = tag_recordings(winner, paths, cutting, notes, None if place is None else tracks.watch)
     if arguments.json:
         print(json.dumps(as_data(winner, tagged, thresholds), indent=1, allow_nan=False))
     elif tagged.clips:
-        show(winner, tagged, thresholds, make_console())
-    if tracks is not None:
-        draw(arguments.curves, tracks, tagged, thresholds, notes)
+        console = make_console()
+        console.print(f"Probability of each tag: {winner}", soft_wrap=True)
+        console.print(tag_table(tagged, thresholds, console))
+    if place is not None:
+        draw(place, tracks, tagged, thresholds, notes)
     if tagged.failed and cutting.front_end.imd:
         notes.print("note: this trial needs stereo recordings (imd), with two channels")
     for path, reason in tagged.failed.items():
@@ -73,33 +80,18 @@ def tag(arguments: argparse.Namespace) -> int:
 
 
 def cutting_of(winner: Any, hop: float | None) -> Any:
-    """How recordings are cut for a winner; one line and the end for a hop that does not go with its clips."""
+    """Cut recordings as a winner's clips; one line and the end for a hop that does not go with them."""
     from audiotag.inference.recordings import Cutting
 
-    front_end, seconds = winner.front_end, winner.clip_seconds
+    front_end, seconds = winner.config.front_end, winner.clip_seconds
     samples, least = front_end.samples(seconds), front_end.hop_length / front_end.sample_rate
     if hop is not None and not least <= hop <= seconds:
         fail(f"--hop {hop:g} is not allowed: it must be from {least:g} to {seconds:g} s, the length of a clip.")
     return Cutting(front_end, samples, samples if hop is None else front_end.samples(hop))
 
 
-def make_place(place: Path) -> None:
-    """The folder for drawings; one line and the end where it cannot be made."""
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        fail(f"--curves {place} cannot be written ({error.strerror}): name another folder.")
-
-
-def make_tracks(cutting: Any) -> Any:
-    """What takes down the curves."""
-    from study.tagging.curves import Tracks
-
-    return Tracks(cutting)
-
-
 def draw(place: Path, tracks: Any, tagged: Any, thresholds: dict[str, float | None], console: Any) -> None:
-    """Writes the drawing of each recording."""
+    """Write the drawing of each recording."""
     from audiotag.cli import progress_bar
     from study.tagging.tagging import by_recording
 
@@ -114,16 +106,8 @@ def draw(place: Path, tracks: Any, tagged: Any, thresholds: dict[str, float | No
     console.print(f"Drawings: {place}")
 
 
-def show(winner: Any, tagged: Any, thresholds: dict[str, float | None], console: Any) -> None:
-    """The table, and what its figures are."""
-    from study.tagging.table import tag_table
-
-    console.print(f"Probability of each tag: {winner}", soft_wrap=True)
-    console.print(tag_table(tagged, thresholds, console))
-
-
 def main() -> int:
-    """Runs the command line and returns its exit code."""
+    """Run the command line; return its exit code."""
     return run_command(partial(tag, parse()))
 
 

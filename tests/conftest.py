@@ -3,6 +3,7 @@
 import csv
 import shutil
 import socket
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -60,11 +61,16 @@ def _folder(root: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's tables and nothing in it: making one takes seconds, copying it does not."""
-    from study.tracking.mlflow_store import load_mlflow
+    """A database with MLflow's tables and nothing in it: making one takes seconds, copying it does not.
+
+    Most tests import MLflow, Alembic and SQLAlchemy here first. A warning of theirs would be an error in every one.
+    """
+    from study.tracking.mlflow_store import open_client
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    load_mlflow().MlflowClient(f"sqlite:///{path}").search_experiments()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        open_client(f"sqlite:///{path}")
     return path
 
 

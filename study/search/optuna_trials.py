@@ -26,11 +26,11 @@ def optuna_trial(
     folds = merged_folds(folder, study) if result is None else result.folds
     trial = create_trial(
         state=state_of(result, running),
-        value=result.mean if result is not None and result.status == "finished" else None,
+        value=None if result is None else result.mean,
         params=fixed.params,
         distributions=fixed.distributions,
         intermediate_values=dict(enumerate(running_means(folds, study), start=1)),
-        user_attrs={"key": folder.key} | attributes(result),
+        user_attrs={"key": folder.key} | ({} if result is None else attributes(result)),
     )
     written = [path.stat().st_mtime for path in folder.path.glob("*.json")]
     trial.datetime_start = None if trial.state == TrialState.WAITING else datetime.fromtimestamp(min(written))
@@ -40,21 +40,16 @@ def optuna_trial(
     return trial
 
 
-def state_of(result: TrialResult | None, running: bool) -> TrialState:
+def state_of(result: TrialResult | None, running: bool = False) -> TrialState:
     """Optuna's state of a trial."""
     if result is not None:
         return STATES[result.status]
     return TrialState.RUNNING if running else TrialState.WAITING
 
 
-def attributes(result: TrialResult | None) -> dict[str, Any]:
-    """The result as Optuna's tools show it beside parameters and value: figures by tag, why there are none."""
-    if result is None:
-        return {}
-    figures = {
-        f"{metric}/{tag}": value
-        for metric, part in result.figures.items()
-        for tag, value in part.by_tag.items()
-        if value is not None
-    }
-    return figures | ({"reason": result.reason} if result.reason is not None else {})
+def attributes(result: TrialResult) -> dict[str, Any]:
+    """What Optuna's tools show beside parameters and value: figures by tag, and why there are none."""
+    found: dict[str, Any] = {} if result.reason is None else {"reason": result.reason}
+    for metric, part in result.figures.items():
+        found |= {f"{metric}/{tag}": value for tag, value in part.by_tag.items() if value is not None}
+    return found

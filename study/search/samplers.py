@@ -4,6 +4,8 @@ So nothing of a sampler needs saving, and a resumed study goes on in the sequenc
 reads from the trials of the Optuna study.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,13 @@ from optuna.distributions import BaseDistribution
 
 from search_spaces import Space
 from study.search.space import quiet_optuna, shared_distributions
+
+SAMPLERS: dict[str, Callable[..., optuna.samplers.BaseSampler]] = {
+    "tpe": optuna.samplers.TPESampler,
+    "gp": partial(optuna.samplers.GPSampler, warn_independent_sampling=False),
+    "random": optuna.samplers.RandomSampler,
+    "exhaustive": optuna.samplers.BruteForceSampler,
+}  # qmc has its points below
 
 
 class SobolSequence:
@@ -35,27 +44,8 @@ class SobolSequence:
         blank = optuna.trial.create_trial(value=0.0)  # no point depends on the trial
         while len(self._points) <= position:
             self._points.append(self._sampler.sample_relative(self._counter, blank, self._distributions))
-        return PointSampler(self._distributions, self._points[position], seed)
-
-
-class PointSampler(optuna.samplers.BaseSampler):
-    """Proposes one point."""
-
-    def __init__(self, distributions: dict[str, BaseDistribution], point: dict[str, Any], seed: int) -> None:
-        self._distributions, self._point = distributions, point
-        self._independent = optuna.samplers.RandomSampler(seed=seed)
-
-    def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, BaseDistribution]:
-        """All parameters of the space that have one distribution."""
-        return self._distributions
-
-    def sample_relative(self, study: Any, trial: Any, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
-        """The point."""
-        return self._point
-
-    def sample_independent(self, *arguments: Any) -> Any:
-        """A random value of a parameter whose distribution changes from trial to trial."""
-        return self._independent.sample_independent(*arguments)
+        independent = optuna.samplers.RandomSampler(seed=seed)
+        return optuna.samplers.PartialFixedSampler(self._points[position], independent)
 
 
 class Samplers:
@@ -68,16 +58,8 @@ class Samplers:
     def at(self, position: int) -> optuna.samplers.BaseSampler:
         """The sampler of a position, from 0."""
         seed = own_seed(self._seed, position)
-        with quiet_optuna():  # two of them call themselves experimental
-            if self._sobol is not None:
-                return self._sobol.at(position, seed)
-            if self._name == "tpe":
-                return optuna.samplers.TPESampler(seed=seed)
-            if self._name == "gp":
-                return optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False)
-            if self._name == "random":
-                return optuna.samplers.RandomSampler(seed=seed)
-            return optuna.samplers.BruteForceSampler(seed=seed)
+        with quiet_optuna():  # three of them call themselves experimental
+            return self._sobol.at(position, seed) if self._sobol is not None else SAMPLERS[self._name](seed=seed)
 
 
 def own_seed(seed: int, position: int) -> int:

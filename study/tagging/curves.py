@@ -1,4 +1,4 @@
-"""When in a recording each tag is heard: curves over time under the spectrogram, an SVG a recording.
+"""Curves of the tags over the time of a recording, under its spectrogram: one SVG per recording.
 
 While recordings are tagged only what a drawing can show is kept of them: some thousand columns each, the maximum of the
 frames in each column.
@@ -38,7 +38,7 @@ class Track:
     curves: list[np.ndarray] = field(default_factory=list)
 
     def add(self, clip: Clip, features: np.ndarray, curves: np.ndarray, front_end: LogMel) -> None:
-        """One more clip: features (T, columns) and curves (P, K), whose points lie around the middle of the frames.
+        """Add a clip: features (T, columns) and curves (P, K), whose points lie around the middle of the frames.
 
         Frames whose middle is behind the end of the recording show padding and are left out.
         """
@@ -53,7 +53,7 @@ class Track:
 
 
 def _edges(values: int, columns: int) -> np.ndarray:
-    """First values of the columns into which some values are pooled, at most one each."""
+    """The first value of each column into which some values are pooled."""
     columns = min(values, columns)
     return np.arange(columns) * values // columns
 
@@ -70,17 +70,17 @@ class Tracks:
         self._tracks: dict[Path, Track] = {}
 
     def watch(self, path: Path, clip: Clip, features: np.ndarray, curves: np.ndarray) -> None:
-        """Takes a clip of a recording, with its features (T, columns) and the curves of its tags (P, K)."""
+        """Add a clip of a recording, with its features (T, columns) and the curves of its tags (P, K)."""
         if path not in self._tracks:
             clips = audio_seconds(path) * self._cutting.front_end.sample_rate / self._cutting.samples
             self._tracks[path] = Track(max(1, min(len(features), int(COLUMNS / max(clips, 1)))))
         self._tracks[path].add(clip, features, curves, self._cutting.front_end)
 
     def draw(self, path: Path, name: str, clips: list[TaggedClip], thresholds: dict[str, float | None]) -> Panel:
-        """The drawing of a recording that was tagged."""
+        """Draw a recording that was tagged."""
         track, tags = self._tracks[path], list(thresholds)
         probabilities = np.array([clip.probabilities for clip in clips])  # (clips, K)
-        above = np.array([above_threshold(clip.probabilities, thresholds) for clip in clips])
+        above = np.array([list(above_threshold(clip.probabilities, thresholds).values()) for clip in clips])
         lanes = sorted(np.argsort(-probabilities.max(axis=0), kind="stable")[:LANES].tolist())
         with style():
             axes = _new_axes(len(clips), len(lanes))
@@ -139,7 +139,7 @@ def _draw_lane(ax: Any, track: Track, clips: list[TaggedClip], tag: int, above: 
 
 
 def _draw_time(ax: Any, seconds: float) -> None:
-    """The axis of time, with a tick at round times, ten or so."""
+    """Label the axis of time at some ten round times."""
     from matplotlib.ticker import MultipleLocator
 
     ax.set(xlim=(0, seconds), xlabel="time (min:s)")
@@ -149,13 +149,5 @@ def _draw_time(ax: Any, seconds: float) -> None:
 
 def _number(ax: Any, clip: TaggedClip, text: str, bold: bool) -> None:
     look = {"fontsize": 8, "color": INK if bold else FAINT, "fontweight": "bold" if bold else "normal"}
-    ax.annotate(
-        text,
-        (clip.end, 1),
-        (-3, -2),
-        xycoords=("data", "axes fraction"),
-        textcoords="offset points",
-        ha="right",
-        va="top",
-        **look,
-    )
+    where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": "right", "va": "top"}
+    ax.annotate(text, (clip.end, 1), (-3, -2), **where, **look)

@@ -25,18 +25,15 @@ def tag_table(tagged: Tagged, thresholds: dict[str, float | None], console: Cons
     table.add_column("time", no_wrap=True)
     for tag in thresholds if wide else ["tags"]:
         table.add_column(Text(tag), justify="right" if wide else "left", min_width=4, overflow="fold")
+    mark = "" if console.is_terminal else MARK
     for clip, time in zip(tagged.clips, times, strict=True):
         there = above_threshold(clip.probabilities, thresholds)
-        values = clip.probabilities.tolist()
+        values = dict(zip(thresholds, clip.probabilities.tolist(), strict=True))
         if wide:
-            mark = "" if console.is_terminal else MARK
-            cells = [
-                Text(decimal(value) + mark * bold, style="bold" if bold else "")
-                for value, bold in zip(values, there, strict=True)
-            ]
+            cells = [Text(decimal(values[tag]) + mark * bold, "bold" if bold else "") for tag, bold in there.items()]
         else:
-            found = sorted(zip(values, thresholds, there, strict=True), key=lambda cell: -cell[0])
-            cells = [Text(", ".join(f"{tag} {decimal(value)}" for value, tag, bold in found if bold), style="bold")]
+            found = sorted((tag for tag in there if there[tag]), key=lambda tag: -values[tag])
+            cells = [Text(", ".join(f"{tag} {decimal(values[tag])}" for tag in found), "bold")]
         table.add_row(names[clip.path], time, *cells)
     if wide:
         cut = [decimal(threshold) or "none" for threshold in thresholds.values()]

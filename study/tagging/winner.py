@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from audiotag.config import TrialConfig
-from audiotag.features.log_mel import LogMel
 from audiotag.metrics import mean_defined, tag_thresholds
 from study.format import decimal, trial_name
 from study.ledger.clips import read_clips
@@ -49,11 +48,6 @@ class Winner:
         return TrialConfig.from_dict(self.result.params)
 
     @property
-    def front_end(self) -> LogMel:
-        """The front end of its networks."""
-        return self.config.front_end
-
-    @property
     def clip_seconds(self) -> float:
         """The length of the clips that it was trained with (s)."""
         assert self.study.corpus.clip_seconds is not None, "checked when the winner was found"
@@ -86,7 +80,7 @@ def find_winner(studies: Path, name: str, key: str | None = None) -> Winner:
             )
     best = min(finished, key=lambda trial: rank(trial.mean))
     winner = Winner(ledger, best, max(0, ledger.study.trials - len(results.trials)))
-    if winner.front_end.to_dict() not in ledger.study.features or ledger.study.corpus.clip_seconds is None:
+    if winner.config.front_end.to_dict() not in ledger.study.features or ledger.study.corpus.clip_seconds is None:
         raise WinnerError(
             f"The networks of the study `{name}` were trained with another front end than this version has: "
             "use the version that ran it (`versions` and `git_commit` in its study.json)."
@@ -104,9 +98,8 @@ def open_study(studies: Path, name: str) -> Ledger:
     if not (studies / name / STUDY_FILE).is_file():
         names = sorted(path.parent.name for path in studies.glob(f"*/{STUDY_FILE}"))
         similar = get_close_matches(Path(name).name, names, n=3, cutoff=0.4)
-        listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        there = f"the studies there are {listed}" if names else "there is none; --studies names another place"
-        hint = f"did you mean {' or '.join(similar)}?" if similar else f"{there}."
+        there = f"the studies there are {', '.join(names)}." if names else "--studies names another place."
+        hint = f"did you mean {' or '.join(similar)}?" if similar else there
         raise WinnerError(f"There is no study `{name}` in {studies}: {hint}")
     return Ledger.open((studies / name).absolute())
 
@@ -138,9 +131,9 @@ def fold_taggers(winner: Winner) -> "list[Tagger]":
     """The trial's networks, one per fold and seed."""
     from audiotag.inference.tagger import make_tagger
 
-    study = winner.study
+    study, config = winner.study, winner.config
     return [
-        make_tagger(winner.config, winner.front_end, study.tags, folder.weights_path(fold))
+        make_tagger(config, config.front_end, study.tags, folder.weights_path(fold))
         for fold in study.folds
         for folder in winner.folders
     ]

@@ -14,24 +14,21 @@ def describe_experiment(study: StudyRecord) -> str:
     varied, mean = ", ".join(f"`{name}`" for name in study.varied), f"{OBJECTIVE.name}/mean"
     metrics = "\n".join(
         f"- `{name}/...`: {metric.title}, {'lower' if metric.lower_is_better else 'higher'} is better; on the "
-        f"evaluation split, where there is one, `{evaluation_prefix(name)}/...`."
+        f"evaluation split `{evaluation_prefix(name)}/...`."
         for name, metric in METRICS.items()
     )
     return (
-        f"{study.question}\n\n"
-        "Each study of this question is a run that holds its trials, which hold their folds.\n\n"
+        f"{study.question}\n\nRuns are nested: a study holds its trials, a trial its folds.\n\n"
         "- To compare trials, enter the filter ``tags.`audiotag.level` = 'trial'``, add the columns "
         f"{varied} and `{mean}`, sort by `{mean}`, select the trials and press *Compare*.\n"
         "- For box plots over the folds, filter ``tags.`audiotag.level` = 'fold'`` instead.\n"
         "- The artifact `report.html` of a study's run says which differences are more than chance.\n\n"
-        f"{metrics}\n\n"
-        "`.../mean`: mean over tags and folds; `.../sd_seeds`: with several seeds, the standard deviation of the mean "
-        "over them."
+        f"{metrics}\n\n`.../mean`: mean over tags and folds; `.../sd_seeds`: standard deviation of the mean over seeds."
     )
 
 
 def describe_study(study: StudyRecord) -> str:
-    """Describe a study's run, while it goes on."""
+    """Describe the run of a study in progress."""
     text = (
         f"{study.question}\n\n**{study.name}**: {study.trials} trials of {len(study.folds)} folds on "
         f"`{study.corpus.name}`, protocol {study.protocol}, {seeds_in_words(study.seeds)}.\n\n"
@@ -42,26 +39,22 @@ def describe_study(study: StudyRecord) -> str:
 
 
 def describe_results(results: StudyResults, best: str) -> str:
-    """Describe a study's run at its end; `best` is the name of the best trial."""
+    """Describe the run of a study that has ended; `best` is the name of the best trial."""
     text = f"{count(len(results.finished), 'trial')} finished, {len(results.with_status('failed'))} failed"
     if pruned := results.with_status("pruned"):
         text += f", {len(pruned)} pruned (tag `audiotag.status`; they have no `{OBJECTIVE.name}/mean`)"
     if results.best is not None:
         text += f". The best is {best}: {_means(results.best.figures)}"
-    return (
-        f"{describe_study(results.study)}\n\n{text}.\n\n"
-        "The artifact `report.html` says which differences are more than chance; figures are beside it."
-    )
+    text += ".\n\nThe artifact `report.html` says which differences are more than chance."
+    return f"{describe_study(results.study)}\n\n{text}"
 
 
 def describe_trial(study: StudyRecord, trial: TrialRecord, name: str, result: TrialResult | None) -> str:
     """Describe a trial's run."""
-    text = (
-        f"Trial {trial.number} of {study.name}: {name}. Its curves are means over its folds, which are runs themselves."
-    )
-    if result is None:
-        return text
-    return f"{text} {result.status.capitalize()}: {result.reason or _means(result.figures)}."
+    text = f"Trial {trial.number} of {study.name}: {name}. Its curves are means over its folds."
+    if result is not None:
+        text += f" {result.status.capitalize()}: {result.reason or _means(result.figures)}."
+    return text
 
 
 def _means(figures: Mapping[str, Figures]) -> str:

@@ -10,19 +10,19 @@ PARTS = ("mean", "var_classes", "var_folds", "sd_seeds")  # fields of Figures: e
 
 
 def epoch_values(epoch: EpochResult) -> dict[str, float]:
-    """The points that an epoch adds to the curves of a run."""
-    values = {
-        "train/loss": epoch.train_loss,
-        "train/accuracy": epoch.train_accuracy,
-        "val/loss": epoch.val_loss,
-        "val/accuracy": epoch.val_accuracy,
-    }
-    return values | {f"val/{metric}_mean": mean for metric, mean in epoch.val_means.items()}
+    """The points that an epoch adds to the curves of a run: train/loss, ..., val/eer_mean."""
+    values = epoch.to_dict().items()
+    return {name.replace("_", "/", 1): value for name, value in values if name.startswith(("train_", "val_"))}
 
 
 def figure_values(figures: Mapping[str, Figures]) -> dict[str, float | None]:
     """The figures of a trial or a fold: eer/mean, eer/<tag>, ... of each metric."""
-    return {name: value for metric, part in figures.items() for name, value in _values(metric, part).items()}
+    values: dict[str, float | None] = {}
+    for metric, part in figures.items():
+        tags = tag_names(list(part.by_tag))
+        values |= {f"{metric}/{name}": getattr(part, name) for name in PARTS}
+        values |= {f"{metric}/{tags[tag]}": value for tag, value in part.by_tag.items()}
+    return values
 
 
 def evaluation_values(figures: Mapping[str, Figures]) -> dict[str, float | None]:
@@ -33,12 +33,6 @@ def evaluation_values(figures: Mapping[str, Figures]) -> dict[str, float | None]
 def evaluation_prefix(metric: str) -> str:
     """The prefix of a metric on the evaluation split; the EER has had a shorter one since it was the only metric."""
     return "eval" if metric == "eer" else f"eval_{metric}"
-
-
-def _values(prefix: str, figures: Figures) -> dict[str, float | None]:
-    tags = tag_names(list(figures.by_tag))
-    by_tag = {f"{prefix}/{tags[tag]}": value for tag, value in figures.by_tag.items()}
-    return {f"{prefix}/{part}": getattr(figures, part) for part in PARTS} | by_tag
 
 
 def tag_names(tags: Sequence[str]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 from urllib.parse import unquote
 
@@ -34,7 +35,7 @@ ENVIRONMENT = {  # MLflow's own settings, unless the user has set them
 PARENT, NAME, NOTE = "mlflow.parentRunId", "mlflow.runName", "mlflow.note.content"  # tags that MLflow shows
 FAILURE, STATUS = "audiotag.failure", "audiotag.status"  # why a trial has no result
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page opens on runs, not on traces of GenAI
-BATCH, PAGE, LONGEST_TAG = 1000, 500, 6000  # metrics per call, runs per page, characters
+PAGE, LONGEST_TAG = 500, 6000  # runs per page, characters
 SPACING = 1000  # ms from an epoch's point to the next
 
 
@@ -72,20 +73,14 @@ def check_server(uri: str) -> None:
 
 
 def _check_database(path: Path) -> None:
-    if not path.parent.is_dir():
-        why = f"there is no folder {path.parent}"
-    elif not os.access(path if path.exists() else path.parent, os.W_OK):
-        why = "no permission to write"
-    elif path.exists() and not (path.is_file() and _head(path) in (b"", b"SQLite format 3\0")):
+    try:
+        with path.open("r+b") if path.exists() else TemporaryFile(dir=path.parent) as file:
+            if file.read(16) in (b"", b"SQLite format 3\0"):
+                return
         why = "it is something else than an SQLite database"
-    else:
-        return
+    except OSError as error:
+        why = str(error.strerror) if path.parent.is_dir() else f"there is no folder {path.parent}"
     raise TrackingError(f"The tracking database {path} cannot be used ({why}): choose another --tracking-uri.")
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(16)
 
 
 def _database_path(uri: str) -> Path:
@@ -164,12 +159,12 @@ class Run:
     id: str
     start: int  # ms
     artifacts: str  # URI
-    status: str = "RUNNING"
-    tags: dict[str, str] = field(default_factory=dict)
-    params: dict[str, str] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)  # the last value of each
+    status: str
+    tags: dict[str, str]
+    params: dict[str, str]
+    metrics: dict[str, float]  # the last value of each
+    has_dataset: bool
     epochs: set[int] = field(default_factory=set)  # that this process has logged
-    has_dataset: bool = False
 
 
 class Store:
@@ -178,10 +173,11 @@ class Store:
     Attributes:
         experiment: Its id.
         runs: All runs of the study.
+        ended: Keys of trials that have their result in the store.
     """
 
     def __init__(self, uri: str, study: StudyRecord) -> None:
-        self.client, self.study = open_client(uri), study
+        self.client, self.study, self.ended = open_client(uri), study, set[str]()
         self.experiment = self._find_experiment(uri)
         self.runs = self._find_runs()
 
@@ -216,28 +212,23 @@ class Store:
 
     def run(self, key: RunKey, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> Run:
         """Find or make a run, and add parameters and tags that it lacks."""
-        study = self.study
+        entities, study = load_mlflow().entities, self.study
         own = {"audiotag.study": study.name, "audiotag.study_id": study.id, "audiotag.corpus": study.corpus.name}
         wanted = {name: value[:LONGEST_TAG] for name, value in {**tags, **own, **key.tags}.items()}
         if (run := self.runs.get(key)) is None:
             run = self.runs[key] = _run_of(self.client.create_run(self.experiment, _now(), wanted | {NAME: name}))
-        self._bring_up_to_date(run, params, wanted)
+        new_params = [entities.Param(name, str(value)) for name, value in params.items() if name not in run.params]
+        new_tags = [entities.RunTag(name, value) for name, value in wanted.items() if run.tags.get(name) != value]
+        if new_params or new_tags:
+            self.client.log_batch(run.id, params=new_params, tags=new_tags)
+            run.params |= {param.key: param.value for param in new_params}
+            run.tags |= wanted
         if obsolete := [name for name in (FAILURE, STATUS) if name in run.tags and name not in tags]:
             self.set_status(run, "RUNNING")  # a trial that goes on
             for name in obsolete:
                 self.client.delete_tag(run.id, name)
                 del run.tags[name]
         return run
-
-    def _bring_up_to_date(self, run: Run, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        entities = load_mlflow().entities
-        new_params = {name: str(value) for name, value in params.items() if name not in run.params}
-        new_tags = {name: value for name, value in tags.items() if run.tags.get(name) != value}
-        if new_params or new_tags:
-            as_params = [entities.Param(*item) for item in new_params.items()]
-            self.client.log_batch(run.id, params=as_params, tags=[entities.RunTag(*item) for item in new_tags.items()])
-            run.params |= new_params
-            run.tags |= new_tags
 
     def log(self, run: Run, history: Sequence[EpochResult], values: Mapping[str, float | None]) -> None:
         """Add to a run the epochs, and the metrics without epochs, that it lacks.
@@ -258,8 +249,7 @@ class Store:
             if value is not None and run.metrics.get(name) != value
         ]
         points = [point for point in points if math.isfinite(point.value)]
-        for start in range(0, len(points), BATCH):
-            self.client.log_batch(run.id, metrics=points[start : start + BATCH])
+        self.client.log_batch(run.id, points)
         run.metrics |= {point.key: point.value for point in points}
         run.epochs |= {epoch.epoch for epoch in fresh}
 
@@ -294,6 +284,7 @@ class Store:
 
 def _run_of(run: Any) -> Run:
     info, data = run.info, run.data
-    known = Run(info.run_id, info.start_time, info.artifact_uri, info.status, data.tags, data.params, data.metrics)
-    known.has_dataset = bool(run.inputs and run.inputs.dataset_inputs)
-    return known
+    has_dataset = bool(run.inputs and run.inputs.dataset_inputs)
+    return Run(
+        info.run_id, info.start_time, info.artifact_uri, info.status, data.tags, data.params, data.metrics, has_dataset
+    )

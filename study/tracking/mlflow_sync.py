@@ -11,7 +11,6 @@ from study.format import trial_name
 from study.ledger.learning_curves import mean_curves
 from study.ledger.ledger import RESULTS_FILE, Ledger
 from study.ledger.results import finished_folds, study_results, trial_result
-from study.ledger.schema import TrialResult
 from study.ledger.trial_folder import TrialFolder
 from study.tracking.descriptions import describe_results, describe_study, describe_trial
 from study.tracking.metric_names import evaluation_values, figure_values
@@ -34,7 +33,6 @@ class MlflowCopy:
         self.name = f"MLflow at {public(uri)}"
         self._ledger, self._study, self._uri = ledger, ledger.study, uri
         self._store: Store | None = None
-        self._ended: set[str] = set()  # keys of trials that have their result in the store
 
     def update(self, progress: Progress) -> None:
         """Bring the store up to the ledger and to epochs that are not in it yet.
@@ -45,24 +43,22 @@ class MlflowCopy:
             TrackingError: When the store does not take it. The next call looks again what is there and goes on.
         """
         with translated(self._uri):
-            if self._store is None:
-                self._ended = set()
             store = self._store or Store(self._uri, self._study)
             self._store = None  # until all is done: after a failure nobody knows what has arrived
             run = self._copy_study(store)
             if progress.status == "running":
                 store.set_status(run, "RUNNING")
-            for folder in self._ledger.trials(without=self._ended):
+            for folder in self._ledger.trials(without=store.ended):
                 self._copy_trial(store, folder, progress)
             if progress.status != "running":
                 self._end_study(store, run, progress.status)
             self._store = store
 
     def _copy_study(self, store: Store) -> Run:
-        study, corpus = self._study, self._study.corpus
+        study = self._study
         params = {
-            "corpus": corpus.name,
-            "corpus_fingerprint": corpus.fingerprint,
+            "corpus": study.corpus.name,
+            "corpus_fingerprint": study.corpus.fingerprint,
             "protocol": study.protocol,
             "seed": study.seed,
             "space": study.space,
@@ -79,7 +75,9 @@ class MlflowCopy:
         study, trial, result = self._study, folder.trial, trial_result(self._ledger, folder)
         name = trial_name(trial.config, study.varied) or folder.key
         tags = {PARENT: store.runs[STUDY].id, NOTE: describe_trial(study, trial, name, result)}
-        run = store.run(RunKey("trial", folder.key), name, trial.config, tags | _ending_tags(result))
+        if result is not None and result.reason is not None:
+            tags |= {STATUS: "pruned"} if result.status == "pruned" else {FAILURE: result.reason}
+        run = store.run(RunKey("trial", folder.key), name, trial.config, tags)
         store.log_dataset(run)
         in_progress = "RUNNING" if progress.status == "running" else "KILLED"
         status = in_progress if result is None else ENDS[result.status]
@@ -87,15 +85,14 @@ class MlflowCopy:
             for seed, part in zip(study.seeds, folder.for_seeds(study.seeds), strict=True):
                 epochs = progress.epochs.get((folder.key, fold, seed), [])
                 self._copy_fold(store, part, fold, seed, epochs, "KILLED" if status == "FINISHED" else status)
-        if result is not None:
-            if run.status != "FINISHED":
-                values = figure_values(result.figures) | evaluation_values(result.evaluation)
-                store.log(run, self._mean_curves(folder) if status == "FINISHED" else [], values)
-            self._ended.add(folder.key)
+        if result is not None and run.status != "FINISHED":
+            values = figure_values(result.figures) | evaluation_values(result.evaluation)
+            records = [record for fold in finished_folds(folder, study) for record in fold]
+            curves = mean_curves([record.history for record in records]) if status == "FINISHED" else []
+            store.log(run, curves, values)
         store.set_status(run, status)
-
-    def _mean_curves(self, folder: TrialFolder) -> list[EpochResult]:
-        return mean_curves([record.history for fold in finished_folds(folder, self._study) for record in fold])
+        if result is not None:
+            store.ended.add(folder.key)
 
     def _copy_fold(
         self, store: Store, folder: TrialFolder, fold: int, seed: int, epochs: Sequence[EpochResult], status: str
@@ -131,18 +128,11 @@ class MlflowCopy:
             name = store.runs[RunKey("trial", best.key)].tags[NAME]
         store.log(run, [], values)
         store.run(STUDY, self._study.name, {}, {NOTE: describe_results(results, name)})
-        for path in [self._ledger.root / file for file in ARTIFACTS]:
-            if path.is_file():
+        for name_of_file in ARTIFACTS:
+            if (path := self._ledger.root / name_of_file).is_file():
                 store.client.log_artifact(run.id, str(path))
         if any((folder := self._ledger.root / FIGURES).glob("*.svg")):
             store.client.log_artifacts(run.id, str(folder), FIGURES)
         store.set_status(run, ENDS[status])
         if status == "finished" and best is not None:
             register_best(store, self._ledger.trial(best.key), f"{name} ({self._study.name})")
-
-
-def _ending_tags(result: TrialResult | None) -> dict[str, str]:
-    """The tags of a trial that has ended without a figure."""
-    if result is None or result.reason is None:
-        return {}
-    return {STATUS: "pruned"} if result.status == "pruned" else {FAILURE: result.reason}

@@ -10,15 +10,14 @@ import shutil
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any
 
 from audiotag.config import TrialConfig
 from study import PROJECT
 from study.format import seeds_in_words
 from study.ledger.schema import StudyRecord
 from study.ledger.trial_folder import TrialFolder
-from study.tracking.mlflow_store import Store, load_mlflow
-from study.tracking.run_keys import RunKey, fold_key
+from study.tracking.mlflow_store import Run, Store, load_mlflow
+from study.tracking.run_keys import fold_key
 
 REQUIREMENTS = ("numpy", "scipy", "soundfile", "soxr", "torch", "torchaudio")  # that a tagger imports
 STUDY_ID = "audiotag.study_id"
@@ -30,8 +29,8 @@ def register_best(store: Store, folder: TrialFolder, summary: str) -> None:
 
     Nothing is registered of a study that does not record the front end and the length of its clips.
     """
-    study, client, config = store.study, store.client, folder.trial.config
-    if _front_end(config) not in study.features or study.corpus.clip_seconds is None:
+    study, client, config = store.study, store.client, TrialConfig.from_dict(folder.trial.config)
+    if config.front_end.to_dict() not in study.features or study.corpus.clip_seconds is None:
         return
     name = model_name(store)
     versions = client.search_model_versions(f"name = '{name}'")
@@ -39,16 +38,16 @@ def register_best(store: Store, folder: TrialFolder, summary: str) -> None:
     for fold in study.folds:
         for seed, part in zip(study.seeds, folder.for_seeds(study.seeds), strict=True):
             weights, key = part.weights_path(fold), fold_key(study, folder.key, fold, seed)
+            alias = weights.stem
             tags = {STUDY_ID: study.id, "audiotag.study": study.name, **key.tags}
             tags["audiotag.weights"] = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
-            there = [version for version in versions if tags.items() <= version.tags.items()]
-            version = there[0] if there else _add_version(store, name, weights, key, config, tags, summary)
-            if str(aliases.get(weights.stem)) != str(version.version):
-                client.set_registered_model_alias(name, weights.stem, str(version.version))
-
-
-def _front_end(config: dict[str, Any]) -> dict[str, Any]:
-    return TrialConfig.from_dict(config).front_end.to_dict()
+            version = next((known for known in versions if tags.items() <= known.tags.items()), None)
+            if version is None:
+                source = upload_model(store, store.runs[key], config, weights)
+                about = f"{alias.capitalize().replace('_', ' ')} of {summary}"
+                version = client.create_model_version(name, source, store.runs[key].id, tags, description=about)
+            if str(aliases.get(alias)) != str(version.version):
+                client.set_registered_model_alias(name, alias, str(version.version))
 
 
 def model_name(store: Store) -> str:
@@ -59,8 +58,7 @@ def model_name(store: Store) -> str:
         if not found:
             tags = {STUDY_ID: study.id, "audiotag.space": study.space, "audiotag.corpus": study.corpus.name}
             client.create_registered_model(name, tags, _describe(study, name))
-            return name
-        if found[0].tags.get(STUDY_ID) == study.id:
+        if not found or found[0].tags.get(STUDY_ID) == study.id:
             return name
     raise AssertionError("a study's id is its own")
 
@@ -72,26 +70,21 @@ def _describe(study: StudyRecord, name: str) -> str:
         f"The fold models of the best trial of **{study.name}** on `{study.corpus.name}`: "
         f"{study.question.splitlines()[0]}"
         f'\n\n`mlflow.pyfunc.load_model("models:/{name}@fold_0").predict(waveforms)` takes mono waveforms (clips, '
-        "samples), or for a network with a stereo front end (clips, 2, samples), float32 in [-1, 1], and gives the "
+        "samples), or (clips, 2, samples) for a stereo front end, float32 in [-1, 1], and returns the "
         f"probability of each tag (clips, tags): {tags}. Each model was trained without its own fold{repeats}; the "
         "evaluation split is scored with the mean of their probabilities."
     )
 
 
-def _add_version(
-    store: Store, name: str, weights: Path, key: RunKey, config: dict[str, Any], tags: dict[str, str], summary: str
-) -> Any:
-    """Upload a model to its fold's run, over what a writer that was killed has left there, and register it."""
-    run = store.runs[key]
+def upload_model(store: Store, run: Run, config: TrialConfig, weights: Path) -> str:
+    """Upload a model to its fold's run, over what a writer that was killed has left there; return its URI."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:  # the program may end while it is written
         save_model(Path(place) / ARTIFACTS, store.study, config, weights)
         store.client.log_artifacts(run.id, str(Path(place) / ARTIFACTS), ARTIFACTS)
-    description = f"{weights.stem.capitalize().replace('_', ' ')} of {summary}"
-    source = f"{run.artifacts}/{ARTIFACTS}"
-    return store.client.create_model_version(name, source, run.id, tags, description=description)
+    return f"{run.artifacts}/{ARTIFACTS}"
 
 
-def save_model(path: Path, study: StudyRecord, config: dict[str, Any], weights: Path) -> None:
+def save_model(path: Path, study: StudyRecord, config: TrialConfig, weights: Path) -> None:
     """Write a fold's model in MLflow's form: tagger.json, weights.pt and the package `audiotag`."""
     from importlib.metadata import version
 
@@ -100,17 +93,13 @@ def save_model(path: Path, study: StudyRecord, config: dict[str, Any], weights: 
     from audiotag.inference.tagger import WEIGHTS, write_description
 
     assert study.corpus.clip_seconds is not None, "checked by register_best"
-    mlflow, tags, front_end = load_mlflow(), list(study.tags), _front_end(config)
+    mlflow, tags, front_end = load_mlflow(), list(study.tags), config.front_end
     data = path.with_name("tagger")
     data.mkdir()
     shutil.copyfile(weights, data / WEIGHTS)
-    write_description(data, TrialConfig.from_dict(config), front_end, tags, study.corpus.clip_seconds)
-    tensor, float32 = mlflow.types.TensorSpec, np.dtype(np.float32)
-    waveforms = (-1, 2, -1) if front_end["imd"] else (-1, -1)
-    signature = mlflow.models.ModelSignature(
-        inputs=mlflow.types.Schema([tensor(float32, waveforms)]),
-        outputs=mlflow.types.Schema([tensor(float32, (-1, len(tags)))]),
-    )
+    write_description(data, config, front_end.to_dict(), tags, study.corpus.clip_seconds)
+    tensor, schema, float32 = mlflow.types.TensorSpec, mlflow.types.Schema, np.dtype(np.float32)
+    inputs = tensor(float32, (-1, 2, -1) if front_end.imd else (-1, -1))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*input example.*")  # the signature says all
         warnings.filterwarnings("ignore", message=".*Any type hint.*")  # about MLflow's own functions
@@ -119,9 +108,7 @@ def save_model(path: Path, study: StudyRecord, config: dict[str, Any], weights: 
             loader_module="audiotag.inference.tagger",
             data_path=str(data),
             code_paths=[str(PROJECT / "audiotag")],
-            signature=signature,
+            signature=mlflow.models.ModelSignature(schema([inputs]), schema([tensor(float32, (-1, len(tags)))])),
             pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
-            metadata={"tags": tags, "sample_rate": front_end["sample_rate"]},
+            metadata={"tags": tags, "sample_rate": front_end.sample_rate},
         )
-    for cache in path.rglob("__pycache__"):
-        shutil.rmtree(cache, ignore_errors=True)

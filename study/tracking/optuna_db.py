@@ -1,7 +1,7 @@
-"""optuna.db: the ledger as Optuna's own tools show it, live and after. A copy that can be thrown away and made again.
+"""optuna.db: the ledger for Optuna's own tools, live and after. A copy that can be thrown away and made again.
 
-The search itself works on a study in memory, where a proposal that would repeat a trial is told as failed; here stand
-the ledger's trials and nothing else.
+The search itself works on a study in memory, where a proposal that would repeat a trial is told as failed; here are the
+ledger's trials and nothing else.
 """
 
 import sqlite3
@@ -76,13 +76,16 @@ class OptunaCopy:
             return self._load()
 
     def _load(self) -> RDBStorage:
-        storage, name = open_storage(self._path), self._ledger.study.name
-        self._trials = _read_trials(storage, name)
+        storage, study = open_storage(self._path), self._ledger.study
+        number = _find_study(storage, study)
+        self._trials = {
+            trial.user_attrs["key"]: (storage.get_trial_id_from_study_id_trial_number(number, trial.number), trial)
+            for trial in storage.get_all_trials(number)
+        }
         if not all(self._agrees(key, trial) for key, (_, trial) in self._trials.items()):
-            optuna.delete_study(study_name=name, storage=storage)
+            optuna.delete_study(study_name=study.name, storage=storage)
+            _find_study(storage, study)
             self._trials = {}
-        if not self._trials:
-            _make_study(storage, self._ledger.study)
         return storage
 
     def _agrees(self, key: str, trial: FrozenTrial) -> bool:
@@ -91,26 +94,18 @@ class OptunaCopy:
         if not trial.state.is_finished():
             return folder.read_trial() is not None
         result = trial_result(self._ledger, folder)
-        return result is not None and (state_of(result, False), result.mean) == (trial.state, trial.value)
+        return result is not None and (state_of(result), result.mean) == (trial.state, trial.value)
 
 
-def _read_trials(storage: RDBStorage, name: str) -> dict[str, tuple[int, FrozenTrial]]:
-    if name not in optuna.get_all_study_names(storage):
-        return {}
-    number = storage.get_study_id_from_name(name)
-    return {
-        trial.user_attrs["key"]: (storage.get_trial_id_from_study_id_trial_number(number, trial.number), trial)
-        for trial in storage.get_all_trials(number)
-    }
-
-
-def _make_study(storage: RDBStorage, record: StudyRecord) -> None:
+def _find_study(storage: RDBStorage, record: StudyRecord) -> int:
+    """The study's number in a database; it is made if need be."""
     direction = StudyDirection.MINIMIZE if OBJECTIVE.lower_is_better else StudyDirection.MAXIMIZE
     with quiet_optuna():  # set_metric_names calls itself experimental
         study = optuna.create_study(storage=storage, study_name=record.name, direction=direction, load_if_exists=True)
         study.set_metric_names([METRIC])
     for name, value in {"space": record.space, "corpus": record.corpus.name, "question": record.question}.items():
         study.set_user_attr(name, value)
+    return storage.get_study_id_from_name(record.name)
 
 
 def write_database(ledger: Ledger, space: Space, warn: Callable[[str], None]) -> None:

@@ -7,14 +7,7 @@ from study.ledger.schema import StudyRecord
 
 
 class RunKey(NamedTuple):
-    """A run of a study.
-
-    Attributes:
-        level: "study", "trial" or "fold".
-        trial: Its key.
-        fold: Its number.
-        seed: Of a fold, in a study with several seeds.
-    """
+    """A run of a study: its level ("study", "trial" or "fold"), the trial's key, the fold, and the seed of several."""
 
     level: str
     trial: str = ""

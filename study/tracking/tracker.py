@@ -30,15 +30,10 @@ class Progress:
 
 
 class Copy(Protocol):
-    """A copy of the ledger that can be thrown away and made again.
+    """A copy of the ledger that can be thrown away and made again."""
 
-    Attributes:
-        name: For messages.
-        shows_epochs: Whether it shows epochs of folds in progress.
-    """
-
-    name: str
-    shows_epochs: bool
+    name: str  # for messages
+    shows_epochs: bool  # of folds in progress
 
     def update(self, progress: Progress) -> None:
         """Add what is new; may fail anywhere, and goes on at the next call."""
@@ -79,14 +74,12 @@ class Tracker:
         elif report.ends_fold:
             self._changed.set()
 
-    def pruned(self, key: str, reason: str) -> None:
-        """As a listener: a trial was pruned."""
-        self.ended(key, reason)
-
     def ended(self, key: str, reason: str | None) -> None:
-        """As a listener: a trial finished or failed."""
+        """As a listener: a trial finished, failed or was pruned."""
         self._progress.epochs = {training: own for training, own in self._progress.epochs.items() if training[0] != key}
         self._changed.set()
+
+    pruned = ended
 
     def close(self, status: str, timeout: float) -> bool:
         """Copy a last time, of a study finished or interrupted; return whether all arrived within `timeout` s."""
@@ -114,20 +107,17 @@ class Tracker:
             (self._abandoned if closing else self._closing).wait(pause)
 
     def _update(self) -> bool:
-        """Copy once; return whether it worked."""
+        """Copy once; return whether it worked, and report when that changes."""
+        text = f"{self._copy.name} is up to date again."
         try:
             self._copy.update(replace(self._progress))  # its status is of one moment
+            failing = False
         except Exception as error:  # whatever it is, training goes on
-            self._report(error)
-            return False
-        if self._failing:
-            self._warn(f"{self._copy.name} is up to date again.")
-        self._failing = False
-        return True
-
-    def _report(self, error: Exception) -> None:
-        if not self._failing and not self._abandoned.is_set():  # given up: the last line has been printed
             known = f"{self._copy.name} is not up to date ({type(error).__name__}: {reason(error)})."
             text = str(error) if isinstance(error, TrackingError) else known
-            self._warn(f"{text} Training goes on and nothing is lost; it will be tried again.")
-        self._failing = True
+            text += " Training goes on and nothing is lost; it will be tried again."
+            failing = True
+        if failing != self._failing and not self._abandoned.is_set():  # given up: the last line has been printed
+            self._warn(text)
+        self._failing = failing
+        return not failing

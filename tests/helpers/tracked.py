@@ -3,12 +3,13 @@
 import math
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from audiotag.config import TrialConfig
 from audiotag.training.epochs import EpochResult
@@ -25,6 +26,7 @@ NAMES = {"c": "c", "door/bell (far)": "door_bell _far_", "mean": "mean_2"}
 FOLDS = (0, 1)
 EPOCHS = {0: 3, 1: 2}  # of each fold
 ALPHAS = (0.0, 1.5)
+WRITES = ("create_run", "log_batch", "log_inputs", "delete_tag", "update_run", "set_terminated")
 
 
 def make_ledger(root: Path, study_id: str, alphas: tuple[float, ...] = ALPHAS, **more: Any) -> Ledger:
@@ -107,6 +109,7 @@ def snapshot(uri: str, study_id: str = "a" * 32, database: Path | None = None) -
         for _, name, step, value in (row for row in rows if row[0] == run.info.run_id):
             points.setdefault(name, []).append((step, value))
         found[key_of(run)] = {"status": run.info.status, "params": run.data.params, "tags": tags, "points": points}
+        found[key_of(run)]["data"] = [(entry.dataset.name, entry.dataset.digest) for entry in run.inputs.dataset_inputs]
     return found
 
 
@@ -130,6 +133,28 @@ def registered(uri: str, name: str = "first") -> dict[str, Any]:
     aliases = client.get_registered_model(name).aliases
     assert len(versions) >= len(set(aliases.values()))
     return {alias: versions[int(number)] for alias, number in aliases.items()}
+
+
+def cut_off(patch: pytest.MonkeyPatch, number: int, after: bool, names: Iterable[str] = WRITES) -> list[str]:
+    """Make the n-th write to MLflow fail, before or after it arrives; return a list that grows with the writes."""
+    writes: list[str] = []
+    client = load_mlflow().MlflowClient
+
+    def wrap(name: str) -> Callable[..., Any]:
+        original = getattr(client, name)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            writes.append(name)
+            result = original(*arguments, **named) if after or len(writes) != number else None
+            if len(writes) == number:
+                raise ConnectionError("cut off")
+            return result
+
+        return call
+
+    for name in names:
+        patch.setattr(client, name, wrap(name))
+    return writes
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:

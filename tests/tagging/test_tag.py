@@ -3,8 +3,6 @@
 import io
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,11 +20,8 @@ from study import tag
 from study.ledger.ledger import Ledger
 from study.tagging.table import clock, tag_table
 from study.tagging.tagging import Tagged, TaggedClip
-from study.tracking.mlflow_sync import MlflowCopy
-from study.tracking.tracker import Progress
 from study.tuning.trial import trial_reports
 
-ROOT = Path(__file__).parents[2]
 RATE, SECONDS = 16_000, 0.5
 PARAMETERS = {"augmentation": "mixup", "alpha": 1.0, "batch_size": 4, "gru_units": 4}
 
@@ -100,26 +95,6 @@ def test_probabilities_are_those_that_the_study_scored_its_evaluation_clips_with
     probabilities = [list(clip["probabilities"].values()) for clip in found["clips"]]
     assert probabilities == pytest.approx(np.mean(scores, axis=0), abs=1e-6)
     assert np.std(scores, axis=0).max() > 1e-3  # the models differ, a mean is not any one of them
-
-
-@pytest.mark.slow
-def test_the_mean_of_the_models_that_mlflow_loads_is_the_same(
-    studies: Path, corpus: Corpus, call: Call, uri: str, tmp_path: Path
-) -> None:
-    MlflowCopy(Ledger.open(studies / "tiny"), uri).update(Progress("finished"))
-    waves = np.stack([soundfile.read(corpus.paths[clip], dtype="float32")[0] for clip in corpus.evaluation])
-    np.save(tmp_path / "waves.npy", waves)
-    code = (
-        "import sys, numpy as np, mlflow; mlflow.set_tracking_uri(sys.argv[1])\n"
-        "names = ('fold_0', 'fold_0_seed_1', 'fold_1', 'fold_1_seed_1')\n"
-        "models = [mlflow.pyfunc.load_model(f'models:/tiny@{name}') for name in names]\n"
-        "np.save('mean.npy', np.mean([model.predict(np.load('waves.npy')) for model in models], axis=0))"
-    )
-    done = subprocess.run([sys.executable, "-c", code, uri], capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.returncode == 0, done.stderr
-    _, out, _ = call("tiny", *(corpus.paths[clip] for clip in corpus.evaluation), "--json")
-    found = [list(clip["probabilities"].values()) for clip in json.loads(out)["clips"]]
-    assert found == pytest.approx(np.load(tmp_path / "mean.npy"), abs=1e-6)
 
 
 # property
@@ -197,17 +172,6 @@ def test_broken_recordings_are_named_and_the_others_tagged(call: Call, tmp_path:
     assert "torn.wav`: it is truncated" in named[1]
     code, out, _ = call("tiny", tmp_path / "torn.wav")
     assert (code, out) == (2, "")
-
-
-@pytest.mark.slow
-def test_a_reader_that_goes_away_ends_it_quietly(studies: Path, tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "a.wav", noise(0.5), RATE)
-    words = [sys.executable, ROOT / "study" / "tag.py", "tiny", tmp_path / "a.wav", "--json", "--studies", studies]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        process.stdout.close()  # type: ignore[union-attr]
-        said = process.stderr.read()  # type: ignore[union-attr]
-        assert (process.wait(timeout=120), said.splitlines()) == (141, [said.strip()])
-    assert said.startswith("note: 1 of 2 trials")
 
 
 # malformed

@@ -14,11 +14,9 @@ from study.tracking.tracker import Progress
 ODD = ["a?", "a!", "a_", "a__2", "mean", "mean_2", "var_folds", ".", "..", "", "x/../y", "x" * 900, "x" * 901, "\n"]
 
 
-def test_plain_tags_keep_their_names() -> None:
-    assert tag_names(["c", "Tür auf", "b-1.x:y"]) == {"c": "c", "Tür auf": "Tür auf", "b-1.x:y": "b-1.x:y"}
-
-
 def test_names_are_distinct_and_mlflow_takes_them(uri: str) -> None:
+    plain = ["c", "Tür auf", "b-1.x:y"]
+    assert tag_names(plain) == {tag: tag for tag in plain}
     names = tag_names(ODD)
     assert len(set(names.values())) == len(ODD)
     assert not set(names.values()) & {"mean", "var_folds", "var_classes"}
@@ -46,12 +44,10 @@ def test_a_second_metric_is_in_mlflow_without_another_edit(
     copy.update(progress)
     assert snapshot(uri)["fold", "key0", "0", "7"]["points"]["val/map_mean"] == [(0, 0.75)]
     copy.update(Progress("finished"))
-    results = study_results(ledger, "finished")
-    assert results.best is not None
-    store, figures = snapshot(uri), results.best.figures["map"]
-    points = store["trial", results.best.key]["points"]
+    best, store = study_results(ledger, "finished").best, snapshot(uri)
+    figures, points = best.figures["map"], store["trial", best.key]["points"]
     own = {"map/mean": figures.mean, "map/mean_2": figures.by_tag["mean"], "map/var_folds": figures.var_folds}
-    own |= {"map/sd_seeds": figures.sd_seeds, "eval_map/mean": results.best.evaluation["map"].mean}
+    own |= {"map/sd_seeds": figures.sd_seeds, "eval_map/mean": best.evaluation["map"].mean}
     assert {name: points[name] for name in own} == {name: [(0, value)] for name, value in own.items()}
     assert store["study",]["points"]["best/map_mean"] == [(0, figures.mean)]
-    assert "Mean average precision" in store["trial", results.best.key]["tags"]["mlflow.note.content"]
+    assert "Mean average precision" in store["trial", best.key]["tags"]["mlflow.note.content"]

@@ -2,10 +2,11 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from helpers.tracked import wait_for
@@ -26,7 +27,7 @@ def test_default_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("sqlite:///{tmp}/none/mlflow.db", r"mlflow\.db cannot be used \(there is no folder .*/none\): choose another"),
         ("sqlite:///{tmp}/file/mlflow.db", r"there is no folder"),
         ("sqlite:///{tmp}/file", r"something else than an SQLite database"),
-        ("sqlite:///{tmp}", r"something else"),
+        ("sqlite:///{tmp}", r"Is a directory"),
         ("sqlite://", r"'sqlite://', but must name a file"),
         ("sqlite:///:memory:", r"but must name a file"),
         ("postgresql://me:secret@there/db", r"'postgresql://there/db', but must begin with sqlite:///, http://"),
@@ -44,28 +45,18 @@ def test_a_store_that_cannot_be_used_is_refused(uri: str, message: str, tmp_path
 
 
 def test_the_check_of_a_database_is_quick_and_leaves_nothing(tmp_path: Path) -> None:
-    code = (
-        "import sys; from study.tracking.mlflow_store import check_server\n"
-        "check_server(sys.argv[1]); print('mlflow' in sys.modules)"
-    )
-    command = [sys.executable, "-c", code, default_uri(tmp_path)]
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
+    code = f"from study.tracking.mlflow_store import *; check_server('{default_uri(tmp_path)}'); import sys; "
+    subprocess.run([sys.executable, "-c", code + "sys.exit('mlflow' in sys.modules)"], check=True)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
-def test_a_server_that_is_something_else_is_refused(tmp_path: Path, free_port: int) -> None:
-    command = [sys.executable, "-m", "http.server", str(free_port), "--bind", "127.0.0.1"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path) as server:
-
-        def answers() -> bool:
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", free_port)) == 0
-
-        wait_for(answers)
+def test_a_server_that_is_something_else_is_refused() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
         with pytest.raises(TrackingError, match="does not answer as an MLflow server"):
-            check_server(f"http://127.0.0.1:{free_port}")
-        server.terminate()
+            check_server(f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
 
 
 MAKE = "import sys; from study.tracking.mlflow_store import open_client\nopen_client(sys.argv[1]).search_experiments()"

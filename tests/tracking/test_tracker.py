@@ -116,7 +116,7 @@ def test_an_outage_costs_one_warning_and_nothing_else(error: Exception, line: st
     assert copy.updates[-1].epochs == {("key0", 0, 7): [FIRST.epoch, SECOND.epoch]}
 
 
-def test_a_failure_after_it_was_given_up_is_not_reported() -> None:
+def test_it_gives_up_when_its_time_is_over_and_then_reports_no_failure() -> None:
     """The study has printed its last line by then."""
     copy = FakeCopy(OSError("a folder that is no more"))
     copy.go.clear()
@@ -127,15 +127,6 @@ def test_a_failure_after_it_was_given_up_is_not_reported() -> None:
     assert copy.begun.wait(30)
     assert not tracker.close("interrupted", 0.01)
     copy.go.set()
-    thread.join(30)
-    assert not thread.is_alive()
-
-
-def test_it_gives_up_when_its_time_is_over() -> None:
-    threads = set(threading.enumerate())
-    tracker = started(FakeCopy(ZeroDivisionError()), lambda _: None)
-    (thread,) = set(threading.enumerate()) - threads
-    assert not tracker.close("finished", 0.2)
     thread.join(30)
     assert not thread.is_alive()
 
