@@ -48,7 +48,7 @@ REPORT = """
 import io
 from study.cli import make_console
 from study.reporting.results_files import write_results
-from study.reporting.terminal import show_results
+from study.reporting.terminal_table import show_results
 ledger, console = Ledger.open(root), make_console()
 console.file = io.StringIO()
 show_results(write_results(ledger, "interrupted", redraw=True), console)

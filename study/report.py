@@ -13,7 +13,7 @@ from study.cli import STUDIES, make_console, run_command
 from study.ledger.ledger import Ledger
 from study.ledger.results import is_complete
 from study.reporting.results_files import write_results
-from study.reporting.terminal import show_next, show_results
+from study.reporting.terminal_table import show_next, show_results
 
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:

@@ -27,7 +27,7 @@ from study.plan.request import Request
 from study.reporting.live_table import LiveTable
 from study.reporting.prose import left_out
 from study.reporting.results_files import write_results
-from study.reporting.terminal import report_command, show_next, show_results
+from study.reporting.terminal_table import report_command, show_next, show_results
 from study.search.asha import Rungs, rungs_in_words
 from study.tracking.mlflow_store import check_server, default_uri, load_mlflow, public
 from study.tracking.mlflow_sync import MlflowCopy

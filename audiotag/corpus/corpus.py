@@ -11,7 +11,7 @@ import numpy as np
 
 from audiotag.audio.probe import AudioInfo, file_digests
 from audiotag.audio.read import AudioError
-from audiotag.corpus.audio_scan import MAX_CLIP_SECONDS, Progress, common_seconds, scan_clips, unusable_audio
+from audiotag.corpus.bad_audio import MAX_CLIP_SECONDS, Progress, common_seconds, scan_clips, unusable_audio
 from audiotag.corpus.errors import CorpusError, count
 from audiotag.corpus.layouts import LAYOUTS
 from audiotag.corpus.layouts.layout import Layout

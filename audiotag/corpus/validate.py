@@ -11,7 +11,7 @@ import numpy as np
 
 from audiotag.audio.probe import AudioInfo, audio_format
 from audiotag.audio.read import AUDIO_SUFFIXES, FORMATS, AudioError
-from audiotag.corpus.audio_scan import Progress
+from audiotag.corpus.bad_audio import Progress
 from audiotag.corpus.corpus import NEARLY_SILENT, Corpus, Examination, examine, scoring_problems, usable_part
 from audiotag.corpus.errors import count, list_first
 from audiotag.corpus.tables import EVALUATION

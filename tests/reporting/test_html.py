@@ -21,7 +21,7 @@ from study.reporting import results_files
 from study.reporting.comparison import write_comparison
 from study.reporting.results_files import markdown_report, write_report, write_results
 from study.reporting.sections import SECTIONS
-from study.reporting.terminal import show_results
+from study.reporting.terminal_table import show_results
 
 ODD = ("door/bell (far)", "<script>alert('x')</script>")
 VOID = {"meta", "link", "br", "img"}

@@ -14,7 +14,7 @@ from study.reporting.sections.errors_by_tag import errors_by_tag
 from study.reporting.sections.paper_tables import cross_validation, evaluation
 from study.reporting.sections.repeat_it import repeat_it
 from study.reporting.sections.search import search
-from study.reporting.sections.training import training
+from study.reporting.sections.training_curves import training
 from study.reporting.sections.trust import trust
 from study.stats.analysis import Analysis
 
