@@ -5,12 +5,15 @@ import re
 import sys
 from pathlib import Path
 
+from rich.console import Console
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from audiotag.chime_home.download import FetchError
+from audiotag.chime_home.download import FetchError, Report
 from audiotag.chime_home.fetch import ADDRESS, MD5, fetch
 from audiotag.cli import FINISHED, INTERRUPTED, Parser, fail, make_console, parse_text, progress_bar
 from audiotag.corpus.corpus import read_tables
+
+STEP = 5  # percent, from one line of a log file to the next
 
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
@@ -44,13 +47,19 @@ def main(words: list[str] | None = None) -> int:
     try:
         with progress_bar(console, DownloadColumn(), TransferSpeedColumn()) as bar:
             task = bar.add_task("")
+            say = _lines(console)
+
+            def report(step: str, done: int, total: int | None) -> None:
+                bar.update(task, description=step, completed=done, total=total)
+                say(step, done, total)
+
             fetched = fetch(
                 target,
                 arguments.source,
                 stereo=arguments.stereo,
                 keep=arguments.keep,
                 md5=arguments.md5,
-                report=lambda step, done, total: bar.update(task, description=step, completed=done, total=total),
+                report=report,
             )
         corpus, _ = read_tables(target)
     except FetchError as error:
@@ -65,6 +74,20 @@ def main(words: list[str] | None = None) -> int:
         soft_wrap=True,
     )
     return FINISHED
+
+
+def _lines(console: Console) -> Report:
+    """Make a report that prints a line every few percent where there is no terminal for a bar."""
+    said: set[tuple[str, int]] = set()
+
+    def say(step: str, done: int, total: int | None) -> None:
+        mark = step, 100 * done // total // STEP if total else done // (200 << 20)
+        if not console.is_terminal and mark not in said:
+            said.add(mark)
+            of = f" of {total / 1e6:.0f}" if total else ""
+            console.print(f"{done / 1e6:.0f}{of} MB {step}", soft_wrap=True)
+
+    return say
 
 
 if __name__ == "__main__":

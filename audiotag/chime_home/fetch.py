@@ -27,6 +27,8 @@ from audiotag.files import reason_of
 
 ADDRESS = "https://archive.org/download/chime-home/chime_home.tar.gz"
 MD5 = "9ce9d584e229b465b3aa08db2d7fee67"
+SIZE = 4_162_513_717  # bytes of the archive with this checksum
+UNPACKED = {False: 900 << 20, True: 6 << 30}  # bytes, without and with the stereo recordings, rounded up
 
 
 def fetch(
@@ -60,7 +62,11 @@ def fetch(
         complete = target.exists() and not problems_of(target, stereo)
         if not complete:
             archive = Path(source)
-            if re.match("https?://[^/]", source):
+            remote = re.match("https?://[^/]", source) is not None
+            if md5 == MD5:
+                left = SIZE - (part.stat().st_size if part.exists() else 0)
+                _require_space(target.parent, UNPACKED[stereo] + (left if remote else 0))
+            if remote:
                 _download(source, archive := part, md5, report, wait)
             _require_md5(archive, md5)
             _install(archive, hidden, target, stereo, report)
@@ -87,6 +93,15 @@ def _locked(target: Path) -> Iterator[None]:
             f"The folder `{target}` cannot be written ({reason_of(error)}): free space or permit it, and run the same "
             "command again, it goes on from there."
         ) from error
+
+
+def _require_space(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise FetchError(
+            f"The disk of `{folder}` has {free / 1e9:.1f} GB free, but {needed / 1e9:.1f} GB are needed: free space, "
+            "or name a folder on another disk."
+        )
 
 
 def _download(address: str, part: Path, md5: str, report: Report, wait: float) -> None:

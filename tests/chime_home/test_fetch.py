@@ -87,6 +87,7 @@ def test_the_command(target: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(words) == 0
         assert main(words) == 0
     shown = capsys.readouterr().out
+    assert "MB downloaded" in shown  # not a terminal: lines in place of a bar
     assert f"CHiME-Home is complete in {target}: 6 clips in 2 folds, 1 for evaluation." in shown
     assert f"CHiME-Home is complete already in {target}" in shown
 
@@ -313,4 +314,12 @@ def test_mistakes_are_one_line(target: Path, words: list[str], line: str, capsys
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert line in told
+    assert not target.exists()
+
+
+def test_a_disk_without_room_is_found_out_before_the_download(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(target.parents[1])
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=10**9))
+    with pytest.raises(FetchError, match=r"has 1\.0 GB free, but 5\.1 GB are needed"):
+        fetch(target)
     assert not target.exists()
