@@ -1,4 +1,4 @@
-"""What does hearing in stereo add?
+"""What does a second channel add?
 
 CGRNN and ATT-LOC with and without the inter-channel magnitude difference (IMD), which needs stereo recordings.
 """
