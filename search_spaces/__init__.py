@@ -1,11 +1,12 @@
 """Questions: one file each, the file name is the `--space` name, the docstring asks the question.
 
-A space is a module with `define(trial)`, an Optuna define-by-run function whose parameters are TrialConfig's fields
-(what it returns is set beside them). Optional are `SAMPLER` ("exhaustive": every combination, in order, the default; or
-one of Optuna's samplers: "tpe", "gp", "qmc", "random"), `TRIALS`, how many of them are sampled by default (else as many
-as there are combinations, where every parameter has a list of values), and `BASELINE`, which names the trial that the
-others are compared with by some of its values, such as {"augmentation": "none"}; without it, that is a trial without
-mixing.
+A space is a module with `define(trial)`, an Optuna define-by-run function; it suggests hyperparameters
+(`audiotag.config`), and returns others that are fixed. Optional are:
+
+SAMPLER: "exhaustive", the default: every combination, in order; or one of Optuna's: "tpe", "gp", "qmc", "random".
+TRIALS: how many are sampled by default; without it every combination, where each parameter has a list of values.
+BASELINE: some values of the trial that the others are compared with, such as {"augmentation": "none"}; without it a
+    trial without mixing.
 """
 
 import hashlib

@@ -18,7 +18,7 @@ _said: set[str] = set()  # warnings
 
 
 def run_command(command: Callable[[], int], interrupted: str = "Interrupted.") -> int:
-    """Runs a command and returns its exit code: mistakes, warnings, Ctrl-C and a closed pipe end in a line or none."""
+    """Run a command and return its exit code; mistakes, warnings and Ctrl-C take one line, a closed pipe none."""
     warnings.showwarning = warn_in_a_line
     try:
         code = command()
@@ -34,7 +34,7 @@ def run_command(command: Callable[[], int], interrupted: str = "Interrupted.") -
 
 
 def fail_on(error: ValueError) -> NoReturn:
-    """Ends in one line for an error of the project's own kinds; any other ValueError is a bug, to be seen whole."""
+    """End in one line for an error of the project's own kinds; any other ValueError is a bug, to be seen whole."""
     if type(error).__module__.split(".")[0] not in ("audiotag", "search_spaces", "study"):
         raise error
     problems = getattr(error, "problems", ())
@@ -49,7 +49,7 @@ def warn_in_a_line(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Takes the place of `warnings.showwarning`: what happened, once, without the line of code that said so."""
+    """Show a warning once, in one line without its source code, in place of `warnings.showwarning`."""
     if str(message) not in _said:
         _said.add(str(message))
         print(f"warning: {message}", file=sys.stderr)
