@@ -61,6 +61,7 @@ def test_the_paper_validates_on_the_held_out_fold() -> None:
         assert split.train.tolist() == [clip for clip in corpus.development if corpus.folds[clip] != fold]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_the_real_folds(chime_home: Corpus, protocol: str) -> None:
     held_out = []

@@ -51,6 +51,7 @@ def others() -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", network_names())
 def test_a_model_is_loaded_and_scores_without_them(model: str, others: list[str], tmp_path: Path) -> None:
     config = TrialConfig(model=model)

@@ -41,6 +41,7 @@ def digests(corpus: Path) -> dict[str, str]:
     return {str(path.relative_to(corpus)): hashlib.md5(path.read_bytes()).hexdigest() for path in files}
 
 
+@pytest.mark.slow
 def test_the_readers_of_the_layout_find_nothing_amiss(corpus):
     assert problems_of(corpus, stereo=True) == []
     opened = open_corpus(corpus)

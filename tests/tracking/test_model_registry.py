@@ -62,6 +62,7 @@ def _small_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_registry, "save_model", save)
 
 
+@pytest.mark.slow
 def test_mlflow_loads_a_model_that_gives_the_same_probabilities(trained: Ledger, uri: str, tmp_path: Path) -> None:
     register(trained, uri)
     waves = tmp_path / "waves.npy"

@@ -91,6 +91,7 @@ def test_a_trial_interrupted_after_any_epoch_ends_as_an_unbroken_one(tmp_path: P
     assert epochs == [(fold, epoch) for fold in FOLDS for epoch in range(3)]  # none twice
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("saves", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(5, marks=pytest.mark.slow)])
 def test_a_trial_killed_in_its_pretraining_ends_as_an_unbroken_one(
     tmp_path: Path, saves: int, monkeypatch: pytest.MonkeyPatch
