@@ -1,7 +1,14 @@
-"""The layouts in which a corpus can lie on disk, one file per layout: a new one is a file and its name in LAYOUTS."""
+"""The layouts in which a corpus can lie on disk, one file per layout: a new one is a file and its name here."""
 
-from audiotag.corpus.layouts import chime_home, esc50, folder, synthetic, urbansound8k
+from importlib import import_module
 
-LAYOUTS = {  # by name; the first that detects itself in a folder reads it
-    module.LAYOUT.name: module.LAYOUT for module in (folder, esc50, urbansound8k, synthetic, chime_home)
-}
+from audiotag.corpus.layouts.layout import Layout
+
+FILES = (  # the first that detects itself in a folder reads it
+    "folder",
+    "esc50",
+    "urbansound8k",
+    "synthetic",
+    "chime_home",
+)
+LAYOUTS: dict[str, Layout] = {name: import_module(f"{__name__}.{name}").LAYOUT for name in FILES}  # by name
