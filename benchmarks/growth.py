@@ -29,6 +29,7 @@ from study.ledger.ledger import trial_folder
 from study.tuning.trial import trial_reports
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "tests"))  # for its helpers
 IMPORTS = """
 import time
 from pathlib import Path
@@ -42,7 +43,7 @@ from search_spaces import load_space
 ledger = Ledger.open(root)
 assert not is_complete(ledger)
 assert len(study_results(ledger, "interrupted").trials) == ledger.study.trials - 1
-assert make_searcher(load_space("joint"), ledger, StudyContext.of(root, ledger.study)).suggest("a")
+assert make_searcher(load_space("joint"), ledger, StudyContext(root, ledger.study)).suggest("a")
 """
 REPORT = """
 import io
@@ -75,7 +76,6 @@ ACTS = {"until --resume proposes a trial": RESUME, "report": REPORT, "a picture 
 
 def write_ledger(root: Path, trials: int) -> Path:
     """A sampled study whose last trial has not finished."""
-    sys.path.append(str(ROOT / "tests"))
     from helpers.made_up import make_corpus, make_study  # type: ignore[import-not-found]
 
     rng = np.random.default_rng(0)
@@ -105,7 +105,7 @@ def seconds_of(act: str, root: Path, trials: int) -> float:
 
 
 def measure_ledger(folder: Path, trials: int, rounds: int) -> None:
-    """Prints the first table."""
+    """Print the first table."""
     large, small = write_ledger(folder / "large", trials), write_ledger(folder / "small", trials // 10)
     rows: dict[str, list[float]] = {}
     for _ in range(rounds):
@@ -117,7 +117,9 @@ def measure_ledger(folder: Path, trials: int, rounds: int) -> None:
 
 
 def train(folder: Path, clips: int, trials: int, folds: int) -> None:
-    """Trials of one epoch a fold on random features of half a second, one after another."""
+    """Trials of one epoch per fold on random features of half a second, one after another."""
+    from helpers.small_study import STUDY  # type: ignore[import-not-found]
+
     rng = np.random.default_rng(0)
     names = tuple(f"{number}" for number in range(clips))
     corpus = Corpus(
@@ -133,7 +135,7 @@ def train(folder: Path, clips: int, trials: int, folds: int) -> None:
         clip_seconds=0.5,
     )
     features = rng.normal(size=(clips, 14, 128)).astype(np.float32)
-    context = StudyContext(folder, {}, "f", 0, "paper")
+    context = StudyContext(folder, STUDY)
     for number in range(trials):
         config = TrialConfig.from_dict({"max_epochs": 1, "alpha": 0.1 * number, "augmentation": "mixup"})
         trial = trial_folder(folder, context.key(config))
@@ -143,7 +145,7 @@ def train(folder: Path, clips: int, trials: int, folds: int) -> None:
 
 
 def measure_training(folder: Path, rounds: int, size: int) -> None:
-    """Prints the second table."""
+    """Print the second table."""
     axes: dict[str, Callable[[Path, int], None]] = {
         "clips": lambda place, n: train(place, 16 * size * n, 1, 2),
         "trials": lambda place, n: train(place, 4 * size, n, 2),
@@ -165,7 +167,7 @@ def measure_training(folder: Path, rounds: int, size: int) -> None:
 
 
 def main() -> int:
-    """Prints the tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)

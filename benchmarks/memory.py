@@ -101,7 +101,7 @@ def record_of(name: str, corpus: Corpus, trials: int) -> StudyRecord:
 
 
 def measure_workers(root: Path, clips: int, held_back: int, seconds: float) -> None:
-    """Prints the first table; the trials are ended when all workers have been training for so many seconds."""
+    """Print the first table; the trials are ended when all workers have been training for so many seconds."""
     per_trial = start_ray(1.0, 0.0, None, meanwhile=lambda: None)
     from study.search.searcher import make_searcher
     from study.tuning.tune import run_trials
@@ -110,7 +110,7 @@ def measure_workers(root: Path, clips: int, held_back: int, seconds: float) -> N
     corpus = made_up_corpus(clips, held_back)
     features = np.random.default_rng(1).normal(size=(clips + held_back, FRAMES, BANDS)).astype(np.float32)
     ledger = Ledger.create(root, record_of(root.name, corpus, slots))
-    context = StudyContext.of(root, ledger.study)
+    context = StudyContext(root, ledger.study)
     searcher = make_searcher(load_space("mixup_alpha"), ledger, context)
 
     def run() -> None:
@@ -135,7 +135,7 @@ def resident() -> float:
 
 
 def measure_driver(epochs: int) -> None:
-    """Prints what a live table grows by over some thousand epochs, in kB an epoch."""
+    """Print what a live table grows by over some thousand epochs, in kB per epoch."""
     study = record_of("driver", made_up_corpus(10, 0), 4)
     live = LiveTable(make_console(), study, done=0, slots=2, max_epochs=200)
     live.started("key", {"alpha": 1.0, "augmentation": "mixup"})
@@ -151,7 +151,7 @@ def measure_driver(epochs: int) -> None:
 
 
 def main() -> int:
-    """Prints the tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--clips", type=int, default=DEVELOPMENT)
     parser.add_argument("--evaluation", type=int, default=HELD_BACK)

@@ -31,49 +31,24 @@ class StudyContext:
     """What all trials of a study share, apart from corpus and features; small, and sent to each worker."""
 
     root: Path  # absolute path of the study folder
-    settings: Settings
-    fingerprint: str  # of the corpus
-    seed: int
-    protocol: str
-    repeats: int = 1  # of each fold: with seed, seed + 1, ...
-    stereo: str | None = None  # fingerprint of the stereo recordings, where a trial uses them
-    format: int = StudyRecord.format
-
-    @classmethod
-    def of(cls, root: Path, study: StudyRecord) -> "StudyContext":
-        """The context of a study's trials."""
-        return cls(
-            root=root,
-            settings=study.settings,
-            fingerprint=study.corpus.fingerprint,
-            seed=study.seed,
-            protocol=study.protocol,
-            repeats=study.repeats,
-            stereo=study.stereo,
-            format=study.format,
-        )
-
-    @property
-    def seeds(self) -> list[int]:
-        """The seeds with which each fold is trained."""
-        return list(range(self.seed, self.seed + self.repeats))
+    study: StudyRecord
 
     def config(self, parameters: dict[str, Any]) -> TrialConfig:
         """The configuration of a trial whose search-space parameters are given.
 
         In format 4 the fastest convolution was taken without a record of it.
         """
-        config = resolve(self.settings, parameters)
-        if self.format == 4 and config.get("convolution"):
+        config = resolve(self.study.settings, parameters)
+        if self.study.format == 4 and config.get("convolution"):
             return TrialConfig.from_dict({**config.to_dict(), "convolution": fastest_convolution()})
         return config
 
     def key(self, config: TrialConfig) -> str:
         """The name of the trial's folder."""
+        study, used = self.study, config.front_end
         values: dict[str, Any] = dict(config.to_dict())
-        if self.format == 4:
+        if study.format == 4:
             values = FORMAT_4 | values
             values.pop("convolution", None)
-        used = config.front_end
-        features = used.to_dict() | ({"stereo": self.stereo} if used.imd else {})
-        return trial_key(values, self.fingerprint, features, self.seed, self.protocol, self.repeats)
+        features = used.to_dict() | ({"stereo": study.stereo} if used.imd else {})
+        return trial_key(values, study.corpus.fingerprint, features, study.seed, study.protocol, study.repeats)

@@ -69,7 +69,7 @@ class Plan:
     @property
     def context(self) -> StudyContext:
         """What its trials share."""
-        return StudyContext.of(self.root, self.study)
+        return StudyContext(self.root, self.study)
 
     @property
     def grows(self) -> bool:

@@ -36,7 +36,7 @@ class LedgerSearcher(OptunaSearch):
     ):
         super().__init__(space=space.define, metric=METRIC, mode="min", **arguments)
         self._search_space, self._ledger, self._context = space, ledger, context
-        self._samplers = Samplers(space, context.seed)
+        self._samplers = Samplers(space, ledger.study.seed)
         self._seen = seen  # keys of trials that have ended, were handed out in this session, or cannot be run
         self._position = position  # of the next proposal
         self._keys: dict[str, str] = {}  # by Tune's id of a trial
@@ -83,7 +83,7 @@ class LedgerSearcher(OptunaSearch):
 
     def _draw_untried(self) -> dict[str, Any] | None:
         """Parameters that the study has not had, at random; None where there are no others."""
-        seed = own_seed(self._context.seed, self._position)
+        seed = own_seed(self._ledger.study.seed, self._position)
         combinations = enumerate_finite(self._search_space)
         pool = combinations or [trial.params for trial, _ in sample(self._search_space, seed)]
         for number in np.random.default_rng(seed).permutation(len(pool)):

@@ -87,7 +87,8 @@ def trial_reports(
     Each is in the ledger before it is yielded. A fold is trained with each seed before the next one begins, and is done
     when all seeds have it.
     """
-    seeds, parts = context.seeds, folder.for_seeds(context.seeds)
+    study, seeds = context.study, context.study.seeds
+    parts = folder.for_seeds(seeds)
     done: list[FoldResult] = []
     for fold in corpus.fold_numbers:
         left = [(seed, part) for seed, part in zip(seeds, parts, strict=True) if part.read_fold(fold) is None]
@@ -95,7 +96,7 @@ def trial_reports(
             yield Report(_mean(done, corpus), len(done))
         for seed, part in left:
             try:
-                for result in train_fold(config, part, context.protocol, corpus, features, fold, seed, device):
+                for result in train_fold(config, part, study.protocol, corpus, features, fold, seed, device):
                     mean = _mean(done, corpus) if done else _so_far(result)
                     yield _report(result, Report(mean, len(done), fold, seed))
             except Diverged as diverged:

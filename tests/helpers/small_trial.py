@@ -1,6 +1,7 @@
 """Helper: a trial of two folds on thirty made-up clips that trains in a moment, its reports, and all that it leaves."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 
 from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import EVALUATION, Corpus
+from helpers.small_study import STUDY
 from study.ledger.context import StudyContext
 from study.ledger.ledger import trial_folder
 from study.ledger.reports import Report
@@ -49,7 +51,7 @@ def make_features() -> np.ndarray:
 
 
 def make_context(root: Path, repeats: int = 1, protocol: str = "paper", seed: int = SEED) -> StudyContext:
-    return StudyContext(root, {}, "f", seed, protocol, repeats)
+    return StudyContext(root, replace(STUDY, seed=seed, protocol=protocol, repeats=repeats))
 
 
 def make_folder(root: Path, name: str = "s", config: TrialConfig = CONFIG) -> TrialFolder:

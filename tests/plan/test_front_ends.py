@@ -110,7 +110,7 @@ def test_the_stereo_recordings_of_skipped_clips_are_not_missed(chime_home: Corpu
 
 def test_only_a_trial_in_stereo_depends_on_the_stereo_recordings(stereo: Corpus, tmp_path: Path) -> None:
     context = plan_study(tmp_path, corpus=stereo.root, space="stereo", epochs=1).context
-    other = replace(context, stereo="another")
+    other = replace(context, study=replace(context.study, stereo="another"))
     for imd in (False, True):
         config = context.config({"model": "cgrnn", "imd": imd})
         assert (context.key(config) != other.key(config)) == imd

@@ -33,7 +33,7 @@ def test_no_sampler_warns_of_being_experimental(sampler: str) -> None:
 
 
 def searcher_of(ledger: Ledger, space: Space) -> LedgerSearcher:
-    searcher = make_searcher(space, ledger, StudyContext.of(ledger.root, ledger.study))
+    searcher = make_searcher(space, ledger, StudyContext(ledger.root, ledger.study))
     searcher.set_search_properties(METRIC, "min", {})
     return searcher
 

@@ -25,7 +25,7 @@ def ledger(tmp_path: Path) -> Ledger:
 
 
 def searcher_of(ledger: Ledger) -> LedgerSearcher:
-    searcher = make_searcher(load_space("mixup_alpha"), ledger, StudyContext.of(ledger.root, ledger.study))
+    searcher = make_searcher(load_space("mixup_alpha"), ledger, StudyContext(ledger.root, ledger.study))
     searcher.set_search_properties(METRIC, "min", {})
     return searcher
 
