@@ -15,7 +15,7 @@ from typing import IO, Any
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], Any], *, durable: bool = False) -> None:
-    """Writes a file in one piece; an old one of that name is replaced.
+    """Write a file in one piece; an old one of that name is replaced.
 
     Args:
         path: Its folder exists.
@@ -63,7 +63,7 @@ def write_new(path: Path, text: str) -> None:
 
 
 def write_text(path: Path, text: str, *, durable: bool = False) -> None:
-    """Writes a text file in one piece, in UTF-8.
+    """Write a text file in one piece, in UTF-8.
 
     Raises:
         OSError: As `write_whole`.

@@ -89,7 +89,7 @@ def validate(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.nd
 def roc_points(
     targets: np.ndarray, scores: np.ndarray, positives: int, negatives: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """False and true positive rates (p,), one point a distinct score, highest first, with (0, 0) in front."""
+    """False and true positive rates (p,), one point per distinct score, highest first, with (0, 0) in front."""
     order = np.argsort(-scores, kind="stable")
     hits = np.cumsum(targets[order])
     last_of_ties = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
@@ -145,5 +145,5 @@ class Metric:
     lower_is_better: bool
 
 
-# every metric is in the ledger, results.json, MLflow, tables and report; the first is what a study minimises
+# every metric is in the ledger, results.json, MLflow, tables and report; the first is what a study searches for
 METRICS = {metric.name: metric for metric in (Metric("eer", "Equal error rate", tag_eers, lower_is_better=True),)}

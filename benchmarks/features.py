@@ -45,13 +45,13 @@ def of_librosa(path: Path) -> np.ndarray:
 
 
 def read_and_transform(paths: list[Path]) -> None:
-    """Reads some files and takes the bare FFTs of their frames."""
+    """Read some files and take the bare FFTs of their frames."""
     waves = np.stack([soundfile.read(path, dtype="float32")[0] for path in paths])
     torch.fft.rfft(torch.from_numpy(waves).unfold(1, FRONT_END.n_fft, FRONT_END.hop_length))
 
 
 def main() -> int:
-    """Prints the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--clips", type=int, default=480)
     parser.add_argument("--rounds", type=int, default=5)

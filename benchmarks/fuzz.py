@@ -216,7 +216,7 @@ def _expected(row: dict[str, str]) -> tuple[int, frozenset[str]]:
 
 @contextmanager
 def limited() -> Iterator[None]:
-    """Raises Hang when the body takes too long."""
+    """Raise Hang when the body takes too long."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise Hang
@@ -231,7 +231,7 @@ def limited() -> Iterator[None]:
 
 
 def fuzz(count: int, seed: int, folder: Path) -> Counter[tuple[str, str, str]]:
-    """Tries `count` damaged inputs; counts by (kind, damage, what became of it)."""
+    """Try `count` damaged inputs; count by (kind, damage, what became of it)."""
     sounds = {kind: originals(kind, folder) for kind in ("wav", "ogg")}
     names = list(TABLES)
     for name in names:
@@ -265,7 +265,7 @@ def fuzz(count: int, seed: int, folder: Path) -> Counter[tuple[str, str, str]]:
 
 
 def main() -> int:
-    """Prints the counts; 1 if any input ended badly."""
+    """Print the counts; 1 if any input ended badly."""
     parser = argparse.ArgumentParser(description="Damaged recordings and tables, thousands of them.")
     parser.add_argument("--count", type=int, default=6000)
     parser.add_argument("--seed", type=int, default=0)

@@ -48,7 +48,7 @@ def measure(rounds: int, batches: int, folder: TrialFolder) -> list[tuple[float,
 
 
 def main() -> int:
-    """Prints the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batches", type=int, default=4, help="of an epoch; 36 are a full one")

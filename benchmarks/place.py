@@ -16,7 +16,7 @@ FOLDS, CLIPS = 3, 24
 
 
 def write_sounds(root: Path) -> Path:
-    """Half a second a clip: hum, hiss, both or neither, in three folds; the last four are the evaluation split."""
+    """Half a second per clip: hum, hiss, both or neither, in three folds; the last four are the evaluation split."""
     (root / "audio").mkdir(parents=True)
     rows = ["filename,fold,tags,split"]
     for number in range(CLIPS):

@@ -112,7 +112,7 @@ class Broken:
 
 
 def break_off(process: subprocess.Popen[bytes], kind: str, chance: random.Random) -> bool:
-    """Strikes a driver, or a worker of it, and waits for its end; whether there was something to strike."""
+    """Strike a driver, or a worker of it, and wait for its end; whether there was something to strike."""
     if kind in (ALL, TORN):
         kill(process.pid)
     elif kind == WORKER:
@@ -129,7 +129,7 @@ def break_off(process: subprocess.Popen[bytes], kind: str, chance: random.Random
 
 
 def tear(study: Path, chance: random.Random) -> Path | None:
-    """Cuts a file of the ledger in half, if there is one; of a kind first, so that each kind has its turn."""
+    """Cut a file of the ledger in half, if there is one; of a kind first, so that each kind has its turn."""
     kinds = [found for name in TEARABLE if (found := sorted(study.glob(f"trials/*/{name}")))]
     if not kinds:
         return None
@@ -146,7 +146,7 @@ def belongs(path: Path, place: tuple[str, int]) -> bool:
 def run_broken(
     place: Place, words: list[str], name: str, kinds: list[str], chance: random.Random, seconds: float
 ) -> Broken:
-    """Runs a study to its end though it is struck once a session, after a random part of `seconds`.
+    """Run a study to its end though it is struck once per session, after a random part of `seconds`.
 
     Raises:
         RuntimeError: when a driver ends with another exit code than its end calls for.
@@ -194,7 +194,7 @@ def soak(place: Place, space: str, kinds: list[str], chance: random.Random) -> l
 
 
 def main() -> int:
-    """Runs the soak and prints its table; the exit code is 1 where anything differed."""
+    """Run the soak and print its table; the exit code is 1 where anything differed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--studies", type=int, default=3)
     parser.add_argument("--kills", type=int, default=8, help="SIGKILLs for all processes of each study")

@@ -116,7 +116,7 @@ def seconds(run: Callable[[], None]) -> float:
 
 
 def start_like_a_worker() -> None:
-    """Starts this program again with the allocator's settings of the study's workers: glibc reads them at the start."""
+    """Start this program again with the allocator's settings of the study's workers: glibc reads them at the start."""
     from study.tuning.cluster import ALLOCATOR
 
     if any(os.environ.get(name) != value for name, value in ALLOCATOR.items()):
@@ -124,7 +124,7 @@ def start_like_a_worker() -> None:
 
 
 def main() -> int:
-    """Prints the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()

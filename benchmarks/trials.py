@@ -40,7 +40,7 @@ BARE = "import ray; ray.init(log_to_driver=False)"
 
 
 def seconds_to_first_step(place: Place, name: str) -> float:
-    """Starts a study and ends it, with all its processes, as soon as its first epoch is in the ledger.
+    """Start a study and end it, with all its processes, as soon as its first epoch is in the ledger.
 
     Raises:
         RuntimeError: when the study ends by itself.
@@ -68,7 +68,7 @@ def seconds_of_floor() -> float:
 
 
 def measure_start(place: Place, rounds: int, clips: int) -> None:
-    """Prints the first table."""
+    """Print the first table."""
     write_corpus(place.root / "start", 2 * BATCH, evaluation=clips - 2 * BATCH)
     time.sleep(3)  # files that were written a moment ago are looked at again
     seconds_to_first_step(place, "warm")
@@ -129,7 +129,7 @@ def loop(path: Path, threads: int) -> None:
 
 
 def measure_trials(place: Place, rounds: int, clips: int, epochs: int, precision: str) -> None:
-    """Prints the second and the third table."""
+    """Print the second and the third table."""
     from study.tuning.cluster import ALLOCATOR  # imports Ray
 
     write_corpus(place.root / "corpus", clips)
@@ -151,7 +151,7 @@ def measure_trials(place: Place, rounds: int, clips: int, epochs: int, precision
 
 
 def main() -> int:
-    """Prints the tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=5, help="of starts")
     parser.add_argument("--studies", type=int, default=5, help="rounds of whole studies")

@@ -36,7 +36,7 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def folder_corpus(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a folder corpus from (filename, fold, tags, ...) rows, one short WAV a row; returns its root."""
+    """Write a folder corpus from (filename, fold, tags, ...) rows, one short WAV per row; return its root."""
 
     def write(
         rows: Iterable[tuple], header: str = "filename,fold,tags", seconds: float = 0.05, name: str = "own"

@@ -18,7 +18,7 @@ CPU, CARD, CLUSTER = {"cpu": 1.0, "gpu": 0.0}, {"cpu": 1.0, "gpu": 0.25}, "10.0.
 
 @pytest.fixture
 def plan(folder_corpus: Callable[..., Path], tmp_path: Path) -> Callable[..., Plan]:
-    """Plans a study of a corpus with a recording that is missing."""
+    """Plan a study of a corpus with a recording that is missing."""
     rows = [(f"{number}.wav", number % 2, "x" if number % 4 < 2 else "") for number in range(8)]
     root = folder_corpus([*rows, ("gone.wav", 1, "")], seconds=0.2)
     (root / "audio" / "gone.wav").unlink()

@@ -1,4 +1,4 @@
-"""Tagged clips as a table for the terminal: a row a clip, a column a tag, what is above its threshold in bold."""
+"""Tagged clips as a table for the terminal: a row per clip, a column per tag, tags above their threshold in bold."""
 
 from rich import box
 from rich.console import Console

@@ -17,7 +17,7 @@ Fails = Callable[..., str]
 
 @pytest.fixture
 def fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fails:
-    """Runs a command line that must end with exit code 2, one line (and warnings) and no study; returns them."""
+    """Run a command line that must end with exit code 2, one line (and warnings) and no study; return them."""
     monkeypatch.setattr(run, "catch_signals", lambda: None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     studies = tmp_path / "studies"

@@ -9,7 +9,7 @@ HEAVY = ("torch", "torchaudio", "ray", "mlflow", "matplotlib")
 
 
 def heavy_imports(command: str, words: list[str], code: int, folder: Path) -> str:
-    """Runs a command of study/ in a folder, where it must end with an exit code; which of HEAVY it imported, "[]"."""
+    """Run a command of study/ in a folder, where it must end with an exit code; which of HEAVY it imported, "[]"."""
     script = (
         "import runpy, sys\n"
         f"sys.argv = ['study/{command}', *{words!r}]\n"

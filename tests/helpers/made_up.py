@@ -100,7 +100,7 @@ def make_study(
 ) -> Ledger:
     """A study whose first `finished` trials (default: all) have every fold.
 
-    `gains`, one a trial, add to the separation of the tags' scores: more is a lower EER.
+    `gains`, one per trial, add to the separation of the tags' scores: more is a lower EER.
     """
     configs = ALPHAS if configs is None else configs
     corpus = make_corpus() if corpus is None else corpus
@@ -132,7 +132,7 @@ def finish_fold(
     gain: float,
     repeat: int = 0,
 ) -> None:
-    """Writes a fold: scores that trials share but for a little noise of their own, and a plausible history."""
+    """Write a fold: scores that trials share but for a little noise of their own, and a plausible history."""
     parts = {"held_out": corpus["folds"] == fold, "evaluation": corpus["folds"] == EVALUATION}
     scores = {}
     for name, mask in parts.items():

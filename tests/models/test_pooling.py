@@ -15,7 +15,7 @@ both_networks = pytest.mark.parametrize(("kind", "columns"), [(CRNN, 8), (ATTLOC
 
 @pytest.fixture
 def of_frames(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Makes a network whose frames have these probabilities of tags and localisations, (B, T, K) each."""
+    """Make a network whose frames have these probabilities of tags and localisations, (B, T, K) each."""
 
     def make(kind: type, columns: int, *frames: Tensor) -> Any:
         model = kind(columns, frames[0].shape[2])

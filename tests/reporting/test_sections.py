@@ -49,7 +49,7 @@ def repeated(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
 
 @pytest.fixture(scope="module")
 def sampled(tmp_path_factory: pytest.TempPathFactory) -> Sampled:
-    """Makes the analysis of a study of given parameters and means, without folds."""
+    """Make the analysis of a study of given parameters and means, without folds."""
     ledger = make_study(tmp_path_factory.mktemp("studies") / "s", finished=0, corpus=make_corpus(**SMALL))
 
     def make(params: list[dict[str, Any]], means: list[float], ranges: dict[str, Any] | None = None) -> Analysis:

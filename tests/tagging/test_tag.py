@@ -63,7 +63,7 @@ def studies(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def call(
     studies: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
-    """Runs a command line; returns its exit code and what it printed, to stdout and to stderr."""
+    """Run a command line; return its exit code and what it printed, to stdout and to stderr."""
 
     def run(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["study/tag.py", *map(str, words), "--studies", str(studies)])

@@ -15,7 +15,7 @@ from study.tuning.cluster import ALLOCATOR, ResourceError, count_slots, start_ra
 
 
 def restored() -> ExitStack:
-    """Sets back on leaving what a start changes in this process."""
+    """Set back on leaving what a start changes in this process."""
     stack = ExitStack()
     stack.enter_context(patch.dict(os.environ))
     stack.enter_context(patch.object(worker, "print_to_stdstream", worker.print_to_stdstream))

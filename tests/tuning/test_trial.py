@@ -184,7 +184,7 @@ def test_a_diverged_trial_says_why_and_keeps_its_folds(tmp_path: Path) -> None:
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Runs a trial whose training raises an error or whose reports are given; returns what Ray Tune was told."""
+    """Run a trial whose training raises an error or whose reports are given; return what Ray Tune was told."""
 
     def call(outcome: Exception | list[Report], card: float = 0.0) -> list[Report]:
         told: list[dict[str, Any]] = []
