@@ -35,7 +35,7 @@ ENVIRONMENT = {  # MLflow's own settings, unless the user has set them
 PARENT, NAME, NOTE = "mlflow.parentRunId", "mlflow.runName", "mlflow.note.content"  # tags that MLflow shows
 FAILURE, STATUS = "audiotag.failure", "audiotag.status"  # why a trial has no result
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page opens on runs, not on traces of GenAI
-PAGE, LONGEST_TAG = 500, 6000  # runs per page, characters
+PAGE, LONGEST_TAG_VALUE = 500, 6000  # runs per page, characters
 SPACING = 1000  # ms from an epoch's point to the next
 
 
@@ -214,7 +214,7 @@ class Store:
         """Find or make a run, and add parameters and tags that it lacks."""
         entities, study = load_mlflow().entities, self.study
         own = {"audiotag.study": study.name, "audiotag.study_id": study.id, "audiotag.corpus": study.corpus.name}
-        wanted = {name: value[:LONGEST_TAG] for name, value in {**tags, **own, **key.tags}.items()}
+        wanted = {name: value[:LONGEST_TAG_VALUE] for name, value in {**tags, **own, **key.tags}.items()}
         if (run := self.runs.get(key)) is None:
             run = self.runs[key] = _run_of(self.client.create_run(self.experiment, _now(), wanted | {NAME: name}))
         new_params = [entities.Param(name, str(value)) for name, value in params.items() if name not in run.params]

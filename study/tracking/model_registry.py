@@ -69,9 +69,9 @@ def _describe(study: StudyRecord, name: str) -> str:
     return (
         f"The fold models of the best trial of **{study.name}** on `{study.corpus.name}`: "
         f"{study.question.splitlines()[0]}"
-        f'\n\n`mlflow.pyfunc.load_model("models:/{name}@fold_0").predict(waveforms)` takes mono waveforms (clips, '
-        "samples), or (clips, 2, samples) for a stereo front end, float32 in [-1, 1], and returns the "
-        f"probability of each tag (clips, tags): {tags}. Each model was trained without its own fold{repeats}; the "
+        f'\n\n`mlflow.pyfunc.load_model("models:/{name}@fold_{study.folds[0]}").predict(waveforms)` takes mono '
+        "waveforms (clips, samples), or (clips, 2, samples) for a stereo front end, float32 in [-1, 1], and returns "
+        f"the probability of each tag (clips, tags): {tags}. Each model was trained without its own fold{repeats}; the "
         "evaluation split is scored with the mean of their probabilities."
     )
 
