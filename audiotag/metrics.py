@@ -22,7 +22,7 @@ def equal_error_rate(targets: np.ndarray, scores: np.ndarray) -> float:
     Returns NaN where a class is absent: without positives or without negatives the rate does not exist.
 
     Raises:
-        ValueError: shapes that differ, targets other than 0 and 1, scores that are not finite.
+        ValueError: Shapes that differ, targets other than 0 and 1, scores that are not finite.
 
     Source: DCASE 2016 task 4, equal error rate of the evaluation script.
     """
@@ -38,7 +38,7 @@ def equal_error_rate(targets: np.ndarray, scores: np.ndarray) -> float:
 
 
 def equal_error_threshold(targets: np.ndarray, scores: np.ndarray) -> float:
-    """The score at which as large a share of positives is missed as of negatives is let through; n clips of one tag.
+    """The score at which the miss rate equals the false alarm rate; n clips of one tag.
 
     A clip counts as having the tag from this score upwards. The cut of a ROC point lies midway between the lowest score
     that it lets through and the highest that it does not; between two points it is interpolated as the EER is.
@@ -47,7 +47,7 @@ def equal_error_threshold(targets: np.ndarray, scores: np.ndarray) -> float:
     Returns NaN where a class is absent.
 
     Raises:
-        ValueError: as `equal_error_rate`.
+        ValueError: As `equal_error_rate`.
     """
     targets, scores = validate(targets, scores)
     if (met := _crossing(targets, scores)) is None:
@@ -62,16 +62,18 @@ def equal_error_threshold(targets: np.ndarray, scores: np.ndarray) -> float:
 
 def _crossing(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, int] | None:
     """The ROC points (p,) and (p,), and the first of them where fpr meets 1 - tpr; None where a class is absent."""
-    positives = int(targets.sum())
-    negatives = len(targets) - positives
-    if positives == 0 or negatives == 0:
+    if not 0 < targets.sum() < len(targets):
         return None
-    fpr, tpr = roc_points(targets, scores, positives, negatives)
+    fpr, tpr = roc_points(targets, scores)
     return fpr, tpr, int(np.argmax(fpr + CROSSING >= 1 - tpr))
 
 
 def validate(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The two arrays as float64, checked as `equal_error_rate` needs them."""
+    """The two arrays as float64, checked as `equal_error_rate` needs them.
+
+    Raises:
+        ValueError: As there.
+    """
     targets = np.asarray(targets, dtype=np.float64)
     scores = np.asarray(scores, dtype=np.float64)
     if targets.ndim != 1 or targets.shape != scores.shape:
@@ -86,16 +88,17 @@ def validate(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.nd
     return targets, scores
 
 
-def roc_points(
-    targets: np.ndarray, scores: np.ndarray, positives: int, negatives: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """False and true positive rates (p,), one point per distinct score, highest first, with (0, 0) in front."""
+def roc_points(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """False and true positive rates (p,), one point per distinct score, highest first, with (0, 0) in front.
+
+    Both classes must occur in the targets (n,) of 0 and 1.
+    """
     order = np.argsort(-scores, kind="stable")
-    hits = np.cumsum(targets[order])
+    hits = np.cumsum(targets[order], dtype=np.float64)
     last_of_ties = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
     true = np.append(0, hits[last_of_ties])
     false = np.append(0, last_of_ties + 1 - hits[last_of_ties])
-    return false / negatives, true / positives
+    return false / false[-1], true / true[-1]
 
 
 def tag_eers(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:

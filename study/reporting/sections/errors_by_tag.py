@@ -70,8 +70,7 @@ def mean_det(folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray
     grid = np.geomspace(RATES[0] / 2, 1.0, 200)
     misses = []
     for targets, scores in folds:
-        positives = int(targets.sum())
-        if 0 < positives < len(targets):
-            false, true = roc_points(targets.astype(np.float64), scores, positives, len(targets) - positives)
+        if 0 < targets.sum() < len(targets):
+            false, true = roc_points(targets, scores)
             misses.append(np.interp(grid, false, 1 - true))
     return (grid, np.mean(misses, axis=0)) if misses else (grid[:0], grid[:0])
