@@ -93,12 +93,12 @@ def open_sound(path: str | Path) -> Iterator[soundfile.SoundFile]:
     """Open an audio file whose container is whole.
 
     Raises:
-        AudioError: If the file is missing, unreadable, damaged or of another format; and for what goes wrong in the
-            body.
+        AudioError: If the file is missing, unreadable, damaged or of another format; and where the body cannot read
+            it.
     """
     try:
         _require_whole_container(path)
-        with soundfile.SoundFile(os.fspath(path)) as file:
+        with _open(path) as file:
             is_noise = file.format == "MP3" and Path(path).suffix.lower() not in FORMATS["MP3"]  # MP3 has no header
             if file.format not in FORMATS or is_noise:
                 raise AudioError(path, f"it looks like {file.format}, but must be WAV, FLAC, OGG, AIFF or an .mp3 file")
@@ -107,9 +107,12 @@ def open_sound(path: str | Path) -> Iterator[soundfile.SoundFile]:
         raise AudioError(path, error.error_string.rstrip(".").strip().lower()) from error
     except OSError as error:
         raise AudioError(path, reason_of(error)) from error
+
+
+def _open(path: str | Path) -> soundfile.SoundFile:
+    try:
+        return soundfile.SoundFile(os.fspath(path))
     except (TypeError, ValueError) as error:  # soundfile asks for the rate of a headerless file (.raw)
-        if isinstance(error, AudioError):
-            raise
         raise AudioError(path, "it has no header") from error
 
 
@@ -134,7 +137,7 @@ def _require_whole_container(path: str | Path) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise AudioError(path, "it is a folder, not a file")
     if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for its writer
-        raise AudioError(path, "it is no regular file")
+        raise AudioError(path, "it is not a regular file")
     if not status.st_size:
         raise AudioError(path, "it is empty")
     if damage := container_damage(path):

@@ -83,7 +83,7 @@ def describe(found: Validation) -> Iterator[str]:
     bad = clips - len(infos)
     yield (
         f"Clips   {clips}{f', {bad} of them unusable' if bad else ''}: {len(corpus.development)} in "
-        f"{len([fold for fold in corpus.fold_numbers if fold != NO_FOLD])} folds{evaluation}; "
+        f"{len(corpus.fold_numbers)} folds{evaluation}; "
         f"{len(np.unique(corpus.groups))} groups"
     )
     if not infos:

@@ -47,8 +47,8 @@ class Corpus:
 
     @property
     def fold_numbers(self) -> tuple[int, ...]:
-        """The folds of the development split, sorted."""
-        return tuple(int(fold) for fold in np.unique(self.folds) if fold != EVALUATION)
+        """The folds of the development split, sorted; clips that have no fold yet (`NO_FOLD`) are in none."""
+        return tuple(int(fold) for fold in np.unique(self.folds) if fold >= 0)
 
     @property
     def development(self) -> np.ndarray:
@@ -91,7 +91,8 @@ class Corpus:
     def scored_cells(self) -> np.ndarray:
         """Return (folds, K) bool: whether the fold has both a positive and a negative clip of the tag."""
         parts = [self.targets[self.folds == fold] for fold in self.fold_numbers]
-        return np.array([part.min(axis=0) < part.max(axis=0) for part in parts], bool).reshape(-1, len(self.tags))
+        scored = [part.min(axis=0) < part.max(axis=0) for part in parts]
+        return np.array(scored, bool).reshape(len(parts), len(self.tags))
 
 
 @dataclass(frozen=True, eq=False)

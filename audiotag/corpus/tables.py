@@ -152,7 +152,7 @@ def find_file(folder: Path, filename: str) -> tuple[str, Path]:
     """
     relative = PurePosixPath(filename)
     if not relative.name or relative.is_absolute() or ".." in relative.parts:
-        raise ValueError(f"has filename {filename!r}, but it must name a file inside audio/")
+        raise ValueError(f"has filename {filename!r}, but it must name a file inside {folder.name}/")
     path = folder / relative
     if not _exists(path):
         if "\\" in filename:

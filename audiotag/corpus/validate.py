@@ -100,7 +100,7 @@ def audio_warnings(corpus: Corpus, infos: Sequence[AudioInfo]) -> list[str]:
     full = f"of more than {CLIPPED_SHARE:.1%} of its samples at full scale"
     cut = f"longer than the clip length of {corpus.clip_seconds:.2f} s and cut"
     kinds = {
-        f"nearly silent (peak below {NEARLY_SILENT:g})": clips(lambda info: info.peak < NEARLY_SILENT),
+        f"nearly silent (peak below {NEARLY_SILENT:g})": list(corpus.silent),
         f"clipped ({full})": clips(lambda info: info.clipped > CLIPPED_SHARE),
         cut: clips(lambda info: info.seconds > longest),
         "shorter than half the clip length, padded with silence": clips(lambda info: info.seconds < shortest),

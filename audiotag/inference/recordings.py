@@ -19,11 +19,19 @@ class RecordingError(ValueError):
 
 @dataclass(frozen=True)
 class Cutting:
-    """How a recording is cut: the front end, samples per clip, and from the start of one clip to that of the next."""
+    """How a recording is cut: the front end, samples per clip, and from the start of one clip to that of the next.
+
+    Raises:
+        ValueError: Where the hop is longer than a clip, or below one sample.
+    """
 
     front_end: LogMel
     samples: int
     hop: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.hop <= self.samples:
+            raise ValueError(f"The value of `hop` is {self.hop}, but must be from 1 to the {self.samples} of a clip.")
 
 
 @dataclass(frozen=True, eq=False)

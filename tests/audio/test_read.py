@@ -197,3 +197,10 @@ def test_samples_of_16_bits_are_those_that_libsndfile_gives(tmp_path: Path, name
     every = np.arange(-(2**15), 2**15).astype(np.int16)
     path = write(tmp_path / name, every, 16_000, "PCM_16")
     np.testing.assert_array_equal(read_audio(path, 16_000, len(every)), soundfile.read(path, dtype="float32")[0])
+
+
+def test_a_mistake_in_the_body_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", sine(RATE, 0.1))
+    with pytest.raises(ValueError, match="of the program") as caught, audio.open_sound(path):
+        raise ValueError("of the program")
+    assert not isinstance(caught.value, AudioError)

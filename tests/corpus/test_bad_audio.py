@@ -58,7 +58,7 @@ BAD: list[tuple[Callable[[Path], object], str]] = [
     (lambda path: path.write_bytes(b""), "it is empty"),
     (lambda path: path.write_text("dear diary\n" * 50), "format not recognised"),
     (folder, "it is a folder, not a file"),
-    (pipe, "it is no regular file"),
+    (pipe, "it is not a regular file"),
     (loop, "too many levels of symbolic links"),
     (truncated, "it is truncated: 350 of 400 samples are there"),
     (nan, "it holds a NaN or an infinity"),

@@ -171,3 +171,16 @@ def test_a_mistake_is_one_line(words: list[str], line: str, capsys: pytest.Captu
     told = capsys.readouterr().err
     assert line in told
     assert told.count("\n") == 1
+
+
+def test_a_corpus_without_tags_is_reported(folder_corpus: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    root = folder_corpus([("a.wav", 0, ""), ("b.wav", 1, "")])
+    assert main(["check", str(root)]) == 2
+    assert "error: There are no tags in" in capsys.readouterr().out
+
+
+def test_clips_that_have_no_fold_yet_miss_no_tag(folder_corpus: Write) -> None:
+    root = folder_corpus([("a.wav", "", "x;y"), ("b.wav", "", "x;y")])
+    found = validate(root)
+    assert found.usable.fold_numbers == ()
+    assert "left out there" not in "\n".join(found.warnings)

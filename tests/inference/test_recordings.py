@@ -79,6 +79,12 @@ def test_a_system_that_hears_in_stereo_refuses_mono(tmp_path: Path) -> None:
 # malformed
 
 
+@pytest.mark.parametrize("hop", [0, RATE + 1])
+def test_a_hop_is_at_most_a_clip(hop: int) -> None:
+    with pytest.raises(ValueError, match=f"`hop` is {hop}, but must be from 1 to the {RATE} of a clip"):
+        Cutting(LogMel(), RATE, hop)
+
+
 def test_paths_that_lead_nowhere(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match=r"There is no file or folder `.*/gone`: name"):
         find_recordings([tmp_path / "gone"])

@@ -11,4 +11,5 @@ FILES = (  # the first that detects itself in a folder reads it
     "synthetic",
     "chime_home",
 )
-LAYOUTS: dict[str, Layout] = {name: import_module(f"{__name__}.{name}").LAYOUT for name in FILES}  # by name
+_LAYOUTS: list[Layout] = [import_module(f"{__name__}.{file}").LAYOUT for file in FILES]
+LAYOUTS = {layout.name: layout for layout in _LAYOUTS}

@@ -29,7 +29,7 @@ def _read_row(root: Path, cells: dict[str, str]) -> Row:
     if split not in SPLITS:
         raise ValueError(f"has split {split!r}, but it must be {' or '.join(SPLITS)}")
     fold = EVALUATION
-    if split != "evaluation":
+    if split != SPLITS[1]:
         fold = read_fold(cells["fold"]) if cells.get("fold") else NO_FOLD
     return Row(clip, path, fold, read_tags(*cells["tags"].split(";")), cells.get("group") or clip)
 

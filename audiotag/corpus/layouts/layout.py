@@ -18,7 +18,7 @@ class Layout:
     fixed_seconds: float | None = None  # the length of every clip; that of the longest when None
     audio_folders: tuple[str, ...] = ("audio",)  # folders below the root whose every recording the tables should name
     fixed_folds: bool = False  # whether the folds are the official ones, and none are proposed
-    missing_audio: str = "add the files to audio/, or take their rows out of the table"  # the remedy
+    missing_audio: str = "add the files, or take their rows out of the table"  # the remedy
     missing_stereo: str = "Add the recordings"  # the remedy
     note: str = ""  # a caution about results on such a corpus
     quick: bool = False  # whether studies use a network's short budget on it
