@@ -1,4 +1,4 @@
-# Python 3.11, make, git and g++ 12 are all that is needed; everything else goes into .venv.
+# Python 3.11, make and git are all that is needed, and g++ 12 or later for speed; everything else goes into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 

@@ -117,9 +117,12 @@ def measure_workers(root: Path, clips: int, held_back: int, seconds: float) -> N
         options: dict[str, Any] = {"trials": slots, "slots": slots, "per_trial": per_trial, "listeners": []}
         run_trials(searcher, context, corpus, {LogMel(): features}, **options)
 
-    Thread(target=run, daemon=True).start()
+    training = Thread(target=run, daemon=True)
+    training.start()
     session = os.getsid(0)
     while len(list(root.glob("trials/*/running.pt"))) < slots:  # each has trained and scored an epoch
+        if not training.is_alive():
+            raise RuntimeError("the trials ended before each had trained an epoch")
         time.sleep(0.5)
     time.sleep(seconds)
     workers = [account(process) for process in trial_workers(session)]

@@ -111,7 +111,7 @@ class Broken:
     trained_again: int = 0  # epochs of the ledger
 
 
-def break_off(process: subprocess.Popen[bytes], kind: str, chance: random.Random) -> bool:
+def break_off(process: subprocess.Popen[bytes], kind: str) -> bool:
     """Strike a driver, or a worker of it, and wait for its end; whether there was something to strike."""
     if kind in (ALL, TORN):
         kill(process.pid)
@@ -158,7 +158,7 @@ def run_broken(
         try:
             code = process.wait(timeout=chance.uniform(0, seconds) if kind else None)
         except subprocess.TimeoutExpired:
-            if break_off(process, kind, chance):
+            if break_off(process, kind):
                 broken.blows[broken.left.pop()] += 1
             code = process.wait()
         now = saved_epochs(study)
