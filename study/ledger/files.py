@@ -95,6 +95,18 @@ def make_folder(path: Path) -> None:
         raise WriteError(path, error) from error
 
 
+def remove(path: Path) -> None:
+    """Remove a file, if it is there.
+
+    Raises:
+        WriteError: If it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise WriteError(path, error) from error
+
+
 def set_aside(path: Path) -> None:
     """Rename a damaged file, so that a person may still look at it."""
     if path.exists():

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from study.ledger.files import write_text
+from study.ledger.files import remove, write_text
 from study.ledger.ledger import Ledger
 from study.ledger.results import study_results
 from study.ledger.schema import StudyResults
@@ -15,21 +15,23 @@ from study.reporting.style import Panel, style
 from study.reporting.tables import PRUNED, TITLES, footnotes, paper_table, pruned_table, splits
 from study.stats.analysis import analyse
 
-FIGURES = "figures"  # a folder
+REPORT, TABLE, FIGURES = "report.html", "table.md", "figures"  # the last a folder
 
 
 def write_results(ledger: Ledger, status: str, redraw: bool = False) -> StudyResults:
     """Write results.json, table.md and report.html from the ledger, unless they are up to date.
 
-    The results come first, and a report that cannot be drawn costs one warning. `redraw` draws it in any case.
+    The results come first, and a report that cannot be drawn costs one warning. `redraw` draws it in any case. A report
+    of earlier results goes before the new ones come: one that is there belongs to them, wherever the program is killed.
     """
     results = study_results(ledger, status)
-    content = results.to_json()
-    current = content == ledger.read_results()
-    if not current or not (ledger.root / "table.md").is_file():
+    content, report, table = results.to_json(), ledger.root / REPORT, ledger.root / TABLE
+    current = report.is_file() and table.is_file() and content == ledger.read_results()
+    if not current:
+        remove(report)
         ledger.write_results(content)
-        write_text(ledger.root / "table.md", markdown_report(results))
-    if redraw or not current or not (ledger.root / "report.html").is_file():
+        write_text(table, markdown_report(results))
+    if redraw or not current:
         try:
             write_report(ledger, results)
         except Exception as error:  # whatever it is, the results are safe
@@ -48,8 +50,8 @@ def write_report(ledger: Ledger, results: StudyResults) -> None:
     page = render("study.html", title=f"{results.study.name}: {question}", sections=sections)
     parts = [f"## {section.title}\n\n{section.markdown}\n" for section in sections if section.markdown]
     write_figures(ledger.root / FIGURES, [panel for section in sections for panel in section.panels])
-    write_text(ledger.root / "table.md", "\n".join([markdown_report(results), *parts]))
-    write_text(ledger.root / "report.html", page)
+    write_text(ledger.root / TABLE, "\n".join([markdown_report(results), *parts]))
+    write_text(ledger.root / REPORT, page)
 
 
 def write_figures(folder: Path, panels: Sequence[Panel]) -> None:

@@ -156,6 +156,32 @@ def test_a_further_metric_has_a_column_everywhere(
         assert decimal(figures.mean) in out
 
 
+def test_a_report_cut_off_by_a_kill_is_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = make_study(tmp_path / "s", ALPHAS[:2], corpus=make_corpus(**SMALL))
+    write_results(ledger, "interrupted")
+    assert "Partial" in page_of(ledger).text
+    with monkeypatch.context() as patch:
+        patch.setattr(results_files, "write_report", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write_results(ledger, "finished")
+    write_results(ledger, "finished")
+    assert "Partial" not in page_of(ledger).text
+
+
+def killed(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_table_that_was_deleted_comes_back_whole(tmp_path: Path) -> None:
+    ledger = make_study(tmp_path / "s", ALPHAS[:2], corpus=make_corpus(**SMALL))
+    write_results(ledger, "finished")
+    table = ledger.root / "table.md"
+    before = table.read_bytes()
+    table.unlink()
+    write_results(ledger, "finished")
+    assert table.read_bytes() == before
+
+
 # degenerate
 
 
