@@ -100,14 +100,19 @@ def merged_folds(folder: TrialFolder, study: StudyRecord) -> list[FoldResult]:
 def merge_seeds(records: Sequence[FoldRecord], seeds: Sequence[int]) -> FoldResult:
     """A fold's records, one per seed, as one: figures and epochs are means, seconds a sum.
 
-    A figure of a tag is None with every seed or with none, because all score the same clips.
+    A figure of a tag is None with every seed or with none, because all score the same clips. A metric
+    that is newer than one of the records has no figure.
     """
     first = records[0]
     if len(records) == 1:
         return FoldResult(first.fold, first.figures, first.best_epoch, first.epochs, first.seconds)
     return FoldResult(
         fold=first.fold,
-        figures={name: _mean_figures([record.figures[name] for record in records]) for name in first.figures},
+        figures={
+            name: _mean_figures([record.figures[name] for record in records])
+            for name in first.figures
+            if all(name in record.figures for record in records)
+        },
         best_epoch=fmean(record.best_epoch for record in records),
         epochs=fmean(record.epochs for record in records),
         seconds=sum(record.seconds for record in records),

@@ -11,7 +11,7 @@ from audiotag.config import TrialConfig
 from audiotag.metrics import METRICS, Metric, equal_error_rate
 from study.ledger.ledger import Ledger
 from study.ledger.results import is_complete, running_means, score, study_results, summarise
-from study.ledger.schema import FoldRecord
+from study.ledger.schema import Figures, FoldRecord
 from study.ledger.trial_folder import TrialFolder
 
 BOTH = {1: (0.1, 0.2), 2: (0.3, 0.6)}
@@ -106,6 +106,19 @@ def test_another_metric_is_in_the_results_without_more(
     assert (new["share"], new["share_mean"]) == ({"a": 1.0, "b": 0.5}, 0.75)
     assert "share" in new["folds"][0]
     assert "share" not in old
+
+
+@pytest.mark.parametrize("later", [0, 1])
+def test_a_fold_that_one_seed_alone_scored_by_a_metric_has_no_figure_of_it(tmp_path: Path, later: int) -> None:
+    ledger = Ledger.create(tmp_path / "s", replace(STUDY, repeats=2))
+    ledger.trial("k").write_trial(0, {})
+    for number, folder in enumerate(ledger.trial("k").for_seeds(ledger.study.seeds)):
+        for fold in (1, 2):
+            record = fold_record(folder, fold, 0.1, 0.2)
+            figures = record.figures | ({"share": Figures({"a": 1.0, "b": 0.5}, 0.75)} if number == later else {})
+            folder.write_fold(replace(record, figures=figures), {}, {})
+    (trial,) = study_results(ledger, "finished").trials
+    assert set(trial.figures) == {"eer"}
 
 
 # degenerate
