@@ -16,7 +16,7 @@ from audiotag.features.log_mel import LogMel
 from audiotag.models.backend import COMPILED
 from study import PROJECT
 from study.cli import SOME_FAILED, STUDIES
-from study.format import seeds_in_words
+from study.format import public, seeds_in_words
 from study.ledger.files import LedgerError
 from study.ledger.ledger import STUDY_FILE, Ledger
 from study.ledger.provenance import provenance_changes
@@ -29,7 +29,7 @@ from study.reporting.prose import left_out
 from study.reporting.results_files import write_results
 from study.reporting.terminal_table import report_command, show_next, show_results
 from study.search.asha import Rungs, rungs_in_words
-from study.tracking.mlflow_store import check_server, default_uri, load_mlflow, public
+from study.tracking.mlflow_store import check_server, default_uri, load_mlflow
 from study.tracking.mlflow_sync import MlflowCopy
 from study.tracking.optuna_db import OptunaCopy
 from study.tracking.tracker import Tracker
@@ -124,7 +124,7 @@ class Session:
             ledger.study,
             done=done,
             slots=slots,
-            max_epochs=max(config.max_epochs for config in plan.configs()),
+            max_epochs=max(context.config(parameters).max_epochs for parameters in plan.scan.parameters),
         )
         searcher = make_searcher(plan.space, ledger, context)
         tracker.start()

@@ -25,15 +25,23 @@ from audiotag.features.store import cache_bytes
 from audiotag.models.backend import check_convolution
 from search_spaces import Space, load_space
 from study import PROJECT
+from study.format import public
 from study.ledger.clips import write_clips
-from study.ledger.context import StudyContext
+from study.ledger.context import StudyContext, resolve
 from study.ledger.files import LedgerError
 from study.ledger.ledger import STUDY_FILE, Ledger
 from study.ledger.provenance import continued_with, current_provenance
 from study.ledger.results import corpus_record, is_complete
 from study.ledger.schema import CorpusRecord, StudyRecord
 from study.plan.front_ends import front_ends, leave_out, needs_stereo, stereo_fingerprint
-from study.plan.preflight import PlanError, check_address, check_folds, check_resources, check_writable, has_cards
+from study.plan.preflight import (
+    PlanError,
+    check_address,
+    check_folds,
+    check_resources,
+    check_writable,
+    trains_on_own_cpu,
+)
 from study.plan.presets import preset_settings
 from study.plan.request import Request
 from study.search.space import SpaceScan, check_space, scan_space
@@ -98,7 +106,7 @@ def make_plan(request: Request, console: Console) -> Plan:
     check_resources(request)
     check_address(request.address)
     plan = _plan_new(request, console) if request.resume is None else _plan_resumed(request, console)
-    if request.address is None and not has_cards():
+    if trains_on_own_cpu(request):
         _check_convolutions(plan)
     return plan
 
@@ -146,7 +154,7 @@ def _plan_resumed(request: Request, console: Console) -> Plan:
 def _check_kept(request: Request, study: StudyRecord) -> None:
     """Refuse options that would change what a study keeps."""
     for option, name in (("epochs", "max_epochs"), ("precision", "precision")):
-        kept = {values.get(name, getattr(TrialConfig, name)) for values in study.settings.values()}
+        kept = {getattr(resolve(study.settings, {"model": model}), name) for model in study.settings}
         if (value := getattr(request, option)) is not None and kept != {value}:
             raise PlanError(_changed(f"--{option}", " or ".join(map(str, kept)), value))
     for option in KEPT:
@@ -284,7 +292,7 @@ def _describe(name: str, scan: SpaceScan, corpus: Corpus, request: Request) -> S
         stereo=stereo_fingerprint(corpus) if any(front_end.imd for front_end in used) else None,
         features=tuple(front_end.to_dict() for front_end in used),
         **asdict(now),
-        command=shlex.join(["python", *sys.argv]),
+        command=public(shlex.join(["python", *sys.argv])),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

@@ -39,6 +39,12 @@ def has_cards() -> bool:
     return any(Path(device).exists() for device in CARDS)
 
 
+def trains_on_own_cpu(request: Request) -> bool:
+    """Whether the trials train on this machine's CPU, not on its cards or in a cluster that runs already."""
+    cards = has_cards() if request.gpus_per_trial is None else request.gpus_per_trial
+    return not cards and request.address is None
+
+
 def lacks_bf16(facts: Path = CPU_FACTS) -> bool:
     """Whether this machine's CPU lists its instructions, and bf16 arithmetic is not among them."""
     try:

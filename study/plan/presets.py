@@ -4,18 +4,18 @@ from typing import Any
 
 from audiotag.config import Value, network
 from audiotag.models.backend import fastest_convolution
-from study.plan.preflight import has_cards
+from study.plan.preflight import trains_on_own_cpu
 from study.plan.request import Request
 
 
-def preset_settings(models: set[str], synthetic: bool, request: Request) -> dict[str, dict[str, Any]]:
-    """Set, by network, the short budget on the synthetic corpus, `--epochs`, `--precision`, and the convolution."""
-    return {model: _of_network(model, synthetic, request) for model in sorted(models)}
+def preset_settings(models: set[str], quick: bool, request: Request) -> dict[str, dict[str, Any]]:
+    """Set, by network, the short budget (`quick`), `--epochs`, `--precision`, and the convolution."""
+    return {model: _of_network(model, quick, request) for model in sorted(models)}
 
 
-def _of_network(model: str, synthetic: bool, request: Request) -> dict[str, Value]:
+def _of_network(model: str, quick: bool, request: Request) -> dict[str, Value]:
     declared = network(model)
-    values = dict(declared.quick) if synthetic else {}
+    values = dict(declared.quick) if quick else {}
     if request.precision is not None:
         values["precision"] = request.precision
     if "convolution" in declared.parameters and (chosen := _choose_convolution(request)) != "direct":
@@ -29,7 +29,6 @@ def _of_network(model: str, synthetic: bool, request: Request) -> dict[str, Valu
 
 def _choose_convolution(request: Request) -> str:
     """The fastest on this machine's CPU in fp32; "direct" on GPUs and on the unknown CPUs of a cluster."""
-    gpus = has_cards() if request.gpus_per_trial is None else request.gpus_per_trial
-    if gpus or request.address is not None or request.precision == "bf16":
+    if not trains_on_own_cpu(request) or request.precision == "bf16":
         return "direct"
     return fastest_convolution(request.cpus_per_trial or 1)

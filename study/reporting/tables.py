@@ -109,7 +109,7 @@ def paper_table(
     names = study.varied if not rows or 0 < len(study.varied) <= MOST_COLUMNS else ["trial"]
     columns, further = _columns(study, trials, split, rows), further_metrics(trials, split)
     header = [*names, *study.tags, "Avg", "Var", *columns]
-    best = analysis.best.key if analysis and analysis.best else _best_key(trials, split)
+    best = analysis.best.key if analysis and analysis.best else _best_key(trials)
     lines = []
     for trial in trials:
         row = rows.get(trial.key)
@@ -183,9 +183,10 @@ def _line_below(name: str, cells: Sequence[str | Cell], header: Sequence[str], l
     return Line([*names, *cells, *[""] * (len(header) - left - len(cells))], "published")
 
 
-def _best_key(trials: Sequence[TrialResult], split: str) -> str | None:
-    scored = [trial for trial in trials if mean_of(trial, split) is not None]
-    return min(scored, key=lambda trial: rank(mean_of(trial, split))).key if scored else None
+def _best_key(trials: Sequence[TrialResult]) -> str | None:
+    """The trial that cross-validation chooses; the evaluation split chooses none."""
+    scored = [trial for trial in trials if trial.mean is not None]
+    return min(scored, key=lambda trial: rank(trial.mean)).key if scored else None
 
 
 def footnotes(trials: Sequence[TrialResult]) -> list[str]:

@@ -63,7 +63,7 @@ def find_winner(studies: Path, name: str, key: str | None = None) -> Winner:
     """The finished trial of a study with the best mean, the first of equals, or the one whose key begins with `key`.
 
     Raises:
-        WinnerError: If there is no such study or trial, or its front end is not the one that it was trained with.
+        WinnerError: If there is no such study or trial, or this version lacks its network or front end.
         LedgerError: For a study that this version cannot read.
     """
     ledger = open_study(studies, name)
@@ -80,12 +80,21 @@ def find_winner(studies: Path, name: str, key: str | None = None) -> Winner:
             )
     best = min(finished, key=lambda trial: rank(trial.mean))
     winner = Winner(ledger, best, max(0, ledger.study.trials - len(results.trials)))
-    if winner.config.front_end.to_dict() not in ledger.study.features or ledger.study.corpus.clip_seconds is None:
+    if not _is_known(winner):
         raise WinnerError(
-            f"The networks of the study `{name}` were trained with another front end than this version has: "
+            f"The best trial of the study `{name}` has a network or a front end that this version does not have: "
             "use the version that ran it (`versions` and `git_commit` in its study.json)."
         )
     return winner
+
+
+def _is_known(winner: Winner) -> bool:
+    """Whether this version has the trial's network, front end and length of clips."""
+    try:
+        front_end = winner.config.front_end.to_dict()
+    except ValueError:  # a network or an augmentation that is no longer there
+        return False
+    return front_end in winner.study.features and winner.study.corpus.clip_seconds is not None
 
 
 def open_study(studies: Path, name: str) -> Ledger:
@@ -121,7 +130,7 @@ def eer_thresholds(winner: Winner) -> dict[str, float | None]:
     by_fold = []
     for fold in study.folds:
         for folder in winner.folders:
-            scores = folder.read_scores(fold)
+            scores = folder.read_scores(fold, "held_out", "held_out_clips")
             by_fold.append(tag_thresholds(clips.held_out(fold, scores["held_out_clips"]).targets, scores["held_out"]))
     means = mean_defined(np.array(by_fold), axis=0)
     return {tag: plain(mean) for tag, mean in zip(study.tags, means, strict=True)}

@@ -8,7 +8,6 @@ import json
 import logging
 import math
 import os
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from urllib.parse import unquote
 from filelock import FileLock
 
 from audiotag.training.epochs import EpochResult
+from study.format import public
 from study.ledger.schema import StudyRecord
 from study.tracking.descriptions import describe_experiment
 from study.tracking.metric_names import epoch_values
@@ -112,11 +112,6 @@ def translated(uri: str) -> Iterator[None]:
         yield
     except (load_mlflow().exceptions.MlflowException, OSError) as error:
         raise TrackingError(f"MLflow at {public(uri)} is not up to date ({reason(error)}).") from error
-
-
-def public(uri: str) -> str:
-    """A URI without a password."""
-    return re.sub(r"//[^/@]*@", "//", uri)
 
 
 def reason(error: BaseException) -> str:

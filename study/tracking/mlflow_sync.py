@@ -7,14 +7,14 @@ after everything else is in it, and then is not written again.
 from collections.abc import Sequence
 
 from audiotag.training.epochs import EpochResult
-from study.format import trial_name
+from study.format import public, trial_name
 from study.ledger.learning_curves import mean_curves
 from study.ledger.ledger import RESULTS_FILE, Ledger
 from study.ledger.results import finished_folds, study_results, trial_result
 from study.ledger.trial_folder import TrialFolder
 from study.tracking.descriptions import describe_results, describe_study, describe_trial
 from study.tracking.metric_names import evaluation_values, figure_values
-from study.tracking.mlflow_store import FAILURE, NAME, NOTE, PARENT, STATUS, Run, Store, public, translated
+from study.tracking.mlflow_store import FAILURE, NAME, NOTE, PARENT, STATUS, Run, Store, translated
 from study.tracking.model_registry import register_best
 from study.tracking.run_keys import STUDY, RunKey, fold_key
 from study.tracking.tracker import Progress

@@ -27,9 +27,14 @@ ARTIFACTS = "model"  # folder among those of a fold's run
 def register_best(store: Store, folder: TrialFolder, summary: str) -> None:
     """Bring a trial's fold models, of every seed, into the registry, and aliases to them.
 
-    Nothing is registered of a study that does not record the front end and the length of its clips.
+    Nothing is registered of a study that does not record the front end and the length of its clips, or whose network
+    this version does not have.
     """
-    study, client, config = store.study, store.client, TrialConfig.from_dict(folder.trial.config)
+    study, client = store.study, store.client
+    try:
+        config = TrialConfig.from_dict(folder.trial.config)
+    except ValueError:
+        return
     if config.front_end.to_dict() not in study.features or study.corpus.clip_seconds is None:
         return
     name = model_name(store)

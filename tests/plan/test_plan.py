@@ -38,6 +38,12 @@ def test_a_new_study_makes_no_folder_before_its_ledger_is_opened(root: Path, tmp
     assert Ledger.open(plan.open_ledger().root).study == plan.study
 
 
+def test_the_recorded_command_has_no_password(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["study/run.py", "--tracking-uri", "https://me:secret@server/x", "--name", "a b"])
+    plan = plan_study(tmp_path, corpus=root, space="mixup_alpha")
+    assert plan.study.command == "python study/run.py --tracking-uri https://server/x --name 'a b'"
+
+
 def test_a_resumed_study_needs_no_options(begun: Ledger, tmp_path: Path) -> None:
     plan = plan_study(tmp_path, resume="s")
     assert (plan.study, plan.grows, plan.ledger is not None) == (begun.study, False, True)

@@ -6,7 +6,7 @@ import pytest
 
 from audiotag.config import TrialConfig, network, network_names
 from audiotag.models import backend
-from study.plan import presets
+from study.plan import preflight
 from study.plan.presets import preset_settings
 from study.plan.request import Request
 
@@ -14,17 +14,17 @@ from study.plan.request import Request
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without a GPU, whose CPU runs the compiled convolution."""
-    monkeypatch.setattr(presets, "has_cards", lambda: False)
+    monkeypatch.setattr(preflight, "has_cards", lambda: False)
     monkeypatch.setattr(backend, "LANES", 8)
 
 
-def of(model: str, synthetic: bool = False, **options: Any) -> dict[str, Any]:
-    return preset_settings({model}, synthetic, Request(**options))[model]
+def of(model: str, quick: bool = False, **options: Any) -> dict[str, Any]:
+    return preset_settings({model}, quick, Request(**options))[model]
 
 
 @pytest.mark.parametrize("model", network_names())
 def test_on_the_synthetic_corpus_each_network_has_its_short_budget(model: str) -> None:
-    values = of(model, synthetic=True)
+    values = of(model, quick=True)
     quick = network(model).quick
     assert {name: value for name, value in values.items() if name != "convolution"} == quick
     assert TrialConfig.from_dict({"model": model, **values}).max_epochs == quick["max_epochs"] < 10
@@ -34,7 +34,7 @@ def test_epochs_bound_the_pretraining_too() -> None:
     assert of("dae_dnn") == {}
     assert of("dae_dnn", epochs=7) == {"max_epochs": 7, "pretrain_epochs": 7}
     assert of("dae_dnn", epochs=500) == {"max_epochs": 500, "pretrain_epochs": 100}
-    assert of("dae_dnn", synthetic=True, epochs=9)["pretrain_epochs"] == 3
+    assert of("dae_dnn", quick=True, epochs=9)["pretrain_epochs"] == 3
 
 
 @pytest.mark.parametrize(
@@ -59,5 +59,5 @@ def test_a_machine_that_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "LANES", 0)
     assert of("crnn") == {}
     monkeypatch.setattr(backend, "LANES", 8)
-    monkeypatch.setattr(presets, "has_cards", lambda: True)
+    monkeypatch.setattr(preflight, "has_cards", lambda: True)
     assert of("crnn") == {}

@@ -64,6 +64,13 @@ def test_the_first_table_has_both_splits_and_the_time(record: StudyRecord) -> No
     assert table(record, evaluated=False).header[-3:] == ["Avg", "Var", "Time"]
 
 
+def test_the_evaluation_split_chooses_no_row(record: StudyRecord) -> None:
+    first, second = (trial(config, mean, on_paper=False) for config, mean in zip(CONFIGS, (0.2, 0.3), strict=False))
+    second = replace(second, evaluation={"eer": Figures(dict.fromkeys(TAGS, 0.1), 0.1)})
+    lines = paper_table(record, [first, second], EVALUATION).lines
+    assert [line.kind for line in lines] == ["best", ""]
+
+
 @pytest.mark.parametrize("split", [CROSS_VALIDATION, EVALUATION])
 def test_published_rows_stand_below_the_measured_ones(record: StudyRecord, split: str) -> None:
     lines = table(record, split).lines

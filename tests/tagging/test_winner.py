@@ -65,8 +65,12 @@ def test_studies_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(WinnerError, match="has no finished trial"):
         find_winner(tmp_path, "young")
     make_study(tmp_path / "other", ALPHAS[:1], corpus=make_corpus(**SMALL), features=[{"n_mels": 64}])
-    with pytest.raises(WinnerError, match="were trained with another front end"):
+    with pytest.raises(WinnerError, match="a network or a front end that this version does not have"):
         find_winner(tmp_path, "other")
+    gone = make_study(tmp_path / "gone", ALPHAS[:1], corpus=make_corpus(**SMALL)).trials()[0]
+    gone.write_trial(0, {"model": "gone"})
+    with pytest.raises(WinnerError, match="a network or a front end that this version does not have"):
+        find_winner(tmp_path, "gone")
     make_study(tmp_path / "without", ALPHAS[:1], corpus=make_corpus(**SMALL), with_clips=False)
     with pytest.raises(WinnerError, match=r"no usable clips\.npz.*--threshold"):
         eer_thresholds(find_winner(tmp_path, "without"))

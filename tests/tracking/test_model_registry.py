@@ -137,4 +137,6 @@ def test_nothing_is_registered_before_the_end_or_without_the_front_end_on_record
         register(trained, uri, Progress(status))
     finish(ledger, "key0", "key1")
     register(ledger, uri)
+    trained.trial("key1").write_trial(1, {"model": "gone"})  # a network of another version
+    register(trained, uri)
     assert client_of(uri).search_registered_models() == []
