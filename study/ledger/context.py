@@ -28,7 +28,7 @@ def resolve(settings: Settings, parameters: dict[str, Any]) -> TrialConfig:
 
 @dataclass(frozen=True)
 class StudyContext:
-    """What all trials of a study share, apart from corpus and features; small, and sent to each worker."""
+    """What all trials of a study share, apart from corpus and features; sent to each worker."""
 
     root: Path  # absolute path of the study folder
     study: StudyRecord

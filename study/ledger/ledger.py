@@ -133,14 +133,17 @@ class Ledger:
         return trial_folder(self.root, key)
 
     def trials(self, without: Container[str] = ()) -> list[TrialFolder]:
-        """All trials with a configuration, by their numbers; of those with the keys `without` no file is read."""
+        """All trials with a configuration, by their numbers; no file is read of trials whose keys are in `without`."""
+        return [folder for _, folder in self._numbered(without)]
+
+    def _numbered(self, without: Container[str] = ()) -> list[tuple[int, TrialFolder]]:
         folders = [TrialFolder(path) for path in (self.root / "trials").glob("*") if path.name not in without]
-        numbers = {folder.key: trial.number for folder in folders if (trial := folder.read_trial()) is not None}
-        return sorted((folder for folder in folders if folder.key in numbers), key=lambda folder: numbers[folder.key])
+        found = [(trial.number, folder) for folder in folders if (trial := folder.read_trial()) is not None]
+        return sorted(found, key=lambda pair: pair[0])
 
     def next_number(self) -> int:
         """The first number that no trial has: one whose file was damaged beyond repair gets its place back."""
-        taken = {folder.trial.number for folder in self.trials()}
+        taken = {number for number, _ in self._numbered()}
         return next(number for number in range(len(taken) + 1) if number not in taken)
 
     def read_results(self) -> dict[str, Any] | None:

@@ -60,12 +60,12 @@ class Rungs:
                 if len(means) >= rung:
                     reached[folder.key] = means[rung - 1]
 
-    def judge(self, key: str, folds: int, mean: float | None) -> PrunedRecord | None:
+    def judge(self, key: str, folds: int, mean: float) -> PrunedRecord | None:
         """Decide about a trial that has finished so many folds: None, it goes on, or it is pruned.
 
         The decision is in the ledger when this returns, and is not made again.
         """
-        if folds not in self._means or mean is None:
+        if folds not in self._means:
             return None
         reached, folder = self._means[folds], self._ledger.trial(key)
         others = [value for other, value in reached.items() if other != key]
@@ -78,6 +78,6 @@ class Rungs:
         return None
 
     def remove(self, key: str) -> None:
-        """A trial has failed."""
+        """Forget a trial that has failed."""
         for reached in self._means.values():
             reached.pop(key, None)

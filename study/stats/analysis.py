@@ -243,7 +243,9 @@ def _resample_row(ledger: Ledger, row: ResultRow, clips: Clips, counts: np.ndarr
     row.intervals = _intervals(table, drawn, figures)
     if EER in row.result.evaluation:
         parts = ledger.trial(row.key).for_seeds(ledger.study.seeds)
-        scores = [part.read_scores(fold.fold) for fold in row.result.folds for part in parts]
+        scores = [
+            part.read_scores(fold.fold, "evaluation", "evaluation_clips") for fold in row.result.folds for part in parts
+        ]
         whole = clips.evaluation(scores[0]["evaluation_clips"])
         table = resampled_table([(whole, np.mean([own["evaluation"] for own in scores], axis=0))], counts)
         row.eval_intervals = _intervals(table, resampled_means(table), row.result.evaluation[EER])

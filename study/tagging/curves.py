@@ -84,7 +84,7 @@ class Tracks:
         lanes = sorted(np.argsort(-probabilities.max(axis=0), kind="stable")[:LANES].tolist())
         with style():
             axes = _new_axes(len(clips), len(lanes))
-            _draw_spectrogram(axes[0], track, clips, self._cutting)
+            _draw_spectrogram(axes[0], track, self._cutting)
             left = "" if len(lanes) == len(tags) else f", the {len(lanes)} most probable of {len(tags)} tags"
             axes[0].set_title(f"{name}{left}")
             highest = np.max([values.max(axis=0) for values in track.curves], axis=0)  # (K,)
@@ -108,7 +108,7 @@ def _new_axes(clips: int, lanes: int) -> Any:
     return figure.subplots(1 + lanes, 1, sharex=True, height_ratios=[SPECTROGRAM, *[LANE] * lanes])
 
 
-def _draw_spectrogram(ax: Any, track: Track, clips: list[TaggedClip], cutting: Cutting) -> None:
+def _draw_spectrogram(ax: Any, track: Track, cutting: Cutting) -> None:
     bands = np.concatenate(track.bands)  # (columns, M)
     end = len(bands) / track.columns * cutting.samples / cutting.front_end.sample_rate
     low, high = np.percentile(bands, (5, 99.8))

@@ -14,7 +14,7 @@ MARK = "*"  # of what is bold, where nothing can be
 
 
 def tag_table(tagged: Tagged, thresholds: dict[str, float | None], console: Console) -> Table:
-    """A row a clip. Where the tags do not fit side by side, only those above their thresholds, most probable first."""
+    """A row per clip; where the tags do not fit side by side, those above their thresholds, most probable first."""
     names = short_names(list(dict.fromkeys(clip.path for clip in tagged.clips)))
     times = [f"{clock(clip.start)}-{clock(clip.end)}" for clip in tagged.clips]
     widths = [max(map(len, [*names.values(), THRESHOLD])), max(map(len, times))]
