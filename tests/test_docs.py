@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from audiotag.chime_home import __main__ as chime_home
+from audiotag.corpus import __main__ as corpus
 from study import report, run, tag
 
 ROOT = Path(__file__).parents[1]
@@ -35,20 +37,32 @@ def test_lines_fit(page: Path) -> None:
         assert len(line) <= (160 if line.startswith("|") else 120), f"{page.name}, line {number}"
 
 
-@pytest.mark.parametrize(
-    ("parse", "page"),
-    [(run.parse, "cli.md"), (report.parse, "cli.md"), (tag.parse, "tagging.md")],
-    ids=["run", "report", "tag"],
-)
-def test_every_option_is_documented(
-    parse: Callable[[list[str]], object], page: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+OPTION = re.compile(r"--[a-z][a-z0-9-]+")
+COMMANDS: list[tuple[Callable[[list[str]], object], list[str], str]] = [
+    (run.parse, [], "cli.md"),
+    (report.parse, [], "cli.md"),
+    (tag.parse, [], "tagging.md"),
+    (corpus.parse, ["check"], "data.md"),
+    (corpus.parse, ["folds"], "data.md"),
+    (chime_home.parse, [], "data.md"),
+]
+
+
+def options_of(parse: Callable[[list[str]], object], words: list[str], capsys: pytest.CaptureFixture[str]) -> set[str]:
     with pytest.raises(SystemExit):
-        parse(["--help"])
-    options = set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out)) - {"--help"}
-    assert options, "the command has options"
-    text = (ROOT / "docs" / page).read_text()
-    assert not {option for option in options if f"{option}" not in text}
+        parse([*words, "--help"])
+    return set(OPTION.findall(capsys.readouterr().out))
+
+
+def test_every_option_is_documented_and_every_documented_option_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    known = {"--backend-store-uri"}  # MLflow's
+    for parse, words, page in COMMANDS:
+        options = options_of(parse, words, capsys)
+        known |= options
+        named = set(OPTION.findall((ROOT / "docs" / page).read_text()))
+        assert not options - named - {"--help"}, page
+    for page in PAGES:
+        assert not set(OPTION.findall(page.read_text())) - known, page.name
 
 
 def test_every_room_is_in_the_layout() -> None:
