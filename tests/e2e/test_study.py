@@ -8,19 +8,12 @@ import subprocess
 import numpy as np
 import pytest
 from helpers.whole_studies import finish, read_results, wait_for
-from place import Place, write_sounds
+from place import Place
 from soak import ALL, differences, mlflow_differences, run_broken
 
 TAGS = ("hum", "hiss")
 STUDY = ("--space", "augmentation", "--trials", "3", "--epochs", "3", "--cpus-per-trial", "0.5")
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    root = tmp_path_factory.mktemp("place")
-    write_sounds(root / "corpus")
-    return Place(root)
 
 
 def run(place: Place, *words: str) -> subprocess.CompletedProcess[str]:

@@ -12,20 +12,17 @@ from pathlib import Path
 
 import pytest
 from helpers.whole_studies import finish, read_results, wait_for
-from place import ROOT, Place, trial_workers, write_sounds
+from place import ROOT, Place, trial_workers
 from soak import differences, mlflow_differences, without_times
 
 STUDY = ("--space", "mixup_alpha", "--trials", "2", "--epochs", "3", "--cpus-per-trial", "0.5")
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    root = tmp_path_factory.mktemp("place")
-    write_sounds(root / "corpus")
-    made = Place(root)
-    finish(start(made, "whole"), made)
-    return made
+@pytest.fixture(scope="module", autouse=True)
+def _whole(place: Place) -> None:
+    """The study with which the others are compared."""
+    finish(start(place, "whole"), place)
 
 
 def start(place: Place, name: str, *words: str) -> subprocess.Popen[bytes]:

@@ -5,17 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from helpers.recordings import RATE, noise
 
 from audiotag.audio.read import AudioError
 from audiotag.features.log_mel import LogMel
 from audiotag.inference.recordings import Clip, Cutting, RecordingError, cut_recording, find_recordings
-
-RATE = 16_000
-
-
-def noise(seconds: float, seed: int = 0, rate: int = RATE, channels: int = 1) -> np.ndarray:
-    shape = (round(seconds * rate), channels)
-    return np.random.default_rng(seed).uniform(-0.5, 0.5, shape).astype(np.float32)
 
 
 def cut(path: Path, seconds: float = 1.0, hop: float = 1.0, front_end: LogMel = LogMel()) -> list[Clip]:  # noqa: B008

@@ -138,7 +138,7 @@ def test_failed_and_pruned_trials_are_counted(tmp_path: Path) -> None:
     found = analyse(ledger, with_results(ledger))
     assert len(found.rows) == 2
     assert cost(found).lines[0] == "2 trials finished, 1 pruned, 1 failed, 1 without a result yet."
-    assert cost(found).lines[2].startswith("Of these 3 folds and ")
+    assert cost(found).lines[2].startswith("Of these, 3 folds and ")
     for part in ("1 trial failed", "1 trial pruned"):
         assert part in header(found).html
 

@@ -10,13 +10,13 @@ import numpy as np
 import optuna
 import pytest
 from helpers.made_up import make_corpus, make_study
+from helpers.searching import searcher_of
 
 from search_spaces import SAMPLERS, Space, load_space
-from study.ledger.context import StudyContext
 from study.ledger.ledger import Ledger
 from study.ledger.reports import METRIC
 from study.search.samplers import Samplers
-from study.search.searcher import LedgerSearcher, make_searcher
+from study.search.searcher import LedgerSearcher
 from study.search.space import quiet_optuna
 
 SAMPLED = ("tpe", "gp", "qmc", "random")
@@ -30,12 +30,6 @@ def sampled(name: str, sampler: str) -> Space:
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_no_sampler_warns_of_being_experimental(sampler: str) -> None:
     Samplers(sampled("augmentation", sampler), 0).at(0)
-
-
-def searcher_of(ledger: Ledger, space: Space) -> LedgerSearcher:
-    searcher = make_searcher(space, ledger, StudyContext(ledger.root, ledger.study))
-    searcher.set_search_properties(METRIC, "min", {})
-    return searcher
 
 
 def empty(root: Path, **study: Any) -> Ledger:

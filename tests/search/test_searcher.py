@@ -6,14 +6,14 @@ from typing import Any
 import optuna
 import pytest
 from helpers.made_up import make_corpus, make_study
+from helpers.searching import searcher_of
 from ray.tune.search.optuna import OptunaSearch
 
 from search_spaces import load_space
-from study.ledger.context import StudyContext
 from study.ledger.ledger import Ledger
 from study.ledger.pruning import write_pruned
 from study.ledger.reports import METRIC, Report
-from study.search.searcher import LedgerSearcher, make_searcher
+from study.search.searcher import LedgerSearcher
 
 FINISHED = {METRIC: 0.3}
 
@@ -22,12 +22,6 @@ FINISHED = {METRIC: 0.3}
 def ledger(tmp_path: Path) -> Ledger:
     corpus = make_corpus(groups=6, clips=4, tags=2, folds=2)
     return make_study(tmp_path / "s", [], corpus=corpus, with_clips=False, settings={})
-
-
-def searcher_of(ledger: Ledger) -> LedgerSearcher:
-    searcher = make_searcher(load_space("mixup_alpha"), ledger, StudyContext(ledger.root, ledger.study))
-    searcher.set_search_properties(METRIC, "min", {})
-    return searcher
 
 
 def test_optuna_search_keeps_its_study_and_its_open_trials_where_the_searcher_finds_them() -> None:

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from helpers.light import heavy_imports
 from helpers.planning import plan_study
+from helpers.recordings import RATE, noise
 from rich.console import Console
 
 from audiotag.corpus.corpus import Corpus, open_corpus
@@ -22,13 +23,8 @@ from study.tagging.table import clock, tag_table
 from study.tagging.tagging import Tagged, TaggedClip
 from study.tuning.trial import trial_reports
 
-RATE, SECONDS = 16_000, 0.5
+SECONDS = 0.5
 PARAMETERS = {"augmentation": "mixup", "alpha": 1.0, "batch_size": 4, "gru_units": 4}
-
-
-def noise(seconds: float, seed: int = 0, rate: int = RATE, channels: int = 1) -> np.ndarray:
-    shape = (round(seconds * rate), channels)
-    return np.random.default_rng(seed).uniform(-0.5, 0.5, shape).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
