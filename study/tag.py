@@ -16,7 +16,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(prog="study/tag.py", description="Tag recordings with the best trial of a study.")
     add = parser.add_argument
     add("name", type=parse_text, metavar="NAME", help="of the study")
-    add("paths", type=parse_path, nargs="+", metavar="PATH", help="audio files (WAV, FLAC, OGG, AIFF, MP3), or folders")
+    add("paths", type=parse_path, nargs="+", metavar="PATH", help="audio files, or folders of them")
     add("--trial", type=parse_text, metavar="KEY", help="another finished trial, by the beginning of its key")
     add("--threshold", type=parse_share, metavar="F", help="of every tag, 0 to 1 (default: each tag's own)")
     add("--hop", type=parse_positive(float), metavar="SECONDS", help="from clip to clip (default: a clip's length)")
@@ -74,6 +74,8 @@ def tag(arguments: argparse.Namespace) -> int:
         draw(place, tracks, tagged, thresholds, notes)
     if tagged.failed and cutting.front_end.imd:
         notes.print("note: this trial needs stereo recordings (imd), with two channels")
+    for path, doubt in tagged.doubts.items():
+        notes.print(f"note: `{path}` may be cut off or damaged: {doubt}")
     for path, reason in tagged.failed.items():
         notes.print(f"not tagged: `{path}`: {reason}")
     return FINISHED if not tagged.failed else SOME_FAILED if tagged.clips else MISTAKE

@@ -26,8 +26,10 @@ class AudioInfo:
     kind: str  # container and coding, such as "WAV PCM_16"
     peak: float  # the largest absolute value, 1 is full scale
     clipped: float  # the share of samples at full scale
+    mix: float  # the level of the mean of the channels, as a share of theirs: 0 where they cancel each other
     digest: str  # hash of the decoded samples: the same for the same sound in another container
     file_digest: str  # hash of the file's bytes, 32 hex digits
+    doubt: str | None = None  # what may be wrong with a file that can be used
 
 
 def inspect_audio(path: str | Path, seconds: float) -> AudioInfo:
@@ -36,43 +38,63 @@ def inspect_audio(path: str | Path, seconds: float) -> AudioInfo:
     Raises:
         AudioError: As `read_audio`.
     """
-    with open_sound(path) as file:
-        frames = math.ceil(seconds * file.samplerate)
-        beyond = max(LOOK_AHEAD, math.ceil(MARGIN * file.samplerate))
-        channels = decode(path, file, frames + beyond)[:frames]
+    with open_sound(path) as sound:
+        frames = math.ceil(seconds * sound.sample_rate)
+        beyond = max(LOOK_AHEAD, math.ceil(MARGIN * sound.sample_rate))
+        channels = decode(path, sound, frames + beyond)[:frames]
         size = np.abs(channels)
         return AudioInfo(
-            seconds=file.frames / file.samplerate,
-            sample_rate=file.samplerate,
-            channels=file.channels,
-            kind=f"{file.format} {file.subtype}",
+            seconds=sound.count() / sound.sample_rate,
+            sample_rate=sound.sample_rate,
+            channels=sound.channels,
+            kind=sound.kind,
             peak=float(size.max()),
             clipped=float((size >= FULL_SCALE).mean()),
+            mix=_level_of_mix(channels),
             digest=hashlib.blake2b(channels.tobytes(), digest_size=16).hexdigest(),
             file_digest=file_digest(path),
+            doubt=sound.doubt,
         )
 
 
+def _level_of_mix(channels: np.ndarray) -> float:
+    """RMS of the mean of some channels (S, C), divided by the RMS of all of them; 1 for silence."""
+    if channels.shape[1] == 1 or not (level := float(np.sqrt(np.square(channels).mean()))):
+        return 1.0
+    return float(np.sqrt(np.square(channels.mean(axis=1)).mean())) / level
+
+
 def audio_seconds(path: str | Path) -> float:
-    """Return the duration of an audio file in seconds, from its header.
+    """Return the duration of an audio file in seconds, without decoding all of it.
 
     Raises:
         AudioError: If the file is missing, unreadable, damaged or has no samples.
     """
-    with open_sound(path) as file:
-        if file.frames < 1:
+    with open_sound(path) as sound:
+        if not (frames := sound.count()):
             raise AudioError(path, "it has no samples")
-        return file.frames / file.samplerate
+        return frames / sound.sample_rate
+
+
+def audio_doubt(path: str | Path) -> str | None:
+    """Return what may be wrong with an audio file that can be used, in a few words.
+
+    Raises:
+        AudioError: As `audio_seconds`.
+    """
+    with open_sound(path) as sound:
+        sound.count()
+        return sound.doubt
 
 
 def audio_format(path: str | Path) -> tuple[int, int]:
-    """Return the sample rate (Hz) and the number of channels of an audio file, from its header.
+    """Return the sample rate (Hz) and the number of channels of an audio file.
 
     Raises:
         AudioError: If the file is missing, unreadable or damaged.
     """
-    with open_sound(path) as file:
-        return file.samplerate, file.channels
+    with open_sound(path) as sound:
+        return sound.sample_rate, sound.channels
 
 
 def file_digest(path: str | Path) -> str:

@@ -1,4 +1,4 @@
-"""Audio files in, waveforms out, mono or stereo. The only module that decodes audio."""
+"""Audio files in, waveforms out, mono or stereo."""
 
 import math
 import os
@@ -8,24 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from audiotag.audio.integrity import container_damage
+from audiotag.audio.decode import SUFFIXES, DecodeError, Sound, open_decoder
 from audiotag.audio.resample import look_ahead, resample, resample_pieces
 from audiotag.files import reason_of
 
-FORMATS = {  # of those that libsndfile knows, all that can be checked, with the suffixes of their files
-    "WAV": (".wav", ".wave"),
-    "WAVEX": (".wav", ".wave"),
-    "RF64": (".wav", ".rf64"),
-    "FLAC": (".flac",),
-    "OGG": (".ogg", ".oga", ".opus"),
-    "AIFF": (".aif", ".aiff", ".aifc"),
-    "MP3": (".mp3", ".mp2", ".mpa"),
-}
-AUDIO_SUFFIXES = set().union(*FORMATS.values())
+AUDIO_SUFFIXES = set().union(*SUFFIXES.values())
 LOUDEST = 1e15  # above it the energy of a window overflows float32
-FULL_SCALE_16 = np.float32(2**-15)  # libsndfile's factor for samples of 16 bits, too
 PIECE = 1 << 20  # frames decoded at a time where a whole file is read
 
 
@@ -79,83 +68,65 @@ def stream_audio(path: str | Path, sample_rate: int, stereo: bool = False) -> It
     Raises:
         AudioError: As `read_audio` and `read_stereo`, when the damaged part is reached.
     """
-    with open_sound(path) as file:
+    with open_sound(path) as sound:
         if stereo:
-            _require_two_channels(path, file.channels)
-        pieces = _decode_pieces(path, file)
+            _require_two_channels(path, sound.channels)
+        pieces = _decode_pieces(path, sound)
         waves = pieces if stereo else map(_to_mono, pieces)
-        for wave in resample_pieces(waves, file.samplerate, sample_rate):
+        for wave in resample_pieces(waves, sound.sample_rate, sample_rate):
             yield np.ascontiguousarray(wave.T)
 
 
 @contextmanager
-def open_sound(path: str | Path) -> Iterator[soundfile.SoundFile]:
+def open_sound(path: str | Path) -> Iterator[Sound]:
     """Open an audio file whose container is whole.
 
     Raises:
-        AudioError: If the file is missing, unreadable, damaged or of another format; and where the body cannot read
+        AudioError: If the file is missing, unreadable, damaged or of another format; and where the body cannot decode
             it.
     """
+    _require_file(path)
     try:
-        _require_whole_container(path)
-        with _open(path) as file:
-            is_noise = file.format == "MP3" and Path(path).suffix.lower() not in FORMATS["MP3"]  # MP3 has no header
-            if file.format not in FORMATS or is_noise:
-                raise AudioError(path, f"it looks like {file.format}, but must be WAV, FLAC, OGG, AIFF or an .mp3 file")
-            yield file
-    except soundfile.LibsndfileError as error:
-        raise AudioError(path, error.error_string.rstrip(".").strip().lower()) from error
+        with open_decoder(path) as sound:
+            yield sound
+    except DecodeError as error:
+        raise AudioError(path, str(error)) from error
     except OSError as error:
         raise AudioError(path, reason_of(error)) from error
 
 
-def _open(path: str | Path) -> soundfile.SoundFile:
-    try:
-        return soundfile.SoundFile(os.fspath(path))
-    except (TypeError, ValueError) as error:  # soundfile asks for the rate of a headerless file (.raw)
-        raise AudioError(path, "it has no header") from error
-
-
-def decode(path: str | Path, file: soundfile.SoundFile, frames: int) -> np.ndarray:
+def decode(path: str | Path, sound: Sound, frames: int) -> np.ndarray:
     """Decode the first `frames` samples of all channels, (S, C) float32; fewer where the file is shorter.
 
     Raises:
-        AudioError: If they cannot all be decoded, or hold what no waveform holds.
+        AudioError: If there are none, or they hold what no waveform holds.
+        DecodeError: If they cannot all be decoded.
     """
-    wanted = min(frames, file.frames)
-    channels = _read_frames(file, wanted)
-    _require_all(path, file, len(channels), wanted)
+    channels = sound.read(frames)
     _require_usable(path, channels)
     return channels
 
 
-def _require_whole_container(path: str | Path) -> None:
+def _require_file(path: str | Path) -> None:
     try:
         status = os.stat(path)
     except (FileNotFoundError, ValueError) as error:  # ValueError: a NUL in the name
         raise AudioError(path, "there is no such file") from error
+    except OSError as error:
+        raise AudioError(path, reason_of(error)) from error
     if stat.S_ISDIR(status.st_mode):
         raise AudioError(path, "it is a folder, not a file")
     if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for its writer
         raise AudioError(path, "it is not a regular file")
     if not status.st_size:
         raise AudioError(path, "it is empty")
-    if damage := container_damage(path):
-        raise AudioError(path, damage)
 
 
 def _read_beginning(path: str | Path, sample_rate: int, samples: int) -> tuple[np.ndarray, int]:
     """The frames (S, C) of a file that `samples` at `sample_rate` need, and the file's own rate (Hz)."""
-    with open_sound(path) as file:
-        rate = file.samplerate
-        return decode(path, file, math.ceil(samples * rate / sample_rate) + look_ahead(rate, sample_rate)), rate
-
-
-def _read_frames(file: soundfile.SoundFile, frames: int) -> np.ndarray:
-    """The next frames of all channels, (s, C) float32; for 16 bits NumPy takes half of libsndfile's time."""
-    if file.subtype != "PCM_16":
-        return file.read(frames=frames, dtype="float32", always_2d=True)
-    return np.multiply(file.read(frames=frames, dtype="int16", always_2d=True), FULL_SCALE_16, dtype=np.float32)
+    with open_sound(path) as sound:
+        rate = sound.sample_rate
+        return decode(path, sound, math.ceil(samples * rate / sample_rate) + look_ahead(rate, sample_rate)), rate
 
 
 def _to_mono(channels: np.ndarray) -> np.ndarray:
@@ -163,24 +134,18 @@ def _to_mono(channels: np.ndarray) -> np.ndarray:
     return channels[:, 0] if channels.shape[1] == 1 else channels.mean(axis=1)
 
 
-def _decode_pieces(path: str | Path, file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+def _decode_pieces(path: str | Path, sound: Sound) -> Iterator[np.ndarray]:
     """All samples of all channels in pieces, (s, C) float32."""
-    done = 0
-    while len(channels := _read_frames(file, min(PIECE, file.frames - done))):
-        done += len(channels)
-        _require_usable(path, channels)
-        yield channels
-    _require_all(path, file, done, file.frames)
-
-
-def _require_all(path: str | Path, file: soundfile.SoundFile, samples: int, wanted: int) -> None:
-    if not samples:
-        raise AudioError(path, "it has no samples")
-    if samples < (0.9 if file.format == "MP3" else 1) * wanted:  # an MP3's length may be an estimate
-        raise AudioError(path, f"it is damaged: {samples} of {wanted} samples can be decoded")
+    piece = decode(path, sound, PIECE)
+    while len(piece):
+        yield piece
+        if len(piece := sound.read(PIECE)):
+            _require_usable(path, piece)
 
 
 def _require_usable(path: str | Path, channels: np.ndarray) -> None:
+    if not len(channels):
+        raise AudioError(path, "it has no samples")
     loudest = max(-channels.min(), channels.max())  # NaN where there is one
     if not np.isfinite(loudest):
         raise AudioError(path, "it holds a NaN or an infinity")

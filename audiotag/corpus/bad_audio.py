@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -22,7 +23,9 @@ from audiotag.corpus.errors import CorpusError, list_first
 from audiotag.files import write_text
 
 MAX_CLIP_SECONDS = 10.0  # longer clips are cut, but for a layout with a length of its own
-VERSION = 2  # raised when files are inspected in another way
+VERSION = 3  # raised when files are inspected in another way
+NEARLY_SILENT = 1e-4  # peak: 3 steps of 16 bits, -80 dB
+CANCELLED = 0.01  # level of the mean of the channels, as a share of theirs: -40 dB
 MIN_AGE = 2.0  # s that a file must have been left alone before its stamp is trusted: clocks of disks are coarse
 
 Progress = Callable[[int, int], None]  # (files or clips done, in all)
@@ -87,6 +90,19 @@ def common_seconds(infos: Sequence[AudioInfo]) -> float:
     """Return the length to which clips are cut or padded: of the longest but for 5 % outliers, 10 s at most."""
     seconds = [info.seconds for info in infos]
     return min(MAX_CLIP_SECONDS, float(np.quantile(seconds, 0.95, method="higher"))) if seconds else MAX_CLIP_SECONDS
+
+
+def audio_doubts(clips: Sequence[str], infos: Sequence[AudioInfo]) -> dict[str, tuple[str, ...]]:
+    """Tell what may be wrong with clips that can be used: what it is in a few words, and the clips."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for clip, info in zip(clips, infos, strict=True):
+        if info.peak < NEARLY_SILENT:
+            found[f"nearly silent (peak below {NEARLY_SILENT:g})"].append(clip)
+        if info.mix < CANCELLED:
+            found["with channels that cancel each other: mixed to mono they are silent"].append(clip)
+        if info.doubt is not None:
+            found[f"that may be cut off or damaged ({info.doubt})"].append(clip)
+    return {what: tuple(its) for what, its in found.items()}
 
 
 def unusable_audio(errors: Sequence[AudioError], files: int, remedy_if_missing: str) -> CorpusError:

@@ -11,13 +11,19 @@ import numpy as np
 
 from audiotag.audio.probe import AudioInfo, file_digests
 from audiotag.audio.read import AudioError
-from audiotag.corpus.bad_audio import MAX_CLIP_SECONDS, Progress, common_seconds, scan_clips, unusable_audio
+from audiotag.corpus.bad_audio import (
+    MAX_CLIP_SECONDS,
+    Progress,
+    audio_doubts,
+    common_seconds,
+    scan_clips,
+    unusable_audio,
+)
 from audiotag.corpus.errors import CorpusError, count
 from audiotag.corpus.layouts import LAYOUTS
 from audiotag.corpus.layouts.layout import Layout
 from audiotag.corpus.tables import EVALUATION, NO_FOLD, Listing
 
-NEARLY_SILENT = 1e-4  # peak: 3 steps of 16 bits, -80 dB
 PROPOSE = "python -m audiotag.corpus folds PATH proposes some"
 
 
@@ -37,7 +43,7 @@ class Corpus:
     clip_seconds: float  # the length to which every clip is cut or padded
     stereo_paths: tuple[Path, ...] = ()  # (N,) the stereo recording of each clip, checked on request
     skipped: dict[str, str] = field(default_factory=dict)  # clips left out because of their audio, with the reason
-    silent: tuple[str, ...] = ()  # the clips that are nearly silent; they are used
+    doubts: dict[str, tuple[str, ...]] = field(default_factory=dict)  # what may be wrong with clips that are used
     known_digests: tuple[str, ...] = ()  # (N,) `digests`, where the files have been read already
 
     @property
@@ -210,7 +216,7 @@ def usable_part(examination: Examination) -> Corpus:
         groups=corpus.groups[kept],
         clip_seconds=corpus.layout.fixed_seconds or common_seconds(infos),
         skipped={c: info.reason for c, info in zip(corpus.clips, audio, strict=True) if isinstance(info, AudioError)},
-        silent=tuple(clip for clip, info in zip(clips, infos, strict=True) if info.peak < NEARLY_SILENT),
+        doubts=audio_doubts(clips, infos),
         known_digests=tuple(info.file_digest for info in infos),
     )
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from audiotag.audio.decode import SUFFIXES
 from audiotag.audio.probe import AudioInfo, audio_format
-from audiotag.audio.read import AUDIO_SUFFIXES, FORMATS, AudioError
-from audiotag.corpus.bad_audio import Progress
-from audiotag.corpus.corpus import NEARLY_SILENT, Corpus, Examination, examine, scoring_problems, usable_part
+from audiotag.audio.read import AUDIO_SUFFIXES, AudioError
+from audiotag.corpus.bad_audio import NEARLY_SILENT, Progress
+from audiotag.corpus.corpus import Corpus, Examination, examine, scoring_problems, usable_part
 from audiotag.corpus.errors import count, list_first
 from audiotag.corpus.tables import EVALUATION
 
@@ -90,23 +91,23 @@ def fold_warnings(corpus: Corpus) -> list[str]:
 
 
 def audio_warnings(corpus: Corpus, infos: Sequence[AudioInfo]) -> list[str]:
-    """Warn of silent, clipped, cut and duplicate clips, low rates and wrong suffixes; `infos` has one per clip."""
+    """Warn of doubtful, clipped, cut and duplicate clips, low rates and wrong suffixes; `infos` has one per clip."""
 
     def clips(applies: Callable[[AudioInfo], bool]) -> list[str]:
         return [clip for clip, info in zip(corpus.clips, infos, strict=True) if applies(info)]
 
-    files = [(path, FORMATS[info.kind.split()[0]]) for path, info in zip(corpus.paths, infos, strict=True)]
+    files = [(path, SUFFIXES[info.kind.split()[0]]) for path, info in zip(corpus.paths, infos, strict=True)]
     longest, shortest = 1.01 * corpus.clip_seconds, 0.5 * corpus.clip_seconds
     full = f"of more than {CLIPPED_SHARE:.1%} of its samples at full scale"
     cut = f"longer than the clip length of {corpus.clip_seconds:.2f} s and cut"
     kinds = {
-        f"nearly silent (peak below {NEARLY_SILENT:g})": list(corpus.silent),
         f"clipped ({full})": clips(lambda info: info.clipped > CLIPPED_SHARE),
         cut: clips(lambda info: info.seconds > longest),
         "shorter than half the clip length, padded with silence": clips(lambda info: info.seconds < shortest),
         "named otherwise than its content": [path.name for path, own in files if path.suffix.lower() not in own],
     }
-    warnings = [f"{count(len(names), 'clip')} {kind}: {_named(names)}" for kind, names in kinds.items() if names]
+    found = {what: list(clips) for what, clips in corpus.doubts.items()} | kinds
+    warnings = [f"{count(len(names), 'clip')} {what}: {_named(names)}" for what, names in found.items() if names]
     rates = {info.sample_rate for info in infos}
     low = clips(lambda info: info.sample_rate < 16_000)
     if 0 < len(low) < len(infos):

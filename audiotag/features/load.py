@@ -15,7 +15,7 @@ from audiotag.corpus.errors import CorpusError, list_first
 from audiotag.features.log_mel import LogMel, log_mel
 from audiotag.features.store import CLIPS_PER_TASK, cached_features, is_cached
 
-CACHE_VERSION = 5  # raised when the numbers of a front end change
+CACHE_VERSION = 6  # raised when the numbers of a front end change
 
 
 def default_cache() -> Path:

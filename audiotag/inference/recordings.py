@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from audiotag.audio.decode import FORMATS
 from audiotag.audio.read import AUDIO_SUFFIXES, stream_audio
 from audiotag.features.log_mel import LogMel
 
@@ -57,9 +58,7 @@ def find_recordings(paths: Sequence[Path]) -> list[Path]:
             raise RecordingError(f"There is no file or folder `{path}`: name audio files, or folders that hold some.")
         files = _sounds(path) if path.is_dir() else [path]
         if not files:
-            raise RecordingError(
-                f"The folder `{path}` holds no audio file (WAV, FLAC, OGG, AIFF or MP3): name another."
-            )
+            raise RecordingError(f"The folder `{path}` holds no audio file ({FORMATS}): name another.")
         found |= dict.fromkeys(files)
     return list(found)
 

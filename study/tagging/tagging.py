@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from audiotag.audio.probe import audio_seconds
+from audiotag.audio.probe import audio_doubt, audio_seconds
 from audiotag.audio.read import AudioError
 from audiotag.cli import progress_bar
 from audiotag.features.log_mel import log_mel
@@ -34,10 +34,11 @@ class TaggedClip:
 
 @dataclass(eq=False)
 class Tagged:
-    """Tagged recordings: their clips in order, and the reason for each recording that could not be tagged."""
+    """Tagged recordings: their clips in order, what may be wrong with some, and why some could not be tagged."""
 
     clips: list[TaggedClip] = field(default_factory=list)
     failed: dict[Path, str] = field(default_factory=dict)
+    doubts: dict[Path, str] = field(default_factory=dict)
 
 
 def tag_recordings(
@@ -49,7 +50,7 @@ def tag_recordings(
     of its tags (T', K).
     """
     taggers, tagged = fold_taggers(winner), Tagged()
-    clips = _clips(paths, cutting, tagged.failed)
+    clips = _clips(paths, cutting, tagged)
     with progress_bar(console) as bar:
         total = sum(map(_seconds, paths)) if console.is_terminal else 0.0
         task = bar.add_task("Tagging (seconds of audio)", total=round(total))
@@ -76,14 +77,16 @@ def _seconds(path: Path) -> float:
         return 0.0
 
 
-def _clips(paths: Iterable[Path], cutting: Cutting, failed: dict[Path, str]) -> Iterator[tuple[Path, Clip]]:
-    """The clips of all recordings in turn; what cannot be read is noted in `failed`."""
+def _clips(paths: Iterable[Path], cutting: Cutting, tagged: Tagged) -> Iterator[tuple[Path, Clip]]:
+    """The clips of all recordings in turn; what cannot be read, and what is doubtful, is noted in `tagged`."""
     for path in paths:
         try:
             for clip in cut_recording(path, cutting):
                 yield path, clip
+            if doubt := audio_doubt(path):
+                tagged.doubts[path] = doubt
         except AudioError as error:
-            failed[path] = error.reason
+            tagged.failed[path] = error.reason
 
 
 def short_names(paths: Sequence[Path]) -> dict[Path, str]:

@@ -19,7 +19,7 @@ from study.ledger.trial_folder import TrialFolder
 from study.tracking.mlflow_store import Run, Store, load_mlflow
 from study.tracking.run_keys import fold_key
 
-REQUIREMENTS = ("numpy", "scipy", "soundfile", "soxr", "torch", "torchaudio")  # that a tagger imports
+REQUIREMENTS = ("av", "numpy", "scipy", "soundfile", "soxr", "torch", "torchaudio")  # that a tagger imports
 STUDY_ID = "audiotag.study_id"
 ARTIFACTS = "model"  # folder among those of a fold's run
 

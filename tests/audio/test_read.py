@@ -152,10 +152,14 @@ each_reader = pytest.mark.parametrize(
     [
         ("missing.wav", None, "there is no such file"),
         ("empty.wav", b"", "it is empty"),
-        ("text.wav", b"this is no audio " * 9, "format not recognised"),
-        ("headless.raw", b"1234" * 9, "it has no header"),
-        ("noise.wav", 2 * (b"\xff\xfb\x90\x64" + bytes(413)), "it looks like MP3, but must be WAV, FLAC, .*"),
-        ("sun.wav", b".snd" + np.array([24, 8, 1, 8000, 1, 0, 0], ">u4").tobytes(), "it looks like AU, but must be .*"),
+        ("text.wav", b"this is no audio " * 9, "it is of no known format, or damaged"),
+        ("headless.raw", b"1234" * 9, "it is of no known format, or damaged"),
+        ("noise.wav", 2 * (b"\xff\xfb\x90\x64" + bytes(413)), "it looks like MP3, but is not named so"),
+        (
+            "sun.wav",
+            b".snd" + np.array([24, 8, 1, 8000, 1, 0, 0], ">u4").tobytes(),
+            "it is of no known format, or damaged",
+        ),
     ],
 )
 def test_a_file_that_is_no_audio(tmp_path: Path, function, name: str, content: bytes | None, reason: str) -> None:

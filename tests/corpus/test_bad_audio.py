@@ -3,12 +3,14 @@
 import os
 import pickle
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from audiotag.audio.decode import Sound, open_decoder
 from audiotag.audio.read import read_audio
 from audiotag.corpus.corpus import CorpusError, open_corpus
 
@@ -56,11 +58,11 @@ def loud(path: Path) -> None:
 BAD: list[tuple[Callable[[Path], object], str]] = [
     (no_file, "there is no such file"),
     (lambda path: path.write_bytes(b""), "it is empty"),
-    (lambda path: path.write_text("dear diary\n" * 50), "format not recognised"),
+    (lambda path: path.write_text("dear diary\n" * 50), "it is of no known format, or damaged"),
     (folder, "it is a folder, not a file"),
     (pipe, "it is not a regular file"),
     (loop, "too many levels of symbolic links"),
-    (truncated, "it is truncated: 350 of 400 samples are there"),
+    (truncated, "it is cut off: 350 of 400 samples are there"),
     (nan, "it holds a NaN or an infinity"),
     (loud, "it is too loud for float32, scale it down"),
     (lambda path: soundfile.write(path, np.zeros(0), RATE), "it has no samples"),
@@ -108,11 +110,12 @@ def test_a_file_that_may_not_be_read(folder_corpus: Write, monkeypatch: pytest.M
     locked.chmod(0)
     if os.access(locked, os.R_OK):  # root may read everything
 
-        def refuse(path: Path) -> None:
+        def refuse(path: Path) -> AbstractContextManager[Sound]:
             if Path(path) == locked:
                 raise PermissionError(13, "Permission denied")
+            return open_decoder(path)
 
-        monkeypatch.setattr("audiotag.audio.read.container_damage", refuse)
+        monkeypatch.setattr("audiotag.audio.read.open_decoder", refuse)
     with pytest.raises(CorpusError, match=r"2\.wav` \(permission denied\)"):
         open_corpus(root)
 
@@ -150,7 +153,7 @@ def test_unusual_files_are_used(folder_corpus: Write) -> None:
         file.writelines(f'"{name}",1,x\n' for name in [*unusual, "really ogg.wav"])
     corpus = open_corpus(root)
     assert len(corpus.clips) == len(ROWS) + len(unusual) + 1
-    assert corpus.silent == ("silence.wav", "an hour.wav")
+    assert list(corpus.doubts.values()) == [("silence.wav", "an hour.wav")]
     for path in corpus.paths:
         waveform = read_audio(path, 16_000, 16_000)
         assert waveform.shape == (16_000,)

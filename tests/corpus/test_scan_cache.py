@@ -63,7 +63,7 @@ def test_unchanged_files_are_not_read_again(root: Path, read: list[str], tmp_pat
     read.clear()
     again = open_corpus(root, scan_cache=cache)
     assert read == []
-    assert (again.fingerprint, again.digests, again.silent) == (first.fingerprint, first.digests, first.silent)
+    assert (again.fingerprint, again.digests, again.doubts) == (first.fingerprint, first.digests, first.doubts)
     assert again.fingerprint == open_corpus(root).fingerprint
 
 

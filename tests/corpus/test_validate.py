@@ -53,7 +53,7 @@ def test_errors_give_exit_code_2_and_are_all_there(folder_corpus: Write, capsys:
     shown = capsys.readouterr().out
     assert "Clips   8, 2 of them unusable: 6 in 2 folds" in shown
     assert [line.split(": ")[0] for line in shown.splitlines() if line.startswith("error")] == ["error"] * 3
-    for text in ("Line 10 of", "1.wav`: there is no such file", "3.wav`: format not recognised", "3 errors, "):
+    for text in ("Line 10 of", "1.wav`: there is no such file", "3.wav`: it is of no known format", "3 errors, "):
         assert text in shown
 
 
@@ -90,10 +90,22 @@ def write_flac(root: Path) -> None:
     soundfile.write(root / "audio" / "2.wav", np.full(4000, 0.1), RATE, format="FLAC")
 
 
+def write_endless_ogg(root: Path) -> None:
+    path = root / "audio" / "2.wav"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.1, 0.1, 40_000), RATE, format="OGG")
+    data = path.read_bytes()
+    path.write_bytes(data[: data.rindex(b"OggS")])
+
+
 @pytest.mark.parametrize(
     ("spoil", "warning"),
     [
         (lambda root: write(root, "2.wav", np.full(4000, 1e-5)), "1 clip nearly silent (peak below 0.0001): `2.wav`"),
+        (
+            lambda root: write(root, "2.wav", np.outer(np.full(4000, 0.1), [1, -1])),
+            "1 clip with channels that cancel each other: mixed to mono they are silent: `2.wav`",
+        ),
+        (write_endless_ogg, "1 clip that may be cut off or damaged (no page is marked as the last one): `2.wav`"),
         (lambda root: write(root, "2.wav", np.ones(4000)), "1 clip clipped (of more than 0.1% of"),
         (lambda root: write(root, "2.wav", np.full(400, 0.1)), "1 clip shorter than half the clip length"),
         (

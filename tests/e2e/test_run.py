@@ -125,7 +125,7 @@ def test_all_bad_audio_is_listed_in_one_report(fails: Fails, folder_corpus: Call
     told = fails("--space", "joint", "--corpus", str(root)).splitlines()
     assert [line.split(": ")[0] for line in told] == ["problem"] * 3 + ["error"]
     for line, name, reason in zip(
-        told, "abe", ["no such file", "format not recognised", "it is truncated: 478 of 1600"], strict=False
+        told, "abe", ["no such file", "it is of no known format", "it is cut off: 478 of 1600"], strict=False
     ):
         assert f"{name}.wav`" in line
         assert reason in line

@@ -113,7 +113,7 @@ def test_a_clip_shorter_than_one_window(corpus: Corpus, tmp_path: Path) -> None:
 
 def test_clips_that_cannot_be_decoded_are_named(corpus: Corpus, tmp_path: Path) -> None:
     corpus.paths[3].write_bytes(b"no audio")
-    with pytest.raises(CorpusError, match=r"^The audio file `[^;]*3\.wav` cannot be used: format not recogni[sz]ed"):
+    with pytest.raises(CorpusError, match=r"^The audio file `[^;]*3\.wav` cannot be used: it is of no known format"):
         load_features(corpus, SMALL, tmp_path / "cache")
     for path in corpus.paths:
         path.write_bytes(b"no audio")

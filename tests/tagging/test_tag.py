@@ -165,7 +165,7 @@ def test_broken_recordings_are_named_and_the_others_tagged(call: Call, tmp_path:
     named = [line for line in err.splitlines() if line.startswith("not tagged: ")]
     assert len(named) == 2
     assert "late.wav`: it holds a NaN" in named[0]
-    assert "torn.wav`: it is truncated" in named[1]
+    assert "torn.wav`: it is cut off" in named[1]
     code, out, _ = call("tiny", tmp_path / "torn.wav")
     assert (code, out) == (2, "")
 
