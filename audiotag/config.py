@@ -71,7 +71,7 @@ class TrialConfig:
     2018) and what is open in it.
 
     Raises:
-        ValueError: For a name that is no hyperparameter of this trial, or a value out of its range.
+        ValueError: For a name that is not a hyperparameter of this trial, or a value out of its range.
     """
 
     model: str = "crnn"  # a file in models/
@@ -233,7 +233,9 @@ def _parse(path: Path) -> ast.Module:
     try:
         return ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
-        raise DeclarationError(f"The file {_shown(path)} is no Python: {error.msg} in line {error.lineno}.") from error
+        raise DeclarationError(
+            f"The file {_shown(path)} is not valid Python: {error.msg} in line {error.lineno}."
+        ) from error
 
 
 def _shown(path: Path) -> str:

@@ -286,7 +286,7 @@ def test_a_new_network_needs_no_more_than_a_class(tmp_path: Path) -> None:
     ("old", "new", "match"),
     [
         ("Small", "Large", r"models.*/small\.py must hold a class named like it"),
-        ("class", "clas", r"small\.py is no Python: .* in line 2"),
+        ("class", "clas", r"small\.py is not valid Python: .* in line 2"),
         ("n_columns", "bands", r"`Small` .* must begin with \(self, n_columns, n_tags, \*\)"),
         ("0", "[1]", "The default of `width` of the class `Small` .* must be a bool, an int"),
         (": int = 0", "", "The default of `width`"),

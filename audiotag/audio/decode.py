@@ -115,7 +115,7 @@ def _readable(source: Source, stack: ExitStack) -> str | BinaryIO:
     """The file's name, by which FFmpeg reads without Python; the open file where the name is not UTF-8."""
     if isinstance(source, BytesIO):
         return source
-    name = f"file:{os.path.abspath(source)}"  # the prefix: a colon in a name is no protocol
+    name = f"file:{os.path.abspath(source)}"  # with the prefix a colon in a name does not make it a protocol
     try:
         name.encode()
     except UnicodeEncodeError:

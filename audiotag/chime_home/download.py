@@ -71,7 +71,7 @@ def _receive(address: str, part: Path, report: Report) -> bool:
             raise FetchError(f"{address} answers {error.code} ({error.reason}): give another with --from.") from error
         raise
     except (ValueError, http.client.InvalidURL) as error:
-        raise FetchError(f"{address} is no address ({error}): give another with --from.") from error
+        raise FetchError(f"{address} is not an address ({error}): give another with --from.") from error
     resumed = response.status == 206  # without ranges a server begins anew
     with response, part.open("ab" if resumed else "wb") as file:
         total = None if response.length is None else response.length + (there if resumed else 0)

@@ -164,7 +164,7 @@ def unpack(archive: Path, folder: Path, stereo: bool, report: Report) -> None:
         with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r|gz", bufsize=BLOCK) as members:
             members.extractall(folder, wanted(members), filter="data")
     except (tarfile.TarError, EOFError, zlib.error, ValueError) as error:
-        raise FetchError(f"The archive `{archive}` is no whole .tar.gz archive ({error}).") from error
+        raise FetchError(f"The archive `{archive}` is not a complete .tar.gz archive ({error}).") from error
 
 
 def is_wanted(name: str, stereo: bool) -> bool:

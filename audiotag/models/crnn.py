@@ -46,7 +46,7 @@ class CRNN(nn.Module):
         convolution: How those of 3 x 3 are computed, "direct" or "winograd": the same to rounding (`conv3x3`).
 
     Raises:
-        ValueError: When n_columns is no power of two.
+        ValueError: If n_columns is not a power of two.
     """
 
     quick = {"max_epochs": 4, "patience": 4, "batch_size": 22, "learning_rate": 2e-3}

@@ -32,7 +32,7 @@ class EpochResult:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "EpochResult":
-        """The inverse of `to_dict`; keys that are no field are ignored."""
+        """The inverse of `to_dict`; keys that are not fields are ignored."""
         means = {name: values[key] for name in METRICS if (key := f"val_{name}_mean") in values}
         own = {name: values[name] for name in cls.__dataclass_fields__ if name != "val_means"}
         return cls(**own, val_means=means)

@@ -25,7 +25,7 @@ FLAT: dict[str, Any] = {"flat": ("mean",), "prefix": ""}
 
 
 class RecordError(ValueError):
-    """Content that is no such record: the field that is missing or of another type."""
+    """Content that is not such a record: the field that is missing or of another type."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Figures:
 
 
 def read_record(kind: type[R], content: Any) -> R:
-    """Build a record from what JSON holds; keys that are no field are ignored.
+    """Build a record from what JSON holds; keys that are not fields are ignored.
 
     Raises:
         RecordError: For a field that is missing or of another type.

@@ -302,7 +302,7 @@ def test_places_that_are_not_ours(target: Path, file: str, message: str) -> None
     [
         (["--from", ""], "an empty value is not allowed"),
         (["--from", "ftp://example.org/a"], "cannot be read (no such file or directory)"),
-        (["--from", "http://["], "is no address"),
+        (["--from", "http://["], "is not an address"),
         (["--from", "/nowhere.tar.gz"], "`/nowhere.tar.gz` cannot be read (no such file or directory)"),
         (["--md5", "12"], "'12' is not allowed: it must be 32 hexadecimal digits"),
     ],

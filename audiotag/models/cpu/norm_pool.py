@@ -9,7 +9,7 @@ from torch.autograd.graph import increment_version
 
 from audiotag.models.cpu import kernels
 
-LANES = 128  # values side by side in a pass over all of a batch
+PASS = 128  # values side by side in a pass over all of a batch
 
 
 def norm_pool_elu_dropout(x: Tensor, norm: nn.BatchNorm2d, keep: Tensor, dropped: int) -> Tensor:
@@ -42,8 +42,8 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _side_by_side(x: Tensor) -> int:
-    """The number of frames in a row of up to LANES values."""
-    return gcd(x.shape[3], max(1, LANES // x.shape[1]))
+    """The number of frames in a row of up to PASS values."""
+    return gcd(x.shape[3], max(1, PASS // x.shape[1]))
 
 
 def _lanes(line: Tensor, x: Tensor) -> Tensor:
