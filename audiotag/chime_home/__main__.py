@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from audiotag.chime_home.download import FetchError, Report
-from audiotag.chime_home.fetch import ADDRESS, MD5, fetch
+from audiotag.chime_home.download import ADDRESS, MD5, FetchError, Report
+from audiotag.chime_home.install import install
 from audiotag.cli import FINISHED, INTERRUPTED, Parser, fail, make_console, parse_text, progress_bar
 from audiotag.corpus.corpus import read_tables
 
@@ -53,7 +53,7 @@ def main(words: list[str] | None = None) -> int:
                 bar.update(task, description=step, completed=done, total=total)
                 say(step, done, total)
 
-            fetched = fetch(
+            installed = install(
                 target,
                 arguments.source,
                 stereo=arguments.stereo,
@@ -67,7 +67,7 @@ def main(words: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Interrupted. Run the same command again: it goes on from there.", file=sys.stderr)
         return INTERRUPTED
-    state = "complete" if fetched else "complete already"
+    state = "complete" if installed else "complete already"
     console.print(
         f"CHiME-Home is {state} in {target}: {len(corpus.development)} clips in {len(corpus.fold_numbers)} folds, "
         f"{len(corpus.evaluation)} for evaluation.",

@@ -1,6 +1,7 @@
-"""One large file over HTTP: the bytes that came stay on disk, and a broken connection goes on from them."""
+"""One large file over HTTP, checked by its MD5: the bytes that came stay on disk, and a broken connection goes on."""
 
 import errno
+import hashlib
 import http.client
 import time
 import urllib.error
@@ -8,6 +9,11 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from audiotag.files import reason_of
+
+ADDRESS = "https://archive.org/download/chime-home/chime_home.tar.gz"
+MD5 = "9ce9d584e229b465b3aa08db2d7fee67"
+SIZE = 4_162_513_717  # bytes of the archive with this checksum
 BLOCK = 1 << 18  # bytes
 TIMEOUT = 30.0  # s without a byte
 TRIES = 6  # connections in a row that bring nothing new
@@ -22,19 +28,50 @@ class FetchError(ValueError):
     """CHiME-Home cannot be fetched, in one line: what is wrong and what to do."""
 
 
-def download(address: str, part: Path, report: Report, wait: float = 1.0) -> None:
-    """Download a file to `part`, whose bytes there, if any, are taken for its beginning; a checksum must decide.
+def download(address: str, part: Path, md5: str, report: Report, wait: float = 1.0) -> None:
+    """Download a file to `part`; its bytes there, if any, are taken for its beginning.
+
+    Bytes of an earlier run that turn out to be another file's are replaced.
 
     Args:
         address: http:// or https://.
         part: The file on disk.
+        md5: The checksum that it must have.
         report: Called as the bytes come.
         wait: Seconds before the second connection; doubled each time that nothing new has come.
 
     Raises:
-        FetchError: If the server refuses, or brings nothing new any more.
+        FetchError: If the server refuses, brings nothing new any more, or brings a file with another checksum.
         OSError: If the disk is full.
     """
+    resumed = part.exists()
+    _receive_all(address, part, report, wait)
+    try:
+        require_md5(part, md5)
+    except FetchError:
+        part.unlink()
+        if not resumed:
+            raise
+        download(address, part, md5, report, wait)
+
+
+def require_md5(archive: Path, md5: str) -> None:
+    """Compare the checksum of a file.
+
+    Raises:
+        FetchError: If it is another, or the file cannot be read.
+    """
+    try:
+        with archive.open("rb") as file:
+            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    except OSError as error:
+        raise FetchError(f"`{archive}` cannot be read ({reason_of(error)}): give another with --from.") from error
+    if found != md5:
+        raise FetchError(f"The MD5 of `{archive}` is {found}, but must be {md5}: give another with --from.")
+
+
+def _receive_all(address: str, part: Path, report: Report, wait: float) -> None:
+    """Connect until everything is there."""
     furthest = failures = 0
     while True:
         reason = "the connection ended early"

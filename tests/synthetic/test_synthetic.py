@@ -11,7 +11,7 @@ import pytest
 import soundfile as sf
 from scipy import signal
 
-from audiotag.chime_home.fetch import problems_of
+from audiotag.chime_home.install import problems_of
 from audiotag.corpus.corpus import open_corpus
 from audiotag.corpus.tables import EVALUATION
 from audiotag.synthetic import corpus as synthetic

@@ -51,7 +51,7 @@ def edges(analysis: Analysis) -> list[str]:
 
 
 def at_edge(analysis: Analysis, row: ResultRow) -> list[str]:
-    """Name the numeric parameters of a row that lie at the edge of what was tried; 0 is not one, as nothing is below."""
+    """Name the numeric parameters of a row that lie at the edge of what was tried, 0 apart: nothing is below."""
     said = []
     for name in analysis.scientific:
         value = row.params.get(name)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from audiotag.chime_home.download import FetchError
-from audiotag.chime_home.fetch import fetch
+from audiotag.chime_home.install import install
 from audiotag.corpus.layouts.chime_home import read
 from helpers.archives import LATER, NAMES, RAW, Manners, contents, md5, packed, serving
 
@@ -16,7 +16,7 @@ LISTS = sorted(name.split("/")[1] for name in contents() if name.count("/") == 1
 
 def get(target: Path, manners: Manners, **options) -> bool:
     with serving(manners) as address:
-        return fetch(target, address, **{"md5": md5(ARCHIVE), "wait": 0.001, **options})
+        return install(target, address, **{"md5": md5(ARCHIVE), "wait": 0.001, **options})
 
 
 def assert_complete(target: Path) -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 from helpers.archives import LATER, NAMES, RAW, Manners, contents, md5, packed, serving
-from helpers.fetching import ARCHIVE, LISTS, MONO, assert_complete, begin, get, part_of
+from helpers.installing import ARCHIVE, LISTS, MONO, assert_complete, begin, get, part_of
 
 from audiotag.chime_home.__main__ import main
-from audiotag.chime_home.fetch import FetchError, fetch, is_wanted, problems_of
+from audiotag.chime_home.download import FetchError
+from audiotag.chime_home.install import install, is_wanted, problems_of
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_an_archive_on_this_machine_is_left_as_it_is(target: Path, tmp_path: Pat
     archive = tmp_path / "own.tar.gz"
     archive.write_bytes(ARCHIVE)
     calls: list[tuple] = []
-    assert fetch(target, str(archive), md5=md5(ARCHIVE), stereo=stereo, report=lambda *call: calls.append(call))
+    assert install(target, str(archive), md5=md5(ARCHIVE), stereo=stereo, report=lambda *call: calls.append(call))
     assert archive.read_bytes() == ARCHIVE
     assert calls[-1] == ("unpacked", len(ARCHIVE), len(ARCHIVE))
     there = {path.name for path in (target / "chunks").iterdir()}
@@ -116,7 +117,7 @@ def killed_at(step: int, target: Path, address: str) -> bool:
         signal.alarm(60)
         sys.addaudithook(touch)
         try:
-            fetch(target, address, md5=md5(ARCHIVE))
+            install(target, address, md5=md5(ARCHIVE))
         finally:
             os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 9
@@ -138,7 +139,7 @@ def test_killed_at_any_step_it_is_complete_in_the_end(target: Path, there: bool)
                 break
             problems = problems_of(target, False) if target.exists() else ["no folder"]
             assert there or not target.exists() or problems == []  # a new folder is there as a whole or not at all
-            fetch(target, address, md5=md5(ARCHIVE))
+            install(target, address, md5=md5(ARCHIVE))
             assert_complete(target)
             kills, step = kills + 1, step + 5
     assert kills > 10
@@ -235,7 +236,7 @@ def test_a_silent_server_is_left_after_a_while(target: Path, monkeypatch: pytest
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/a.tar.gz"
         with pytest.raises(FetchError, match=r"is stuck at 0 bytes .*timed out"):
-            fetch(target, address, md5=md5(ARCHIVE), wait=0.001)
+            install(target, address, md5=md5(ARCHIVE), wait=0.001)
 
 
 def link(name: str, kind: bytes, to: str = "") -> tarfile.TarInfo:
@@ -321,5 +322,5 @@ def test_a_disk_without_room_is_found_out_before_the_download(target: Path, monk
     usage = shutil.disk_usage(target.parents[1])
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=10**9))
     with pytest.raises(FetchError, match=r"has 1\.0 GB free, but 5\.1 GB are needed"):
-        fetch(target)
+        install(target)
     assert not target.exists()

@@ -5,7 +5,6 @@ checksum is right, the files that are needed are unpacked into a hidden folder, 
 with the lists.
 """
 
-import hashlib
 import os
 import re
 import shutil
@@ -20,18 +19,15 @@ import filelock
 
 from audiotag.audio.probe import audio_format
 from audiotag.audio.read import AudioError
-from audiotag.chime_home.download import BLOCK, FetchError, Report, download
+from audiotag.chime_home.download import ADDRESS, BLOCK, MD5, SIZE, FetchError, Report, download, require_md5
 from audiotag.corpus.errors import CorpusError
 from audiotag.corpus.layouts.chime_home import LISTS, MONO, STEREO, read, read_names
 from audiotag.files import reason_of
 
-ADDRESS = "https://archive.org/download/chime-home/chime_home.tar.gz"
-MD5 = "9ce9d584e229b465b3aa08db2d7fee67"
-SIZE = 4_162_513_717  # bytes of the archive with this checksum
 UNPACKED = {False: 900 << 20, True: 6 << 30}  # bytes, without and with the stereo recordings, rounded up
 
 
-def fetch(
+def install(
     target: Path,
     source: str = ADDRESS,
     *,
@@ -53,7 +49,7 @@ def fetch(
         wait: Seconds before a broken connection is tried again.
 
     Raises:
-        FetchError: If it cannot be fetched; the bytes that came stay for the next run, unless their checksum is wrong.
+        FetchError: If it cannot be installed; what was downloaded stays for the next run, unless its checksum is wrong.
     """
     target = Path(os.path.abspath(target))
     part, hidden = target.with_name(f"{target.name}.tar.gz.part"), target.with_name(f".{target.name}.unpacking")
@@ -67,9 +63,10 @@ def fetch(
                 left = SIZE - (part.stat().st_size if part.exists() else 0)
                 _require_space(target.parent, UNPACKED[stereo] + (left if remote else 0))
             if remote:
-                _download(source, archive := part, md5, report, wait)
-            _require_md5(archive, md5)
-            _install(archive, hidden, target, stereo, report)
+                download(source, archive := part, md5, report, wait)
+            else:
+                require_md5(archive, md5)
+            _move_into_place(archive, hidden, target, stereo, report)
             if keep and part.exists():
                 os.replace(part, target.with_name(f"{target.name}.tar.gz"))
         if not keep:
@@ -104,30 +101,7 @@ def _require_space(folder: Path, needed: int) -> None:
         )
 
 
-def _download(address: str, part: Path, md5: str, report: Report, wait: float) -> None:
-    """Download the archive; bytes of an earlier run that turn out to be another file's are replaced."""
-    resumed = part.exists()
-    download(address, part, report, wait)
-    try:
-        _require_md5(part, md5)
-    except FetchError:
-        part.unlink()
-        if not resumed:
-            raise
-        _download(address, part, md5, report, wait)
-
-
-def _require_md5(archive: Path, md5: str) -> None:
-    try:
-        with archive.open("rb") as file:
-            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    except OSError as error:
-        raise FetchError(f"`{archive}` cannot be read ({reason_of(error)}): give another with --from.") from error
-    if found != md5:
-        raise FetchError(f"The MD5 of `{archive}` is {found}, but must be {md5}: give another with --from.")
-
-
-def _install(archive: Path, hidden: Path, target: Path, stereo: bool, report: Report) -> None:
+def _move_into_place(archive: Path, hidden: Path, target: Path, stereo: bool, report: Report) -> None:
     """Unpack an archive into a hidden folder, check it, and give it its name; into a folder that exists, move it."""
     folder = hidden / "chime_home"
     try:
