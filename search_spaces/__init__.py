@@ -1,19 +1,28 @@
 """Questions: one file each, the file name is the `--space` name, the docstring asks the question.
 
 A space is a module with `define(trial)`, an Optuna define-by-run function; it suggests hyperparameters
-(`audiotag.config`), and returns others that are fixed. Optional are:
+(`audiotag.config`), and returns others that are fixed. It leaves a combination out by raising `optuna.TrialPruned`.
+Optional are:
 
 SAMPLER: "exhaustive", the default: every combination, in order; or one of Optuna's: "tpe", "gp", "qmc", "random".
 TRIALS: how many are sampled by default; without it every combination, where each parameter has a list of values.
 BASELINE: some values of the trial that the others are compared with, such as {"augmentation": "none"}; without it a
     trial without mixing.
+
+A module whose name begins with an underscore is no space; spaces may import it.
 """
 
+import ast
 import hashlib
 import importlib
+import importlib.util
 import pkgutil
-from collections.abc import Callable
-from dataclasses import dataclass
+import sys
+import tokenize
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -36,38 +45,48 @@ class Space:
     trials: int | None  # sampled by default; None: as many as there are combinations
     source: str  # the file's text
     baseline: dict[str, Any] | None = None  # values of the trial that the others are compared with
+    helpers: dict[str, str] = field(default_factory=dict)  # texts of its own modules that it imports, by file
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the file's text."""
-        return hashlib.sha256(self.source.encode()).hexdigest()[:16]
+        """A hash of the texts of its file and of its helpers."""
+        return fingerprint(self.source, self.helpers)
+
+
+def fingerprint(source: str, helpers: dict[str, str]) -> str:
+    """Hash a space's text and its helpers'; without any the text alone."""
+    parts = [source, *(f"{name}\0{text}" for name, text in sorted(helpers.items()))]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 def space_names() -> list[str]:
     """The names of all spaces, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
 def load_space(name: str) -> Space:
-    """The space of that name.
+    """The space of that name. What its file prints goes to standard error.
 
     Raises:
-        SpaceError: for an unknown name (the near ones are named), or a file that lacks a part.
+        SpaceError: for an unknown name (the near ones are named), or a file that cannot be read or lacks a part.
     """
     if name not in space_names():
         near = get_close_matches(name, space_names(), n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(near)}?" if near else f"the spaces are {', '.join(space_names())}."
         raise SpaceError(f"Unknown space `{name}`: {hint} (--list shows all)")
     try:
-        module = importlib.import_module(f"{__name__}.{name}")
-    except Exception as error:  # whatever a user's own file does wrong
-        raise SpaceError(f"The space `{name}` cannot be read: {error}.") from error
-    question = (module.__doc__ or "").strip()
+        with redirect_stdout(sys.stderr):
+            module = importlib.import_module(f"{__name__}.{name}")
+        source, helpers = read_sources(module)
+    except (Exception, SystemExit) as error:  # whatever a user's own file does wrong
+        raise SpaceError(f"The space `{name}` cannot be read: {describe(error)}.") from error
+    question = module.__doc__.strip() if isinstance(module.__doc__, str) else ""
     sampler = getattr(module, "SAMPLER", "exhaustive")
     trials = getattr(module, "TRIALS", None)
     if not question or not callable(getattr(module, "define", None)):
         raise SpaceError(
-            f"The space `{name}` must have a docstring that asks its question and a function `define(trial)`."
+            f"The space `{name}` must have a docstring that asks its question and a function `define(trial)`; "
+            "the name of a module that is no space begins with an underscore."
         )
     if sampler not in SAMPLERS:
         raise SpaceError(f"The space `{name}` has SAMPLER {sampler!r}, but must have one of {', '.join(SAMPLERS)}.")
@@ -79,6 +98,76 @@ def load_space(name: str) -> Space:
             f"The space `{name}` has BASELINE {baseline!r}, but must have hyperparameters with values: "
             'BASELINE = {"augmentation": "none"}.'
         )
-    assert module.__file__ is not None
-    source = Path(module.__file__).read_text(encoding="utf-8")
-    return Space(name, question, module.define, sampler, trials, source, baseline)
+    return Space(name, question, module.define, sampler, trials, source, baseline, helpers)
+
+
+def describe(error: BaseException) -> str:
+    """What went wrong in a user's own file, and in which line of it."""
+    what = "it calls sys.exit" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename != __file__ and _within(Path(frame.filename))]
+    return f"{what} (line {own[-1].lineno} of {Path(own[-1].filename).name})" if own else what
+
+
+def read_sources(module: Any) -> tuple[str, dict[str, str]]:
+    """The text of a space's file, and by file those of its helpers.
+
+    Helpers are the modules in this folder, or beside the file, that it imports, and those that they import.
+    """
+    path = Path(module.__file__)
+    source, helpers = _read(path), dict[str, str]()
+    pending = [(source, module.__package__)]
+    while pending:
+        for name in _imports(*pending.pop()):
+            spec = _find(name)
+            if spec is None or not spec.origin or spec.origin == module.__file__ or name == __name__:
+                continue
+            file = Path(spec.origin)
+            shown = _within(file, path.resolve().parent)  # the space's file may be a link to one elsewhere
+            if shown is not None and shown not in helpers:
+                helpers[shown] = _read(file)
+                pending.append((helpers[shown], spec.parent))
+    return source, helpers
+
+
+def _imports(source: str, package: str) -> Iterator[str]:
+    """The full names of the modules that a text may import anywhere in it, with the packages that they are in."""
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            module = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            names += [f"{module}.{alias.name}" for alias in node.names]
+    for name in names:
+        parts = name.split(".")
+        yield from (".".join(parts[:end]) for end in range(1, len(parts) + 1))
+
+
+def _find(name: str) -> Any:
+    """The spec of a module; None where there is no such module, or to find it would import a package of others."""
+    if name in sys.modules:
+        return getattr(sys.modules[name], "__spec__", None)
+    if "." in name and not name.startswith(f"{__name__}."):
+        return None
+    with suppress(ImportError, ValueError):
+        return importlib.util.find_spec(name)
+    return None
+
+
+def _within(file: Path, more: Path | None = None) -> str | None:
+    """The path of a Python source within this folder, or within another one; None where it is in neither."""
+    folders = [Path(str(folder)) for folder in __path__] + ([] if more is None else [more])
+    folder = next((folder for folder in folders if file.is_relative_to(folder)), None)
+    if folder is None or file.suffix != ".py" or "site-packages" in file.parts:
+        return None
+    return file.relative_to(folder).as_posix()
+
+
+def _read(path: Path) -> str:
+    """The text of a source file: UTF-8, or what its first lines declare."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        with tokenize.open(path) as file:
+            return file.read()

@@ -11,6 +11,7 @@ from audiotag.cli import FINISHED, Parser, parse_path, parse_text
 from study import PROJECT
 from study.cli import STUDIES, make_console, run_command
 from study.ledger.ledger import Ledger
+from study.ledger.provenance import is_same_space
 from study.ledger.results import is_complete
 from study.reporting.results_files import write_results
 from study.reporting.terminal_table import show_next, show_results
@@ -74,9 +75,9 @@ def rebuild_views(ledger: Ledger, uri: str, status: str) -> None:
     MlflowCopy(ledger, uri).update(Progress(status))
     try:
         space = load_space(ledger.study.space)
-        if space.fingerprint == ledger.study.space_fingerprint:
+        if is_same_space(ledger.study, space):
             return write_database(ledger, space, partial(warnings.warn, category=RuntimeWarning, stacklevel=1))
-        why = f"the file of the space `{space.name}` has changed"
+        why = f"the file of the space `{space.name}`, or a module that it imports, has changed"
     except SpaceError as error:
         why = str(error)
     warnings.warn(f"{ledger.root / FILE} stays as it is: {why}", RuntimeWarning, stacklevel=1)

@@ -10,7 +10,17 @@ from dataclasses import fields
 from functools import partial
 from types import FrameType
 
-from audiotag.cli import FINISHED, INTERRUPTED, Parser, fail, parse_nonnegative, parse_path, parse_positive, parse_text
+from audiotag.cli import (
+    FINISHED,
+    INTERRUPTED,
+    Parser,
+    fail,
+    one_line,
+    parse_nonnegative,
+    parse_path,
+    parse_positive,
+    parse_text,
+)
 from audiotag.config import PRECISIONS
 from search_spaces import SAMPLERS
 from study.cli import STUDIES, run_command
@@ -128,7 +138,7 @@ def list_spaces() -> None:
         try:
             question = load_space(name).question.splitlines()[0]
         except SpaceError as error:
-            question = f"(cannot be used: {error})"
+            question = one_line(f"(cannot be used: {error})")
         print(f"{name:16} {question}")
 
 

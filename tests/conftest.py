@@ -1,8 +1,10 @@
 """Fixtures that several test modules share."""
 
 import csv
+import importlib
 import shutil
 import socket
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -52,6 +54,37 @@ def folder_corpus(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return write
+
+
+@pytest.fixture
+def space_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str | bytes], Path]]:
+    """Write the file of a search space, or of a module beside it, into a folder without other spaces; return its path.
+
+    What was imported of it is forgotten, so that it is read again.
+    """
+    import search_spaces
+
+    folder, before = tmp_path / "spaces", set(sys.modules)
+    folder.mkdir()
+    monkeypatch.setattr(search_spaces, "__path__", [str(folder)])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # it would hide a second version of a file
+
+    def forget() -> None:
+        for name in set(sys.modules) - before:
+            if name.startswith("search_spaces."):
+                del sys.modules[name]
+                vars(search_spaces).pop(name.split(".")[1], None)
+        importlib.invalidate_caches()
+
+    def write(name: str, text: str | bytes) -> Path:
+        path = folder / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        forget()
+        return path
+
+    yield write
+    forget()
 
 
 def _folder(root: Path) -> Path:

@@ -52,3 +52,7 @@ class StudyContext:
             values.pop("convolution", None)
         features = used.to_dict() | ({"stereo": study.stereo} if used.imd else {})
         return trial_key(values, study.corpus.fingerprint, features, study.seed, study.protocol, study.repeats)
+
+    def key_of(self, parameters: dict[str, Any]) -> str:
+        """The name of the folder of a trial whose search-space parameters are given."""
+        return self.key(self.config(parameters))

@@ -1,4 +1,4 @@
-"""With which program a study is made, and what is said where another one continues it.
+"""With which program and which space a study is made, and what is said where another program continues it.
 
 Trials share their random numbers, so that they are compared in pairs. Another version of this program, or of what it
 computes with, may draw others or round differently: trials from before and after it are less closely paired.
@@ -10,6 +10,7 @@ from importlib.metadata import version
 from itertools import pairwise
 
 from audiotag.models.backend import COMPILED
+from search_spaces import Space, fingerprint
 from study import PROJECT
 from study.ledger.schema import Provenance, StudyRecord
 
@@ -22,6 +23,12 @@ def current_provenance() -> Provenance:
     commit = _git("rev-parse", "HEAD")
     dirty = None if commit is None else _git("status", "--porcelain", "--untracked-files=no") is not None
     return Provenance({**versions, "kernels": "compiled" if COMPILED else "torch"}, commit, dirty)
+
+
+def is_same_space(study: StudyRecord, space: Space) -> bool:
+    """Whether a space is as it was when the study began; an earlier version recorded none of the modules it imports."""
+    helpers = {} if study.space_helpers is None else space.helpers
+    return fingerprint(space.source, helpers) == study.space_fingerprint
 
 
 def continued_with(study: StudyRecord) -> tuple[Provenance, ...]:

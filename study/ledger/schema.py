@@ -160,6 +160,7 @@ class StudyRecord:
     left_out: tuple[LeftOut, ...]
     features: tuple[dict[str, Any], ...]  # front ends
     space_source: str = ""
+    space_helpers: dict[str, str] | None = field(default=None, metadata=DROP)  # texts by file; None: not recorded
     sampler: str | None = None  # None: the space's own
     scheduler: str = "fifo"
     ranges: dict[str, dict[str, Any]] = field(default_factory=dict)  # of numeric parameters: "low", "high", "log"

@@ -5,7 +5,7 @@ import shlex
 import sys
 import uuid
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import zip_longest
@@ -27,12 +27,12 @@ from search_spaces import Space, load_space
 from study import PROJECT
 from study.format import public
 from study.ledger.clips import write_clips
-from study.ledger.context import StudyContext, resolve
+from study.ledger.context import Settings, StudyContext, resolve
 from study.ledger.files import LedgerError
 from study.ledger.ledger import STUDY_FILE, Ledger
-from study.ledger.provenance import continued_with, current_provenance
+from study.ledger.provenance import continued_with, current_provenance, is_same_space
 from study.ledger.results import corpus_record, is_complete
-from study.ledger.schema import CorpusRecord, StudyRecord
+from study.ledger.schema import CorpusRecord, LeftOut, StudyRecord
 from study.plan.front_ends import front_ends, leave_out, needs_stereo, stereo_fingerprint
 from study.plan.preflight import (
     PlanError,
@@ -44,7 +44,7 @@ from study.plan.preflight import (
 )
 from study.plan.presets import preset_settings
 from study.plan.request import Request
-from study.search.space import SpaceScan, check_space, scan_space
+from study.search.space import SpaceScan, check_space, complete, scan_space
 
 CHIME_HOME, SYNTHETIC = PROJECT / "data" / "chime_home", PROJECT / "data" / "synthetic"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -135,9 +135,7 @@ def _plan_resumed(request: Request, console: Console) -> Plan:
     check_writable(root)
     _check_kept(request, study)
     space = with_sampler(load_space(study.space), study.sampler)
-    if space.fingerprint != study.space_fingerprint:
-        was, now = first_difference(study.space_source, space.source)
-        raise PlanError(_changed(f"the file of the space `{space.name}`", was, now))
+    _check_same_space(study, space)
     scan = scan_space(space)
     skip_bad = request.skip_bad or bool(study.corpus.skipped)
     corpus = _open(request.corpus or study.corpus.path, skip_bad, scan, request.cache, console)
@@ -147,7 +145,7 @@ def _plan_resumed(request: Request, console: Console) -> Plan:
     if request.trials is not None:
         if request.trials < study.trials:
             raise PlanError(f"--trials is {request.trials}, but the study has {study.trials}: it can only grow.")
-        study = replace(study, trials=_count(scan, request.trials, len(study.left_out)))
+        study = replace(study, trials=_count(scan, request.trials, study.settings, study.left_out))
     return Plan(root, study, scan, corpus, ledger)
 
 
@@ -161,6 +159,17 @@ def _check_kept(request: Request, study: StudyRecord) -> None:
         was, value = getattr(study, option), getattr(request, option)
         if value is not None and value != was:
             raise PlanError(_changed(f"--{option}", was, value))
+
+
+def _check_same_space(study: StudyRecord, space: Space) -> None:
+    """Refuse a space whose file, or a module that it imports, is another than when the study began."""
+    if is_same_space(study, space):
+        return
+    own = f"{space.name}.py"
+    was, now = {own: study.space_source, **(study.space_helpers or {})}, {own: space.source, **space.helpers}
+    name = next((name for name in [*was, *now] if was.get(name) != now.get(name)), own)
+    text = first_difference(was.get(name, ""), now.get(name, ""))
+    raise PlanError(_changed(f"the file {name} of the space `{space.name}`", *text))
 
 
 def _check_convolutions(plan: Plan) -> None:
@@ -276,13 +285,14 @@ def _describe(name: str, scan: SpaceScan, corpus: Corpus, request: Request) -> S
         space=space.name,
         space_fingerprint=space.fingerprint,
         space_source=space.source,
+        space_helpers=space.helpers,
         question=space.question,
         sampler=space.sampler,
         scheduler=request.scheduler or "fifo",
         varied=varied,
         ranges=scan.ranges,
         baseline=space.baseline,
-        trials=_count(scan, request.trials, len(left_out)),
+        trials=_count(scan, request.trials, settings, left_out),
         left_out=left_out,
         corpus=corpus_record(corpus),
         seed=request.seed or 0,
@@ -302,13 +312,20 @@ def with_sampler(space: Space, sampler: str | None) -> Space:
     return space if sampler is None else replace(space, sampler=sampler)
 
 
-def _count(scan: SpaceScan, asked: int | None, left_out: int) -> int:
-    """Trials of a study: what is asked for, but of a space with an end never more than can be run."""
+def _count(scan: SpaceScan, asked: int | None, settings: Settings, left_out: Sequence[LeftOut]) -> int:
+    """Trials of a study: what is asked for, but of a space with an end never more than can be run.
+
+    Combinations of one configuration, as where bf16 has a single convolution, are one trial.
+    """
     space = scan.space
     wanted = asked or (None if space.sampler == "exhaustive" else space.trials)
-    if scan.combinations is None and wanted is None:
-        raise PlanError(
-            f"The space `{space.name}` has no end and its file no TRIALS: say how many trials with --trials N."
-        )
-    most = len(scan.combinations) - left_out if scan.combinations is not None else None
-    return min(count for count in (wanted, most) if count is not None)
+    if scan.combinations is None:
+        if wanted is None:
+            raise PlanError(
+                f"The space `{space.name}` has no end and its file no TRIALS: say how many trials with --trials N."
+            )
+        return wanted
+    skipped = [complete(space, trial.params) for trial in left_out]
+    found, cannot = ({str(resolve(settings, one).to_dict()) for one in some} for some in (scan.parameters, skipped))
+    most = len(found - cannot)
+    return most if wanted is None else min(wanted, most)

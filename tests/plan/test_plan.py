@@ -96,7 +96,7 @@ def test_a_study_keeps_its_space_and_its_corpus(
     with pytest.raises(PlanError, match=r"the corpus .* was tags \('x',\), now it is tags \('x', 'y'\)"):
         plan_study(tmp_path, resume="s")
     begun.update_study(space_fingerprint="0", space_source=load_space("joint").source.replace("alpha", "beta"))
-    with pytest.raises(PlanError, match=r"the file of the space `joint` was .*beta.* now it is .*alpha"):
+    with pytest.raises(PlanError, match=r"the file joint.py of the space `joint` was .*beta.* now it is .*alpha"):
         plan_study(tmp_path, resume="s")
 
 
