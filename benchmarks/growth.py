@@ -40,10 +40,11 @@ from study.ledger.results import is_complete, study_results
 from study.search.searcher import make_searcher
 from study.ledger.context import StudyContext
 from search_spaces import load_space
+from study.search.space import scan_space
 ledger = Ledger.open(root)
 assert not is_complete(ledger)
 assert len(study_results(ledger, "interrupted").trials) == ledger.study.trials - 1
-assert make_searcher(load_space("joint"), ledger, StudyContext(root, ledger.study)).suggest("a")
+assert make_searcher(scan_space(load_space("joint")), ledger, StudyContext(root, ledger.study)).suggest("a")
 """
 REPORT = """
 import io

@@ -104,6 +104,7 @@ def measure_workers(root: Path, clips: int, held_back: int, seconds: float) -> N
     """Print the first table; the trials are ended when all workers have been training for so many seconds."""
     per_trial = start_ray(1.0, 0.0, None, meanwhile=lambda: None)
     from study.search.searcher import make_searcher
+    from study.search.space import scan_space
     from study.tuning.tune import run_trials
 
     slots = min(count_slots(per_trial), 7)
@@ -111,7 +112,7 @@ def measure_workers(root: Path, clips: int, held_back: int, seconds: float) -> N
     features = np.random.default_rng(1).normal(size=(clips + held_back, FRAMES, BANDS)).astype(np.float32)
     ledger = Ledger.create(root, record_of(root.name, corpus, slots))
     context = StudyContext(root, ledger.study)
-    searcher = make_searcher(load_space("mixup_alpha"), ledger, context)
+    searcher = make_searcher(scan_space(load_space("mixup_alpha")), ledger, context)
 
     def run() -> None:
         options: dict[str, Any] = {"trials": slots, "slots": slots, "per_trial": per_trial, "listeners": []}

@@ -127,7 +127,7 @@ class Session:
             slots=slots,
             max_epochs=max(context.config(parameters).max_epochs for parameters in plan.scan.parameters),
         )
-        searcher = make_searcher(plan.space, ledger, context)
+        searcher = make_searcher(plan.scan, ledger, context)
         tracker.start()
         view.start()
         status = "interrupted"

@@ -3,12 +3,13 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search_spaces import Space
 from study.ledger.results import merged_folds, running_means
 from study.ledger.schema import StudyRecord, TrialResult
 from study.ledger.trial_folder import TrialFolder
+from study.search.space import repeat_trial
 
 STATES = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
@@ -21,8 +22,7 @@ def optuna_trial(
     Without a result it is RUNNING, or WAITING for the session that goes on with it. Its intermediate values are the
     means of the objective over its first fold, its first two, ...
     """
-    fixed = FixedTrial(folder.trial.config)
-    space.define(fixed)
+    fixed = repeat_trial(space, folder.trial.config)
     folds = merged_folds(folder, study) if result is None else result.folds
     trial = create_trial(
         state=state_of(result, running),

@@ -1,6 +1,6 @@
 """Space and ledger to an Optuna study that proposes what is tried next."""
 
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from search_spaces import Space
 from study.ledger.context import StudyContext
 from study.ledger.ledger import Ledger
 from study.ledger.pruning import read_pruned
@@ -18,25 +17,27 @@ from study.ledger.reports import METRIC, Report
 from study.ledger.results import merged_folds, running_means, trial_result
 from study.search.optuna_trials import optuna_trial
 from study.search.samplers import Samplers, own_seed
-from study.search.space import complete, enumerate_finite, quiet_optuna, sample, suggested_part
+from study.search.space import SpaceScan, call_define, complete, quiet_optuna, repeat_trial, sample
 
 DUPLICATES = 3  # after so many proposals in a row that the study has had, an untried configuration is drawn at random
+ATTEMPTS = 10  # at a proposal that the space does not leave out
 
 
 class LedgerSearcher(OptunaSearch):
     """OptunaSearch that enters each configuration in the ledger and repeats none.
 
-    A proposal that would repeat one is told as failed and never seen again: only trials of the ledger are shown.
+    A proposal that would repeat one, or that the space leaves out, is told as failed and never seen again: only trials
+    of the ledger are shown, and no sampler learns from a proposal that was not trained.
     OptunaSearch keeps its Optuna study and its open trials in `_ot_study` and `_ot_trials`, and offers no other way to
     them; tests/search/test_searcher.py notices when they change.
     """
 
     def __init__(
-        self, space: Space, ledger: Ledger, context: StudyContext, seen: set[str], position: int, **arguments: Any
+        self, scan: SpaceScan, ledger: Ledger, context: StudyContext, seen: set[str], position: int, **arguments: Any
     ):
-        super().__init__(space=space.define, metric=METRIC, mode="min", **arguments)
-        self._search_space, self._ledger, self._context = space, ledger, context
-        self._samplers = Samplers(space, ledger.study.seed)
+        super().__init__(space=partial(call_define, scan.space), metric=METRIC, mode="min", **arguments)
+        self._scan, self._ledger, self._context = scan, ledger, context
+        self._samplers = Samplers(scan.space, ledger.study.seed)
         self._seen = seen  # keys of trials that have ended, were handed out in this session, or cannot be run
         self._position = position  # of the next proposal
         self._keys: dict[str, str] = {}  # by Tune's id of a trial
@@ -62,14 +63,13 @@ class LedgerSearcher(OptunaSearch):
 
     def _ask(self, trial_id: str) -> dict[str, Any] | None:
         """What Optuna proposes, entered in the ledger; None where the study has had it."""
-        self._optuna_study.sampler = self._samplers.at(self._position)
-        self._position += 1
-        parameters = super().suggest(trial_id)
-        assert parameters is not None, "OptunaSearch always has a proposal"
+        parameters = self._propose(trial_id)
+        if parameters is None:
+            return None
         config = self._context.config(parameters)
         key = self._context.key(config)
         if key in self._seen:
-            self._tell(self._ot_trials.pop(trial_id), TrialState.FAIL)
+            self._tell_failed(trial_id)
             return None
         if (folder := self._ledger.trial(key)).read_trial() is None:
             folder.write_trial(self._ledger.next_number(), config.to_dict())
@@ -77,19 +77,31 @@ class LedgerSearcher(OptunaSearch):
         self._keys[trial_id] = key
         return parameters
 
-    def _tell(self, trial: optuna.Trial, state: TrialState) -> None:
-        with suppress(RuntimeError):  # BruteForceSampler at its end calls Study.stop, which is for optimize() alone
-            self._optuna_study.tell(trial, state=state)
+    def _propose(self, trial_id: str) -> dict[str, Any] | None:
+        """What Optuna proposes at the next position; None where the space leaves out each of some attempts."""
+        position, self._position = self._position, self._position + 1
+        for attempt in range(ATTEMPTS):
+            self._optuna_study.sampler = self._samplers.at(position, attempt)
+            try:
+                return super().suggest(trial_id)
+            except optuna.TrialPruned:
+                self._tell_failed(trial_id)
+        return None
+
+    def _tell_failed(self, trial_id: str) -> None:
+        self._optuna_study.tell(self._ot_trials.pop(trial_id), state=TrialState.FAIL)
 
     def _draw_untried(self) -> dict[str, Any] | None:
         """Parameters that the study has not had, at random; None where there are no others."""
-        seed = own_seed(self._ledger.study.seed, self._position)
-        combinations = enumerate_finite(self._search_space)
-        pool = combinations or [trial.params for trial, _ in sample(self._search_space, seed)]
+        scan, seed = self._scan, own_seed(self._ledger.study.seed, self._position)
+        if scan.combinations is not None:
+            pool = list(zip(scan.combinations, scan.parameters, strict=True))
+        else:
+            pool = [(drawn.suggested, drawn.parameters) for drawn in sample(scan.space, seed)]
         for number in np.random.default_rng(seed).permutation(len(pool)):
-            config = self._context.config(complete(self._search_space, pool[number]))
-            if self._context.key(config) not in self._seen:
-                return pool[number]
+            suggested, parameters = pool[number]
+            if self._context.key_of(parameters) not in self._seen:
+                return suggested
         return None
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -102,31 +114,32 @@ class LedgerSearcher(OptunaSearch):
             trial = self._ot_trials[trial_id]
             for folds, mean in enumerate(running_means(merged_folds(folder, study), study), start=1):
                 trial.report(mean, folds)
-            self._tell(trial, TrialState.PRUNED)
+            self._optuna_study.tell(trial, state=TrialState.PRUNED)
             return
         failed = error or (result is not None and Report.from_dict(result).failed is not None)
         super().on_trial_complete(trial_id, None if failed else result, failed)
 
 
-def make_searcher(space: Space, ledger: Ledger, context: StudyContext) -> LedgerSearcher:
+def make_searcher(scan: SpaceScan, ledger: Ledger, context: StudyContext) -> LedgerSearcher:
     """A searcher on a fresh Optuna study that holds what the ledger knows and goes on from there."""
-    storage = optuna.storages.InMemoryStorage()
-    left_out = [trial.params for trial in ledger.study.left_out]
-    seen = {context.key(context.config(complete(space, parameters))) for parameters in left_out}
+    space, storage = scan.space, optuna.storages.InMemoryStorage()
+    left_out = [complete(space, trial.params) for trial in ledger.study.left_out]
+    seen = {context.key_of(parameters) for parameters in left_out}
     with quiet_optuna():
         study = optuna.create_study(storage=storage, study_name=ledger.root.name, direction="minimize")
-        unfinished = []
+        unfinished = {}
         for folder in ledger.trials():
             if (result := trial_result(ledger, folder)) is not None:
                 study.add_trial(optuna_trial(folder, ledger.study, space, result))
                 seen.add(folder.key)
             else:
-                unfinished.append(suggested_part(space, folder.trial.config))
+                unfinished[folder.key] = repeat_trial(space, folder.trial.config).params
         position = len(seen) - len(left_out)
-        for parameters in unfinished:
+        for parameters in unfinished.values():
             study.enqueue_trial(parameters)
-        if space.sampler == "exhaustive":
-            for parameters in enumerate_finite(space) or []:
-                if parameters not in left_out:
-                    study.enqueue_trial(parameters, skip_if_exists=True)
-        return LedgerSearcher(space, ledger, context, seen, position, study_name=ledger.root.name, storage=storage)
+        if space.sampler == "exhaustive" and scan.combinations is not None:
+            known = seen | unfinished.keys()
+            for suggested, parameters in zip(scan.combinations, scan.parameters, strict=True):
+                if context.key_of(parameters) not in known:
+                    study.enqueue_trial(suggested)
+        return LedgerSearcher(scan, ledger, context, seen, position, study_name=ledger.root.name, storage=storage)

@@ -38,4 +38,4 @@ class FoldScheduler(FIFOScheduler):
         self._rungs.remove(self._key(trial))
 
     def _key(self, trial: Trial) -> str:
-        return self._context.key(self._context.config(trial.config))
+        return self._context.key_of(trial.config)

@@ -13,6 +13,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from audiotag.corpus.corpus import Corpus
 from audiotag.features.log_mel import LogMel
+from search_spaces import SpaceError
 from study.ledger.context import StudyContext
 from study.ledger.files import LedgerError, LedgerWarning
 from study.ledger.ledger import trial_folder
@@ -90,7 +91,7 @@ class Relay(tune.Callback):
         self._tell("ended", key, reason)
 
     def _key(self, trial: Trial) -> str:
-        return self._context.key(self._context.config(trial.config))
+        return self._context.key_of(trial.config)
 
     def _tell(self, event: str, *arguments: Any) -> None:
         for listener in self._listeners:
@@ -130,6 +131,7 @@ def run_trials(
 
     Raises:
         LedgerError: If the ledger cannot be written.
+        SpaceError: If the space's function cannot be run for a proposal.
     """
     trainable = tune.with_parameters(
         train_trial,
@@ -161,13 +163,13 @@ def run_trials(
         try:
             tuner.fit()
         except Exception as error:
-            if (reason := _ledger_error(error)) is not None:
+            if (reason := _own_error(error)) is not None:
                 raise reason from None
             raise
 
 
-def _ledger_error(error: BaseException | None) -> LedgerError | None:
+def _own_error(error: BaseException | None) -> LedgerError | SpaceError | None:
     """The reason of ours under Tune's exceptions, if there is one."""
-    while error is not None and not isinstance(error, LedgerError):
+    while error is not None and not isinstance(error, LedgerError | SpaceError):
         error = error.__cause__ or error.__context__
     return error

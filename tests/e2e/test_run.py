@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from search_spaces import Space, SpaceError, load_space, space_names
+from search_spaces import space_names
 from study import run
 from study.plan.request import Request
 
@@ -138,14 +138,47 @@ def test_clips_shorter_than_a_window_are_refused(fails: Fails, folder_corpus: Ca
     assert "must be at least one window of 0.064 s" in fails("--space", "joint", "--corpus", str(root))
 
 
-def test_a_broken_space_is_listed_as_such(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(name: str) -> Space:
-        if name == "joint":
-            raise SpaceError("it is broken")
-        return load_space(name)
-
-    monkeypatch.setattr("search_spaces.load_space", load)
+def test_spaces_that_cannot_be_used_are_listed_with_the_others(
+    space_file: Callable[[str, str | bytes], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "n", "z"):
+        space_file(name, f'"""Which {name}?"""\ndef define(trial):\n    pass\n')
+    space_file("b", "import sys\nsys.exit(0)\n")
+    space_file("c", b"# \xfc\n")
+    space_file("o", "raise ValueError('two\\nlines')\n")
+    space_file("p", "print('hello')\n")
     run.list_spaces()
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(space_names())
-    assert any(line.split(maxsplit=1) == ["joint", "(cannot be used: it is broken)"] for line in lines)
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    assert [name for name, _ in lines] == ["a", "b", "c", "n", "o", "p", "z"] == space_names()
+    assert [name for name, text in lines if text == f"Which {name}?"] == ["a", "n", "z"]
+    assert all(text.startswith("(cannot be used: ") for name, text in lines if name in "bcop")
+
+
+@pytest.mark.parametrize(
+    ("define", "why"),
+    [
+        ("trial.suggest_categorical('alpha', [0.5, 0.5])", "twice"),
+        ("[trial.suggest_int(name, 0, 9) for name in 'abcdefghi']", "too many to list"),
+        ("1 / 0", "line 3 of mine.py"),
+    ],
+)
+def test_a_mistake_in_a_space_is_one_line(
+    define: str, why: str, fails: Fails, space_file: Callable[[str, str], Path]
+) -> None:
+    space_file("mine", f'"""Why?"""\ndef define(trial):\n    {define}\n')
+    assert why in fails("--space", "mine")
+
+
+def test_an_interruption_while_a_space_is_listed_is_one_line(
+    space_file: Callable[[str, str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(run, "catch_signals", lambda: None)
+    text = "import signal\ndef define(trial):\n    signal.raise_signal(signal.SIGINT)\n"
+    space_file("mine", f'"""Why?"""\n{text}')
+    store, studies = f"sqlite:///{tmp_path / 'mlflow.db'}", str(tmp_path / "studies")
+    monkeypatch.setattr("sys.argv", ["run.py", "--space", "mine", "--tracking-uri", store, "--studies", studies])
+    assert run.main() == 130
+    assert capsys.readouterr().err == "Interrupted before training began; nothing is lost.\n"

@@ -5,9 +5,11 @@ from study.ledger.context import StudyContext
 from study.ledger.ledger import Ledger
 from study.ledger.reports import METRIC
 from study.search.searcher import LedgerSearcher, make_searcher
+from study.search.space import scan_space
 
 
 def searcher_of(ledger: Ledger, space: Space | None = None) -> LedgerSearcher:
-    searcher = make_searcher(space or load_space(ledger.study.space), ledger, StudyContext(ledger.root, ledger.study))
+    scan = scan_space(space or load_space(ledger.study.space))
+    searcher = make_searcher(scan, ledger, StudyContext(ledger.root, ledger.study))
     searcher.set_search_properties(METRIC, "min", {})
     return searcher

@@ -71,7 +71,7 @@ def test_a_study_without_stereo_runs_the_other_rows(mono: Corpus, tmp_path: Path
     plan = plan_study(tmp_path, corpus=mono.root, space="table1", epochs=1)
     assert [trial.name for trial in plan.study.left_out] == STEREO_ROWS
     assert (plan.study.trials, plan.study.stereo) == (12, None)
-    searcher = make_searcher(plan.space, plan.open_ledger(), plan.context)
+    searcher = make_searcher(plan.scan, plan.open_ledger(), plan.context)
     searcher.set_search_properties("eer_mean", "min", {})
     rows = [searcher.suggest(f"{number}") for number in range(12)]
     assert [row["model"] for row in rows] == ["dae_dnn", *["crnn"] * 11]

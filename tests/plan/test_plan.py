@@ -10,7 +10,7 @@ from helpers.planning import plan_study
 
 import study.plan.plan
 from audiotag.corpus.corpus import CorpusError
-from search_spaces import load_space
+from search_spaces import fingerprint, load_space
 from study.ledger.files import LedgerError, LedgerWarning
 from study.ledger.ledger import Ledger
 from study.plan.plan import first_difference
@@ -100,10 +100,44 @@ def test_a_study_keeps_its_space_and_its_corpus(
         plan_study(tmp_path, resume="s")
 
 
+def test_a_study_keeps_what_its_space_imports(
+    root: Path, tmp_path: Path, space_file: Callable[[str, str], Path]
+) -> None:
+    text = '"""Why?"""\nfrom search_spaces._values import VALUES\n\ndef define(trial):\n'
+    text += "    trial.suggest_categorical('alpha', VALUES)\n    return {'augmentation': 'mixup'}\n"
+    space_file("mine", text)
+    space_file("_values", "VALUES = [0.5, 1.5]\n")
+    ledger = plan_study(tmp_path, corpus=root, space="mine", name="s").open_ledger()
+    plan_study(tmp_path, resume="s")
+    space_file("_values", "VALUES = [0.5, 2.5]\n")
+    with pytest.raises(PlanError, match=r"the file _values.py of the space `mine` was .*1.5.* now it is .*2.5"):
+        plan_study(tmp_path, resume="s")
+    # as an earlier version recorded it
+    ledger.update_study(space_fingerprint=fingerprint(ledger.study.space_source, {}), space_helpers=None)
+    assert plan_study(tmp_path, resume="s").study.trials == 2
+
+
 def test_the_first_difference_of_two_texts() -> None:
     assert first_difference("a\nb", "a\n c ") == ("'b' in line 2", "'c' in line 2")
     assert first_difference("a", "a\nb") == ("shorter", "'b' in line 2")
     assert first_difference("a", "a") == ("another one", "this one")
+
+
+def test_combinations_of_one_configuration_are_one_trial(
+    root: Path, tmp_path: Path, space_file: Callable[[str, str], Path]
+) -> None:
+    text = '"""Why?"""\ndef define(trial):\n    trial.suggest_categorical("precision", ["fp32", "bf16"])\n'
+    space_file("mine", text + '    trial.suggest_categorical("convolution", ["direct", "winograd"])\n')
+    assert plan_study(tmp_path, corpus=root, space="mine").study.trials == 3  # bf16 has the direct one alone
+
+
+def test_every_combination_of_a_sampled_space_is_tried_unless_it_says_how_many(
+    root: Path, tmp_path: Path, space_file: Callable[[str, str], Path]
+) -> None:
+    text = '"""Why?"""\nimport optuna\nSAMPLER = "tpe"\n\ndef define(trial):\n'
+    text += "    if trial.suggest_categorical('batch_size', [1, 2, 3]) == 2:\n        raise optuna.TrialPruned\n"
+    space_file("mine", text)
+    assert plan_study(tmp_path, corpus=root, space="mine").study.trials == 2
 
 
 @pytest.mark.parametrize(

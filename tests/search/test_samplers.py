@@ -94,9 +94,45 @@ def test_trials_that_cannot_be_run_are_not_proposed(sampler: str, tmp_path: Path
         assert search.suggest("more") == "FINISHED"
 
 
+def half(trial: Any) -> None:
+    """Leaves half of its plane out, and one combination of its choices."""
+    augmentation = trial.suggest_categorical("augmentation", ["mixup", "mixup_lp"])
+    alpha, dropout = trial.suggest_float("alpha", 0.1, 0.9), trial.suggest_float("dropout", 0.1, 0.9)
+    if alpha + dropout > 1 or (augmentation == "mixup" and trial.suggest_categorical("batch_size", [22, 44]) == 22):
+        raise optuna.TrialPruned
+
+
+def few(trial: Any) -> None:
+    """Has 4 of 64 combinations."""
+    names = ("batch_size", "patience", "max_epochs")
+    if sum(trial.suggest_int(name, 1, 4) for name in names) > 4:
+        raise optuna.TrialPruned
+
+
+@pytest.mark.parametrize("sampler", SAMPLED)
+def test_what_a_space_leaves_out_is_not_proposed(sampler: str, tmp_path: Path) -> None:
+    search = searcher_of(empty(tmp_path / "s"), replace(load_space("joint"), sampler=sampler, define=half))
+    rows = try_out(search, 14)
+    assert distinct(rows) == 14
+    assert all(row["alpha"] + row["dropout"] <= 1 for row in rows)
+    assert all(row.get("batch_size") != 22 for row in rows)
+    assert len({row["augmentation"] for row in rows}) == 2
+    assert {trial.state.name for trial in search._ot_study.trials} <= {"COMPLETE", "FAIL"}
+
+
+@pytest.mark.parametrize("sampler", [*SAMPLED, "exhaustive"])
+def test_a_space_that_leaves_most_out_is_tried_to_its_end(sampler: str, tmp_path: Path) -> None:
+    search = searcher_of(empty(tmp_path / "s"), replace(load_space("joint"), sampler=sampler, define=few))
+    rows = try_out(search, 4)
+    assert distinct(rows) == 4
+    with quiet_optuna():
+        assert search.suggest("more") == "FINISHED"
+
+
+@pytest.mark.parametrize("name", ["joint", "half"])
 @pytest.mark.parametrize("sampler", ["qmc", "random"])
-def test_a_resumed_sequence_goes_on_where_it_was(sampler: str, tmp_path: Path) -> None:
-    space = sampled("joint", sampler)
+def test_a_resumed_sequence_goes_on_where_it_was(sampler: str, name: str, tmp_path: Path) -> None:
+    space = sampled("joint", sampler) if name == "joint" else replace(load_space("joint"), sampler=sampler, define=half)
     unbroken = try_out(searcher_of(empty(tmp_path / "a"), space), 9)
     broken = empty(tmp_path / "b")
     first = try_out(searcher_of(broken, space), 5)

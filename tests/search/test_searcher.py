@@ -9,7 +9,7 @@ from helpers.made_up import make_corpus, make_study
 from helpers.searching import searcher_of
 from ray.tune.search.optuna import OptunaSearch
 
-from search_spaces import load_space
+from search_spaces import SpaceError, load_space
 from study.ledger.ledger import Ledger
 from study.ledger.pruning import write_pruned
 from study.ledger.reports import METRIC, Report
@@ -68,6 +68,18 @@ def test_an_unfinished_trial_is_proposed_first_after_a_kill(ledger: Ledger) -> N
     assert [row["alpha"] for row in proposals] == [0.1, 0.5, 1.0, 1.5, 2.0, 5.0]  # in the order of the space
     assert resumed.suggest("z") == "FINISHED"
     assert [folder.trial.number for folder in ledger.trials()] == list(range(7))
+
+
+def test_a_space_that_fails_for_a_proposal_ends_the_study_in_a_line(ledger: Ledger) -> None:
+    """The scan draws a sample: what a rare value does wrong comes up in the search."""
+    searcher = searcher_of(ledger)
+
+    def define(trial: Any) -> None:
+        raise ZeroDivisionError
+
+    object.__setattr__(searcher._scan.space, "define", define)
+    with pytest.raises(SpaceError, match="`mixup_alpha` cannot be run"):
+        searcher.suggest("a")
 
 
 def _states(searcher: LedgerSearcher) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 
 import search_spaces
 from search_spaces import Space, SpaceError, load_space, space_names
-from study.search.space import FINITE, check_space, enumerate_finite, scan_space
+from study.search.space import MOST, check_space, scan_space
 
 
 def space(define: Any, sampler: str = "exhaustive", **more: Any) -> Space:
@@ -90,15 +90,22 @@ def test_conditional_parameters_are_enumerated_in_order() -> None:
 def test_a_space_with_an_end_is_known_to_have_one_whatever_samples_it(sampler: str) -> None:
     loaded = load_space("mixup_alpha")
     found = scan_space(replace(loaded, sampler=sampler))
-    assert (found.combinations, found.parameters) == (enumerate_finite(loaded), parameters_of("mixup_alpha"))
+    assert (found.combinations, found.parameters) == (scan_space(loaded).combinations, parameters_of("mixup_alpha"))
 
 
-def test_a_space_with_a_range_or_with_very_many_values_has_no_end() -> None:
-    many = range(FINITE + 1)
+def test_a_sampled_space_with_a_range_or_with_very_many_values_has_no_end() -> None:
     assert scan_space(load_space("joint")).combinations is None
-    assert enumerate_finite(space(lambda trial: trial.suggest_categorical("seed", many) and None, "tpe")) is None
-    finite = enumerate_finite(space(lambda trial: trial.suggest_categorical("seed", many[1:]) and None, "tpe"))
-    assert len(finite or []) == FINITE
+    assert scan_space(space(lambda trial: {"seed": trial.suggest_int("seed", 0, MOST)}, "tpe")).combinations is None
+    finite = scan_space(space(lambda trial: {"seed": trial.suggest_int("seed", 1, MOST)}, "tpe")).combinations
+    assert finite == [{"seed": number} for number in range(1, MOST + 1)]
+
+
+# degenerate
+
+
+def test_a_space_that_suggests_nothing_has_one_combination() -> None:
+    scan = scan_space(space(lambda trial: {"alpha": 1.0}))
+    assert (scan.combinations, scan.parameters) == ([{}], [{"alpha": 1.0}])
 
 
 # malformed
@@ -124,7 +131,7 @@ def test_only_names_of_spaces_are_loaded(name: str) -> None:
         (lambda trial: {"dropuot": 0.1}, {}, "Unknown hyperparameter `dropuot`: .* are .*dropout"),
         (lambda trial: {"dropout": trial.suggest_categorical("dropout", [0.1, 1.5])}, {}, "`dropout` is 1.5, but must"),
         (lambda trial: trial.sugest_float("dropout", 0, 1), {}, "define of the space `made_up` .*sugest_float"),
-        (lambda trial: trial.suggest_float("dropout", 0, 1) and None, {}, "no list of values of dropout"),
+        (lambda trial: {"dropout": trial.suggest_float("dropout", 0, 1)}, {}, "no list of values of dropout"),
     ],
     ids=["baseline", "name", "value", "function", "endless"],
 )
@@ -142,6 +149,7 @@ def test_mistakes_in_a_space_are_named(define: Any, more: dict[str, Any], match:
         ({"SAMPLER": "tpe", "TRIALS": 0}, "has TRIALS 0, but must have a number above 0"),
         ({"BASELINE": "none"}, "has BASELINE 'none', but must have hyperparameters with values"),
         ({"BASELINE": {}}, "has BASELINE {}, but must have"),
+        ({"__doc__": 5}, "must have a docstring"),
     ],
 )
 def test_incomplete_space_file(change: dict[str, Any], match: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,13 +8,14 @@ import pytest
 from helpers.made_up import make_corpus, make_study
 from helpers.small_trial import PARAMETERS, make_context
 
+from search_spaces import SpaceError
 from study.ledger.files import LedgerError, LedgerWarning
 from study.ledger.ledger import trial_folder
 from study.ledger.pruning import read_passed, write_pruned
 from study.ledger.reports import Report
 from study.search.asha import Rungs
 from study.tuning.scheduler import FoldScheduler
-from study.tuning.tune import Relay
+from study.tuning.tune import Relay, _own_error
 
 FAILED = Report(1.0, failed="the loss is not finite")
 
@@ -87,7 +88,7 @@ def test_the_scheduler_stops_a_trial_at_the_end_of_a_fold_only(tmp_path: Path) -
     ledger = make_study(tmp_path / "s", [], corpus=corpus, with_clips=False, scheduler="asha")
     context = make_context(ledger.root)
     trials = [trial_of(FAILED, {"dropout": dropout}) for dropout in (0.0, 0.1, 0.2, 0.3, 0.4)]
-    keys = [_made(ledger.root, context.key(context.config(trial.config))) for trial in trials]
+    keys = [_made(ledger.root, context.key_of(trial.config)) for trial in trials]
     scheduler = FoldScheduler(Rungs(ledger), context)
 
     def decide(number: int, report: Report) -> str:
@@ -106,3 +107,12 @@ def _made(root: Path, key: str) -> str:
     """The key of a trial whose folder there is now."""
     trial_folder(root, key).write_trial(0, {})
     return key
+
+
+def test_the_reason_is_found_under_the_exceptions_of_tune() -> None:
+    ours, bug = SpaceError("define cannot be run"), ValueError("a bug")
+    for reason, found in ((ours, ours), (bug, None)):
+        outer = RuntimeError("Tune's")
+        outer.__cause__ = KeyError("another of Tune's")
+        outer.__cause__.__context__ = reason
+        assert _own_error(outer) is found
