@@ -8,13 +8,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from study.format import decimal, signed
+from study.format import decimal
 from study.ledger.files import write_text
 from study.ledger.ledger import Ledger
 from study.ledger.results import is_complete, study_results
 from study.reporting.prose import answer
 from study.reporting.section import Section, render
-from study.reporting.sections.against_baseline import INTERVAL, against_baseline, p_value
+from study.reporting.sections.against_baseline import INTERVAL, against_baseline, difference, p_value
 from study.reporting.sections.paper_tables import cross_validation
 from study.reporting.style import style
 from study.reporting.tables import CROSS_VALIDATION, Line, Table, further_metrics, mean_of, range_of
@@ -115,6 +115,5 @@ def rows_table(rows: Sequence[ResultRow], tested: bool) -> Table:
         cells = [row.study, row.label.removesuffix(f" ({row.study})"), decimal(row.mean)]
         cells += [range_of(row.intervals.get("mean"))]
         cells += [decimal(mean_of(row.result, CROSS_VALIDATION, metric.name)) for metric in further]
-        cells += [signed(row.test.difference) if row.test else "", p_value(row.adjusted), row.verdict] if tested else []
-        lines.append(Line([*cells, *[""] * (len(header) + 3 - len(cells))]))
-    return Table("Rows", [*header, "difference", "Holm p", "verdict"], lines, left=2, right=1)
+        lines.append(Line([*cells, *[difference(row), p_value(row.adjusted), row.verdict] * tested]))
+    return Table("Rows", [*header, *["difference", "Holm p", "verdict"] * tested], lines, left=2, right=int(tested))

@@ -31,13 +31,20 @@ def answer(analysis: Analysis) -> str:
         text = f"By more than chance, {_with_mean(first)} is better than {against}."
     elif best is baseline:
         text = f"No trial has a lower mean EER than {against}."
+    elif best.tested is None:
+        reason = best.verdict.partition(": ")[2]
+        text = f"{_with_mean(best)} has the lowest mean EER, but its lead over {against}, is not tested ({reason})."
     else:
         folds, gap = count(len(analysis.study.folds), "fold"), decimal(abs(baseline.mean - best.mean))
         text = (
             f"No trial is better than {against}, by more than chance: {_with_mean(best)} is lowest, but {folds} cannot "
             f"tell a difference of {gap} from 0."
         )
+    tested = sum(row.tested is not None for row in others)
     counts = f" Better by more than chance: {len(better)} of {len(others)}; worse: {len(worse)}."
+    counts += f" Not tested: {len(others) - tested}." if tested < len(others) else ""
+    if not tested:
+        counts = " Nothing is tested."
     return so_far + text + counts * (len(others) > 1 or bool(worse)) + _caution(analysis, better, baseline)
 
 

@@ -18,7 +18,7 @@ from study.ledger.results import finished_folds
 from study.ledger.schema import OBJECTIVE, Figures, StudyRecord, StudyResults, TrialResult, rank
 from study.stats.bootstrap import centred, draw_groups, interval, resampled_means, resampled_table
 from study.stats.selection_bias import early_stopping_bias, winners_curse
-from study.stats.significance import PairedTest, corrected_t, holm, verdict
+from study.stats.significance import PairedTest, Untested, adjust, corrected_t, verdict
 
 SHOWN_ROWS = 24  # best rows of a larger study, which shows no others
 EER = "eer"  # the metric that the bootstrap is of
@@ -35,8 +35,8 @@ class ResultRow:
         intervals: Of the EER by tag, and of their "mean".
         eval_intervals: The same on the evaluation split.
         best_share: Of the draws in which it is the best of the shown rows.
-        test: Against the baseline.
-        adjusted: Holm's p.
+        test: Against the baseline; None of the baseline itself.
+        adjusted: Holm's p; None where nothing is tested.
     """
 
     study: str
@@ -46,9 +46,14 @@ class ResultRow:
     intervals: dict[str, Interval] = field(default_factory=dict)
     eval_intervals: dict[str, Interval] = field(default_factory=dict)
     best_share: float | None = None
-    test: PairedTest | None = None
+    test: PairedTest | Untested | None = None
     adjusted: float | None = None
     verdict: str = "the baseline"
+
+    @property
+    def tested(self) -> PairedTest | None:
+        """Its test, if there is one."""
+        return self.test if isinstance(self.test, PairedTest) else None
 
     @property
     def key(self) -> str:
@@ -190,13 +195,10 @@ def compare(rows: list[ResultRow], baseline: ResultRow | None, folds: int) -> No
     means = fold_means(rows)
     differences = means - means[rows.index(baseline)]
     others = [(row, own) for row, own in zip(rows, differences, strict=True) if row is not baseline]
-    for row, own in others:
-        row.test = corrected_t(own[~np.isnan(own)], 1 / max(folds - 1, 1))
-    tested = [row for row, _ in others if row.test is not None]
-    for row, adjusted in zip(tested, holm([row.test.p for row in tested if row.test]), strict=True):
-        row.adjusted = adjusted
-    for row, _ in others:
-        row.verdict = verdict(row.test, row.adjusted, OBJECTIVE.lower_is_better)
+    tests = [corrected_t(own[~np.isnan(own)], 1 / max(folds - 1, 1)) for _, own in others]
+    for (row, _), test, adjusted in zip(others, tests, adjust(tests), strict=True):
+        row.test, row.adjusted = test, adjusted
+        row.verdict = verdict(test, adjusted, OBJECTIVE.lower_is_better)
 
 
 def best_rows(rows: list[ResultRow], baseline: ResultRow | None) -> list[ResultRow]:

@@ -297,3 +297,5 @@ def test_studies_of_different_corpora_are_not_tested(tmp_path: Path) -> None:
     for part in ("The corpora differ", "The protocols differ", "The seeds differ"):
         assert part in page.text
     assert "The baseline is" not in page.text
+    (line,) = [line for line in (tmp_path / "comparison-a+b.md").read_text().splitlines() if line.startswith("| study")]
+    assert "verdict" not in line

@@ -15,6 +15,7 @@ from study.ledger.clips import read_clips
 from study.ledger.pruning import write_pruned
 from study.ledger.schema import Figures, Provenance, StudyResults, TrialResult
 from study.reporting.prose import answer
+from study.reporting.sections.against_baseline import against_baseline
 from study.reporting.sections.answer import header
 from study.reporting.sections.by_parameter import at_edge
 from study.reporting.sections.cost import cost
@@ -23,6 +24,7 @@ from study.reporting.sections.search import importances
 from study.reporting.sections.trust import trust
 from study.reporting.style import as_panel, new_axes, style, wrapped
 from study.stats.analysis import Analysis, ResultRow, analyse, held_out
+from study.stats.significance import Untested, verdict
 
 Sampled = Callable[..., Analysis]
 
@@ -93,6 +95,33 @@ def test_answers(gains: list[float], status: str, parts: tuple[str, ...], tmp_pa
     )
     for part in parts:
         assert part in answer(found)
+
+
+def test_two_folds_are_not_tested(tmp_path: Path) -> None:
+    found = analysed(tmp_path / "s", ALPHAS[:3], gains=[0.0, 0.5, 1.5], corpus=make_corpus(**SMALL | {"folds": 2}))
+    assert [row.tested for row in found.rows] == [None] * 3
+    assert "Nothing is tested." in answer(found)
+    assert "2 folds in common" in answer(found)
+    section = against_baseline(found)
+    (table,) = section.tables
+    assert list(table.header) == ["trial", "Avg", "difference", "verdict"]
+    assert [line.cells[2] for line in table.lines] == [
+        "",
+        *(signed(row.mean - found.baseline.mean) for row in found.others),
+    ]
+    assert section.panels == []
+    assert "degrees of freedom" not in section.markdown
+
+
+def test_an_untested_row_stands_beside_tested_ones(whole: Analysis) -> None:
+    first, second, third = whole.rows
+    same = Untested(0.02, "the difference is the same in every fold")
+    middle = replace(second, test=same, adjusted=None, verdict=verdict(same, None))
+    found = replace(whole, rows=[first, middle, third], shown=[first, middle, third], baseline=first)
+    section = against_baseline(found)
+    assert section.tables[0].texts()[1][2:] == ["+.020", "", "", "", "", middle.verdict]
+    assert "degrees of freedom" in section.markdown
+    assert "Not tested: 1." in answer(found)
 
 
 def test_a_lead_below_the_spread_over_seeds_is_no_evidence(repeated: Analysis) -> None:

@@ -10,6 +10,7 @@ from study.reporting.style import BLUE, FAINT, INK, VERMILION, Panel, as_panel, 
 from study.reporting.tables import Line, Table, range_of
 from study.stats.analysis import Analysis, ResultRow, better_with
 from study.stats.bootstrap import CONFIDENCE
+from study.stats.significance import LEAST_FOLDS
 
 TITLE = "Against the baseline"
 INTERVAL = f"{100 * CONFIDENCE:.0f} % interval"
@@ -18,6 +19,7 @@ CAPTION = (
     "Difference in mean EER from the baseline with its 95 % interval (corrected resampled t, for each row alone); "
     "left of the line is better. Grey squares are not distinguishable."
 )
+RULE = " A row is called better or worse where Holm\u2019s p is below .05."
 
 
 def against_baseline(analysis: Analysis) -> Section | None:
@@ -26,8 +28,8 @@ def against_baseline(analysis: Analysis) -> Section | None:
         return None
     return Section(
         TITLE,
-        intro=f"The baseline is {analysis.baseline.label}: {analysis.baseline_reason}. "
-        "A row is called better or worse where Holm\u2019s p is below .05.",
+        intro=f"The baseline is {analysis.baseline.label}: {analysis.baseline_reason}."
+        + RULE * any(row.tested for row in analysis.rows),
         groups={"": differences(analysis)},
         wide=True,
         caption=CAPTION,
@@ -39,18 +41,25 @@ def against_baseline(analysis: Analysis) -> Section | None:
 
 def comparison_table(analysis: Analysis, rows: Sequence[ResultRow], page: bool) -> Table:
     """The test of each row; on a page, whose first table has them, without the intervals of the means."""
-    several = analysis.study.has_several_seeds
-    header = ["trial", "Avg", *[INTERVAL] * (not page), "difference", INTERVAL, "t", "p", "Holm p"]
+    several, tests = analysis.study.has_several_seeds, any(row.tested for row in rows)
+    header = ["trial", "Avg", *[INTERVAL] * (not page), "difference", *[INTERVAL, "t", "p", "Holm p"] * tests]
     header += [*["better with"] * several, "verdict"]
     lines = []
     for row in rows:
-        test = row.test
-        cells = [row.label, decimal(row.mean), *[range_of(row.intervals.get("mean"))] * (not page)]
-        cells += [""] * 5 if test is None else [signed(test.difference), f"{signed(test.low)} to {signed(test.high)}"]
-        cells += [] if test is None else [f"{test.t:.2f}", p_value(test.p), p_value(row.adjusted)]
+        cells = [row.label, decimal(row.mean), *[range_of(row.intervals.get("mean"))] * (not page), difference(row)]
+        if (test := row.tested) is not None:
+            cells += [f"{signed(test.low)} to {signed(test.high)}", f"{test.t:.2f}", p_value(test.p)]
+            cells += [p_value(row.adjusted)]
+        else:
+            cells += [""] * 4 * tests
         cells += [_seeds(row, analysis.baseline)] * several
         lines.append(Line([*cells, row.verdict], row.verdict.split()[0]))
     return Table(TITLE, header, lines, right=1)
+
+
+def difference(row: ResultRow) -> str:
+    """A row's difference from the baseline, tested or not; empty for the baseline itself."""
+    return "" if row.test is None or row.test.difference is None else signed(row.test.difference)
 
 
 def p_value(p: float | None) -> str:
@@ -59,22 +68,21 @@ def p_value(p: float | None) -> str:
 
 
 def differences(analysis: Analysis) -> list[Panel]:
-    """Draw each shown row's difference from the baseline with its interval."""
-    rows = [row for row in analysis.shown if row.test is not None]
+    """Draw the difference of each shown row that is tested, with its interval."""
+    rows = [(row, row.tested) for row in analysis.shown if row.tested is not None]
     if not rows or analysis.baseline is None:
         return []
-    labels = [wrapped(row.label) for row in rows]
+    labels = [wrapped(row.label) for row, _ in rows]
     ax = new_axes(
         height=0.9 + 0.2 * sum(1.5 + label.count("\n") for label in labels),
         xlabel="mean EER minus the baseline's",
         ylim=(len(rows) - 0.5, -0.5),
     )
     ax.axvline(0, color=INK, linewidth=1)
-    for height, row in enumerate(rows):
-        assert row.test is not None
+    for height, (row, test) in enumerate(rows):
         colour, marker = LOOKS[row.verdict.split()[0]]
-        ax.plot([row.test.low, row.test.high], [height, height], color=colour, linewidth=2.2)
-        ax.plot(row.test.difference, height, marker=marker, color=colour, markersize=6)
+        ax.plot([test.low, test.high], [height, height], color=colour, linewidth=2.2)
+        ax.plot(test.difference, height, marker=marker, color=colour, markersize=6)
     ax.set_yticks(range(len(rows)), labels)
     ax.grid(False, axis="y")
     return [as_panel(ax, "differences", f"Differences from the baseline {analysis.baseline.label}, with intervals")]
@@ -89,10 +97,18 @@ def _seeds(row: ResultRow, baseline: ResultRow | None) -> str:
 
 
 def _note(analysis: Analysis) -> str:
-    folds = len(analysis.study.folds)
-    return (
+    folds, others = len(analysis.study.folds), analysis.others
+    untested = [row for row in others if row.tested is None]
+    without = (
+        f"A difference is tested over {LEAST_FOLDS} folds or more, unless it is the same in all of them: how far it "
+        "varies is not known then, however large it is. "
+    )
+    if len(untested) == len(others):
+        return without.rstrip()
+    paired = (
         f"Paired over {count(folds, 'fold')}: t = mean(d) / sqrt({1 / folds + 1 / max(folds - 1, 1):.2f} var(d)) with "
         f"{folds - 1} degrees of freedom (Nadeau and Bengio's corrected resampled t, because training sets overlap). "
-        f'Holm\'s p allows for {count(len(analysis.others), "comparison")}. "Not distinguishable" is no proof of '
-        "equality: the interval says how large a difference may still be."
+        f"Holm's p allows for {count(len(others), 'comparison')}. "
     )
+    equality = '"Not distinguishable" is no proof of equality: the interval says how large a difference may still be.'
+    return paired + without * bool(untested) + equality
