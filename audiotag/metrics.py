@@ -137,16 +137,25 @@ class Metric:
 
     Attributes:
         name: Its key in results.json and MLflow.
-        title: Its name in tables.
+        title: Its name.
         by_tag: Targets (n, K) of 0 and 1 and scores (n, K) to the figure of each tag (K,), NaN where it does not exist.
         lower_is_better: Whether small figures are good.
+        short: Its name in narrow columns, if that is another one.
     """
 
     name: str
     title: str
     by_tag: Callable[[np.ndarray, np.ndarray], np.ndarray]
     lower_is_better: bool
+    short: str = ""
+
+    @property
+    def column(self) -> str:
+        """Its name in narrow columns."""
+        return self.short or self.title
 
 
 # every metric is in the ledger, results.json, MLflow, tables and report; the first is what a study searches for
-METRICS = {metric.name: metric for metric in (Metric("eer", "Equal error rate", tag_eers, lower_is_better=True),)}
+METRICS = {
+    metric.name: metric for metric in (Metric("eer", "Equal error rate", tag_eers, lower_is_better=True, short="EER"),)
+}

@@ -109,7 +109,7 @@ def studies_table(found: Sequence[Analysis]) -> Table:
 def rows_table(rows: Sequence[ResultRow], tested: bool) -> Table:
     """Rows of studies, and their tests."""
     further = further_metrics([row.result for row in rows], CROSS_VALIDATION)
-    header = ["study", "trial", "Avg", INTERVAL, *[metric.title for metric in further]]
+    header = ["study", "trial", "Avg", INTERVAL, *[metric.column for metric in further]]
     lines = []
     for row in rows:
         cells = [row.study, row.label.removesuffix(f" ({row.study})"), decimal(row.mean)]

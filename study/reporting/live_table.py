@@ -94,7 +94,9 @@ class LiveTable:
             row.trainings_done, row.best = trainings, None
         if report.folds_done > row.folds_done:
             row.folds_done, row.mean = report.folds_done, report.mean
-            progress = f"{row.folds_done} of {len(self.study.folds)} folds, mean EER so far {row.mean:.3f}"
+            progress = (
+                f"{row.folds_done} of {len(self.study.folds)} folds, mean {OBJECTIVE.column} so far {row.mean:.3f}"
+            )
             self._print_line(row, f"{progress} ({self.time_left()})")
         result = report.epoch or report.pretraining
         if result is None:
@@ -140,7 +142,7 @@ class LiveTable:
         title = f"{self._ended()} of {self.study.trials} trials done, {self.time_left()}"
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         several, folds = self.study.has_several_seeds, len(self.study.folds)
-        figures = ("epoch", "val loss", "best EER", "mean EER")
+        figures = ("epoch", "val loss", f"best {OBJECTIVE.column}", f"mean {OBJECTIVE.column}")
         for column in ("trial", *self.study.varied, "fold", *["seed"] * several, *figures, ""):
             table.add_column(column, justify="right" if column in figures else "left")
         running = [row for row in self.rows.values() if row.state == "running"]

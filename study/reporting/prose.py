@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from audiotag.corpus.errors import count
 from study.format import decimal, seeds_in_words
-from study.ledger.schema import StudyRecord, StudyResults
+from study.ledger.schema import OBJECTIVE, StudyRecord, StudyResults, rank
 from study.reporting.tables import SD_SEEDS
 from study.stats.analysis import SHOWN_ROWS, Analysis, ResultRow
 
@@ -12,6 +12,7 @@ PROTOCOLS = {
     "paper": "the held-out fold also stopped the training, so the figures are optimistic",
     "nested": "the held-out folds were only scored",
 }
+MEAN = f"mean {OBJECTIVE.column}"
 SEEDS = f" Figures are means over the seeds; {SD_SEEDS} is the standard deviation of Avg from seed to seed."
 
 
@@ -27,17 +28,17 @@ def answer(analysis: Analysis) -> str:
     worse = [row for row in others if row.verdict.startswith("worse")]
     against = f"the baseline, {_with_mean(baseline)}"
     if better:
-        first = min(better, key=lambda row: row.mean)
+        first = min(better, key=lambda row: rank(row.mean))
         text = f"By more than chance, {_with_mean(first)} is better than {against}."
     elif best is baseline:
-        text = f"No trial has a lower mean EER than {against}."
+        text = f"No trial has a better {MEAN} than {against}."
     elif best.tested is None:
         reason = best.verdict.partition(": ")[2]
-        text = f"{_with_mean(best)} has the lowest mean EER, but its lead over {against}, is not tested ({reason})."
+        text = f"{_with_mean(best)} has the best {MEAN}, but its lead over {against}, is not tested ({reason})."
     else:
         folds, gap = count(len(analysis.study.folds), "fold"), decimal(abs(baseline.mean - best.mean))
         text = (
-            f"No trial is better than {against}, by more than chance: {_with_mean(best)} is lowest, but {folds} cannot "
+            f"No trial is better than {against}, by more than chance: {_with_mean(best)} is best, but {folds} cannot "
             f"tell a difference of {gap} from 0."
         )
     tested = sum(row.tested is not None for row in others)
@@ -49,7 +50,7 @@ def answer(analysis: Analysis) -> str:
 
 
 def _with_mean(row: ResultRow) -> str:
-    return f"{row.label} (mean EER {decimal(row.mean)})"
+    return f"{row.label} ({MEAN} {decimal(row.mean)})"
 
 
 def _caution(analysis: Analysis, better: Sequence[ResultRow], baseline: ResultRow) -> str:

@@ -118,7 +118,7 @@ def paper_table(
             cells[-1] = Cell(str(cells[-1]), mark="baseline")
         cells += [*figure_cells(trial, split, study.tags, row=row), *(cell(trial) for cell in columns.values())]
         lines.append(Line(cells, "failed" if trial.status == "failed" else "best" if trial.key == best else ""))
-        below = {metric.title: figure_cells(trial, split, study.tags, metric.name) for metric in further if row}
+        below = {metric.column: figure_cells(trial, split, study.tags, metric.name) for metric in further if row}
         if trial.published is not None:
             below["published"] = published_cells(trial.published, study.tags)
         lines += [_line_below(name, own, header, len(names)) for name, own in below.items()]
@@ -136,7 +136,7 @@ def _columns(
     if first and not rows and EVALUATION in splits(trials):
         columns["Eval"] = lambda trial: decimal(mean_of(trial, EVALUATION))
     for metric in further_metrics(trials, split):
-        columns[metric.title] = lambda trial, name=metric.name: decimal(mean_of(trial, split, name))  # type: ignore[misc]
+        columns[metric.column] = lambda trial, name=metric.name: decimal(mean_of(trial, split, name))  # type: ignore[misc]
     if first and not rows:
         columns["Time"] = lambda trial: duration(trial.seconds)
     if first and any(row.best_share for row in rows.values()):

@@ -140,7 +140,9 @@ def test_a_current_report_is_left_alone(odd: Ledger, monkeypatch: pytest.MonkeyP
 def test_a_further_metric_has_a_column_everywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    peak = Metric("peak", "Peak", lambda targets, scores: scores.max(axis=0).astype(float), lower_is_better=False)
+    peak = Metric(
+        "peak", "Highest probability of a clip", lambda targets, scores: scores.max(axis=0).astype(float), False, "Peak"
+    )
     monkeypatch.setitem(METRICS, "peak", peak)
     ledger = make_study(tmp_path / "s", ALPHAS[:2], corpus=make_corpus(**SMALL, evaluation=2), epochs=1)
     results = write_results(ledger, "finished")

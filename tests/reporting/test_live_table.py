@@ -8,6 +8,7 @@ from helpers.made_up import SMALL, make_corpus, make_study
 from rich.console import Console
 
 from audiotag.config import TrialConfig
+from audiotag.metrics import Metric, tag_eers
 from audiotag.training.epochs import EpochResult, PretrainingEpoch
 from study.ledger.reports import Report
 from study.ledger.schema import StudyRecord
@@ -40,6 +41,17 @@ def test_a_row_begins_without_an_epoch(study: StudyRecord) -> None:
     shown = cells(start(study))
     assert list(shown) == ["trial", "model", "imd", "fold", "epoch", "val loss", "best EER", "mean EER", ""]
     assert list(shown.values()) == ["key", "cgrnn", "yes", "1/2", *[""] * 4, "running"]
+
+
+def test_the_figures_are_named_after_the_objective(
+    study: StudyRecord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    objective = Metric("eer", "Mean average precision", tag_eers, lower_is_better=False, short="mAP")
+    monkeypatch.setattr("study.reporting.live_table.OBJECTIVE", objective)
+    table = start(study)
+    assert list(cells(table))[6:8] == ["best mAP", "mean mAP"]
+    table.reported("key", Report(0.3, 1))
+    assert "mean mAP so far 0.300" in capsys.readouterr().out
 
 
 def test_pretraining_is_told_apart(study: StudyRecord) -> None:

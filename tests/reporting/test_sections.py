@@ -83,7 +83,7 @@ def test_the_answer_names_the_better_row(whole: Analysis) -> None:
     [
         ([0.3], "finished", ("only finished trial",)),
         ([0.3, 0.3], "finished", ("No trial",)),
-        ([1.5, 0.0], "finished", ("No trial has a lower mean EER", "worse: 1.")),
+        ([1.5, 0.0], "finished", ("No trial has a better mean EER", "worse: 1.")),
         ([], "interrupted", ("No trial has finished yet.",)),
         ([0.3, 0.3], "interrupted", ("So far: No trial",)),
     ],
