@@ -2,6 +2,9 @@
 
 A file is written under a temporary name in its own folder and then renamed: a reader sees the old content or all of the
 new, whenever the writer is killed. The temporary names match `.*.tmp`.
+
+On shared and caching disks, and rarely on local ones, a name that is being replaced seems missing for an instant. So a
+file that is read, or looked at, counts as missing only after several looks.
 """
 
 import errno
@@ -11,11 +14,40 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
+
+R = TypeVar("R")
+LOOKS = 3
 
 
-def write_whole(path: Path, write: Callable[[IO[bytes]], Any], *, durable: bool = False) -> None:
-    """Write a file in one piece; an old one of that name is replaced.
+def look(at: Callable[[], R]) -> R:
+    """What a function of a file's name returns, at the first of some looks at which the name is there.
+
+    Raises:
+        FileNotFoundError: If it is at none.
+    """
+    for _ in range(LOOKS - 1):
+        with suppress(FileNotFoundError):
+            return at()
+    return at()
+
+
+def stat_of(path: Path) -> os.stat_result | None:
+    """Size and times of a file; None where there is none, say because it went after its folder was listed."""
+    try:
+        return look(path.stat)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def size_of(path: Path) -> int | None:
+    """The size of a file in bytes; None where there is none."""
+    found = stat_of(path)
+    return None if found is None else found.st_size
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], Any], *, durable: bool = False) -> int:
+    """Write a file in one piece, in the place of an old one of that name; return its size in bytes.
 
     Args:
         path: Its folder exists.
@@ -29,13 +61,18 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], Any], *, durable: bool 
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.tmp")
     buffer = io.BytesIO()
     write(buffer)
-    try:
+
+    def put() -> int:
         with temporary.open("wb") as file:
-            file.write(buffer.getbuffer())
+            size = file.write(buffer.getbuffer())
             file.flush()
             if durable:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
+        return size
+
+    try:
+        return look(put)  # another process may have cleared the temporary file away
     except BaseException:
         with suppress(OSError):
             temporary.unlink()

@@ -12,13 +12,14 @@ import tempfile
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from audiotag.corpus.bad_audio import Progress
-from audiotag.files import reason_of, write_whole
+from audiotag.files import reason_of, size_of, write_whole
 
 CLIPS_PER_TASK = 16  # clips that a thread takes at a time: 4 MB of audio, often enough for a live progress bar
 DIGEST_DIGITS = 32  # hexadecimal, of a recording's hash
@@ -83,7 +84,7 @@ def _settings_folder(cache: Path, settings: dict[str, Any]) -> Path:
 
 def cache_bytes(cache: Path) -> int:
     """Return how much disk a cache takes, files half written by other processes aside."""
-    return sum(path.stat().st_size for path in cache.rglob("*.clips"))
+    return sum(size_of(path) or 0 for path in cache.rglob("*.clips"))
 
 
 def _clip_dtype(shape: tuple[int, ...]) -> np.dtype:
@@ -95,8 +96,8 @@ def _index(folder: Path, shape: tuple[int, ...]) -> dict[bytes, list[tuple[Path,
     locations: dict[bytes, list[tuple[Path, int]]] = {}
     size = _clip_dtype(shape).itemsize
     for path in folder.glob("*.clips"):
-        with path.open("rb", buffering=0) as file:
-            for offset in range(0, path.stat().st_size - size + 1, size):
+        with suppress(FileNotFoundError), path.open("rb", buffering=0) as file:  # gone since the folder was listed
+            for offset in range(0, os.fstat(file.fileno()).st_size - size + 1, size):
                 file.seek(offset)
                 locations.setdefault(file.read(DIGEST_DIGITS), []).append((path, offset))
     return locations
@@ -127,10 +128,11 @@ def _fill(features: np.ndarray, folder: Path, names: list[bytes], compute: Compu
 def _read(locations: list[tuple[Path, int]], name: bytes, values: np.ndarray) -> bool:
     """Read a clip's features into `values`; False where they are missing or damaged."""
     for path, offset in locations:
-        (record,) = np.fromfile(path, _clip_dtype(values.shape), 1, offset=offset)
-        if _checksum(name, record["values"]) == record["checksum"]:
-            values[:] = record["values"]
-            return True
+        with suppress(FileNotFoundError):  # a cache may be deleted at any time
+            (record,) = np.fromfile(path, _clip_dtype(values.shape), 1, offset=offset)
+            if _checksum(name, record["values"]) == record["checksum"]:
+                values[:] = record["values"]
+                return True
     return False
 
 

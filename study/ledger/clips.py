@@ -2,12 +2,14 @@
 
 import zipfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from audiotag.corpus.corpus import Corpus
 from audiotag.corpus.tables import EVALUATION
+from audiotag.files import look
 from study.ledger.files import write_file
 
 CLIPS_FILE = "clips.npz"
@@ -74,7 +76,7 @@ def write_clips(root: Path, corpus: Corpus) -> None:
 def read_clips(root: Path) -> Clips | None:
     """The clips of a study; None where they are missing (an earlier version wrote none) or damaged."""
     try:
-        with np.load(root / CLIPS_FILE, allow_pickle=False) as arrays:
+        with look(partial(np.load, root / CLIPS_FILE, allow_pickle=False)) as arrays:
             return Clips(**arrays)
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile):
         return None

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from audiotag.files import write_whole
+from audiotag.files import look, write_whole
 
 R = TypeVar("R")
 
@@ -41,7 +41,7 @@ def read_json(path: Path, build: Callable[[Any], R], keep: bool = False) -> R | 
         keep: Leave such a file where it is.
     """
     try:
-        return build(json.loads(path.read_bytes()))
+        return build(json.loads(look(path.read_bytes)))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -71,14 +71,14 @@ def write_text(path: Path, text: str) -> None:
     write_file(path, lambda file: file.write(text.encode()))
 
 
-def write_file(path: Path, write: Callable[[IO[bytes]], Any], durable: bool = False) -> None:
-    """Replace a file of a study in one piece (`audiotag.files.write_whole`).
+def write_file(path: Path, write: Callable[[IO[bytes]], Any], durable: bool = False) -> int:
+    """Replace a file of a study in one piece (`audiotag.files.write_whole`); return its size in bytes.
 
     Raises:
         WriteError: If the disk does not take it; the old content is still there.
     """
     try:
-        write_whole(path, write, durable=durable)
+        return write_whole(path, write, durable=durable)
     except OSError as error:
         raise WriteError(path, error) from error
 
@@ -108,8 +108,8 @@ def remove(path: Path) -> None:
 
 
 def set_aside(path: Path) -> None:
-    """Rename a damaged file, so that a person may still look at it."""
-    if path.exists():
+    """Rename a damaged file, if it is there, so that a person may still look at it."""
+    with suppress(FileNotFoundError):
         path.replace(path.with_name(f"{path.name}.damaged"))
 
 

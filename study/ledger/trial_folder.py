@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
+from audiotag.files import look, size_of, stat_of
 from study.ledger.files import WriteError, make_folder, read_json, set_aside, warn, write_file, write_json
 from study.ledger.schema import FailureRecord, FoldRecord, TrialRecord, read_record, write_record
 
@@ -77,20 +79,20 @@ class TrialFolder:
             return None
         for name, size in record.files.items():
             path = self.path / name  # both kinds are zip files: looking at their directory is quick
-            if not path.is_file() or path.stat().st_size != size or not zipfile.is_zipfile(path):
+            if size_of(path) != size or not _is_zip(path):
                 warn(path, "is missing or damaged: the fold will be trained again")
                 return None
         return record
 
     def set_fold_aside(self, fold: int) -> None:
         """Rename the files of a fold that is damaged, so that a person may still look at them."""
-        if self._fold_path(fold, "json").is_file():
+        if size_of(self._fold_path(fold, "json")) is not None:
             for suffix in ("json", "npz", "pt"):
                 set_aside(self._fold_path(fold, suffix))
 
     def read_scores(self, fold: int, *names: str) -> dict[str, np.ndarray]:
         """Arrays of a finished fold, only `names` if given: held_out (n, K), evaluation (m, K), and clips' names."""
-        with np.load(self._fold_path(fold, "npz"), allow_pickle=False) as arrays:
+        with look(partial(np.load, self._fold_path(fold, "npz"), allow_pickle=False)) as arrays:
             return {name: arrays[name] for name in names or arrays}
 
     def write_fold(self, record: FoldRecord, scores: dict[str, np.ndarray], weights: dict[str, Any]) -> None:
@@ -98,9 +100,9 @@ class TrialFolder:
         import torch
 
         arrays, model = self._fold_path(record.fold, "npz"), self._fold_path(record.fold, "pt")
-        write_file(model, lambda file: torch.save(weights, file), durable=True)
-        write_file(arrays, lambda file: np.savez(file, **scores), durable=True)  # type: ignore[arg-type]
-        sizes = {path.name: path.stat().st_size for path in (arrays, model)}
+        sizes = {model.name: write_file(model, lambda file: torch.save(weights, file), durable=True)}
+        savez = partial(np.savez, **scores)  # type: ignore[arg-type]
+        sizes[arrays.name] = write_file(arrays, savez, durable=True)
         write_json(self._fold_path(record.fold, "json"), write_record(record) | {"files": sizes})
         (self.path / RUNNING_FILE).unlink(missing_ok=True)
 
@@ -109,11 +111,11 @@ class TrialFolder:
         import torch
 
         path = self.path / RUNNING_FILE
-        if not path.is_file():
-            return None
         try:
-            saved = torch.load(path, map_location="cpu", weights_only=True)
+            saved = look(partial(torch.load, path, map_location="cpu", weights_only=True))
             return saved["state"] if (saved["fold"], saved.get("seed")) == (fold, self._seed) else None
+        except FileNotFoundError:
+            return None
         except Exception as error:  # whatever a torn file makes of the unpickler
             self.set_running_aside(error)
             return None
@@ -148,7 +150,7 @@ class TrialFolder:
         try:
             lock.acquire()
             for leftover in self.path.glob(".*.tmp"):
-                leftover.unlink()
+                leftover.unlink(missing_ok=True)
         except OSError as error:
             lock.release()
             raise WriteError(self.path, error) from error
@@ -167,6 +169,11 @@ class TrialFolder:
         make_folder(self.path)
         write_json(self.path / FAILURE_FILE, write_record(FailureRecord(reason)))
 
+    def written(self) -> tuple[float, float]:
+        """When the first and the last of its records were written (s since 1970); now where none is seen."""
+        found = [status.st_mtime for path in self.path.glob("*.json") if (status := stat_of(path)) is not None]
+        return min(found, default=time.time()), max(found, default=time.time())
+
     def weights_path(self, fold: int) -> Path:
         """Where the best weights of a fold are."""
         return self._fold_path(fold, "pt")
@@ -174,3 +181,11 @@ class TrialFolder:
     def _fold_path(self, fold: int, suffix: str) -> Path:
         owner = "" if self._seed is None else f"_seed_{self._seed}"
         return self.path / f"fold_{fold}{owner}.{suffix}"
+
+
+def _is_zip(path: Path) -> bool:
+    try:
+        with look(lambda: path.open("rb")) as file:
+            return zipfile.is_zipfile(file)
+    except OSError:
+        return False

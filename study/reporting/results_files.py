@@ -59,7 +59,7 @@ def write_figures(folder: Path, panels: Sequence[Panel]) -> None:
     folder.mkdir(exist_ok=True)
     drawn = {folder / f"{panel.name}.svg": panel.svg for panel in panels}
     for path in set(folder.glob("*.svg")) - drawn.keys():
-        path.unlink()
+        path.unlink(missing_ok=True)
     for path, content in drawn.items():
         write_text(path, content)
 

@@ -32,10 +32,10 @@ def optuna_trial(
         intermediate_values=dict(enumerate(running_means(folds, study), start=1)),
         user_attrs={"key": folder.key} | ({} if result is None else attributes(result)),
     )
-    written = [path.stat().st_mtime for path in folder.path.glob("*.json")]
-    trial.datetime_start = None if trial.state == TrialState.WAITING else datetime.fromtimestamp(min(written))
+    first, last = folder.written()
+    trial.datetime_start = None if trial.state == TrialState.WAITING else datetime.fromtimestamp(first)
     if result is not None:  # an interrupted trial is as long as its training, not as its absence
-        trial.datetime_complete = datetime.fromtimestamp(max(written))
+        trial.datetime_complete = datetime.fromtimestamp(last)
         trial.datetime_start = trial.datetime_complete - timedelta(seconds=result.seconds)
     return trial
 

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -103,8 +104,9 @@ class Relay(tune.Callback):
 
 def _why(trial: Trial) -> str:
     """Why a trial's function ended, in a line. Tune keeps the exception in a file of its own on the driver's disk."""
-    path = Path(trial.pickled_error_file or "")
-    error = ray.cloudpickle.loads(path.read_bytes()) if path.is_file() else None
+    error = None
+    with suppress(OSError):  # there is none, or it goes while it is read
+        error = ray.cloudpickle.loads(Path(trial.pickled_error_file or "").read_bytes())
     if isinstance(error, ray.exceptions.RayActorError):
         memory = "low on memory" in str(error)
         return "its worker ran out of memory" if memory else "its worker died (killed, or out of memory)"
