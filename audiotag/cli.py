@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
+from audiotag.uris import public
+
 FINISHED, MISTAKE, INTERRUPTED, UNREAD = 0, 2, 130, 141  # exit codes
 
 
@@ -24,8 +26,8 @@ class Parser(argparse.ArgumentParser):
 def fail(message: str, problems: Sequence[str] = ()) -> NoReturn:
     """Print a line for each problem and one for the mistake, and exit with the code for a user's mistake."""
     for problem in problems:
-        print(f"problem: {one_line(problem)}", file=sys.stderr)
-    print(f"error: {one_line(message)}", file=sys.stderr)
+        print(f"problem: {public(one_line(problem))}", file=sys.stderr)
+    print(f"error: {public(one_line(message))}", file=sys.stderr)
     sys.exit(MISTAKE)
 
 

@@ -1,15 +1,18 @@
 """What the commands of a study share: exit codes, errors and warnings in one line."""
 
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 from typing import NoReturn, TextIO
 
 from rich.console import Console
 
 from audiotag import cli
 from audiotag.cli import INTERRUPTED, end_unread, fail
+from audiotag.uris import public
 
 SOME_FAILED = 3  # one more exit code
 STUDIES = Path("studies")
@@ -19,7 +22,7 @@ _said: set[str] = set()  # warnings
 
 def run_command(command: Callable[[], int], interrupted: str = "Interrupted.") -> int:
     """Run a command and return its exit code; mistakes, warnings and Ctrl-C take one line, a closed pipe none."""
-    warnings.showwarning = warn_in_a_line
+    warnings.showwarning, sys.excepthook = warn_in_a_line, show_traceback
     try:
         code = command()
         sys.stdout.flush()
@@ -52,7 +55,12 @@ def warn_in_a_line(
     """Show a warning once, in one line without its source code, in place of `warnings.showwarning`."""
     if str(message) not in _said:
         _said.add(str(message))
-        print(f"warning: {message}", file=sys.stderr)
+        print(f"warning: {public(str(message))}", file=sys.stderr)
+
+
+def show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Show an unexpected error, in place of `sys.excepthook`; a library may have put a password into its text."""
+    print(public("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)
 
 
 def make_console() -> Console:

@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # a room may import what stands below it, and itself; rooms in one line do not import each other
 TABLE = """
+audiotag.uris
 audiotag.files audiotag.metrics audiotag.cli
 audiotag.audio
 audiotag.corpus
