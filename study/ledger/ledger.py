@@ -7,6 +7,7 @@ the results of trials that have ended, is read once.
 import os
 import shutil
 import socket
+import warnings
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -17,11 +18,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from study.ledger.files import LedgerError, WriteError, read_json, write_json
+from audiotag.files import size_of
+from audiotag.uris import public
+from study.ledger.files import LedgerError, LedgerWarning, WriteError, read_json, write_json
+from study.ledger.identity import STUDY_FILE, identify
 from study.ledger.schema import READABLE, RecordError, StudyRecord, TrialResult, read_record, write_record
 from study.ledger.trial_folder import TrialFolder
 
-STUDY_FILE, RESULTS_FILE, DRIVER_FILE = "study.json", "results.json", ".driver.json"
+RESULTS_FILE, DRIVER_FILE = "results.json", ".driver.json"
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Ledger:
     def __init__(self, root: Path, study: StudyRecord) -> None:
         self.root, self.study = root, study
         self.ended: dict[str, TrialResult] = {}
+        self._unsettled, self._moved = False, ""  # identity to be written, and what is to be said of it
 
     @classmethod
     def create(cls, root: Path, study: StudyRecord) -> "Ledger":
@@ -56,6 +61,7 @@ class Ledger:
         aside = root.with_name(f".{root.name}.{os.getpid()}.tmp")  # renamed when whole
         try:
             aside.mkdir(parents=True)
+            study = replace(study, folder=str(root))
             write_json(aside / STUDY_FILE, write_record(study))
             aside.rename(root)
         except (OSError, WriteError) as error:
@@ -71,22 +77,29 @@ class Ledger:
 
     @classmethod
     def open(cls, root: Path) -> "Ledger":
-        """Open a study folder.
+        """Open a study folder; one that was copied is a study of its own (`study.ledger.identity`).
 
         Raises:
             LedgerError: Where there is none, or one that this version cannot read.
         """
-        if not (root / STUDY_FILE).is_file():
+        if size_of(root / STUDY_FILE) is None:
             raise LedgerError(f"There is no study `{root.name}` in {root.parent} (no {STUDY_FILE} in it).")
         content = read_json(root / STUDY_FILE, _as_dict, keep=True)
         try:
             if content is None:
                 raise RecordError
             _require_readable(root, content)
-            return cls(root, read_record(StudyRecord, content))
+            return cls._of(root, read_record(StudyRecord, content))
         except RecordError as error:
             what = f"a {STUDY_FILE} without a usable `{error}`" if content else f"a damaged {STUDY_FILE}"
             raise LedgerError(f"The study `{root.name}` in {root.parent} has {what}: put back a copy of it.") from None
+
+    @classmethod
+    def _of(cls, root: Path, record: StudyRecord) -> "Ledger":
+        study, moved = identify(root, record)
+        ledger = cls(root, replace(study, command=public(study.command)))  # an earlier version kept its passwords
+        ledger._unsettled, ledger._moved = ledger.study != record, moved or ""
+        return ledger
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -111,11 +124,21 @@ class Ledger:
             now = datetime.now(UTC).isoformat(sep=" ", timespec="seconds")
             driver = DriverRecord(socket.gethostname(), os.getpid(), now)
             write_json(self.root / DRIVER_FILE, write_record(driver))
+            self._settle()
             yield
         finally:
             with suppress(OSError):
                 (self.root / DRIVER_FILE).unlink()
             lock.release()
+
+    def _settle(self) -> None:
+        """Record the study's identity where its folder was copied, renamed or moved, and say so."""
+        if self._unsettled:
+            write_json(self.root / STUDY_FILE, write_record(self.study))
+            self._unsettled = False
+        if self._moved:
+            warnings.warn(self._moved, LedgerWarning, stacklevel=4)
+            self._moved = ""
 
     def _driver(self) -> str:
         driver = read_json(self.root / DRIVER_FILE, partial(read_record, DriverRecord))

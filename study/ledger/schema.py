@@ -143,7 +143,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """study.json: the request, resolved. What a study never changes, but for `trials` and `continued_with`."""
+    """study.json: the request, resolved. It never changes, but for `trials`, `continued_with` and `folder`."""
 
     name: str = field(metadata={"key": "study"})
     id: str
@@ -171,6 +171,7 @@ class StudyRecord:
     git_commit: str | None = None
     git_dirty: bool | None = None
     command: str = ""
+    folder: str = ""  # in which it was last run: tells a copy from the original
     continued_with: tuple[Provenance, ...] = ()
     format: int = FORMAT
 

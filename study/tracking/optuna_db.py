@@ -77,6 +77,9 @@ class OptunaCopy:
 
     def _load(self) -> RDBStorage:
         storage, study = open_storage(self._path), self._ledger.study
+        for name in optuna.get_all_study_names(storage):
+            if name != study.name:  # its folder was copied or renamed
+                optuna.delete_study(study_name=name, storage=storage)
         number = _find_study(storage, study)
         self._trials = {
             trial.user_attrs["key"]: (storage.get_trial_id_from_study_id_trial_number(number, trial.number), trial)

