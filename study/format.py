@@ -1,6 +1,5 @@
 """Trials and figures as text: names of trials, error rates, times."""
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -74,8 +73,3 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], left: i
     marks = [*["---"] * left, *["---:"] * (len(header) - left - right), *["---"] * right]
     lines = [header, marks, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def public(text: str) -> str:
-    """A URI, or a command with some, without user names and passwords."""
-    return re.sub(r"//[^/@\s]*@", "//", text)

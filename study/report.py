@@ -36,7 +36,8 @@ def rebuild_all(arguments: argparse.Namespace) -> int:
         LedgerError: For a study that cannot be read or written.
         TrackingError: For a server that does not answer.
     """
-    from study.tracking.mlflow_store import check_server, default_uri
+    from study.tracking.mlflow_store import check_server
+    from study.tracking.tracking_uri import default_uri
 
     console, names = make_console(), list(dict.fromkeys(arguments.names))
     ledgers = [Ledger.open((arguments.studies / name).absolute()) for name in names]

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from audiotag.cli import FINISHED, INTERRUPTED
+from audiotag.cli import FINISHED, INTERRUPTED, public
 from audiotag.config import TrialConfig
 from audiotag.corpus.errors import count, list_first
 from audiotag.features.log_mel import LogMel
 from audiotag.models.backend import COMPILED
 from study import PROJECT
 from study.cli import SOME_FAILED, STUDIES
-from study.format import public, seeds_in_words
+from study.format import seeds_in_words
 from study.ledger.files import LedgerError
 from study.ledger.ledger import STUDY_FILE, Ledger
 from study.ledger.provenance import provenance_changes
@@ -30,10 +30,11 @@ from study.reporting.prose import left_out
 from study.reporting.results_files import write_results
 from study.reporting.terminal_table import report_command, show_next, show_results
 from study.search.asha import Rungs, rungs_in_words
-from study.tracking.mlflow_store import check_server, default_uri, load_mlflow
+from study.tracking.mlflow_store import check_server, load_mlflow
 from study.tracking.mlflow_sync import MlflowCopy
 from study.tracking.optuna_db import OptunaCopy
 from study.tracking.tracker import Tracker
+from study.tracking.tracking_uri import default_uri
 
 Hold = Callable[[], AbstractContextManager[None]]  # of signals, for as long as a block runs
 CATCH_UP = {"finished": 60.0, "interrupted": 10.0}  # s that the end of a session waits for MLflow

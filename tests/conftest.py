@@ -110,7 +110,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def uri(empty_store: Path, tmp_path: Path) -> str:
     """A tracking store of the test's own."""
-    from study.tracking.mlflow_store import default_uri
+    from study.tracking.tracking_uri import default_uri
 
     shutil.copy(empty_store, tmp_path / "mlflow.db")
     return default_uri(tmp_path)

@@ -1,7 +1,6 @@
 """From a request to a study that is ready to run: what can be wrong is found out here."""
 
 import re
-import shlex
 import sys
 import uuid
 import warnings
@@ -23,9 +22,9 @@ from audiotag.features.load import default_cache, load_features
 from audiotag.features.log_mel import LogMel
 from audiotag.features.store import cache_bytes
 from audiotag.models.backend import check_convolution
+from audiotag.uris import public_command
 from search_spaces import Space, load_space
 from study import PROJECT
-from study.format import public
 from study.ledger.clips import write_clips
 from study.ledger.context import Settings, StudyContext, resolve
 from study.ledger.files import LedgerError
@@ -302,7 +301,7 @@ def _describe(name: str, scan: SpaceScan, corpus: Corpus, request: Request) -> S
         stereo=stereo_fingerprint(corpus) if any(front_end.imd for front_end in used) else None,
         features=tuple(front_end.to_dict() for front_end in used),
         **asdict(now),
-        command=public(shlex.join(["python", *sys.argv])),
+        command=public_command(["python", *sys.argv]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

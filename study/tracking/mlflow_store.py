@@ -9,22 +9,32 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import TemporaryFile
+from functools import partial
+from importlib.util import find_spec
+from textwrap import shorten
 from typing import Any
-from urllib.parse import unquote
 
 from filelock import FileLock
 
+from audiotag.files import size_of
 from audiotag.training.epochs import EpochResult
-from study.format import public
+from audiotag.uris import public
 from study.ledger.schema import StudyRecord
 from study.tracking.descriptions import describe_experiment
 from study.tracking.metric_names import epoch_values
-from study.tracking.run_keys import RunKey
+from study.tracking.run_keys import STUDY, RunKey
+from study.tracking.tracking_uri import (
+    StoreUnavailableError,
+    TrackingError,
+    TrackingWarning,
+    check_database,
+    database_path,
+    database_uri,
+)
 
 ENVIRONMENT = {  # MLflow's own settings, unless the user has set them
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -33,38 +43,49 @@ ENVIRONMENT = {  # MLflow's own settings, unless the user has set them
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 PARENT, NAME, NOTE = "mlflow.parentRunId", "mlflow.runName", "mlflow.note.content"  # tags that MLflow shows
+SPACE = "audiotag.space"  # of an experiment
 FAILURE, STATUS = "audiotag.failure", "audiotag.status"  # why a trial has no result
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page opens on runs, not on traces of GenAI
 PAGE, LONGEST_TAG_VALUE = 500, 6000  # runs per page, characters
 SPACING = 1000  # ms from an epoch's point to the next
+LONGEST_REASON = 300  # characters of an error's text; MLflow quotes whole pages
+CREDENTIALS = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+ARTIFACT_PACKAGES = {  # by scheme: a module, and the package that has it, which MLflow does not install itself
+    "s3": ("boto3", "boto3"),
+    "r2": ("boto3", "boto3"),
+    "b2": ("boto3", "boto3"),
+    "gs": ("google.cloud.storage", "google-cloud-storage"),
+    "wasbs": ("azure.storage.blob", "azure-storage-blob"),
+    "abfss": ("azure.storage.filedatalake", "azure-storage-file-datalake"),
+    "sftp": ("pysftp", "pysftp"),
+}
 
 
-class TrackingError(ValueError):
-    """A tracking store that cannot be used; one line for the user."""
-
-
-def default_uri(project_root: Path) -> str:
-    """MLFLOW_TRACKING_URI where it is set, else the database mlflow.db in the project's folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or _database_uri(project_root.absolute() / "mlflow.db")
-
-
-def check_server(uri: str) -> None:
+def check_server(uri: str, space: str | None = None) -> None:
     """Find out whether a tracking store can be used, within seconds; a database file is looked at, not opened.
 
+    Args:
+        uri: Of the store.
+        space: Of the study, if it is known: where its experiment keeps artifacts is looked at, too.
+
     Raises:
-        TrackingError: When it cannot.
+        TrackingError: When the URI names no store that a study can use.
+        StoreUnavailableError: When it cannot be used now.
     """
     if uri.startswith("sqlite"):
-        _check_database(_database_path(uri))
+        check_database(database_path(uri))
     elif uri.startswith(("http://", "https://")):
         client = load_mlflow().MlflowClient(uri)
         try:
-            client.search_experiments(max_results=1)
+            newest = client.search_experiments(max_results=1)
+            own = client.get_experiment_by_name(space) if space is not None else None
         except Exception as error:  # MLflow lets through whatever a foreign answer breaks in it
-            raise TrackingError(
+            raise StoreUnavailableError(
                 f"The tracking server {public(uri)} does not answer as an MLflow server ({reason(error)}): "
                 "start it (mlflow server), or choose another --tracking-uri."
-            ) from error
+            ) from None
+        for experiment in [own] if own else newest:
+            _check_artifacts(uri, experiment.artifact_location)
     else:
         raise TrackingError(
             f"The tracking URI is {public(uri)!r}, but must begin with sqlite:///, http:// or https:// "
@@ -72,26 +93,22 @@ def check_server(uri: str) -> None:
         )
 
 
-def _check_database(path: Path) -> None:
+def _check_artifacts(uri: str, location: str) -> None:
+    """Look for the package with which MLflow's client itself writes into a server's store of artifacts."""
+    scheme = location.partition(":")[0].lower()
+    module, package = ARTIFACT_PACKAGES.get(scheme, ("", ""))
+    if module and not _is_installed(module):
+        raise StoreUnavailableError(
+            f"The tracking server {public(uri)} keeps artifacts in {public(location)}, which MLflow reaches with the "
+            f"package {package}: install it (pip install {package}), or choose another --tracking-uri."
+        )
+
+
+def _is_installed(module: str) -> bool:
     try:
-        with path.open("r+b") if path.exists() else TemporaryFile(dir=path.parent) as file:
-            if file.read(16) in (b"", b"SQLite format 3\0"):
-                return
-        why = "it is something else than an SQLite database"
-    except OSError as error:
-        why = str(error.strerror) if path.parent.is_dir() else f"there is no folder {path.parent}"
-    raise TrackingError(f"The tracking database {path} cannot be used ({why}): choose another --tracking-uri.")
-
-
-def _database_path(uri: str) -> Path:
-    path = uri.partition(":///")[2].partition("?")[0]
-    if path in ("", ":memory:"):
-        raise TrackingError(f"The tracking URI is {uri!r}, but must name a file: sqlite:////absolute/path/mlflow.db.")
-    return Path(unquote(path)).absolute()
-
-
-def _database_uri(path: Path) -> str:
-    return f"sqlite:///{str(path).replace('%', '%25').replace('?', '%3F')}"
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package around it
+        return False
 
 
 def load_mlflow() -> Any:
@@ -110,16 +127,23 @@ def translated(uri: str) -> Iterator[None]:
     """MLflow's exceptions as TrackingError."""
     try:
         yield
-    except (load_mlflow().exceptions.MlflowException, OSError) as error:
-        raise TrackingError(f"MLflow at {public(uri)} is not up to date ({reason(error)}).") from error
+    except (load_mlflow().exceptions.MlflowException, OSError, ImportError) as error:
+        raise StoreUnavailableError(f"MLflow at {public(uri)} is not up to date ({reason(error)}).") from None
 
 
 def reason(error: BaseException) -> str:
-    """The first cause of an error, in a line."""
+    """The first cause of an error, in a line without passwords; MLflow's credentials where one is refused."""
+    hint = f": {CREDENTIALS}" if _status(error) in (401, 403) else ""
     while inner := error.__cause__ or error.__context__:
         error = inner
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return text.splitlines()[0][:160]
+    return shorten(public(text.splitlines()[0]), LONGEST_REASON, placeholder=" ...") + hint
+
+
+def _status(error: BaseException) -> int:
+    """The HTTP status that MLflow makes of an error; 0 for errors of others."""
+    status = getattr(error, "get_http_status_code", None)
+    return status() if status else 0
 
 
 def _now() -> int:
@@ -133,18 +157,28 @@ def open_client(uri: str) -> Any:
     processes make at once: it is made aside, under a lock, and renamed when whole.
     """
     client = load_mlflow().MlflowClient
-    if uri.startswith("sqlite") and not _exists(path := _database_path(uri)):
+    if not uri.startswith("sqlite"):
+        return client(uri)
+    path, _, options = database_path(uri), *uri.partition("?")[1:]
+    if not size_of(path):  # SQLite leaves an empty file where it was only opened
         with FileLock(path.with_name(f"{path.name}-lock")):
-            if not _exists(path):
+            if not size_of(path):
                 aside = path.with_name(f"{path.name}-new")
-                aside.unlink(missing_ok=True)
-                client(_database_uri(aside)).search_experiments(max_results=1)
+                for leftover in (aside, aside.with_name(f"{aside.name}-journal")):
+                    leftover.unlink(missing_ok=True)
+                client(database_uri(aside)).search_experiments(max_results=1)
                 aside.replace(path)
-    return client(uri)
+    return client(f"{database_uri(path)}?{options}" if options else database_uri(path))
 
 
-def _exists(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0  # SQLite leaves an empty file where it was only opened
+def all_pages(search: Callable[..., Any]) -> list[Any]:
+    """What a search of MLflow finds, from all its pages."""
+    page = search()
+    found = list(page)
+    while page.token:
+        page = search(page_token=page.token)
+        found += page
+    return found
 
 
 @dataclass
@@ -173,30 +207,50 @@ class Store:
 
     def __init__(self, uri: str, study: StudyRecord) -> None:
         self.client, self.study, self.ended = open_client(uri), study, set[str]()
-        self.experiment = self._find_experiment(uri)
+        self._uri, self._query = uri, f"tags.`audiotag.study_id` = '{study.id}'"
+        self.experiment = self._find_experiment()
         self.runs = self._find_runs()
 
-    def _find_experiment(self, uri: str) -> str:
-        name = self.study.space
-        found = self.client.get_experiment_by_name(name)
-        if found is None:
-            root = _database_path(uri).parent / "mlartifacts" / name if uri.startswith("sqlite") else None
-            tags = {NOTE: describe_experiment(self.study)} | KIND
-            return self.client.create_experiment(name, artifact_location=root and root.as_uri(), tags=tags)
-        if found.lifecycle_stage == "deleted":
-            raise TrackingError(
-                f"The MLflow experiment `{name}` at {public(uri)} was deleted: bring it back with "
-                f"`mlflow experiments restore -x {found.experiment_id}`, or choose another --tracking-uri."
+    def _find_experiment(self) -> str:
+        """The space's experiment, whatever it is called by now; it is made if need be.
+
+        It is the one with the study's runs; else the one of the space's name; else one with the space's tag.
+        """
+        space, client = self.study.space, self.client
+        tagged = client.search_experiments(filter_string=f"tags.`{SPACE}` = '{space}'")
+        named = client.get_experiment_by_name(space)
+        usable = [named] if named is not None and named.lifecycle_stage == "active" else []
+        usable += [each for each in tagged if not usable or each.experiment_id != usable[0].experiment_id]
+        found = self._experiment_of_runs(usable) or self._experiment_of_runs(all_pages(client.search_experiments))
+        if found is None and usable:
+            found = usable[0].experiment_id
+        if found is not None:
+            self._mark_experiment(found, tagged)
+            return found
+        if named is not None:
+            raise StoreUnavailableError(
+                f"The MLflow experiment `{space}` at {public(self._uri)} was deleted: bring it back with "
+                f"`mlflow experiments restore -x {named.experiment_id}`, or choose another --tracking-uri."
             )
-        return found.experiment_id
+        in_file = self._uri.startswith("sqlite")
+        root = database_path(self._uri).parent / "mlartifacts" / space if in_file else None
+        tags = {NOTE: describe_experiment(self.study), SPACE: space} | KIND
+        return client.create_experiment(space, artifact_location=root and root.as_uri(), tags=tags)
+
+    def _experiment_of_runs(self, experiments: Sequence[Any]) -> str | None:
+        """The one of some experiments that has the study's runs."""
+        ids = [experiment.experiment_id for experiment in experiments]
+        runs = self.client.search_runs(ids, self._query, max_results=1) if ids else []
+        return runs[0].info.experiment_id if runs else None
+
+    def _mark_experiment(self, experiment: str, tagged: Sequence[Any]) -> None:
+        """Tag an experiment of an earlier version, so that it is found under another name, too."""
+        if experiment not in {each.experiment_id for each in tagged}:
+            self.client.set_experiment_tag(experiment, SPACE, self.study.space)
 
     def _find_runs(self) -> dict[RunKey, Run]:
-        found: list[Any] = []
-        token: str | None = ""
-        while token is not None:
-            query = f"tags.`audiotag.study_id` = '{self.study.id}'"
-            page = self.client.search_runs([self.experiment], query, max_results=PAGE, page_token=token or None)
-            found, token = [*found, *page], page.token or None
+        search = partial(self.client.search_runs, [self.experiment], self._query, max_results=PAGE)
+        found = all_pages(search)
         runs: dict[RunKey, Run] = {}
         for run in sorted(found, key=lambda run: (run.info.start_time, run.info.run_id)):
             if (key := RunKey.from_tags(run.data.tags)) in runs:  # the answer was lost, and it was made again
@@ -212,6 +266,8 @@ class Store:
         wanted = {name: value[:LONGEST_TAG_VALUE] for name, value in {**tags, **own, **key.tags}.items()}
         if (run := self.runs.get(key)) is None:
             run = self.runs[key] = _run_of(self.client.create_run(self.experiment, _now(), wanted | {NAME: name}))
+        elif key == STUDY and run.tags.get("audiotag.study") != study.name:  # its folder was renamed
+            wanted[NAME] = name
         new_params = [entities.Param(name, str(value)) for name, value in params.items() if name not in run.params]
         new_tags = [entities.RunTag(name, value) for name, value in wanted.items() if run.tags.get(name) != value]
         if new_params or new_tags:
@@ -273,8 +329,20 @@ class Store:
             profile=json.dumps({name: getattr(corpus, name) for name in shown}),
         )
         context = entities.InputTag("mlflow.data.context", "cross-validation")
-        self.client.log_inputs(run.id, datasets=[entities.DatasetInput(dataset, [context])])
+        with self.optional("data sets of runs"):
+            self.client.log_inputs(run.id, datasets=[entities.DatasetInput(dataset, [context])])
         run.has_dataset = True
+
+    @contextmanager
+    def optional(self, part: str) -> Iterator[None]:
+        """Do without a part of MLflow that an older server lacks; that is said once."""
+        try:
+            yield
+        except load_mlflow().exceptions.MlflowException as error:
+            if getattr(error, "error_code", None) not in ("ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED"):
+                raise
+            text = f"The MLflow server at {public(self._uri)} is too old for {part}; all else is there."
+            warnings.warn(text, TrackingWarning, stacklevel=3)
 
 
 def _run_of(run: Any) -> Run:

@@ -7,7 +7,8 @@ after everything else is in it, and then is not written again.
 from collections.abc import Sequence
 
 from audiotag.training.epochs import EpochResult
-from study.format import public, trial_name
+from audiotag.uris import public
+from study.format import trial_name
 from study.ledger.learning_curves import mean_curves
 from study.ledger.ledger import RESULTS_FILE, Ledger
 from study.ledger.results import finished_folds, study_results, trial_result
@@ -135,4 +136,5 @@ class MlflowCopy:
             store.client.log_artifacts(run.id, str(folder), FIGURES)
         store.set_status(run, ENDS[status])
         if status == "finished" and best is not None:
-            register_best(store, self._ledger.trial(best.key), f"{name} ({self._study.name})")
+            with store.optional("registered models"):
+                register_best(store, self._ledger.trial(best.key), f"{name} ({self._study.name})")

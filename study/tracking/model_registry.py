@@ -9,6 +9,7 @@ import hashlib
 import shutil
 import tempfile
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 from audiotag.config import TrialConfig
@@ -38,16 +39,28 @@ def register_best(store: Store, folder: TrialFolder, summary: str) -> None:
     if config.front_end.to_dict() not in study.features or study.corpus.clip_seconds is None:
         return
     name = model_name(store)
+    try:
+        _register(store, folder, config, name, summary)
+    except Exception:
+        with suppress(Exception):  # an empty model would only be in the way
+            if not client.search_model_versions(f"name = '{name}'"):
+                client.delete_registered_model(name)
+        raise
+
+
+def _register(store: Store, folder: TrialFolder, config: TrialConfig, name: str, summary: str) -> None:
+    study, client = store.study, store.client
     versions = client.search_model_versions(f"name = '{name}'")
     aliases = client.get_registered_model(name).aliases
     for fold in study.folds:
         for seed, part in zip(study.seeds, folder.for_seeds(study.seeds), strict=True):
             weights, key = part.weights_path(fold), fold_key(study, folder.key, fold, seed)
             alias = weights.stem
-            tags = {STUDY_ID: study.id, "audiotag.study": study.name, **key.tags}
-            tags["audiotag.weights"] = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
+            digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
+            tags = {STUDY_ID: study.id, **key.tags, "audiotag.weights": digest}
             version = next((known for known in versions if tags.items() <= known.tags.items()), None)
             if version is None:
+                tags["audiotag.study"] = study.name
                 source = upload_model(store, store.runs[key], config, weights)
                 about = f"{alias.capitalize().replace('_', ' ')} of {summary}"
                 version = client.create_model_version(name, source, store.runs[key].id, tags, description=about)
@@ -56,8 +69,13 @@ def register_best(store: Store, folder: TrialFolder, summary: str) -> None:
 
 
 def model_name(store: Store) -> str:
-    """The registered model of a study, made if need be: the study's name, or with its id where another has that."""
+    """The registered model of a study, made if need be: the study's name, or with its id where another has that.
+
+    It is found by the study's id, and keeps its name where the study's folder was renamed: others load it by that.
+    """
     study, client = store.study, store.client
+    if own := client.search_registered_models(f"tags.`{STUDY_ID}` = '{study.id}'"):
+        return str(own[0].name)
     for name in (study.name, f"{study.name}-{study.id[:8]}"):
         found = client.search_registered_models(f"name = '{name}'")
         if not found:

@@ -157,6 +157,16 @@ def cut_off(patch: pytest.MonkeyPatch, number: int, after: bool, names: Iterable
     return writes
 
 
+def make_older(patch: pytest.MonkeyPatch, name: str) -> None:
+    """Make a call one that the server does not know."""
+    from mlflow.protos.databricks_pb2 import ENDPOINT_NOT_FOUND
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise load_mlflow().exceptions.MlflowException("404 Not Found", error_code=ENDPOINT_NOT_FOUND)
+
+    patch.setattr(load_mlflow().MlflowClient, name, refuse)
+
+
 def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():

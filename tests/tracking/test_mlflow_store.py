@@ -1,22 +1,35 @@
 """study.tracking.mlflow_store: which store, whether it can be used, and how its database comes to be."""
 
+import json
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
 from helpers.tracked import wait_for
 
-from study.tracking.mlflow_store import TrackingError, check_server, default_uri, open_client
+from study.tracking import mlflow_store
+from study.tracking.mlflow_store import check_server, open_client, reason
+from study.tracking.tracking_uri import (
+    StoreUnavailableError,
+    TrackingError,
+    _known_revisions,
+    database_uri,
+    default_uri,
+)
 
 
 def test_default_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
-    assert default_uri(Path("/50% or?/ä")) == "sqlite:////50%25 or%3F/ä/mlflow.db"
+    assert default_uri(Path("/50% or?/ä")) == "sqlite+pysqlite:////50%25 or%3F/ä/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://there:5000")
     assert default_uri(tmp_path) == "http://there:5000"
 
@@ -59,12 +72,16 @@ def test_a_server_that_is_something_else_is_refused() -> None:
         server.shutdown()
 
 
-MAKE = "import sys; from study.tracking.mlflow_store import open_client\nopen_client(sys.argv[1]).search_experiments()"
+MAKE = (
+    "import os, sys; from study.tracking.mlflow_store import open_client\n"
+    "os.link = os.symlink = None  # as on exFAT\n"
+    "open_client(sys.argv[1]).search_experiments()"
+)
 
 
 @pytest.mark.slow
 def test_a_database_is_made_whole_by_one_process_even_after_a_kill(tmp_path: Path) -> None:
-    folder = tmp_path / "50% or?"
+    folder = tmp_path / "50%41 or?"
     folder.mkdir()
     command = [sys.executable, "-c", MAKE, default_uri(folder)]
     with subprocess.Popen(command) as killed:
@@ -78,3 +95,105 @@ def test_a_database_is_made_whole_by_one_process_even_after_a_kill(tmp_path: Pat
     assert [process.returncode for process in racing] == [0, 0]
     assert sorted(path.name for path in folder.iterdir()) == ["mlflow.db", "mlflow.db-lock"]
     assert [experiment.name for experiment in open_client(default_uri(folder)).search_experiments()] == ["Default"]
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+def with_schema(store: Path, folder: Path, revision: str) -> Path:
+    """A copy of a database whose tables are of another version."""
+    path = Path(shutil.copy(store, folder / "mlflow.db"))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("update alembic_version set version_num = ?", (revision,))
+    return path
+
+
+def test_a_database_of_this_mlflow_is_taken(empty_store: Path) -> None:
+    check_server(database_uri(empty_store))
+    known, newest = _known_revisions()
+    assert len(known) > 50  # else MLflow keeps its migrations elsewhere by now
+    with closing(sqlite3.connect(empty_store)) as connection:
+        assert connection.execute("select version_num from alembic_version").fetchall() == [(newest,)]
+
+
+@pytest.mark.parametrize(("revision", "word"), [("ffffffffffff", "newer"), ("451aebb31d03", "mlflow db upgrade")])
+def test_a_database_of_another_mlflow_is_refused_at_the_start(
+    revision: str, word: str, empty_store: Path, tmp_path: Path
+) -> None:
+    path = with_schema(empty_store, tmp_path, revision)
+    with pytest.raises(StoreUnavailableError, match=word) as caught:
+        check_server(database_uri(path))
+    assert str(path) in str(caught.value)
+    assert str(caught.value).endswith("--tracking-uri.")
+
+
+class Answer(BaseHTTPRequestHandler):
+    """A server that has one answer."""
+
+    status, content = 401, "You are not authenticated.\nPlease see the manual."
+
+    def do_POST(self) -> None:
+        self.send_response(self.status)
+        self.end_headers()
+        self.wfile.write(self.content.encode())
+
+    do_GET = do_POST
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server_that_says() -> Iterator[Callable[[int, str], str]]:
+    """Start a server with one answer; return its URI, with a password."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(status: int, content: str) -> str:
+        handler = type("Own", (Answer,), {"status": status, "content": content})
+        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), handler))
+        Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"http://me:hush@127.0.0.1:{servers[-1].server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "asked"),
+    [
+        (401, "You are not authenticated.\nSee the manual.", True),
+        (403, '{"error_code": "PERMISSION_DENIED", "message": "not for you"}', True),
+        (500, "out of order", False),
+    ],
+)
+def test_credentials_are_asked_for_where_they_are_refused(
+    status: int, content: str, asked: bool, server_that_says: Callable[[int, str], str]
+) -> None:
+    with pytest.raises(StoreUnavailableError) as caught:
+        check_server(server_that_says(status, content))
+    line = str(caught.value)
+    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+    assert [name in line for name in names] == [asked] * 3
+    assert "hush" not in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(("location", "missing"), [("s3://bucket/x", "boto3"), ("mlflow-artifacts:/1", None)])
+def test_a_package_that_artifacts_need_is_named_at_the_start(
+    location: str, missing: str | None, server_that_says: Callable[[int, str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlflow_store, "find_spec", lambda module: None)
+    experiment = {"experiment_id": "1", "name": "joint", "artifact_location": location, "lifecycle_stage": "active"}
+    uri = server_that_says(200, json.dumps({"experiment": experiment, "experiments": [experiment]}))
+    for space in (None, "joint"):
+        if missing is None:
+            check_server(uri, space)
+        else:
+            with pytest.raises(StoreUnavailableError, match=f"pip install {missing}"):
+                check_server(uri, space)
+
+
+def test_a_long_reason_ends_at_a_word() -> None:
+    line = reason(ValueError("word " * 500))
+    assert line.endswith("word ...")
+    assert len(line) < 400

@@ -9,15 +9,27 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.networks import SMALL, make_network, score_waveforms
-from helpers.tracked import FOLDS, TAGS, client_of, cut_off, epoch_row, finish, key_of, make_ledger, registered, runs_of
+from helpers.tracked import (
+    FOLDS,
+    TAGS,
+    client_of,
+    cut_off,
+    epoch_row,
+    finish,
+    key_of,
+    make_ledger,
+    make_older,
+    registered,
+    runs_of,
+)
 
 from audiotag.features.log_mel import LogMel
 from study.ledger.ledger import Ledger
 from study.ledger.schema import Figures, FoldRecord
 from study.tracking import model_registry
-from study.tracking.mlflow_store import TrackingError
 from study.tracking.mlflow_sync import MlflowCopy
 from study.tracking.tracker import Progress
+from study.tracking.tracking_uri import TrackingError, TrackingWarning
 
 SAMPLES = 4096
 WAVES = np.random.default_rng(0).normal(0, 0.1, (6, SAMPLES)).astype(np.float32)
@@ -121,6 +133,26 @@ def test_a_new_best_trial_gets_versions_and_the_aliases(trained: Ledger, uri: st
     register(trained, uri)
     assert {version.tags["audiotag.trial"] for version in registered(uri).values()} == {"key1"}
     assert len(client_of(uri).search_model_versions("name = 'first'")) == 4
+
+
+@pytest.mark.usefixtures("_small_models")
+@pytest.mark.parametrize("missing", ["create_model_version", "create_registered_model"])
+def test_a_server_without_a_registry_gets_the_rest(
+    missing: str, trained: Ledger, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_older(monkeypatch, missing)
+    with pytest.warns(TrackingWarning, match="too old for registered models"):
+        register(trained, uri)
+    assert client_of(uri).search_registered_models() == []
+    assert {run.info.status for run in runs_of(uri)} == {"FINISHED"}
+
+
+@pytest.mark.usefixtures("_small_models")
+def test_a_renamed_study_keeps_its_model(trained: Ledger, uri: str) -> None:
+    register(trained, uri)
+    register(Ledger.open(trained.root.rename(trained.root.with_name("other"))), uri)
+    assert [model.name for model in client_of(uri).search_registered_models()] == ["first"]
+    assert len(client_of(uri).search_model_versions("name = 'first'")) == len(FOLDS)
 
 
 @pytest.mark.usefixtures("_small_models")

@@ -15,9 +15,10 @@ from audiotag.training.epochs import PretrainingEpoch
 from study.ledger.ledger import Ledger
 from study.ledger.reports import Report
 from study.ledger.results import study_results
-from study.tracking.mlflow_store import TrackingError, check_server
+from study.tracking.mlflow_store import check_server
 from study.tracking.mlflow_sync import MlflowCopy
 from study.tracking.tracker import Progress, Tracker
+from study.tracking.tracking_uri import TrackingError
 
 FIRST, SECOND = (Report(0.5, 0, 0, 7, epoch_result("key0", 0, epoch)) for epoch in (0, 1))
 BETWEEN_FOLDS = Report(0.5, 1)

@@ -1,0 +1,116 @@
+"""Where MLflow's copy of a study goes: the URI, and whether the database file that it names can be used.
+
+Nothing here imports MLflow, which takes seconds.
+"""
+
+import os
+import re
+import sqlite3
+from contextlib import closing
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryFile
+from urllib.parse import quote, unquote
+
+from audiotag.files import size_of
+from audiotag.uris import public
+
+OTHER = "choose another --tracking-uri"
+
+
+class TrackingError(ValueError):
+    """A tracking URI that names no store; one line for the user."""
+
+
+class StoreUnavailableError(TrackingError):
+    """A tracking store that cannot be used now. A study that has begun does without, and MLflow catches up later."""
+
+
+class TrackingWarning(UserWarning):
+    """What a tracking store does not take; one line for the user."""
+
+
+def default_uri(project_root: Path) -> str:
+    """MLFLOW_TRACKING_URI where it is set, else the database mlflow.db in the project's folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or database_uri(project_root.absolute() / "mlflow.db")
+
+
+def database_path(uri: str) -> Path:
+    """The file that an SQLite URI names.
+
+    Raises:
+        TrackingError: Where it names none.
+    """
+    path = uri.partition(":///")[2].partition("?")[0]
+    if path in ("", ":memory:"):
+        shown = public(uri)
+        raise TrackingError(f"The tracking URI is {shown!r}, but must name a file: sqlite:////absolute/path/mlflow.db.")
+    return Path(unquote(path)).absolute()
+
+
+def database_uri(path: Path) -> str:
+    """The URI of an SQLite file, as SQLAlchemy reads it.
+
+    Where a character is quoted it names the driver, too: MLflow makes the folder of a plain `sqlite:///` URI as it is
+    written, so beside the right one.
+    """
+    quoted = str(path).replace("%", "%25").replace("?", "%3F")
+    return f"sqlite{'' if quoted == str(path) else '+pysqlite'}:///{quoted}"
+
+
+def check_database(path: Path) -> None:
+    """Look at a database file, or at the folder in which it would be made.
+
+    Raises:
+        StoreUnavailableError: When MLflow could not use it.
+    """
+    if (why := _why_unusable(path)) is not None:
+        raise StoreUnavailableError(f"The tracking database {path} cannot be used ({why}): {OTHER}.")
+    found, (known, newest) = _revision(path), _known_revisions()
+    if found is None or not known or found == newest:
+        return
+    if found in known:
+        maker, remedy = "an older", f"copy it, then run `mlflow db upgrade {database_uri(path)}`"
+    else:
+        maker, remedy = "a newer", "install that version"
+    raise StoreUnavailableError(
+        f"The tracking database {path} was made by {maker} MLflow than {version('mlflow')}, with schema {found}: "
+        f"{remedy}, or {OTHER}."
+    )
+
+
+def _why_unusable(path: Path) -> str | None:
+    try:
+        with path.open("r+b") if size_of(path) is not None else TemporaryFile(dir=path.parent) as file:
+            if file.read(16) not in (b"", b"SQLite format 3\0"):
+                return "it is something else than an SQLite database"
+    except OSError as error:
+        return str(error.strerror) if path.parent.is_dir() else f"there is no folder {path.parent}"
+    return None
+
+
+def _revision(path: Path) -> str | None:
+    """The version of the tables in a database; None where it has no MLflow tables, or is in use."""
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+            row = connection.execute("select version_num from alembic_version").fetchone()
+    except sqlite3.Error:
+        return None
+    return row and row[0]
+
+
+def _known_revisions() -> tuple[set[str], str | None]:
+    """The versions of its tables that the installed MLflow knows, and the newest.
+
+    They stand in its migrations, which are read as text. That is no public API: where there are none, none are known.
+    """
+    package = find_spec("mlflow")
+    places = package.submodule_search_locations if package else None
+    folders = [Path(place) / "store" / "db_migrations" / "versions" for place in places or ()]
+    known, followed = set(), set()
+    for path in (path for folder in folders for path in folder.glob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        known |= set(re.findall(r"^revision = [\"'](\w+)", text, re.MULTILINE))
+        followed |= set(re.findall(r"[\"'](\w+)[\"']", "".join(re.findall(r"^down_revision = .*", text, re.MULTILINE))))
+    return known, next(iter(known - followed), None)
