@@ -32,19 +32,26 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
 def rebuild_all(arguments: argparse.Namespace) -> int:
     """Rebuild results, report and the MLflow copy of studies from their ledgers, and compare them.
 
+    MLflow is left behind where its store cannot be used, with a warning.
+
     Raises:
         LedgerError: For a study that cannot be read or written.
-        TrackingError: For a server that does not answer.
+        TrackingError: For a URI that names no store.
     """
     from study.tracking.mlflow_store import check_server
-    from study.tracking.tracking_uri import default_uri
+    from study.tracking.tracking_uri import StoreUnavailableError, default_uri
 
     console, names = make_console(), list(dict.fromkeys(arguments.names))
     ledgers = [Ledger.open((arguments.studies / name).absolute()) for name in names]
     uri = arguments.tracking_uri or default_uri(PROJECT)
-    check_server(uri)
+    try:
+        check_server(uri)
+        available = True
+    except StoreUnavailableError as error:
+        warn_of(error)
+        available = False
     for ledger in ledgers:
-        rebuild(ledger, uri, console)
+        rebuild(ledger, uri if available else None, console)
     if len(ledgers) > 1:
         from study.reporting.comparison import write_comparison
 
@@ -55,8 +62,8 @@ def rebuild_all(arguments: argparse.Namespace) -> int:
     return FINISHED
 
 
-def rebuild(ledger: Ledger, uri: str, console: Console) -> None:
-    """Write a study's results, report and views again, and show its table."""
+def rebuild(ledger: Ledger, uri: str | None, console: Console) -> None:
+    """Write a study's results, report and views again, without MLflow where `uri` is None, and show its table."""
     with ledger.locked():
         status = "finished" if is_complete(ledger) else "interrupted"
         results = write_results(ledger, status, redraw=True)
@@ -66,14 +73,24 @@ def rebuild(ledger: Ledger, uri: str, console: Console) -> None:
             show_results(results, console)  # last: a closed pipe (`| head`) ends the command here
 
 
-def rebuild_views(ledger: Ledger, uri: str, status: str) -> None:
+def warn_of(error: Exception) -> None:
+    """Say what keeps MLflow from being brought up to date."""
+    warnings.warn(f"{error} MLflow is behind; nothing else is lost.", RuntimeWarning, stacklevel=2)
+
+
+def rebuild_views(ledger: Ledger, uri: str | None, status: str) -> None:
     """Write MLflow's copy and optuna.db again, the latter if the space's file still defines the trials' parameters."""
     from search_spaces import SpaceError, load_space
     from study.tracking.mlflow_sync import MlflowCopy
     from study.tracking.optuna_db import FILE, write_database
     from study.tracking.tracker import Progress
+    from study.tracking.tracking_uri import StoreUnavailableError
 
-    MlflowCopy(ledger, uri).update(Progress(status))
+    if uri is not None:
+        try:
+            MlflowCopy(ledger, uri).update(Progress(status))
+        except StoreUnavailableError as error:
+            warn_of(error)
     try:
         space = load_space(ledger.study.space)
         if is_same_space(ledger.study, space):

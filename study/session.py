@@ -1,6 +1,5 @@
 """One session of a study, from the first line on the terminal to the last: plan, train, results, what comes next."""
 
-import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -10,11 +9,12 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from audiotag.cli import FINISHED, INTERRUPTED, public
+from audiotag.cli import FINISHED, INTERRUPTED
 from audiotag.config import TrialConfig
 from audiotag.corpus.errors import count, list_first
 from audiotag.features.log_mel import LogMel
 from audiotag.models.backend import COMPILED
+from audiotag.uris import public, public_command
 from study import PROJECT
 from study.cli import SOME_FAILED, STUDIES
 from study.format import seeds_in_words
@@ -28,16 +28,17 @@ from study.plan.request import Request
 from study.reporting.live_table import LiveTable
 from study.reporting.prose import left_out
 from study.reporting.results_files import write_results
-from study.reporting.terminal_table import report_command, show_next, show_results
+from study.reporting.terminal_table import password_notes, report_command, show_next, show_results
 from study.search.asha import Rungs, rungs_in_words
 from study.tracking.mlflow_store import check_server, load_mlflow
 from study.tracking.mlflow_sync import MlflowCopy
 from study.tracking.optuna_db import OptunaCopy
 from study.tracking.tracker import Tracker
-from study.tracking.tracking_uri import default_uri
+from study.tracking.tracking_uri import StoreUnavailableError, default_uri
 
 Hold = Callable[[], AbstractContextManager[None]]  # of signals, for as long as a block runs
 CATCH_UP = {"finished": 60.0, "interrupted": 10.0}  # s that the end of a session waits for MLflow
+UNNOTICED = 1.0  # s of it without a word
 
 
 def run_session(request: Request, console: Console, hold_signals: Hold) -> int:
@@ -47,18 +48,36 @@ def run_session(request: Request, console: Console, hold_signals: Hold) -> int:
         ValueError: Of one of the project's own kinds, for a user's mistake; no study folder has been made then.
     """
     uri = request.tracking_uri or default_uri(PROJECT)
-    check_server(uri)
+    available = check_tracking(request, uri, console)
     plan = make_plan(request, console)
     announce(plan, uri, console)
-    session = Session(plan, request, uri, console)
+    session = Session(plan, request, uri, console, available)
     try:
         return session.conclude(session.run(hold_signals))
     except KeyboardInterrupt:
         if not (plan.root / STUDY_FILE).is_file():
             raise
         console.print("Interrupted. What was trained is kept; continue with:")
+        for note in password_notes(request.tracking_uri):
+            console.print(note, soft_wrap=True)
         console.print(resume_command(plan.root, request), soft_wrap=True)
         return INTERRUPTED
+
+
+def check_tracking(request: Request, uri: str, console: Console) -> bool:
+    """Whether MLflow's store can be used. Only a new study needs it: one that was begun goes on without.
+
+    Raises:
+        TrackingError: For a URI that names no store, and for a new study's store that cannot be used.
+    """
+    try:
+        check_server(uri, request.space)
+    except StoreUnavailableError as error:
+        if request.resume is None:
+            raise
+        console.print(f"{error} The study goes on; MLflow catches up later.", style="yellow", soft_wrap=True)
+        return False
+    return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +88,7 @@ class Session:
     request: Request
     uri: str
     console: Console
+    available: bool = True  # MLflow's store, when the session began
 
     def run(self, hold_signals: Hold) -> Ledger:
         """Train what the study lacks, or only bring its views up to date where it lacks nothing."""
@@ -168,25 +188,39 @@ class Session:
     def _views(self, ledger: Ledger) -> tuple[Tracker, Tracker]:
         """The threads of MLflow and of optuna.db, whose warnings go to the terminal."""
         copies = MlflowCopy(ledger, self.uri), OptunaCopy(ledger, self.plan.space)
-        return Tracker(copies[0], self._warn), Tracker(copies[1], self._warn)
+        return Tracker(copies[0], self._warn, failing=not self.available), Tracker(copies[1], self._warn)
 
     def _warn(self, text: str) -> None:
         self.console.print(text, style="yellow", soft_wrap=True)
 
     def _close(self, ledger: Ledger, tracker: Tracker, view: Tracker, status: str) -> None:
-        """Write the results and bring MLflow and optuna.db up to date."""
+        """Write the results and show those of a finished study, while MLflow and optuna.db are brought up to date."""
         try:
-            write_results(ledger, status)
+            results = write_results(ledger, status)
+            tracker.end(status)
+            if status == "finished":
+                show_results(results, self.console)
         finally:
+            tracker.end(status)
             view.close(status, CATCH_UP["finished"])
-            if not tracker.close(status, CATCH_UP[status]):
+            self._wait_for(tracker, ledger, status)
+
+    def _wait_for(self, tracker: Tracker, ledger: Ledger, status: str) -> None:
+        """Wait until MLflow has all, for a limited time; models, which it gets last, may take long."""
+        seconds = CATCH_UP[status]
+        try:
+            if tracker.wait(UNNOTICED):
+                return
+            self.console.print(f"Waiting for MLflow, at most {seconds:.0f} s (Ctrl-C: not now) ...", soft_wrap=True)
+            if not tracker.wait(seconds):
                 later = report_command(ledger.root, self.request.studies, self.request.tracking_uri)
                 self._warn(f"MLflow is behind; later: {later}")
+        finally:
+            tracker.give_up()
 
     def conclude(self, ledger: Ledger) -> int:
-        """Show the results and the commands that come next; return the exit code."""
+        """Show the commands that come next; return the exit code."""
         results = study_results(ledger, "finished")
-        show_results(results, self.console)
         show_next(ledger.root, self.request.studies, self.request.tracking_uri, self.uri, self.console)
         return SOME_FAILED if results.with_status("failed") else FINISHED
 
@@ -272,4 +306,4 @@ def resume_command(root: Path, request: Request) -> str:
     for option in ("cpus_per_trial", "gpus_per_trial", "address", "tracking_uri", "cache"):
         if (value := getattr(request, option)) is not None:
             words += [f"--{option.replace('_', '-')}", value]
-    return shlex.join(map(str, words))
+    return public_command(words)

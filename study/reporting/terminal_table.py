@@ -1,10 +1,10 @@
 """What a study found, on the terminal, and the commands that come next."""
 
-import shlex
 from pathlib import Path
 
 from rich.console import Console
 
+from audiotag.uris import public, public_command
 from study.cli import STUDIES
 from study.ledger.schema import StudyResults
 from study.reporting.prose import context, failures, rest
@@ -38,15 +38,27 @@ def report_command(root: Path, studies: Path, tracking_uri: str | None) -> str:
     """The command that writes a study's report and MLflow's copy of it again."""
     words = ["python", "study/report.py", root.name]
     words += ["--studies", str(studies)] if studies != STUDIES else []
-    return shlex.join([*words, "--tracking-uri", tracking_uri] if tracking_uri else words)
+    return public_command([*words, "--tracking-uri", tracking_uri] if tracking_uri else words)
+
+
+def password_notes(tracking_uri: str | None) -> list[str]:
+    """What to say beside a command whose tracking URI has a password: nothing stores or shows that."""
+    if tracking_uri is None or public(tracking_uri) == tracking_uri:
+        return []
+    return [
+        "(The password of the tracking URI is not shown: add it, or set MLFLOW_TRACKING_USERNAME and "
+        "MLFLOW_TRACKING_PASSWORD.)"
+    ]
 
 
 def show_next(root: Path, studies: Path, tracking_uri: str | None, uri: str, console: Console) -> None:
     """Print the commands that come next."""
     server = uri.startswith(("http://", "https://", "databricks"))
-    look = f"open {uri}" if server else f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
+    look = f"open {public(uri)}" if server else public_command(["mlflow", "ui", "--backend-store-uri", uri])
     console.print("\nNext:")
     console.print(f"  what it means         {root / 'report.html'}", soft_wrap=True)
     console.print(f"  compare the trials    {look}", soft_wrap=True)
     console.print(f"  results as data       {root / 'results.json'}", soft_wrap=True)
     console.print(f"  write all this again  {report_command(root, studies, tracking_uri)}", soft_wrap=True)
+    for note in password_notes(tracking_uri):
+        console.print(f"  {note}", soft_wrap=True)

@@ -228,7 +228,7 @@ class Store:
             self._mark_experiment(found, tagged)
             return found
         if named is not None:
-            raise StoreUnavailableError(
+            raise TrackingError(
                 f"The MLflow experiment `{space}` at {public(self._uri)} was deleted: bring it back with "
                 f"`mlflow experiments restore -x {named.experiment_id}`, or choose another --tracking-uri."
             )

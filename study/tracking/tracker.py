@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from audiotag.training.epochs import EpochResult
+from audiotag.uris import public
 from study.ledger.reports import Report
 from study.tracking.mlflow_store import TrackingError, reason
 
@@ -42,15 +43,17 @@ class Copy(Protocol):
 class Tracker:
     """Keeps a copy of the ledger up to date in a thread of its own: training never waits for it.
 
-    A listener of `study.tuning.tune`. A failure is reported in one line and tried again, with growing pauses, until it
-    works.
+    A listener of `study.tuning.tune`. A failure is reported in one line, unless it is known that the copy is `failing`,
+    and tried again, with growing pauses, until it works.
     """
 
-    def __init__(self, copy: Copy, warn: Callable[[str], None], interval: float = INTERVAL) -> None:
+    def __init__(
+        self, copy: Copy, warn: Callable[[str], None], interval: float = INTERVAL, failing: bool = False
+    ) -> None:
         self._copy, self._warn, self._interval = copy, warn, interval
         self._progress = Progress()
         self._changed, self._closing, self._abandoned = threading.Event(), threading.Event(), threading.Event()
-        self._complete = self._failing = False
+        self._complete, self._failing = False, failing
         self._thread = threading.Thread(target=self._loop, name=copy.name, daemon=True)
 
     def start(self) -> None:
@@ -81,15 +84,29 @@ class Tracker:
 
     pruned = ended
 
-    def close(self, status: str, timeout: float) -> bool:
-        """Copy a last time, of a study finished or interrupted; return whether all arrived within `timeout` s."""
+    def end(self, status: str) -> None:
+        """Begin to copy a last time, of a study finished or interrupted."""
         self._progress.status = status
         self._closing.set()
         self._changed.set()
+
+    def wait(self, timeout: float) -> bool:
+        """Whether all has arrived, after at most `timeout` s."""
         if self._thread.is_alive():
             self._thread.join(timeout)
-        self._abandoned.set()
         return self._complete
+
+    def give_up(self) -> None:
+        """Begin no further attempt, and report nothing any more."""
+        self._abandoned.set()
+
+    def close(self, status: str, timeout: float) -> bool:
+        """Copy a last time; return whether all arrived within `timeout` s. Then give up."""
+        self.end(status)
+        try:
+            return self.wait(timeout)
+        finally:
+            self.give_up()
 
     def _loop(self) -> None:
         pause = self._interval
@@ -114,7 +131,7 @@ class Tracker:
             failing = False
         except Exception as error:  # whatever it is, training goes on
             known = f"{self._copy.name} is not up to date ({type(error).__name__}: {reason(error)})."
-            text = str(error) if isinstance(error, TrackingError) else known
+            text = public(str(error)) if isinstance(error, TrackingError) else known
             text += " Training goes on and nothing is lost; it will be tried again."
             failing = True
         if failing != self._failing and not self._abandoned.is_set():  # given up: the last line has been printed

@@ -117,6 +117,19 @@ def test_an_outage_costs_one_warning_and_nothing_else(error: Exception, line: st
     assert copy.updates[-1].epochs == {("key0", 0, 7): [FIRST.epoch, SECOND.epoch]}
 
 
+def test_a_copy_known_to_fail_is_reported_once_it_works() -> None:
+    copy, said = FakeCopy(TrackingError("MLflow is down.")), list[str]()
+    tracker = Tracker(copy, said.append, interval=0.02, failing=True)
+    tracker.start()
+    tracker.reported("key0", FIRST)
+    wait_for(lambda: len(copy.updates) > 1)
+    assert said == []
+    copy.error = None
+    wait_for(lambda: len(said) == 1)
+    assert said == ["the copy is up to date again."]
+    assert tracker.close("finished", 30)
+
+
 def test_it_gives_up_when_its_time_is_over_and_then_reports_no_failure() -> None:
     """The study has printed its last line by then."""
     copy = FakeCopy(OSError("a folder that is no more"))
