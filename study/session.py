@@ -207,10 +207,10 @@ class Session:
 
     def _wait_for(self, tracker: Tracker, ledger: Ledger, status: str) -> None:
         """Wait until MLflow has all, for a limited time; models, which it gets last, may take long."""
-        seconds = CATCH_UP[status]
         try:
             if tracker.wait(UNNOTICED):
                 return
+            seconds = CATCH_UP["interrupted" if tracker.failing else status]  # one that is down may stay so
             self.console.print(f"Waiting for MLflow, at most {seconds:.0f} s (Ctrl-C: not now) ...", soft_wrap=True)
             if not tracker.wait(seconds):
                 later = report_command(ledger.root, self.request.studies, self.request.tracking_uri)

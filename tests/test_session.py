@@ -134,7 +134,7 @@ def test_a_slow_mlflow_is_waited_for_with_a_line_and_left_behind(
     ended: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(study.session, "UNNOTICED", 0.01)
-    monkeypatch.setattr(study.session, "CATCH_UP", {"finished": 0.02})
+    monkeypatch.setattr(study.session, "CATCH_UP", {"finished": 0.02, "interrupted": 0.02})
     said = Ending(Request(space="joint", tracking_uri="http://me:hush@there")).close(ended, BlockedCopy())
     assert said.index("Avg") < said.index("Waiting for MLflow") < said.index("MLflow is behind")
     assert "study/report.py s --tracking-uri http://there" in said

@@ -96,6 +96,11 @@ class Tracker:
             self._thread.join(timeout)
         return self._complete
 
+    @property
+    def failing(self) -> bool:
+        """Whether the last attempt failed."""
+        return self._failing
+
     def give_up(self) -> None:
         """Begin no further attempt, and report nothing any more."""
         self._abandoned.set()

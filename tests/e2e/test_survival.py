@@ -5,12 +5,12 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from helpers.guarded import end_server, serve
 from helpers.whole_studies import finish, read_results, wait_for
 from place import ROOT, Place, trial_workers
 from soak import differences, mlflow_differences, without_times
@@ -99,33 +99,13 @@ def test_a_full_disk_ends_the_study_in_a_line_and_room_continues_it(place: Place
 # the tracking server
 
 
-def serve(root: Path, port: int) -> subprocess.Popen[bytes]:
-    words = ["server", "--backend-store-uri", f"sqlite:///{root / 'served.db'}", "--port", str(port), "--workers", "1"]
-    with (root / "server.log").open("ab") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", *words], cwd=root, stdout=log, stderr=log, start_new_session=True
-        )
-    for _ in range(600):
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1).close()
-            return server
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError((root / "server.log").read_text())
-
-
-def end(server: subprocess.Popen[bytes]) -> None:
-    os.killpg(server.pid, signal.SIGKILL)
-    server.wait()
-
-
 def test_a_tracking_server_that_dies_and_comes_back_lacks_nothing(place: Place, free_port: int) -> None:
     served = Place(place.root, f"http://127.0.0.1:{free_port}")
     server = serve(place.root, free_port)
     try:
         process = start(served, "served")
         wait_for(process, place.study("served"), "trials/*/fold_0.json")
-        end(server)
+        end_server(server)
         wait_for(process, place.study("served"), "trials/*/fold_1.json")
         server = serve(place.root, free_port)
         finish(process, place)
@@ -138,7 +118,7 @@ def test_a_tracking_server_that_dies_and_comes_back_lacks_nothing(place: Place, 
             subprocess.run([*report, "--studies", str(place.root / "studies")], check=True, capture_output=True)
         assert mlflow_differences(served.store, place.study("served")) == []
     finally:
-        end(server)
+        end_server(server)
     assert differences(place.study("whole"), place.study("served")) == []
 
 
