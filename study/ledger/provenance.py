@@ -2,27 +2,84 @@
 
 Trials share their random numbers, so that they are compared in pairs. Another version of this program, or of what it
 computes with, may draw others or round differently: trials from before and after it are less closely paired.
+
+What a working tree has beyond its commit is kept in the study's folder, in a file named by a hash of its content.
 """
 
+import hashlib
+import os
 import platform
+import re
 import subprocess
+from functools import cache
 from importlib.metadata import version
 from itertools import pairwise
+from pathlib import Path
 
 from audiotag.models.backend import COMPILED
+from audiotag.uris import public
 from search_spaces import Space, fingerprint
 from study import PROJECT
+from study.ledger.files import write_text
 from study.ledger.schema import Provenance, StudyRecord
 
 PACKAGES = ("torch", "torchaudio", "ray", "optuna", "mlflow", "numpy")
+SOURCES = ("audiotag", "study", "search_spaces")
+LARGEST = 1_000_000  # characters of a file of changes
+SECRET = re.compile(r"(?i)pass|token|secret|key|cred|auth|_pwd")  # in names of environment variables
+SHORTEST = 6  # characters of a secret; shorter values stand in any text
 
 
 def current_provenance() -> Provenance:
     """The program that runs now: its versions (with "kernels": "compiled" or "torch") and its commit, if it has one."""
     versions = {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
     commit = _git("rev-parse", "HEAD")
-    dirty = None if commit is None else _git("status", "--porcelain", "--untracked-files=no") is not None
-    return Provenance({**versions, "kernels": "compiled" if COMPILED else "torch"}, commit, dirty)
+    changes = None if commit is None else uncommitted_changes()
+    kernels = {"kernels": "compiled" if COMPILED else "torch"}
+    name = None if changes is None else changes_file(changes)
+    return Provenance({**versions, **kernels}, commit, None if commit is None else changes is not None, name)
+
+
+@cache
+def uncommitted_changes() -> str | None:
+    """What the working tree had beyond its commit when it was first asked for; None where nothing, or without git.
+
+    The names of untracked source files, and the difference of the tracked files, as `git apply` takes it. Passwords in
+    URIs and secrets of the environment are masked; a large one is cut, and says so in its first line.
+    """
+    untracked = _git("ls-files", "--others", "--exclude-standard", "--", *SOURCES) or ""
+    difference = _git("diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD", "--", ".") or ""
+    lines = [f"untracked: {name}" for name in untracked.splitlines()]
+    text = _without_secrets("\n".join([*lines, *([difference, ""] if difference else [""])]))
+    if not text.strip():
+        return None
+    if len(text) <= LARGEST:
+        return text
+    kept = text[:LARGEST].rpartition("\n")[0]
+    return f"cut: the first {len(kept)} of {len(text)} characters\n{kept}\n"
+
+
+def _without_secrets(text: str) -> str:
+    for name, value in os.environ.items():
+        if SECRET.search(name) and len(value) >= SHORTEST:
+            text = text.replace(value, "***")
+    return public(text)
+
+
+def changes_file(changes: str) -> str:
+    """The name of the file that holds such changes in a study's folder."""
+    return f"changes-{hashlib.sha256(changes.encode()).hexdigest()[:12]}.diff"
+
+
+def write_changes(root: Path) -> None:
+    """Keep the working tree's uncommitted changes, if it has some, in a study's folder, unless they are there."""
+    if (changes := uncommitted_changes()) is not None and not (path := root / changes_file(changes)).is_file():
+        write_text(path, changes)
+
+
+def current_program(study: StudyRecord) -> Provenance:
+    """The program that the study was begun with, or the last that continued it."""
+    return _programs(study)[-1]
 
 
 def is_same_space(study: StudyRecord, space: Space) -> bool:
@@ -34,7 +91,7 @@ def is_same_space(study: StudyRecord, space: Space) -> bool:
 def continued_with(study: StudyRecord) -> tuple[Provenance, ...]:
     """The study's `continued_with` where it goes on now: with this program too, if it is another one."""
     now = current_provenance()
-    return (*study.continued_with, now) if _differences(_programs(study)[-1], now) else study.continued_with
+    return (*study.continued_with, now) if _differences(current_program(study), now) else study.continued_with
 
 
 def provenance_changes(study: StudyRecord) -> list[str]:
@@ -43,7 +100,8 @@ def provenance_changes(study: StudyRecord) -> list[str]:
 
 
 def _programs(study: StudyRecord) -> list[Provenance]:
-    return [Provenance(study.versions, study.git_commit, study.git_dirty), *study.continued_with]
+    first = Provenance(study.versions, study.git_commit, study.git_dirty, study.git_changes)
+    return [first, *study.continued_with]
 
 
 def _differences(was: Provenance, now: Provenance) -> list[str]:
@@ -51,12 +109,23 @@ def _differences(was: Provenance, now: Provenance) -> list[str]:
     found = []
     if commits[0] and commits[1] and commits[0] != commits[1]:
         found.append(f"commit {commits[0][:10]} to {commits[1][:10]}")
+    if all(commits) and _knows_changes(was) and was.git_changes != now.git_changes:
+        found.append(f"uncommitted changes {was.git_changes or 'none'} to {now.git_changes or 'none'}")
     for name, text in now.versions.items():
         if was.versions.get(name, text) != text:
             found.append(f"{name} {was.versions[name]} to {text}")
     return found
 
 
+def _knows_changes(program: Provenance) -> bool:
+    """Whether a record says which changes there were; an earlier version said only that there were some."""
+    return program.git_dirty is False or program.git_changes is not None
+
+
 def _git(*words: str) -> str | None:
-    done = subprocess.run(["git", "-C", str(PROJECT), *words], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or None
+    """What git prints of the project's folder, without the last line break; None for nothing, or without git."""
+    try:
+        done = subprocess.run(["git", "-C", str(PROJECT), *words], capture_output=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.decode(errors="replace").rstrip("\n") or None

@@ -131,6 +131,7 @@ class Provenance:
     versions: dict[str, str]
     git_commit: str | None = None
     git_dirty: bool | None = None
+    git_changes: str | None = None  # file of the study's folder with what the working tree had beyond the commit
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,7 @@ class StudyRecord:
     versions: dict[str, str] = field(default_factory=dict)
     git_commit: str | None = None
     git_dirty: bool | None = None
+    git_changes: str | None = None
     command: str = ""
     folder: str = ""  # in which it was last run: tells a copy from the original
     continued_with: tuple[Provenance, ...] = ()

@@ -29,7 +29,7 @@ from study.ledger.clips import write_clips
 from study.ledger.context import Settings, StudyContext, resolve
 from study.ledger.files import LedgerError
 from study.ledger.ledger import STUDY_FILE, Ledger
-from study.ledger.provenance import continued_with, current_provenance, is_same_space
+from study.ledger.provenance import continued_with, current_provenance, is_same_space, write_changes
 from study.ledger.results import corpus_record, is_complete
 from study.ledger.schema import CorpusRecord, LeftOut, StudyRecord
 from study.plan.front_ends import front_ends, leave_out, needs_stereo, stereo_fingerprint
@@ -88,6 +88,7 @@ class Plan:
         ledger = self.ledger or Ledger.create(self.root, self.study)
         if self.ledger is not None:
             ledger.update_study(trials=self.study.trials, continued_with=continued_with(ledger.study))
+        write_changes(self.root)
         write_clips(self.root, self.corpus)
         return ledger
 

@@ -11,6 +11,7 @@ from audiotag.uris import public
 from study.format import trial_name
 from study.ledger.learning_curves import mean_curves
 from study.ledger.ledger import RESULTS_FILE, Ledger
+from study.ledger.provenance import current_program
 from study.ledger.results import finished_folds, study_results, trial_result
 from study.ledger.trial_folder import TrialFolder
 from study.tracking.descriptions import describe_results, describe_study, describe_trial
@@ -22,6 +23,7 @@ from study.tracking.tracker import Progress
 
 ARTIFACTS = ("report.html", "table.md", RESULTS_FILE)  # of a study, with the folder of figures
 FIGURES = "figures"
+GIT_COMMIT, GIT_DIRTY = "audiotag.git_commit", "audiotag.git_dirty"  # tags of a study's run
 ENDS = {"finished": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 
 
@@ -67,7 +69,11 @@ class MlflowCopy:
             "folds": len(study.folds),
         }
         params |= {"repeats": study.repeats} if study.has_several_seeds else {}
-        run = store.run(STUDY, study.name, params, {NOTE: describe_study(study)})
+        program = current_program(study)
+        tags = {NOTE: describe_study(study), GIT_COMMIT: program.git_commit or "unknown"}
+        if program.git_dirty is not None:
+            tags[GIT_DIRTY] = str(program.git_dirty).lower()
+        run = store.run(STUDY, study.name, params, tags)
         store.log_dataset(run)
         return run
 

@@ -20,6 +20,7 @@ from study.reporting.sections.answer import header
 from study.reporting.sections.by_parameter import at_edge
 from study.reporting.sections.cost import cost
 from study.reporting.sections.errors_by_tag import mean_det
+from study.reporting.sections.repeat_it import repeat_it
 from study.reporting.sections.search import importances
 from study.reporting.sections.trust import trust
 from study.reporting.style import as_panel, new_axes, style, wrapped
@@ -149,6 +150,15 @@ def test_another_program_is_told(whole: Analysis) -> None:
     mixed = replace(whole, results=replace(whole.results, study=study))
     added = set(trust(mixed).lines) - set(trust(whole).lines)
     assert ["torch 2.11.0 to 9.9" in line for line in added] == [True]
+
+
+def test_a_dirty_tree_is_told(whole: Analysis) -> None:
+    study = replace(whole.study, git_dirty=True, git_changes="changes-1.diff")
+    dirty = replace(whole, results=replace(whole.results, study=study))
+    said, clean = (repeat_it(each).html for each in (dirty, whole))
+    assert "uncommitted changes" in said
+    assert "changes-1.diff" in said
+    assert "uncommitted" not in clean
 
 
 def test_the_spread_over_seeds_is_told(repeated: Analysis) -> None:

@@ -28,6 +28,7 @@ from study.ledger.files import LedgerWarning
 from study.ledger.ledger import Ledger
 from study.ledger.pruning import PRUNED_FILE, write_pruned
 from study.ledger.results import study_results
+from study.ledger.schema import Provenance
 from study.tracking import mlflow_store, mlflow_sync
 from study.tracking.mlflow_store import SPACE, load_mlflow
 from study.tracking.mlflow_sync import MlflowCopy
@@ -94,6 +95,16 @@ def test_runs_are_named_tagged_nested_and_described(ledger: Ledger, uri: str) ->
     assert "The best is alpha" in store["study",]["tags"]["mlflow.note.content"]
     experiment = client_of(uri).get_experiment_by_name("mixup_alpha")
     assert "columns `alpha` and" in experiment.tags["mlflow.note.content"]
+
+
+def test_the_study_says_which_program_made_it(ledger: Ledger, uri: str) -> None:
+    store = copy_to(uri, ledger)
+    assert "audiotag.git_dirty" not in store["study",]["tags"]  # not known
+    ledger.update_study(
+        git_commit="a" * 40, git_dirty=False, continued_with=(Provenance({}, "b" * 40, True, "x.diff"),)
+    )
+    tags = copy_to(uri, ledger)["study",]["tags"]
+    assert (tags["audiotag.git_commit"], tags["audiotag.git_dirty"]) == ("b" * 40, "true")
 
 
 def test_curves_of_folds_and_their_mean(ledger: Ledger, uri: str) -> None:
