@@ -12,7 +12,7 @@ from study.format import decimal
 from study.ledger.files import write_text
 from study.ledger.ledger import Ledger
 from study.ledger.results import is_complete, study_results
-from study.reporting.prose import answer
+from study.reporting.prose import answer, verdict
 from study.reporting.section import Section, render
 from study.reporting.sections.against_baseline import INTERVAL, against_baseline, difference, p_value
 from study.reporting.sections.paper_tables import cross_validation
@@ -115,5 +115,5 @@ def rows_table(rows: Sequence[ResultRow], tested: bool) -> Table:
         cells = [row.study, row.label.removesuffix(f" ({row.study})"), decimal(row.mean)]
         cells += [range_of(row.intervals.get("mean"))]
         cells += [decimal(mean_of(row.result, CROSS_VALIDATION, metric.name)) for metric in further]
-        lines.append(Line([*cells, *[difference(row), p_value(row.adjusted), row.verdict] * tested]))
+        lines.append(Line([*cells, *[difference(row), p_value(row.adjusted), verdict(row)] * tested]))
     return Table("Rows", [*header, *["difference", "Holm p", "verdict"] * tested], lines, left=2, right=int(tested))

@@ -7,6 +7,7 @@ from study.format import decimal, seeds_in_words
 from study.ledger.schema import OBJECTIVE, StudyRecord, StudyResults, rank
 from study.reporting.tables import SD_SEEDS
 from study.stats.analysis import SHOWN_ROWS, Analysis, ResultRow
+from study.stats.significance import Untested
 
 PROTOCOLS = {
     "paper": "the held-out fold also stopped the training, so the figures are optimistic",
@@ -24,16 +25,16 @@ def answer(analysis: Analysis) -> str:
         return "No trial has finished yet."
     if not others:
         return f"{so_far}{_with_mean(best)} is the only finished trial: there is nothing to compare it with."
-    better = [row for row in others if row.verdict.startswith("better")]
-    worse = [row for row in others if row.verdict.startswith("worse")]
+    better = [row for row in others if row.outcome == "better"]
+    worse = [row for row in others if row.outcome == "worse"]
     against = f"the baseline, {_with_mean(baseline)}"
     if better:
         first = min(better, key=lambda row: rank(row.mean))
         text = f"By more than chance, {_with_mean(first)} is better than {against}."
     elif best is baseline:
         text = f"No trial has a better {MEAN} than {against}."
-    elif best.tested is None:
-        reason = best.verdict.partition(": ")[2]
+    elif isinstance(best.test, Untested):
+        reason = best.test.reason
         text = f"{_with_mean(best)} has the best {MEAN}, but its lead over {against}, is not tested ({reason})."
     else:
         folds, gap = count(len(analysis.study.folds), "fold"), decimal(abs(baseline.mean - best.mean))
@@ -47,6 +48,20 @@ def answer(analysis: Analysis) -> str:
     if not tested:
         counts = " Nothing is tested."
     return so_far + text + counts * (len(others) > 1 or bool(worse)) + _caution(analysis, better, baseline)
+
+
+def verdict(row: ResultRow) -> str:
+    """What a row's comparison with the baseline shows."""
+    match row.outcome:
+        case None:
+            return "the baseline"
+        case "indistinguishable":
+            return "not distinguishable"
+        case "better" | "worse":
+            return f"{row.outcome} than the baseline"
+        case "untested":
+            assert isinstance(row.test, Untested)
+            return f"not tested: {row.test.reason}"
 
 
 def _with_mean(row: ResultRow) -> str:

@@ -1,4 +1,4 @@
-"""What may be concluded from a study: its rows, each tested against the baseline, with intervals and a verdict."""
+"""What may be concluded from a study: its rows, each tested against the baseline, with intervals and an outcome."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from study.ledger.results import finished_folds
 from study.ledger.schema import OBJECTIVE, Figures, StudyRecord, StudyResults, TrialResult, rank
 from study.stats.bootstrap import centred, draw_groups, interval, resampled_means, resampled_table
 from study.stats.selection_bias import early_stopping_bias, winners_curse
-from study.stats.significance import PairedTest, Untested, adjust, corrected_t, verdict
+from study.stats.significance import Outcome, PairedTest, Untested, adjust, corrected_t, outcome
 
 SHOWN_ROWS = 24  # best rows of a larger study, which shows no others
 EER = "eer"  # the metric that the bootstrap is of
@@ -48,7 +48,7 @@ class ResultRow:
     best_share: float | None = None
     test: PairedTest | Untested | None = None
     adjusted: float | None = None
-    verdict: str = "the baseline"
+    outcome: Outcome | None = None
 
     @property
     def tested(self) -> PairedTest | None:
@@ -185,7 +185,7 @@ def fold_means(rows: Sequence[ResultRow]) -> np.ndarray:
 
 
 def compare(rows: list[ResultRow], baseline: ResultRow | None, folds: int) -> None:
-    """Fill in each row's test against the baseline, Holm's correction over all of them, and the verdict.
+    """Fill in each row's test against the baseline, Holm's correction over all of them, and the outcome.
 
     With repeats a fold's figure is its mean over seeds, and the test still counts folds, not trainings: repeats make
     the differences steadier and add no degrees of freedom, which is conservative.
@@ -198,7 +198,7 @@ def compare(rows: list[ResultRow], baseline: ResultRow | None, folds: int) -> No
     tests = [corrected_t(own[~np.isnan(own)], 1 / max(folds - 1, 1)) for _, own in others]
     for (row, _), test, adjusted in zip(others, tests, adjust(tests), strict=True):
         row.test, row.adjusted = test, adjusted
-        row.verdict = verdict(test, adjusted, OBJECTIVE.lower_is_better)
+        row.outcome = outcome(test, adjusted, OBJECTIVE.lower_is_better)
 
 
 def best_rows(rows: list[ResultRow], baseline: ResultRow | None) -> list[ResultRow]:

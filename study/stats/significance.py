@@ -10,6 +10,7 @@ multiple test procedure".
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
@@ -19,6 +20,8 @@ from audiotag.corpus.errors import count
 ALPHA = 0.05  # adjusted p below which a difference is called real
 LEAST_FOLDS = 3  # of a test: the variance of two differences is off by a factor of a thousand in one case of forty
 ROUNDING = 1e-12  # figures in [0, 1] that differ by less are the same
+
+Outcome = Literal["better", "worse", "indistinguishable", "untested"]  # of a comparison with the baseline
 
 
 @dataclass(frozen=True)
@@ -90,11 +93,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def verdict(test: PairedTest | Untested, adjusted: float | None, lower_is_better: bool = True) -> str:
-    """Say what a comparison with the baseline shows."""
+def outcome(test: PairedTest | Untested, adjusted: float | None, lower_is_better: bool = True) -> Outcome:
+    """Decide what a comparison with the baseline shows; `adjusted` is its p after Holm's correction."""
     if isinstance(test, Untested):
-        return f"not tested: {test.reason}"
+        return "untested"
     assert adjusted is not None, "a test has a p"
     if adjusted >= ALPHA:
-        return "not distinguishable"
-    return f"{'better' if (test.difference < 0) == lower_is_better else 'worse'} than the baseline"
+        return "indistinguishable"
+    return "better" if (test.difference < 0) == lower_is_better else "worse"

@@ -14,7 +14,7 @@ from study.format import decimal, signed
 from study.ledger.clips import read_clips
 from study.ledger.pruning import write_pruned
 from study.ledger.schema import Figures, Provenance, StudyResults, TrialResult
-from study.reporting.prose import answer
+from study.reporting.prose import answer, verdict
 from study.reporting.sections.against_baseline import against_baseline
 from study.reporting.sections.answer import header
 from study.reporting.sections.by_parameter import at_edge
@@ -25,7 +25,7 @@ from study.reporting.sections.search import importances
 from study.reporting.sections.trust import trust
 from study.reporting.style import as_panel, new_axes, style, wrapped
 from study.stats.analysis import Analysis, ResultRow, analyse, held_out
-from study.stats.significance import Untested, verdict
+from study.stats.significance import Untested
 
 Sampled = Callable[..., Analysis]
 
@@ -117,10 +117,10 @@ def test_two_folds_are_not_tested(tmp_path: Path) -> None:
 def test_an_untested_row_stands_beside_tested_ones(whole: Analysis) -> None:
     first, second, third = whole.rows
     same = Untested(0.02, "the difference is the same in every fold")
-    middle = replace(second, test=same, adjusted=None, verdict=verdict(same, None))
+    middle = replace(second, test=same, adjusted=None, outcome="untested")
     found = replace(whole, rows=[first, middle, third], shown=[first, middle, third], baseline=first)
     section = against_baseline(found)
-    assert section.tables[0].texts()[1][2:] == ["+.020", "", "", "", "", middle.verdict]
+    assert section.tables[0].texts()[1][2:] == ["+.020", "", "", "", "", verdict(middle)]
     assert "degrees of freedom" in section.markdown
     assert "Not tested: 1." in answer(found)
 

@@ -38,7 +38,7 @@ def test_each_row_is_tested_against_the_baseline(whole: Analysis) -> None:
     assert [row.test for row in whole.rows[1:]] == tests
     assert [row.adjusted for row in whole.rows[1:]] == holm([test.p for test in tests])
     assert whole.selection_bias == winners_curse(eers)
-    assert (whole.baseline.verdict, whole.best.verdict) == ("the baseline", "better than the baseline")
+    assert (whole.baseline.outcome, whole.best.outcome) == (None, "better")
 
 
 def test_intervals_lie_around_each_figure(whole: Analysis) -> None:
@@ -118,7 +118,7 @@ def test_one_trial_has_nothing_to_compare_with_and_no_trial_less(tmp_path: Path)
 
 def test_equal_trials_are_not_distinguishable(tmp_path: Path) -> None:
     found = analysed(tmp_path / "same", [*ALPHAS[:2]], gains=[0.3, 0.3])
-    assert found.rows[1].verdict == "not distinguishable"
+    assert found.rows[1].outcome == "indistinguishable"
 
 
 def test_foreign_clips_cost_the_intervals_alone(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from audiotag.metrics import equal_error_rate
-from study.stats.significance import ALPHA, PairedTest, Untested, adjust, corrected_t, holm, verdict
+from study.stats.significance import ALPHA, PairedTest, Untested, adjust, corrected_t, holm, outcome
 
 FIVE_FOLDS = 1 / 4  # test clips per training clip
 STUDIES = 1000
@@ -116,7 +116,7 @@ def test_too_few_folds_are_not_tested(differences: list[float], mean: float | No
     found = corrected_t(differences, 0.25)
     assert isinstance(found, Untested)
     assert found.difference == mean
-    assert verdict(found, None).startswith("not tested: ")
+    assert outcome(found, None) == "untested"
 
 
 def test_no_comparisons() -> None:
@@ -131,7 +131,8 @@ def test_the_same_difference_in_every_fold_is_not_tested(differences: list[float
     found = corrected_t(differences, 0.25)
     assert isinstance(found, Untested)
     assert found.difference == pytest.approx(differences[0])
-    assert "same" in verdict(found, None)
+    assert outcome(found, None) == "untested"
+    assert "same" in found.reason
 
 
 def test_equal_rows_are_not_tested() -> None:
@@ -140,8 +141,8 @@ def test_equal_rows_are_not_tested() -> None:
     assert adjust([found]) == [None]
 
 
-def test_the_verdict_knows_which_figures_are_good() -> None:
+def test_the_outcome_knows_which_figures_are_good() -> None:
     lower, higher = corrected_t([-0.1, -0.11, -0.12], 0.5), corrected_t([0.1, 0.11, 0.12], 0.5)
-    assert verdict(lower, 0.01) == verdict(higher, 0.01, lower_is_better=False) == "better than the baseline"
-    assert verdict(higher, 0.01) == verdict(lower, 0.01, lower_is_better=False) == "worse than the baseline"
-    assert verdict(lower, 0.05) == "not distinguishable"
+    assert outcome(lower, 0.01) == outcome(higher, 0.01, lower_is_better=False) == "better"
+    assert outcome(higher, 0.01) == outcome(lower, 0.01, lower_is_better=False) == "worse"
+    assert outcome(lower, 0.05) == "indistinguishable"

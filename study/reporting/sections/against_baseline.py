@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from audiotag.corpus.errors import count
 from study.format import decimal, signed
+from study.reporting.prose import verdict
 from study.reporting.section import Section
 from study.reporting.sections.paper_tables import hidden
 from study.reporting.style import BLUE, FAINT, INK, VERMILION, Panel, as_panel, new_axes, wrapped
@@ -14,7 +15,7 @@ from study.stats.significance import LEAST_FOLDS
 
 TITLE = "Against the baseline"
 INTERVAL = f"{100 * CONFIDENCE:.0f} % interval"
-LOOKS = {"better": (BLUE, "o"), "worse": (VERMILION, "o"), "not": (FAINT, "s")}  # by the verdict's first word
+LOOKS = {"better": (BLUE, "o"), "worse": (VERMILION, "o"), "indistinguishable": (FAINT, "s")}  # by outcome
 CAPTION = (
     "Difference in mean EER from the baseline with its 95 % interval (corrected resampled t, for each row alone); "
     "left of the line is better. Grey squares are not distinguishable."
@@ -53,7 +54,7 @@ def comparison_table(analysis: Analysis, rows: Sequence[ResultRow], page: bool) 
         else:
             cells += [""] * 4 * tests
         cells += [_seeds(row, analysis.baseline)] * several
-        lines.append(Line([*cells, row.verdict], row.verdict.split()[0]))
+        lines.append(Line([*cells, verdict(row)], row.outcome or ""))
     return Table(TITLE, header, lines, right=1)
 
 
@@ -80,7 +81,8 @@ def differences(analysis: Analysis) -> list[Panel]:
     )
     ax.axvline(0, color=INK, linewidth=1)
     for height, (row, test) in enumerate(rows):
-        colour, marker = LOOKS[row.verdict.split()[0]]
+        assert row.outcome is not None, "a tested row has one"
+        colour, marker = LOOKS[row.outcome]
         ax.plot([test.low, test.high], [height, height], color=colour, linewidth=2.2)
         ax.plot(test.difference, height, marker=marker, color=colour, markersize=6)
     ax.set_yticks(range(len(rows)), labels)
