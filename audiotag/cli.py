@@ -14,6 +14,8 @@ from audiotag.uris import public
 
 FINISHED, MISTAKE, INTERRUPTED, UNREAD = 0, 2, 130, 141  # exit codes
 
+TAG_SEPARATOR_HELP = "of tags within a cell, beside ';' (default: as the table tells)"
+
 
 class Parser(argparse.ArgumentParser):
     """A parser that reports a mistake in one line."""
@@ -40,6 +42,13 @@ def parse_text(text: str) -> str:
     """Parse an option's value that must not be empty, as an unset shell variable is."""
     if not text.strip():
         raise argparse.ArgumentTypeError("an empty value is not allowed: give one, or leave the option out")
+    return text
+
+
+def parse_separator(text: str) -> str:
+    """Parse what separates tags within a cell of a table."""
+    if not text or any(map(str.isalnum, text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed: it must be signs, such as ',' or '|'")
     return text
 
 

@@ -13,12 +13,14 @@ from types import FrameType
 from audiotag.cli import (
     FINISHED,
     INTERRUPTED,
+    TAG_SEPARATOR_HELP,
     Parser,
     fail,
     one_line,
     parse_nonnegative,
     parse_path,
     parse_positive,
+    parse_separator,
     parse_text,
 )
 from audiotag.config import PRECISIONS
@@ -44,6 +46,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         metavar="synthetic|PATH",
         help="default: data/chime_home if it is there, else the synthetic corpus",
     )
+    add("--tag-separator", type=parse_separator, metavar="TEXT", help=TAG_SEPARATOR_HELP)
     add("--skip-bad", action="store_true", help="leave out clips whose audio is missing or cannot be used")
     add("--name", type=parse_text, help="of the study; default: <space>-<UTC time>")
     add(

@@ -12,6 +12,7 @@ from rich.console import Console
 from audiotag.cli import FINISHED, INTERRUPTED
 from audiotag.config import TrialConfig
 from audiotag.corpus.errors import count, list_first
+from audiotag.corpus.validate import tag_warnings
 from audiotag.features.log_mel import LogMel
 from audiotag.models.backend import COMPILED
 from audiotag.uris import public, public_command
@@ -260,7 +261,8 @@ def announce(plan: Plan, uri: str, console: Console) -> None:
 def corpus_notes(plan: Plan) -> list[str]:
     """What a user should know of the corpus before it is trained on."""
     corpus = plan.corpus
-    notes = [f"without {clip}: {reason}" for clip, reason in corpus.skipped.items()]
+    notes = [*corpus.notes, *tag_warnings(corpus)]
+    notes += [f"without {clip}: {reason}" for clip, reason in corpus.skipped.items()]
     notes += [f"{count(len(clips), 'clip')} {what}: {list_first(clips, 5)}" for what, clips in corpus.doubts.items()]
     notes += [note] if (note := left_out(plan.study)) else []
     cells = corpus.unscored_cells()

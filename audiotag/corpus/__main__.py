@@ -17,19 +17,22 @@ from audiotag.cli import (
     FINISHED,
     INTERRUPTED,
     MISTAKE,
+    TAG_SEPARATOR_HELP,
     Parser,
     fail,
     make_console,
     parse_nonnegative,
     parse_positive,
+    parse_separator,
     parse_text,
     progress_bar,
 )
-from audiotag.corpus.assign_folds import propose_folds, write_folds
+from audiotag.corpus.assign_folds import propose_folds
 from audiotag.corpus.corpus import Corpus, read_tables
 from audiotag.corpus.errors import CorpusError, count
 from audiotag.corpus.tables import EVALUATION, NO_FOLD
 from audiotag.corpus.validate import Validation, validate
+from audiotag.corpus.write_table import write_table
 
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
@@ -40,6 +43,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     folds = commands.add_parser("folds", help="propose folds, written to a new table")
     for command in (check, folds):
         command.add_argument("path", type=parse_text, metavar="PATH", help="the corpus's folder")
+        command.add_argument("--tag-separator", type=parse_separator, metavar="TEXT", help=TAG_SEPARATOR_HELP)
     folds.add_argument("--folds", type=parse_positive(int), default=5, metavar="N", help="how many (default 5)")
     folds.add_argument("--seed", type=parse_nonnegative(int), default=0, metavar="N", help="of the choice (default 0)")
     folds.add_argument("--output", type=parse_text, metavar="FILE", help="default: PATH/clips_with_folds.csv")
@@ -51,7 +55,7 @@ def main(words: list[str] | None = None) -> int:
     arguments = parse(words)
     console = make_console()
     try:
-        return check(arguments, console) if arguments.command == "check" else fold(arguments, console)
+        return {"check": check, "folds": fold}[arguments.command](arguments, console)
     except CorpusError as error:
         fail(str(error), error.problems if len(error.problems) > 1 else ())
     except KeyboardInterrupt:
@@ -63,12 +67,17 @@ def check(arguments: argparse.Namespace, console: Console) -> int:
     """Print clips, tags, folds, errors and warnings of a corpus."""
     with progress_bar(console) as bar:
         task = bar.add_task("reading audio", total=None)
-        found = validate(arguments.path, lambda done, total: bar.update(task, completed=done, total=total))
+        found = validate(
+            arguments.path,
+            lambda done, total: bar.update(task, completed=done, total=total),
+            arguments.tag_separator,
+        )
     for line in describe(found):
         console.print(line, soft_wrap=True)
     if found.usable.tags:
         console.print(tag_table(found.usable))
-    for kind, lines, style in (("error", found.errors, "red"), ("warning", found.warnings, "yellow")):
+    said = (("note", found.usable.notes, ""), ("error", found.errors, "red"), ("warning", found.warnings, "yellow"))
+    for kind, lines, style in said:
         for line in lines:
             console.print(f"{kind}: {line}", style=style, soft_wrap=True)
     console.print(f"{count(len(found.errors), 'error')}, {count(len(found.warnings), 'warning')}")
@@ -126,33 +135,44 @@ def tag_table(corpus: Corpus) -> Table:
 
 def fold(arguments: argparse.Namespace, console: Console) -> int:
     """Write a table with proposed folds and print their balance."""
-    corpus, problems = read_tables(arguments.path)
+    corpus, problems = read_tables(arguments.path, arguments.tag_separator)
     if problems:
         fail(f"The table of `{corpus.root}` has mistakes: correct them first.", problems)
     if corpus.layout.fixed_folds:
         fail(f"The corpus `{corpus.root}` has the official folds of its layout ({corpus.kind.replace('_', '-')}).")
-    if arguments.folds < 2:
-        fail(f"--folds is {arguments.folds}, but must be at least 2.")
-    if not len(corpus.development) or not corpus.tags:
-        fail(f"The corpus `{corpus.root}` has no development clips or no tags: there is nothing to divide.")
     output = Path(arguments.output) if arguments.output else corpus.root / "clips_with_folds.csv"
-    folds = propose_folds(corpus, arguments.folds, arguments.seed)
-    write_folds(corpus, folds, output)
-    proposed = replace(corpus, folds=folds)
-    console.print(tag_table(proposed))
-    if len(np.unique(corpus.groups)) == len(corpus.clips):
-        console.print(
-            "warning: each clip is a group of its own; name in a column `group` what clips were cut from, so that "
-            "pieces of one recording stay in one fold",
-            style="yellow",
-            soft_wrap=True,
-        )
-    for tag, number in proposed.unscored_cells():
-        console.print(f"warning: tag `{tag}` has one class only in fold {number}", style="yellow", soft_wrap=True)
+    proposed = with_folds(corpus, arguments.folds, arguments.seed)
+    write_table(proposed, output, "name another with --output")
+    for line in corpus.notes:
+        console.print(f"note: {line}", soft_wrap=True)
+    show_folds(proposed, console)
     console.print(f"Written to {output}", soft_wrap=True)
     words = shlex.join(["mv", str(output), str(corpus.root / "clips.csv")])
     console.print(f"To use these folds: {words}", soft_wrap=True)
     return FINISHED
+
+
+def with_folds(corpus: Corpus, folds: int, seed: int) -> Corpus:
+    """Propose folds for a corpus that can be divided."""
+    if folds < 2:
+        fail(f"--folds is {folds}, but must be at least 2.")
+    if not len(corpus.development) or not corpus.tags:
+        fail(f"The corpus `{corpus.root}` has no development clips or no tags: there is nothing to divide.")
+    return replace(corpus, folds=propose_folds(corpus, folds, seed))
+
+
+def show_folds(corpus: Corpus, console: Console) -> None:
+    """Print the balance of proposed folds, and what spoils them."""
+    console.print(tag_table(corpus))
+    warnings = []
+    if len(np.unique(corpus.groups)) == len(corpus.clips):
+        warnings.append(
+            "each clip is a group of its own; name in a column `group` what clips were cut from, so that "
+            "pieces of one recording stay in one fold"
+        )
+    warnings += [f"tag `{tag}` has one class only in fold {number}" for tag, number in corpus.unscored_cells()]
+    for line in warnings:
+        console.print(f"warning: {line}", style="yellow", soft_wrap=True)
 
 
 if __name__ == "__main__":

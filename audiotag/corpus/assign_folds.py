@@ -1,16 +1,10 @@
 """Folds for a corpus without any: groups stay whole, and each tag is about as frequent in every fold."""
 
-import csv
-import io
-from pathlib import Path
-
 import numpy as np
 
 from audiotag.corpus.corpus import Corpus
 from audiotag.corpus.errors import CorpusError
-from audiotag.corpus.layouts.folder import COLUMNS
 from audiotag.corpus.tables import EVALUATION
-from audiotag.files import reason_of, write_new
 
 SHUFFLES = 20  # random orders of the groups that are tried; the best balanced folds are taken
 
@@ -65,26 +59,3 @@ def imbalance(targets: np.ndarray, folds: np.ndarray) -> tuple[float, float]:
     counts = np.array([classes[folds == number].sum(axis=0) for number in numbers])  # (folds, K + 1)
     wanted = np.maximum(classes.sum(axis=0), 1) / len(numbers)
     return float((counts == 0).sum()), float((np.square(counts - wanted) / wanted).sum())
-
-
-def write_folds(corpus: Corpus, folds: np.ndarray, path: Path) -> None:
-    """Write a table in the form of `clips.csv`, in one piece; the filenames are those inside `audio/`.
-
-    Raises:
-        CorpusError: If the file exists or cannot be written.
-    """
-    lines = io.StringIO()
-    writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for clip, fold, row, group in zip(corpus.clips, folds.tolist(), corpus.targets, corpus.groups, strict=True):
-        tags = ";".join(tag for tag, has in zip(corpus.tags, row, strict=True) if has)
-        fold, split = ("", "evaluation") if fold == EVALUATION else (fold, "development")
-        writer.writerow([clip, fold, tags, group, split])
-    try:
-        write_new(path, lines.getvalue())
-    except FileExistsError as error:
-        raise CorpusError(f"The file `{path}` exists: take it away, or name another with --output.") from error
-    except OSError as error:
-        raise CorpusError(
-            f"The file `{path}` cannot be written ({reason_of(error)}): name another with --output."
-        ) from error

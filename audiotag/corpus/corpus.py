@@ -23,6 +23,7 @@ from audiotag.corpus.errors import CorpusError, count
 from audiotag.corpus.layouts import LAYOUTS
 from audiotag.corpus.layouts.layout import Layout
 from audiotag.corpus.tables import EVALUATION, NO_FOLD, Listing
+from audiotag.corpus.tag_names import separate_tags
 
 PROPOSE = "python -m audiotag.corpus folds PATH proposes some"
 
@@ -45,6 +46,9 @@ class Corpus:
     skipped: dict[str, str] = field(default_factory=dict)  # clips left out because of their audio, with the reason
     doubts: dict[str, tuple[str, ...]] = field(default_factory=dict)  # what may be wrong with clips that are used
     known_digests: tuple[str, ...] = ()  # (N,) `digests`, where the files have been read already
+    tag_separator: str | None = None  # that the user asked for
+    notes: tuple[str, ...] = ()  # what was read otherwise than the tables have it, one line each
+    warnings: tuple[str, ...] = ()  # what the tables may mean otherwise
 
     @property
     def layout(self) -> Layout:
@@ -127,6 +131,7 @@ def open_corpus(
     stereo: bool = False,
     progress: Progress | None = None,
     scan_cache: Path | None = None,
+    tag_separator: str | None = None,
 ) -> Corpus:
     """Open a corpus on disk and check all of it: tables, folds and, by decoding it, the audio.
 
@@ -136,12 +141,13 @@ def open_corpus(
         stereo: Check the stereo recordings, too, where each clip has one.
         progress: Called with (files checked, files in all).
         scan_cache: A file with what earlier checks found: unchanged files are not decoded again.
+        tag_separator: What separates tags within a cell, beside `;`; by default what the tables tell.
 
     Raises:
         CorpusError: If the folder is in no known layout, a table is malformed, audio is missing or unusable, or the
             folds cannot be scored; its `problems` are all there are.
     """
-    examination = examine(path, stereo, progress, scan_cache)
+    examination = examine(path, stereo, progress, scan_cache, tag_separator)
     corpus, bad = examination.corpus, examination.errors
     errors = [CorpusError(problem) for problem in examination.problems]
     if bad and not skip_bad:
@@ -157,31 +163,41 @@ def open_corpus(
 
 
 def examine(
-    path: str | Path, stereo: bool = False, progress: Progress | None = None, scan_cache: Path | None = None
+    path: str | Path,
+    stereo: bool = False,
+    progress: Progress | None = None,
+    scan_cache: Path | None = None,
+    tag_separator: str | None = None,
 ) -> Examination:
     """Read the tables of a corpus and inspect all of its audio; mistakes are collected, not raised."""
-    corpus, problems = read_tables(path)
+    corpus, problems = read_tables(path, tag_separator)
     stereo_paths = corpus.stereo_paths if stereo and corpus.stereo_paths != corpus.paths else ()
     return Examination(corpus, tuple(scan_clips(corpus.paths, stereo_paths, progress, scan_cache)), problems)
 
 
-def read_tables(path: str | Path) -> tuple[Corpus, tuple[str, ...]]:
+def read_tables(path: str | Path, tag_separator: str | None = None) -> tuple[Corpus, tuple[str, ...]]:
     """Read a corpus without its audio, and the mistakes in its tables; the clip length is the longest allowed.
 
     Raises:
         CorpusError: If the folder is in no known layout, or a table cannot be read at all.
     """
     root = Path(os.path.abspath(path))  # "." has a name then; symbolic links keep theirs
-    layout = next((layout for layout in LAYOUTS.values() if layout.detect(root)), None)
+    layout = find_layout(root)
     if layout is None:
         wrong = "is in no known layout" if root.exists() else "does not exist"
         known = ", or ".join(dict.fromkeys(layout.files for layout in LAYOUTS.values()))
         raise CorpusError(f"The corpus `{path}` {wrong}: give a folder that holds {known}.")
-    listing = layout.read(root)
-    return _to_corpus(layout, listing), listing.problems
+    listing = separate_tags(layout.read(root), tag_separator)
+    return replace(to_corpus(layout, listing), tag_separator=tag_separator), listing.problems
 
 
-def _to_corpus(layout: Layout, listing: Listing) -> Corpus:
+def find_layout(root: Path) -> Layout | None:
+    """Return the layout in which a folder is a corpus; None where it is none."""
+    return next((layout for layout in LAYOUTS.values() if layout.detect(root)), None)
+
+
+def to_corpus(layout: Layout, listing: Listing) -> Corpus:
+    """Make the corpus of the clips that a listing names; the clip length is the longest allowed."""
     rows, tags = listing.rows, listing.tags
     if tags is None:
         tags = tuple(sorted({tag for row in rows for tag in row.tags}))
@@ -198,6 +214,8 @@ def _to_corpus(layout: Layout, listing: Listing) -> Corpus:
         groups=np.array([row.group for row in rows], dtype=np.str_),
         clip_seconds=layout.fixed_seconds or MAX_CLIP_SECONDS,
         stereo_paths=tuple(row.stereo_path or row.path for row in rows),
+        notes=listing.notes,
+        warnings=listing.warnings,
     )
 
 

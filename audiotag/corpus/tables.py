@@ -1,19 +1,19 @@
 """The clips that a corpus lists, and CSV tables of them: text in, rows out, every mistake reported at once."""
 
 import csv
-import io
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from audiotag.corpus.errors import CorpusError
-from audiotag.files import reason_of
+from audiotag.corpus.cells import read_cells
+from audiotag.corpus.errors import count, list_first
 
 EVALUATION = -1  # the fold number of clips of the evaluation split
 NO_FOLD = -2  # of clips of a table without folds
-LONGEST_TAG = 100  # characters; MLflow's names of metrics end at 250
+NAMED = 5  # rows that a message names
+LONGEST_VALUE = 40  # characters of a value that a message quotes beside the number of its line
 
 
 @dataclass(frozen=True)
@@ -36,27 +36,24 @@ class Listing:
     rows: tuple[Row, ...]  # one per clip, those with a mistake left out
     problems: tuple[str, ...] = ()  # the mistakes, one line each
     tags: tuple[str, ...] | None = None  # all tags in their order; those of the rows, sorted, when None
+    notes: tuple[str, ...] = ()  # what was read otherwise than it is written, one line each
+    warnings: tuple[str, ...] = ()  # what may be meant otherwise
+    tag_separator: str | None = ""  # that still has to separate the tags of rows; "": none; None: to be found out
 
 
-def read_text(path: Path) -> str:
-    """Read a UTF-8 file, with or without a byte order mark.
+class RowError(ValueError):
+    """A mistake in a row: a template with `{}`, which is the same for all rows with that mistake, and its values."""
 
-    Raises:
-        CorpusError: If the file is missing, is no file or is not UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"The file `{path}` is not UTF-8 (byte {error.start}): save it as UTF-8.") from error
-    except OSError as error:
-        raise CorpusError(f"The file `{path}` cannot be read ({reason_of(error)}): put it back.") from error
+    def __init__(self, template: str, *values: object) -> None:
+        super().__init__(template.format(*values))
+        self.template, self.values = template, values
 
 
 def read_listing(
     root: Path,
     table: Path,
     required: Sequence[str],
-    read_row: Callable[[dict[str, str]], Row],
+    read_row: Callable[[dict[str, str]], Row | None],
     known: Sequence[str] | None = None,
 ) -> Listing:
     """Read the rows of a table with a header.
@@ -65,103 +62,128 @@ def read_listing(
         root: The folder of the corpus.
         table: The table's place in it.
         required: The columns that it must have.
-        read_row: Takes a row's cells by column and raises ValueError for a mistake.
-        known: All columns that it may have; any others, too, when None.
+        read_row: Takes a row's cells by column; returns None for a row that is passed over, and raises ValueError for
+            a mistake, RowError for one that many rows may share.
+        known: All columns that it may have, found under common synonyms too; any columns when None.
 
     Raises:
         CorpusError: If the file cannot be read or has a wrong header.
     """
     path = root / table
-    reader = csv.reader(io.StringIO(read_text(path)), strict=True)
+    cells = read_cells(path, required, known)
+    reader = csv.reader(iter(cells.lines), delimiter=cells.separator, strict=True)
     rows: dict[str, Row] = {}
-    problems = []
+    mistakes: dict[str, list[tuple[int, ValueError]]] = {}
+    broken = []
     try:
-        header = [cell.strip() for cell in next(reader, [])]
-        _check_header(header, required, known or header, path)
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
+        for row_cells in reader:
+            if not any(cell.strip() for cell in row_cells):
                 continue
-            where = f"Line {reader.line_num} of `{path}`"
             try:
-                row = read_row(_by_column(cells, header))
-                if row.clip in rows:
-                    raise ValueError(f"has the filename `{row.clip}` again: take one of the two rows out")
-                rows[row.clip] = row
+                row = read_row(_by_column(row_cells, cells.header))
+                if row is not None and row.clip in rows:
+                    raise RowError("has the filename `{}` again: take one of the two rows out", row.clip)
             except ValueError as error:
-                problems.append(f"{where} {error}.")
+                kind = error.template if isinstance(error, RowError) else str(error)
+                mistakes.setdefault(kind, []).append((cells.before + reader.line_num, error))
+            else:
+                if row is not None:
+                    rows[row.clip] = row
     except csv.Error as error:  # the cells of the rest cannot be separated
-        problems.append(f"Line {reader.line_num} of `{path}` is not CSV ({error}): correct the quotes.")
-    return Listing(root, tuple(rows.values()), tuple(problems))
+        line = cells.before + reader.line_num
+        broken = [f"Line {line} of `{path}` is not CSV ({error}): correct the quotes."]
+    problems = [_one_problem(found, path) for found in mistakes.values()]
+    return Listing(
+        root,
+        tuple(rows.values()),
+        (*problems, *broken),
+        notes=tuple(cells.notes),
+        tag_separator=cells.tag_separator or "",
+    )
+
+
+def _one_problem(found: Sequence[tuple[int, ValueError]], path: Path) -> str:
+    """One line for all rows with the same mistake: the first in full, of the others where they are."""
+    line, error = found[0]
+    if len(found) == 1:
+        return f"Line {line} of `{path}` {error}."
+    others = [f"{number} ({value})" if (value := _value(other)) else str(number) for number, other in found[1:]]
+    return (
+        f"Line {line} of `{path}` {error}; the same in {count(len(others), 'more line')}: {list_first(others, NAMED)}."
+    )
+
+
+def _value(error: ValueError) -> str:
+    """What differs from row to row, where it is short."""
+    value = repr(error.values[0]) if isinstance(error, RowError) else ""
+    return value if len(value) <= LONGEST_VALUE else ""
 
 
 def _by_column(cells: list[str], header: list[str]) -> dict[str, str]:
+    while len(cells) > len(header) and not cells[-1].strip():  # a spreadsheet's empty columns
+        cells = cells[:-1]
     if len(cells) != len(header):
         hint = "; separate tags by `;` and quote a cell that holds a comma" if len(cells) > len(header) else ""
-        raise ValueError(f"has {len(cells)} cells, but the header has {len(header)}: correct it{hint}")
-    values = {column: cell.strip() for column, cell in zip(header, cells, strict=True)}
-    for value in values.values():
+        raise RowError("has {} cells, but the header has {}: correct it" + hint, len(cells), len(header))
+    values = [cell.strip() for cell in cells]
+    for value in values:
         for character in "" if value.isprintable() else value:
-            if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):  # a line break too
-                raise ValueError(f"has the control character {character!r} in {value!r}: take it out")
-    return values
+            if is_control(character):
+                raise RowError("has the control character {!r} in {!r}: take it out", character, value)
+    for column, value in zip(header, values, strict=True):
+        if not column and value and not value.isdigit():  # but pandas writes its row numbers there
+            raise RowError("has {!r} in a column without a name: name the column, or take it out", value)
+    return {column: value for column, value in zip(header, values, strict=True) if column}
 
 
-def _check_header(header: list[str], required: Sequence[str], known: Sequence[str], path: Path) -> None:
-    if len(header) == 1 and (separator := re.search(r"[;\t|]", header[0])):
-        raise CorpusError(
-            f"The cells of `{path}` are separated by {separator[0]!r}, but must be separated by commas (tags within "
-            "their cell by `;`): save it as comma-separated CSV."
-        )
-    for column in header:
-        if header.count(column) > 1:
-            raise CorpusError(f"The column `{column}` is in `{path}` twice: take one out.")
-        if column not in known:
-            raise CorpusError(f"Unknown column {column!r} in `{path}`: the columns are {', '.join(known)}.")
-    for column in required:
-        if column not in header:
-            raise CorpusError(f"The column `{column}` is missing in the first line of `{path}`: add it.")
+def is_control(character: str) -> bool:
+    """Whether a character has no place in a name: control characters, line breaks, undecodable bytes."""
+    return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
 
 
 def read_fold(text: str) -> int:
-    """Parse a fold's number; ValueError if it is none."""
-    if not re.fullmatch("[0-9]{1,9}", text):
-        raise ValueError(f"has fold {text!r}, but it must be a whole number of at least 0")
-    return int(text)
+    """Parse a fold's number; ValueError if it is none. With gaps in a column, pandas writes 1 as 1.0."""
+    found = re.fullmatch("([0-9]{1,9})([.,]0*)?", text)
+    if not found:
+        raise RowError("has fold {!r}, but it must be a whole number of at least 0", text)
+    return int(found[1])
 
 
 def read_tags(*texts: str) -> frozenset[str]:
-    """Parse tags, without the spaces around them; empty ones are none.
-
-    Raises:
-        ValueError: If one is too long for a name.
-    """
-    tags = frozenset(text.strip() for text in texts) - {""}
-    longest = max(map(len, tags), default=0)
-    if longest > LONGEST_TAG:
-        raise ValueError(f"has a tag of {longest} characters, but {LONGEST_TAG} are the most: separate tags by `;`")
-    return tags
+    """Parse tags, without the spaces around them; empty ones are none."""
+    return frozenset(text.strip() for text in texts) - {""}
 
 
-def find_file(folder: Path, filename: str) -> tuple[str, Path]:
+def find_file(folder: Path, filename: str, *others: Path) -> tuple[str, Path]:
     """Normalise a filename of a table, and find its path inside the folder of the audio.
 
-    On the disk accents may be composed or decomposed (NFC, NFD); the table's own form is tried first.
+    Backslashes separate folders, and a leading name of the folder itself is dropped, where no file is named so. On the
+    disk accents may be composed or decomposed (NFC, NFD); the table's own form is tried first.
+
+    Args:
+        folder: The folder of the audio.
+        filename: As the table has it.
+        others: Folders in which the file may be instead.
 
     Raises:
         ValueError: If it names nothing or leaves the folder.
     """
+    relative = _inside(folder, filename)
+    if "\\" in filename and not _exists(folder / relative):
+        relative = _inside(folder, filename.replace("\\", "/"))
+    if relative.parts[0] == folder.name and len(relative.parts) > 1 and not _exists(folder / folder.name):
+        relative = relative.relative_to(folder.name)
+    forms = dict.fromkeys([str(relative), *(unicodedata.normalize(form, str(relative)) for form in ("NFC", "NFD"))])
+    places = (place / form for place in (folder, *others) for form in forms)
+    return relative.as_posix(), next(filter(_exists, places), folder / relative)
+
+
+def _inside(folder: Path, filename: str) -> PurePosixPath:
     relative = PurePosixPath(filename)
-    if not relative.name or relative.is_absolute() or ".." in relative.parts:
-        raise ValueError(f"has filename {filename!r}, but it must name a file inside {folder.name}/")
-    path = folder / relative
-    if not _exists(path):
-        if "\\" in filename:
-            raise ValueError(f"has filename {filename!r}, but folders must be separated by /")
-        for form in ("NFC", "NFD"):
-            other = folder / unicodedata.normalize(form, str(relative))
-            if _exists(other):
-                path = other
-    return relative.as_posix(), path
+    outside = relative.is_absolute() or ".." in relative.parts or re.match(r"[A-Za-z]:[/\\]", filename)
+    if not relative.name or outside:
+        raise RowError("has filename {!r}, but it must name a file inside {}/", filename, folder.name)
+    return relative
 
 
 def _exists(path: Path) -> bool:

@@ -1,6 +1,5 @@
 """A corpus validated: errors that stop a study, warnings about what spoils its results, and whether it is in stereo."""
 
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,12 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from audiotag.audio.decode import SUFFIXES
+from audiotag.audio.find import find_audio
 from audiotag.audio.probe import AudioInfo, audio_format
-from audiotag.audio.read import AUDIO_SUFFIXES, AudioError
+from audiotag.audio.read import AudioError
 from audiotag.corpus.bad_audio import NEARLY_SILENT, Progress
 from audiotag.corpus.corpus import Corpus, Examination, examine, scoring_problems, usable_part
 from audiotag.corpus.errors import count, list_first
 from audiotag.corpus.tables import EVALUATION
+from audiotag.corpus.tag_names import odd_tags
 
 CLIPPED_SHARE = 1e-3  # of the samples at full scale, above which a clip counts as clipped
 NAMED = 5  # clips that a warning names
@@ -31,9 +32,9 @@ class Validation:
     warnings: tuple[str, ...]  # may spoil its results
 
 
-def validate(path: str | Path, progress: Progress | None = None) -> Validation:
+def validate(path: str | Path, progress: Progress | None = None, tag_separator: str | None = None) -> Validation:
     """Read and decode all of a corpus, and collect errors and warnings; CorpusError where its tables are unreadable."""
-    examination = examine(path, progress=progress)
+    examination = examine(path, progress=progress, tag_separator=tag_separator)
     usable = usable_part(examination)
     errors = [*examination.problems, *(f"`{error.path}`: {error.reason}" for error in examination.errors)]
     errors += scoring_problems(usable)
@@ -140,21 +141,22 @@ def _duplicates(corpus: Corpus, infos: Sequence[AudioInfo]) -> list[str]:
 
 
 def table_warnings(corpus: Corpus) -> list[str]:
-    """Warn of tags that look like a typo, and of recordings that no table names."""
-    warnings = []
-    alike = defaultdict(list)
-    for tag in corpus.tags:
-        alike["".join(c for c in unicodedata.normalize("NFKC", tag).casefold() if c.isalnum())].append(tag)
-    warnings += [f"tags that differ little: {_named(tags)}" for tags in alike.values() if len(tags) > 1]
-    if commas := [tag for tag in corpus.tags if "," in tag]:
-        warnings.append(f"{count(len(commas), 'tag')} with a comma: {_named(commas)}; tags are separated by `;`")
+    """Warn of tags that look like a mistake, and of recordings that no table names."""
+    warnings = tag_warnings(corpus)
     listed = {str(path) for path in corpus.paths}
-    there = [path for folder in corpus.layout.audio_folders for path in (corpus.root / folder).rglob("*")]
-    extra = [path for path in sorted(there) if path.suffix.lower() in AUDIO_SUFFIXES and str(path) not in listed]
+    places = [corpus.root / folder for folder in corpus.layout.audio_folders]
+    if places and not any(place.is_dir() for place in places):
+        places = [corpus.root]
+    extra = [path for place in places for path in find_audio(place) if str(path) not in listed]
     if extra:
         names = _named(str(path.relative_to(corpus.root)) for path in extra)
         warnings.append(f"{count(len(extra), 'recording')} that the table does not name: {names}")
     return warnings
+
+
+def tag_warnings(corpus: Corpus) -> list[str]:
+    """Warn of tags that look like a mistake."""
+    return [*corpus.warnings, *odd_tags(corpus.tags)]
 
 
 def _named(names: Iterable[str]) -> str:

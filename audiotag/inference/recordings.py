@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from audiotag.audio.decode import FORMATS
-from audiotag.audio.read import AUDIO_SUFFIXES, stream_audio
+from audiotag.audio.find import find_audio
+from audiotag.audio.read import stream_audio
 from audiotag.features.log_mel import LogMel
 
 SHORTEST = 0.1  # of a clip: a last piece with less of its own is left out, it would be nearly all padding
@@ -56,16 +57,11 @@ def find_recordings(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if not os.path.lexists(path):
             raise RecordingError(f"There is no file or folder `{path}`: name audio files, or folders that hold some.")
-        files = _sounds(path) if path.is_dir() else [path]
+        files = find_audio(path) if path.is_dir() else [path]
         if not files:
             raise RecordingError(f"The folder `{path}` holds no audio file ({FORMATS}): name another.")
         found |= dict.fromkeys(files)
     return list(found)
-
-
-def _sounds(folder: Path) -> list[Path]:
-    named = [path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file()]
-    return sorted(path for path in named if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
 def cut_recording(path: Path, cutting: Cutting) -> Iterator[Clip]:

@@ -223,6 +223,7 @@ def corpus_record(corpus: Corpus) -> CorpusRecord:
         evaluation_clips=len(corpus.evaluation),
         clip_seconds=corpus.clip_seconds,
         skipped=corpus.skipped,
+        tag_separator=corpus.tag_separator,
     )
 
 

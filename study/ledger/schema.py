@@ -122,6 +122,7 @@ class CorpusRecord:
     evaluation_clips: int = 0
     clip_seconds: float | None = None  # None: an earlier version did not say
     skipped: dict[str, str] = field(default_factory=dict)  # clips left out, with the reason
+    tag_separator: str | None = field(default=None, metadata=DROP)  # of tags within a cell, where one was asked for
 
 
 @dataclass(frozen=True)

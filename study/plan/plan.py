@@ -123,7 +123,7 @@ def _plan_new(request: Request, console: Console) -> Plan:
     check_writable(root.parent)
     scan = scan_space(space)
     check_space(scan, {})
-    corpus = _open(request.corpus, request.skip_bad, scan, request.cache, console)
+    corpus = _open(request, scan, console)
     check_folds(corpus, request.protocol or "paper", request.seed or 0)
     return Plan(root, _describe(name, scan, corpus, request), scan, corpus)
 
@@ -137,8 +137,13 @@ def _plan_resumed(request: Request, console: Console) -> Plan:
     space = with_sampler(load_space(study.space), study.sampler)
     _check_same_space(study, space)
     scan = scan_space(space)
-    skip_bad = request.skip_bad or bool(study.corpus.skipped)
-    corpus = _open(request.corpus or study.corpus.path, skip_bad, scan, request.cache, console)
+    as_before = replace(
+        request,
+        corpus=request.corpus or study.corpus.path,
+        skip_bad=request.skip_bad or bool(study.corpus.skipped),
+        tag_separator=request.tag_separator or study.corpus.tag_separator,
+    )
+    corpus = _open(as_before, scan, console)
     if corpus.fingerprint != study.corpus.fingerprint:
         raise PlanError(_changed(f"the corpus {corpus.root}", *_corpus_difference(study.corpus, corpus)))
     _check_front_ends(study, scan, corpus)
@@ -229,8 +234,9 @@ def _newest_unfinished(request: Request) -> Path:
     return max(found)[1].absolute()
 
 
-def _open(path: str | Path | None, skip_bad: bool, scan: SpaceScan, cache: Path | None, console: Console) -> Corpus:
-    """The corpus of a study at a path; by default CHiME-Home where it exists, else the synthetic one."""
+def _open(request: Request, scan: SpaceScan, console: Console) -> Corpus:
+    """The corpus that is asked for; by default CHiME-Home where it exists, else the synthetic one."""
+    path: str | Path | None = request.corpus
     if path is None and (CHIME_HOME / "chunks").is_dir():
         path = CHIME_HOME
     if path is None or str(path) == "synthetic" or Path(path).absolute() == SYNTHETIC:
@@ -241,10 +247,11 @@ def _open(path: str | Path | None, skip_bad: bool, scan: SpaceScan, cache: Path 
     with progress_bar(console) as bar:
         return open_corpus(
             path,
-            skip_bad=skip_bad,
+            skip_bad=request.skip_bad,
             stereo=needs_stereo(scan),
             progress=_follow(bar, "checking the audio"),
-            scan_cache=scan_cache_path(_cache(cache), path),
+            scan_cache=scan_cache_path(_cache(request.cache), path),
+            tag_separator=request.tag_separator,
         )
 
 

@@ -14,6 +14,7 @@ class Request:
         space: The question.
         resume: The study to continue; empty for the newest unfinished one of the space.
         corpus: "synthetic" or a path.
+        tag_separator: Of tags within a cell of the corpus's table, beside `;`.
         skip_bad: Leave out clips whose audio is missing or unusable.
         name: Of the study.
         trials: How many.
@@ -30,6 +31,7 @@ class Request:
     space: str | None = None
     resume: str | None = None
     corpus: str | None = None
+    tag_separator: str | None = None
     skip_bad: bool = False
     name: str | None = None
     trials: int | None = None

@@ -123,8 +123,14 @@ def write_endless_ogg(root: Path) -> None:
             "1 set of clips with the same audio and different tags: `0.wav = 2.wav`",
         ),
         (lambda root: shutil.copy(root / "audio" / "2.wav", root / "audio" / "new.wav"), "the table does not name"),
-        (lambda root: replace(root, "0.wav,0,x", "0.wav,0,X"), "tags that differ little: `X`, `x`"),
-        (lambda root: replace(root, "0.wav,0,x", '0.wav,0,"x,y"'), "1 tag with a comma: `x,y`; tags are separated by"),
+        (lambda root: replace(root, "0.wav,0,x", "0.wav,0,X"), "1 set of tags that differ little: `X` = `x`"),
+        (lambda root: replace(root, "0.wav,0,x", '0.wav,0,"x,y"'), "1 tag with `,` in 1 clip: `x,y`"),
+        (lambda root: replace(root, "0.wav,0,x", "0.wav,0,x|y"), "1 tag with `|` in 1 clip: `x|y`"),
+        (lambda root: replace(root, "0.wav,0,x", "0.wav,0,NaN"), "1 tag that programs write for an empty cell: `NaN`"),
+        (
+            lambda root: replace(root, "0.wav,0,x", "0.wav,0,u\u0308;\u00fc"),
+            "(with decomposed accents) = `\u00fc`",
+        ),
     ],
 )
 def test_each_slip_is_named(folder_corpus: Write, spoil: Callable[[Path], object], warning: str) -> None:

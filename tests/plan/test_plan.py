@@ -15,6 +15,7 @@ from study.ledger.files import LedgerError, LedgerWarning
 from study.ledger.ledger import Ledger
 from study.plan.plan import first_difference
 from study.plan.preflight import PlanError
+from study.session import corpus_notes
 
 ROWS = [("a.wav", 0, "x"), ("b.wav", 0, ""), ("c.wav", 1, "x"), ("d.wav", 1, "")]
 
@@ -171,3 +172,17 @@ def test_a_sampled_space_without_an_end_needs_a_number_of_trials(
     monkeypatch.setattr(study.plan.plan, "load_space", lambda name: replace(load_space(name), trials=None))
     with pytest.raises(PlanError, match="how many trials with --trials N"):
         plan_study(tmp_path, corpus=root, space="joint")
+
+
+def test_a_study_keeps_what_separates_tags(folder_corpus: Callable[..., Path], tmp_path: Path) -> None:
+    cells = ["x,y", "x", "y,z", "z", "x,y", "x", "y,z", "z"]
+    root = folder_corpus([(f"{number}.wav", number // 4, tags) for number, tags in enumerate(cells)], seconds=0.2)
+    plan = plan_study(tmp_path, corpus=root, space="mixup_alpha", name="s", tag_separator=",")
+    plan.open_ledger()
+    assert plan.study.tags == ("x", "y", "z")
+    other = plan_study(tmp_path, corpus=root, space="mixup_alpha", name="t")
+    assert other.study.tags == ("x", "x,y", "y,z", "z")
+    assert any("`x,y`" in note for note in corpus_notes(other))
+    assert plan_study(tmp_path, resume="s").corpus.fingerprint == plan.corpus.fingerprint
+    with pytest.raises(PlanError, match="A study keeps its settings"):
+        plan_study(tmp_path, resume="s", tag_separator=";")

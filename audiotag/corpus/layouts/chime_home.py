@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from audiotag.corpus.cells import read_text
 from audiotag.corpus.errors import CorpusError
 from audiotag.corpus.layouts.layout import Layout
-from audiotag.corpus.tables import EVALUATION, Listing, Row, read_text
+from audiotag.corpus.tables import EVALUATION, Listing, Row
 
 TAG_NAMES = {
     "c": "child speech",
