@@ -44,6 +44,7 @@ COMMANDS: list[tuple[Callable[[list[str]], object], list[str], str]] = [
     (tag.parse, [], "tagging.md"),
     (corpus.parse, ["check"], "data.md"),
     (corpus.parse, ["folds"], "data.md"),
+    (corpus.parse, ["new"], "data.md"),
     (chime_home.parse, [], "data.md"),
 ]
 

@@ -1,4 +1,4 @@
-"""The command line of a corpus: `python -m audiotag.corpus check|folds PATH`."""
+"""The command line of a corpus: `python -m audiotag.corpus new|folds|check PATH`."""
 
 import argparse
 import shlex
@@ -29,9 +29,11 @@ from audiotag.cli import (
 )
 from audiotag.corpus.assign_folds import propose_folds
 from audiotag.corpus.corpus import Corpus, read_tables
-from audiotag.corpus.errors import CorpusError, count
+from audiotag.corpus.errors import CorpusError, count, list_first
+from audiotag.corpus.layouts.folder import TABLE
+from audiotag.corpus.new_table import new_corpus
 from audiotag.corpus.tables import EVALUATION, NO_FOLD
-from audiotag.corpus.validate import Validation, validate
+from audiotag.corpus.validate import NAMED, Validation, validate
 from audiotag.corpus.write_table import write_table
 
 
@@ -41,11 +43,17 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
     check = commands.add_parser("check", help="clips, tags, folds, errors and warnings; exit code 2 on errors")
     folds = commands.add_parser("folds", help="propose folds, written to a new table")
-    for command in (check, folds):
+    new = commands.add_parser("new", help="write a first clips.csv for a folder of recordings")
+    for command in (check, folds, new):
         command.add_argument("path", type=parse_text, metavar="PATH", help="the corpus's folder")
         command.add_argument("--tag-separator", type=parse_separator, metavar="TEXT", help=TAG_SEPARATOR_HELP)
-    folds.add_argument("--folds", type=parse_positive(int), default=5, metavar="N", help="how many (default 5)")
-    folds.add_argument("--seed", type=parse_nonnegative(int), default=0, metavar="N", help="of the choice (default 0)")
+    new.add_argument("--pattern", type=parse_text, metavar="TEXT", help="of file names, such as '{tag}-{group}-*'")
+    number = parse_positive(int)
+    new.add_argument("--folds", type=number, metavar="N", help="propose so many folds, too (default: none)")
+    folds.add_argument("--folds", type=number, default=5, metavar="N", help="how many (default 5)")
+    for command in (folds, new):
+        of = "of the choice of folds (default 0)"
+        command.add_argument("--seed", type=parse_nonnegative(int), default=0, metavar="N", help=of)
     folds.add_argument("--output", type=parse_text, metavar="FILE", help="default: PATH/clips_with_folds.csv")
     return parser.parse_args(words)
 
@@ -55,7 +63,7 @@ def main(words: list[str] | None = None) -> int:
     arguments = parse(words)
     console = make_console()
     try:
-        return {"check": check, "folds": fold}[arguments.command](arguments, console)
+        return {"check": check, "folds": fold, "new": new}[arguments.command](arguments, console)
     except CorpusError as error:
         fail(str(error), error.problems if len(error.problems) > 1 else ())
     except KeyboardInterrupt:
@@ -173,6 +181,25 @@ def show_folds(corpus: Corpus, console: Console) -> None:
     warnings += [f"tag `{tag}` has one class only in fold {number}" for tag, number in corpus.unscored_cells()]
     for line in warnings:
         console.print(f"warning: {line}", style="yellow", soft_wrap=True)
+
+
+def new(arguments: argparse.Namespace, console: Console) -> int:
+    """Write a first table for a folder of recordings."""
+    corpus = new_corpus(Path(arguments.path), arguments.pattern, arguments.tag_separator)
+    if arguments.folds is not None:
+        corpus = with_folds(corpus, arguments.folds, arguments.seed)
+    output = corpus.root / TABLE
+    write_table(corpus, output, "make the folder writable")
+    if corpus.fold_numbers:
+        show_folds(corpus, console)
+    tags = f"{count(len(corpus.tags), 'tag')}: {list_first(corpus.tags, NAMED)}" if corpus.tags else "no tags yet"
+    console.print(f"Written to {output}: {count(len(corpus.clips), 'recording')}, {tags}", soft_wrap=True)
+    if not corpus.tags:
+        what = "write the tags of each clip, separated by `;`, and into `group` what it was cut from"
+        console.print(f"Next: {what}", soft_wrap=True)
+    command = "check" if corpus.fold_numbers else "folds"
+    console.print(f"Then: {shlex.join(['python', '-m', 'audiotag.corpus', command, arguments.path])}", soft_wrap=True)
+    return FINISHED
 
 
 if __name__ == "__main__":
