@@ -1,20 +1,123 @@
-"""Exit codes, options, one-line errors and the console of all commands."""
+"""Exit codes, options, one-line errors, standard streams and the console of all commands."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
 
 from audiotag.uris import public
 
 FINISHED, MISTAKE, INTERRUPTED, UNREAD = 0, 2, 130, 141  # exit codes
 
+UNBOUND = 10_000  # columns, so many that no line breaks
 TAG_SEPARATOR_HELP = "of tags within a cell, beside ';' (default: as the table tells)"
+
+
+def run_command(command: Callable[[], int], interrupted: str = "Interrupted.") -> int:
+    """Run a command and return its exit code; Ctrl-C and unwritable output take one line, a closed pipe none.
+
+    Output is never a reason to stop but for a closed pipe: what cannot be written is lost, and the work goes on.
+    """
+    prepare_streams()
+    try:
+        try:
+            require_working_folder()
+            code = command()
+        except SystemExit as end:  # of a mistake, or of --help
+            sys.stdout.flush()
+            if end.code or not _is_lost(sys.stdout):
+                raise
+            code = FINISHED
+        sys.stdout.flush()
+    except BrokenPipeError:
+        end_unread()
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        return INTERRUPTED
+    return UNREAD if code == FINISHED and _is_lost(sys.stdout) else code
+
+
+class LossyStream(io.TextIOWrapper):
+    """A standard stream that no text and no full disk can break.
+
+    Characters that its encoding lacks are escaped. What cannot be written is lost, like all that follows. But a closed
+    pipe of standard output raises BrokenPipeError.
+
+    Attributes:
+        is_output: Whether it is standard output.
+        is_lost: Whether something was lost.
+    """
+
+    is_output, is_lost = False, False
+
+    def write(self, text: str) -> int:
+        """Write text, if possible."""
+        try:
+            return super().write(text)
+        except OSError as error:
+            self._lose(error)
+            return len(text)
+
+    def flush(self) -> None:
+        """Write what is held back, if possible."""
+        try:
+            super().flush()
+        except OSError as error:
+            self._lose(error)
+
+    def _lose(self, error: OSError) -> None:
+        if self.is_output and isinstance(error, BrokenPipeError):
+            raise error
+        self.is_lost = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())  # takes the rest, also that of Python's end
+        if self.is_output:
+            reason = (error.strerror or str(error)).lower()
+            print(f"error: standard output cannot be written ({reason}): the work goes on without it", file=sys.stderr)
+
+
+def prepare_streams() -> None:
+    """Make standard output and error such that no text and no full disk can end a command; closed ones discard."""
+    for number in range(3):
+        with suppress(OSError):
+            os.fstat(number)
+            continue
+        os.open(os.devnull, os.O_RDWR)  # which takes the lowest number: no file of ours may become the output
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            lossy = LossyStream(io.BufferedWriter(io.FileIO(os.devnull, "w")), "utf-8")
+        elif type(stream) is io.TextIOWrapper:  # a real one, not that of a test
+            stream.flush()
+            is_utf8 = stream.encoding.lower().startswith("utf")
+            errors = stream.errors if is_utf8 and stream.errors == "surrogateescape" else "backslashreplace"
+            file = io.BufferedWriter(io.FileIO(stream.fileno(), "w", closefd=False))
+            lossy = LossyStream(file, stream.encoding, errors, line_buffering=stream.line_buffering)
+        else:
+            continue
+        lossy.is_output = name == "stdout"
+        setattr(sys, name, lossy)
+
+
+def _is_lost(stream: Any) -> bool:
+    return isinstance(stream, LossyStream) and stream.is_lost
+
+
+def require_working_folder() -> None:
+    """End in one line where the working folder was deleted: no relative path means anything there."""
+    try:
+        os.getcwd()
+    except OSError:
+        fail("The working folder does not exist any more: change into another one (cd), and start again.")
 
 
 class Parser(argparse.ArgumentParser):
@@ -86,8 +189,8 @@ def _make_parser(kind: type, allows: Callable[[Any], bool], wanted: str) -> Call
     return parse
 
 
-def make_console(plain_width: int = 10_000) -> Console:
-    """Make the console; a file or pipe has `plain_width` columns, so many that no line breaks."""
+def make_console(plain_width: int = UNBOUND) -> Console:
+    """Make the console; a file or pipe has `plain_width` columns."""
     console = PipeConsole(highlight=False, markup=False, emoji=False)  # no markup in names of tags and files
     if not console.is_terminal:
         console.width = plain_width
@@ -95,12 +198,28 @@ def make_console(plain_width: int = 10_000) -> Console:
 
 
 class PipeConsole(Console):
-    """A console with our exit code where a pipe was closed."""
+    """A console with our exit code where a pipe was closed, and characters of the output's encoding alone."""
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of the output, in lower case; rich asks a file of its own alone."""
+        return (getattr(self.file, "encoding", None) or "utf-8").lower()
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Make text of a string: here, so that columns are as wide as what is written."""
+        if not self.encoding.startswith("utf"):
+            text = text.encode(self.encoding, "backslashreplace").decode(self.encoding)
+        return super().render_str(text, **options)
 
     def on_broken_pipe(self) -> NoReturn:
         """Exit quietly."""
         self.quiet = True
         end_unread()
+
+
+def natural_width(table: Table, console: Console) -> int:
+    """Return how many columns of a terminal a table takes where nothing makes it narrower."""
+    return Measurement.get(console, console.options.update(max_width=UNBOUND), table).maximum
 
 
 def end_unread() -> NoReturn:

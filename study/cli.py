@@ -11,7 +11,7 @@ from typing import NoReturn, TextIO
 from rich.console import Console
 
 from audiotag import cli
-from audiotag.cli import INTERRUPTED, end_unread, fail
+from audiotag.cli import fail
 from audiotag.uris import public
 
 SOME_FAILED = 3  # one more exit code
@@ -21,19 +21,16 @@ _said: set[str] = set()  # warnings
 
 
 def run_command(command: Callable[[], int], interrupted: str = "Interrupted.") -> int:
-    """Run a command and return its exit code; mistakes, warnings and Ctrl-C take one line, a closed pipe none."""
+    """Run a command as audiotag's do; mistakes and warnings take one line."""
     warnings.showwarning, sys.excepthook = warn_in_a_line, show_traceback
-    try:
-        code = command()
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:
-        end_unread()
-    except ValueError as error:
-        fail_on(error)
-    except KeyboardInterrupt:
-        print(interrupted, file=sys.stderr)
-        return INTERRUPTED
+
+    def run() -> int:
+        try:
+            return command()
+        except ValueError as error:
+            fail_on(error)
+
+    return cli.run_command(run, interrupted)
 
 
 def fail_on(error: ValueError) -> NoReturn:

@@ -103,7 +103,7 @@ def rebuild_views(ledger: Ledger, uri: str | None, status: str) -> None:
 
 def main() -> int:
     """Run the command line and return its exit code."""
-    return run_command(partial(rebuild_all, parse()))
+    return run_command(lambda: rebuild_all(parse()))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
-from functools import partial
 from types import FrameType
 
 from audiotag.cli import (
@@ -145,12 +144,14 @@ def list_spaces() -> None:
         print(f"{name:16} {question}")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(words: list[str] | None = None) -> int:
     """Run a study, or show the spaces; return the exit code.
 
     Raises:
         ValueError: Of one of the project's own kinds, for a user's mistake.
     """
+    arguments = parse(words)
+    catch_signals()
     if arguments.list:
         list_spaces()
         return FINISHED
@@ -164,9 +165,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def main() -> int:
     """Run the command line and return its exit code."""
-    arguments = parse()
-    catch_signals()
-    return run_command(partial(run, arguments), "Interrupted before training began; nothing is lost.")
+    return run_command(run, "Interrupted before training began; nothing is lost.")
 
 
 if __name__ == "__main__":

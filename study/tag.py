@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +109,7 @@ def draw(place: Path, tracks: Any, tagged: Any, thresholds: dict[str, float | No
 
 def main() -> int:
     """Run the command line; return its exit code."""
-    return run_command(partial(tag, parse()))
+    return run_command(lambda: tag(parse()))
 
 
 if __name__ == "__main__":

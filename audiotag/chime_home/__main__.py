@@ -10,7 +10,7 @@ from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from audiotag.chime_home.download import ADDRESS, MD5, FetchError, Report
 from audiotag.chime_home.install import install
-from audiotag.cli import FINISHED, INTERRUPTED, Parser, fail, make_console, parse_text, progress_bar
+from audiotag.cli import FINISHED, Parser, fail, make_console, parse_text, progress_bar, run_command
 from audiotag.corpus.corpus import read_tables
 
 STEP = 5  # percent, from one line of a log file to the next
@@ -41,6 +41,11 @@ def parse_md5(text: str) -> str:
 
 def main(words: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    return run_command(lambda: run(words), "Interrupted. Run the same command again: it goes on from there.")
+
+
+def run(words: list[str] | None) -> int:
+    """Download, check and unpack."""
     arguments = parse(words)
     console = make_console()
     target = Path(arguments.path)
@@ -64,9 +69,6 @@ def main(words: list[str] | None = None) -> int:
         corpus, _ = read_tables(target)
     except FetchError as error:
         fail(str(error))
-    except KeyboardInterrupt:
-        print("Interrupted. Run the same command again: it goes on from there.", file=sys.stderr)
-        return INTERRUPTED
     state = "complete" if installed else "complete already"
     console.print(
         f"CHiME-Home is {state} in {target}: {len(corpus.development)} clips in {len(corpus.fold_numbers)} folds, "

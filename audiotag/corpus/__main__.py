@@ -15,17 +15,18 @@ from rich.table import Table
 
 from audiotag.cli import (
     FINISHED,
-    INTERRUPTED,
     MISTAKE,
     TAG_SEPARATOR_HELP,
     Parser,
     fail,
     make_console,
+    natural_width,
     parse_nonnegative,
     parse_positive,
     parse_separator,
     parse_text,
     progress_bar,
+    run_command,
 )
 from audiotag.corpus.assign_folds import propose_folds
 from audiotag.corpus.corpus import Corpus, read_tables
@@ -60,15 +61,16 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
 
 def main(words: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    return run_command(lambda: run(words))
+
+
+def run(words: list[str] | None) -> int:
+    """Run the command that is asked for."""
     arguments = parse(words)
-    console = make_console()
     try:
-        return {"check": check, "folds": fold, "new": new}[arguments.command](arguments, console)
+        return {"check": check, "folds": fold, "new": new}[arguments.command](arguments, make_console())
     except CorpusError as error:
         fail(str(error), error.problems if len(error.problems) > 1 else ())
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return INTERRUPTED
 
 
 def check(arguments: argparse.Namespace, console: Console) -> int:
@@ -83,7 +85,7 @@ def check(arguments: argparse.Namespace, console: Console) -> int:
     for line in describe(found):
         console.print(line, soft_wrap=True)
     if found.usable.tags:
-        console.print(tag_table(found.usable))
+        console.print(tag_table(found.usable, console))
     said = (("note", found.usable.notes, ""), ("error", found.errors, "red"), ("warning", found.warnings, "yellow"))
     for kind, lines, style in said:
         for line in lines:
@@ -124,20 +126,31 @@ def _channels(number: int) -> str:
     return {1: "mono", 2: "stereo"}.get(number, f"{number} channels")
 
 
-def tag_table(corpus: Corpus) -> Table:
-    """Count the clips with each tag in each fold."""
+def tag_table(corpus: Corpus, console: Console) -> Table:
+    """Count the clips with each tag in each fold; where the terminal is too narrow, over all folds alone."""
     names = {NO_FOLD: "no fold", EVALUATION: "evaluation"}
     folds = [fold for fold in np.unique(corpus.folds).tolist() if fold >= 0]
-    folds += [fold for fold in names if (corpus.folds == fold).any()]
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("tag")
-    for fold in folds:
-        table.add_column(names.get(fold, f"fold {fold}"), justify="right")
-    table.add_column("all", justify="right")
-    for tag, column in zip(corpus.tags, corpus.targets.T, strict=True):
-        counts = [int(column[corpus.folds == fold].sum()) for fold in folds]
-        table.add_row(tag, *map(str, counts), str(int(column.sum())))
-    table.add_row("(clips)", *(str(int((corpus.folds == fold).sum())) for fold in folds), str(len(corpus.clips)))
+    parts = {f"fold {fold}": corpus.folds == fold for fold in folds}
+    parts |= {name: corpus.folds == fold for fold, name in names.items() if (corpus.folds == fold).any()}
+    for between, gap in ((" ", 2), ("\n", 2), ("\n", 1)):
+        columns = {name.replace(" ", between): part for name, part in parts.items()}
+        table = _tag_table(corpus, columns, gap)
+        if natural_width(table, console) <= console.width:
+            return table
+    table = _tag_table(corpus, {}, gap=2)
+    table.caption = f"{len(parts)} folds do not fit: see them in a wider terminal, or in a file"
+    return table
+
+
+def _tag_table(corpus: Corpus, parts: dict[str, np.ndarray], gap: int) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, gap - 1, 0, 0))
+    table.add_column("tag", overflow="fold")
+    columns = [*parts.values(), np.ones(len(corpus.clips), dtype=bool)]
+    for name in (*parts, "all"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for tag, has in zip(corpus.tags, corpus.targets.T > 0, strict=True):
+        table.add_row(tag, *(str(int(has[part].sum())) for part in columns))
+    table.add_row("(clips)", *(str(int(part.sum())) for part in columns))
     return table
 
 
@@ -171,7 +184,7 @@ def with_folds(corpus: Corpus, folds: int, seed: int) -> Corpus:
 
 def show_folds(corpus: Corpus, console: Console) -> None:
     """Print the balance of proposed folds, and what spoils them."""
-    console.print(tag_table(corpus))
+    console.print(tag_table(corpus, console))
     warnings = []
     if len(np.unique(corpus.groups)) == len(corpus.clips):
         warnings.append(
