@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -237,25 +238,26 @@ def make_scheduler(plan: Plan, ledger: Ledger) -> Any:
 
 def announce(plan: Plan, uri: str, console: Console) -> None:
     """Say what is about to run."""
+    say = partial(console.print, soft_wrap=not console.is_terminal)  # a terminal would break words
     study, corpus = plan.study, plan.corpus
     note = f" ({corpus.layout.note})" if corpus.layout.note else ""
-    console.print(f"Corpus   {corpus.name}{note}", soft_wrap=True)
-    console.print(f"Study    {study.name}{' (resumed)' if plan.ledger else ''}")
-    console.print(f"Space    {study.space}: {study.question.splitlines()[0]}", soft_wrap=True)
-    console.print(
+    say(f"Corpus   {corpus.name}{note}")
+    say(f"Study    {study.name}{' (resumed)' if plan.ledger else ''}")
+    say(f"Space    {study.space}: {study.question.splitlines()[0]}")
+    say(
         f"Clips    {len(corpus.development)} in {len(study.folds)} folds, {len(corpus.tags)} tags"
         + (f"; {len(corpus.evaluation)} for evaluation" if len(corpus.evaluation) else "")
     )
     seeds = f", each fold with {study.repeats} seeds" if study.has_several_seeds else ""
     rungs = rungs_in_words(len(study.folds)) if study.scheduler == "asha" else ""
-    console.print(f"Trials   {study.trials} ({plan.space.sampler}{rungs}){seeds}", soft_wrap=True)
+    say(f"Trials   {study.trials} ({plan.space.sampler}{rungs}){seeds}")
     for config in plan.configs():
-        console.print(f"         {budget_line(config)}", soft_wrap=True)
+        say(f"         {budget_line(config)}")
     if corpus.layout.quick:
-        console.print("         a short budget for this corpus; --epochs overrides", soft_wrap=True)
-    console.print(f"Protocol {study.protocol}, {seeds_in_words(study.seeds)}; MLflow {public(uri)}", soft_wrap=True)
+        say("         a short budget for this corpus; --epochs overrides")
+    say(f"Protocol {study.protocol}, {seeds_in_words(study.seeds)}; MLflow {public(uri)}")
     for note in corpus_notes(plan):
-        console.print(f"note: {note}", style="yellow", soft_wrap=True)
+        say(f"note: {note}", style="yellow")
 
 
 def corpus_notes(plan: Plan) -> list[str]:

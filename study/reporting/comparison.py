@@ -88,7 +88,7 @@ def write_comparison(ledgers: Sequence[Ledger], folder: Path, console: Console) 
     write_text(path, page)
     write_text(path.with_suffix(".md"), text)
     console.print(f"\n{title}", soft_wrap=True)
-    console.print(table.rich())
+    console.print(table.fit(console)[0])
     for line in different:
         console.print(line, soft_wrap=True)
     return path
@@ -116,4 +116,8 @@ def rows_table(rows: Sequence[ResultRow], tested: bool) -> Table:
         cells += [range_of(row.intervals.get("mean"))]
         cells += [decimal(mean_of(row.result, CROSS_VALIDATION, metric.name)) for metric in further]
         lines.append(Line([*cells, *[difference(row), p_value(row.adjusted), verdict(row)] * tested]))
-    return Table("Rows", [*header, *["difference", "Holm p", "verdict"] * tested], lines, left=2, right=int(tested))
+    full = [*header, *["difference", "Holm p", "verdict"] * tested]
+    interval = header.index(INTERVAL)
+    spare = [[*range(interval + 1, len(header))], [interval]]
+    prose = [1, *[len(full) - 1] * tested]
+    return Table("Rows", full, lines, left=2, right=int(tested), spare=spare, prose=prose)

@@ -7,17 +7,18 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.table import Table as RichTable
 
 from study.format import decimal, duration, label, trial_name
 from study.ledger.reports import Report
 from study.ledger.schema import OBJECTIVE, StudyRecord, rank
+from study.reporting.tables import Line, Table
 
 REFRESH = 4  # times per second, at most
 SHOWN = 24  # rows; a larger study shows the running trials and the last finished ones
+FRAME = 6  # lines of the terminal around them
 
 
 @dataclass
@@ -137,21 +138,25 @@ class LiveTable:
             return f"at most {duration(rounds * self.max_epochs * fmean(epochs))} left"
         return "time left not known yet"
 
-    def render(self) -> Table:
-        """Draw the table."""
-        title = f"{self._ended()} of {self.study.trials} trials done, {self.time_left()}"
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    def render(self) -> RichTable:
+        """Draw the table as wide and as high as the terminal."""
         several, folds = self.study.has_several_seeds, len(self.study.folds)
-        figures = ("epoch", "val loss", f"best {OBJECTIVE.column}", f"mean {OBJECTIVE.column}")
-        for column in ("trial", *self.study.varied, "fold", *["seed"] * several, *figures, ""):
-            table.add_column(column, justify="right" if column in figures else "left")
+        epoch, loss, best, mean = "epoch", "val loss", f"best {OBJECTIVE.column}", f"mean {OBJECTIVE.column}"
+        header = ["trial", *self.study.varied, "fold", *["seed"] * several, epoch, loss, best, mean, ""]
         running = [row for row in self.rows.values() if row.state == "running"]
         ended = [row for row in self.rows.values() if row.state != "running"]
-        for row in [*ended[-max(SHOWN - len(running), 0) :], *running]:
+        most = min(SHOWN, self.console.height - FRAME) - len(running)
+        lines = []
+        for row in [*(ended[-most:] if most > 0 else []), *running]:
             seed = ["" if row.seed is None else str(row.seed)] * several
             cells = [row.key[:6], *row.cells, f"{min(row.folds_done + 1, folds)}/{folds}", *seed, row.epoch]
             cells += [decimal(row.val_loss), decimal(row.best), decimal(row.mean), row.state]
-            table.add_row(*cells, style="dim" if row.state != "running" else None)
+            lines.append(Line(cells, "" if row.state == "running" else "ended"))
+        text = header.index(epoch, 1 + len(self.study.varied))
+        spare = [[header.index(name, text)] for name in (loss, best, epoch, "")]  # leave a narrow terminal
+        table = Table("", header, lines, left=text, right=1, spare=[[0], *spare]).fit(self.console)[0]
+        table.title = f"{self._ended()} of {self.study.trials} trials done, {self.time_left()}"
+        table.title_justify = "left"
         return table
 
     def _trainings_done(self, report: Report) -> int:

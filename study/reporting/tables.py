@@ -6,12 +6,16 @@ one, the mean of each further metric, and what the row took (Time, summed over t
 published row follows.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Any
 
 from rich import box
+from rich.console import Console
 from rich.table import Table as RichTable
 
+from audiotag.cli import natural_width
 from audiotag.metrics import METRICS, Metric
 from study.format import decimal, duration, label, markdown_table
 from study.ledger.paper import published_notes
@@ -27,7 +31,7 @@ TITLES = {
     EVALUATION: f"{OBJECTIVE.title} on the evaluation set, scored by the mean of the fold models",
 }
 PRUNED = "Pruned after fewer folds than the rows above: not to be compared with them"
-STYLES = {"best": "bold", "failed": "red", "published": "italic dim", "pruned": "dim"}  # on a terminal
+STYLES = {"best": "bold", "failed": "red", "published": "italic dim", "pruned": "dim", "ended": "dim"}  # on a terminal
 
 
 @dataclass(frozen=True)
@@ -49,26 +53,48 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose first `left` and last `right` columns are text, the others numbers."""
+    """A table whose first `left` and last `right` columns are text, the others numbers.
+
+    On a terminal that is too narrow the columns in `spare` are left out, group by group, and the text of those in
+    `prose` breaks between words.
+    """
 
     title: str
     header: Sequence[str]
     lines: Sequence[Line]
     left: int = 1
     right: int = 0
+    spare: Sequence[Sequence[int]] = ()
+    prose: Sequence[int] = ()
 
     def texts(self) -> list[list[str]]:
         """The cells as text alone."""
         return [[cell if isinstance(cell, str) else cell.text for cell in line.cells] for line in self.lines]
 
-    def rich(self) -> RichTable:
-        """The table for a terminal."""
-        table = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        for number, name in enumerate(self.header):
+    def fit(self, console: Console) -> tuple[RichTable, list[int]]:
+        """The table for a terminal, and the columns that do not fit there.
+
+        Before columns are left out, they move together, and their names take several lines.
+        """
+        out: list[int] = []
+        for group in [(), *self.spare]:
+            out += group
+            for broken, gap in product((False, True), (2, 1)):
+                table = self._rich(out, broken, gap)
+                if natural_width(table, console) <= console.width:
+                    return table, out
+        return table, out
+
+    def _rich(self, out: Collection[int], broken: bool, gap: int) -> RichTable:
+        table = RichTable(box=box.SIMPLE_HEAD, padding=(0, gap - 1, 0, 0))
+        shown = [number for number in range(len(self.header)) if number not in out]
+        for number in shown:
             is_text = number < self.left or number >= len(self.header) - self.right
-            table.add_column(name, justify="left" if is_text else "right", min_width=4, overflow="fold")
+            name = self.header[number].replace(" ", "\n") if broken else self.header[number]
+            how: dict[str, Any] = {"overflow": "fold"} if number in self.prose else {"no_wrap": True}
+            table.add_column(name, justify="left" if is_text else "right", min_width=4, **how)
         for line, texts in zip(self.lines, self.texts(), strict=True):
-            table.add_row(*texts, style=STYLES.get(line.kind))
+            table.add_row(*(texts[number] for number in shown), style=STYLES.get(line.kind))
         return table
 
     def markdown(self, bold: int | None = None) -> str:
@@ -122,7 +148,10 @@ def paper_table(
         if trial.published is not None:
             below["published"] = published_cells(trial.published, study.tags)
         lines += [_line_below(name, own, header, len(names)) for name, own in below.items()]
-    return Table(TITLES[split], header, lines, left=len(names))
+    tags = range(len(names), len(names) + len(study.tags))
+    behind = reversed(range(tags.stop + 1, len(header)))  # Avg stays
+    spare = [tags, *([number] for number in sorted(behind, key=lambda number: header[number] in ("Var", "Eval")))]
+    return Table(TITLES[split], header, lines, left=len(names), spare=spare)
 
 
 def _columns(
@@ -208,4 +237,5 @@ def pruned_table(study: StudyRecord, trials: Sequence[TrialResult]) -> Table:
         Line([*label(trial.params, study.varied), trial.reason or "", duration(trial.seconds)], "pruned")
         for trial in trials
     ]
-    return Table(PRUNED, [*study.varied, "", "Time"], lines, left=len(study.varied) + 1)
+    reason = len(study.varied)
+    return Table(PRUNED, [*study.varied, "", "Time"], lines, left=reason + 1, spare=[[reason + 1]], prose=[reason])

@@ -1,37 +1,55 @@
 """What a study found, on the terminal, and the commands that come next."""
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
+from audiotag.corpus.errors import count
 from audiotag.uris import public, public_command
 from study.cli import STUDIES
 from study.ledger.schema import StudyResults
 from study.reporting.prose import context, failures, rest
-from study.reporting.tables import PRUNED, TITLES, best_trials, footnotes, paper_table, pruned_table, splits
+from study.reporting.results_files import REPORT, TABLE
+from study.reporting.tables import PRUNED, Table, best_trials, footnotes, paper_table, pruned_table, splits
 from study.stats.analysis import SHOWN_ROWS
 
 
 def show_results(results: StudyResults, console: Console) -> None:
     """Print the tables; of a large study the best rows of each, and how many more there are."""
     judged, pruned = results.with_status("finished", "failed"), results.with_status("pruned")
+    say = partial(console.print, soft_wrap=not console.is_terminal)  # a terminal would break words
     best = best_trials(judged)
+    missing: dict[str, None] = {}
     for split in splits(judged):
-        console.print(TITLES[split], soft_wrap=True)
-        console.print(paper_table(results.study, best, split).rich())
-    for line in rest(len(judged), "best") if len(best) < len(judged) else []:
-        console.print(line, soft_wrap=True)
+        table = paper_table(results.study, best, split)
+        fitted, left_out = table.fit(console)
+        say(table.title)
+        console.print(fitted)
+        missing |= dict.fromkeys(not_shown(table, left_out, console.width))
+    for line in [*missing, *(rest(len(judged), "best") if len(best) < len(judged) else [])]:
+        say(line)
     if pruned:
-        console.print(PRUNED, soft_wrap=True)
-        console.print(pruned_table(results.study, pruned[-SHOWN_ROWS:]).rich())
+        say(PRUNED)
+        console.print(pruned_table(results.study, pruned[-SHOWN_ROWS:]).fit(console)[0])
         for line in rest(len(pruned), "last"):
-            console.print(line, soft_wrap=True)
-    console.print(context(results), soft_wrap=not console.is_terminal)
+            say(line)
+    say(context(results))
     for line in footnotes(judged):
-        console.print(line, style="dim", soft_wrap=not console.is_terminal)
+        say(line, style="dim")
     failed = failures(results)
     for line in [*failed[:SHOWN_ROWS], *rest(len(failed), "first")]:
-        console.print(line, style="red", soft_wrap=True)
+        say(line, style="red")
+
+
+def not_shown(table: Table, left_out: Sequence[int], width: int) -> list[str]:
+    """Where the columns are that do not fit: those of tags, which leave first, and others."""
+    tags = [number for number in left_out if number in table.spare[0]]
+    others = [table.header[number] for number in left_out if number not in tags]
+    missing = [count(len(tags), "tag")] * bool(tags) + others
+    where = f"{TABLE} and {REPORT} have {'the figures of each tag' if tags else 'them'}"
+    return [f"Not shown in {width} columns: {', '.join(missing)}; {where}."] if missing else []
 
 
 def report_command(root: Path, studies: Path, tracking_uri: str | None) -> str:
