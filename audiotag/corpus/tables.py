@@ -1,6 +1,7 @@
 """The clips that a corpus lists, and CSV tables of them: text in, rows out, every mistake reported at once."""
 
 import csv
+import os
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -183,6 +184,11 @@ def _inside(folder: Path, filename: str) -> PurePosixPath:
     outside = relative.is_absolute() or ".." in relative.parts or re.match(r"[A-Za-z]:[/\\]", filename)
     if not relative.name or outside:
         raise RowError("has filename {!r}, but it must name a file inside {}/", filename, folder.name)
+    try:
+        os.fsencode(filename)
+    except UnicodeEncodeError as error:
+        advice = "has filename {!r}, but this locale names files in {}: set PYTHONUTF8=1"
+        raise RowError(advice, filename, error.encoding) from error
     return relative
 
 

@@ -100,6 +100,13 @@ def test_a_report_is_written_and_in_mlflow_all_the_same(uri: str, tmp_path: Path
     assert [experiment.name for experiment in client_of(uri).search_experiments()].count("mixup_alpha") == 1
 
 
+def test_names_of_files_that_the_locale_lacks(folder_corpus: Callable[..., Path]) -> None:
+    root = folder_corpus([("ü.wav", 0, "x"), ("狗.wav", 0, ""), ("c.wav", 1, "x"), ("d.wav", 1, "")])
+    done = shell("$RUN", "-m", "audiotag.corpus", "check", root, LC_ALL="POSIX", PYTHONUTF8="0")
+    (line,) = [line for line in done.stdout.splitlines() if b"filename" in line]
+    assert (done.returncode, b"PYTHONUTF8=1" in line) == (MISTAKE, True)
+
+
 @pytest.mark.slow
 def test_a_report_is_written_where_its_table_cannot_be_told(uri: str, tmp_path: Path) -> None:
     corpus = make_corpus(**SMALL)
