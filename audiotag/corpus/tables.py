@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from audiotag.corpus.cells import read_cells
+from audiotag.corpus.cells import CELL_SEPARATORS, read_cells
 from audiotag.corpus.errors import count, list_first
 
 EVALUATION = -1  # the fold number of clips of the evaluation split
@@ -81,7 +81,7 @@ def read_listing(
             if not any(cell.strip() for cell in row_cells):
                 continue
             try:
-                row = read_row(_by_column(row_cells, cells.header))
+                row = read_row(_by_column(row_cells, cells.header, CELL_SEPARATORS[cells.separator]))
                 if row is not None and row.clip in rows:
                     raise RowError("has the filename `{}` again: take one of the two rows out", row.clip)
             except ValueError as error:
@@ -120,11 +120,11 @@ def _value(error: ValueError) -> str:
     return value if len(value) <= LONGEST_VALUE else ""
 
 
-def _by_column(cells: list[str], header: list[str]) -> dict[str, str]:
+def _by_column(cells: list[str], header: list[str], separators: str) -> dict[str, str]:
     while len(cells) > len(header) and not cells[-1].strip():  # a spreadsheet's empty columns
         cells = cells[:-1]
     if len(cells) != len(header):
-        hint = "; separate tags by `;` and quote a cell that holds a comma" if len(cells) > len(header) else ""
+        hint = f"; separate tags by `;` and quote a cell that holds {separators}" if len(cells) > len(header) else ""
         raise RowError("has {} cells, but the header has {}: correct it" + hint, len(cells), len(header))
     values = [cell.strip() for cell in cells]
     for value in values:

@@ -155,6 +155,7 @@ def test_a_path_in_no_known_layout(folder_corpus: Write, tmp_path: Path) -> None
 TABLES = [
     ("filename,fold,tags,colour", "", "Unknown column 'colour' in `.*`: the columns are filename, fold, tags, group,"),
     ("filename,fold,tags", "a.wav,1,x,y", "has 4 cells, but the header has 3: correct it; separate tags by `;`"),
+    ("filename;fold;tags", "a.wav;1;x;y", "has 4 cells, .* quote a cell that holds semicolons"),
     ("filename,fold,tags", "a.wav,1,x\x07y", r"Line 2 of `.*` has the control character '\\x07' in 'x\\x07y'"),
     ("filename,fold,tags", "a\0.wav,1,x", "Line 2 of `.*` (is not CSV|has the control character)"),
     ("filename,fold,tags", f"a.wav,1,{'x' * 101}", "1 clip of `.*` with a tag of up to 101 characters: `a.wav`"),
