@@ -18,6 +18,7 @@ from study.ledger.results import score
 from study.ledger.schema import FoldRecord, StudyRecord, read_record
 from study.ledger.trial_folder import TrialFolder
 from study.tracking.mlflow_store import load_mlflow
+from study.tracking.mlflow_sync import MlflowCopy
 from study.tracking.run_keys import RunKey
 from study.tracking.tracker import Progress
 
@@ -26,6 +27,7 @@ NAMES = {"c": "c", "door/bell (far)": "door_bell _far_", "mean": "mean_2"}
 FOLDS = (0, 1)
 EPOCHS = {0: 3, 1: 2}  # of each fold
 ALPHAS = (0.0, 1.5)
+FINISHED = Progress("finished")
 WRITES = ("create_run", "log_batch", "log_inputs", "delete_tag", "update_run", "set_terminated")
 
 
@@ -111,6 +113,12 @@ def snapshot(uri: str, study_id: str = "a" * 32, database: Path | None = None) -
         found[key_of(run)] = {"status": run.info.status, "params": run.data.params, "tags": tags, "points": points}
         found[key_of(run)]["data"] = [(entry.dataset.name, entry.dataset.digest) for entry in run.inputs.dataset_inputs]
     return found
+
+
+def copy_to(uri: str, ledger: Ledger, progress: Progress = FINISHED) -> dict[tuple[str, ...], dict[str, Any]]:
+    """What a store holds after a new process has copied a ledger into it."""
+    MlflowCopy(ledger, uri).update(progress)
+    return snapshot(uri, ledger.study.id)
 
 
 def key_of(run: Any) -> tuple[str, ...]:
