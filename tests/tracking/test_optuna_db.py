@@ -129,6 +129,14 @@ def test_a_database_that_contradicts_the_ledger_is_made_anew(ledger: Ledger, cha
     assert (value != before) == (change == "retrained")
 
 
+def test_a_renamed_study_is_there_once_under_its_new_name(ledger: Ledger) -> None:
+    write_database(ledger, JOINT, refuse)
+    renamed = Ledger.open(ledger.root.rename(ledger.root.with_name("other")))
+    write_database(renamed, JOINT, refuse)
+    assert optuna.get_all_study_names(open_storage(renamed.root / "optuna.db")) == ["other"]
+    assert states(renamed) == ENDED
+
+
 def test_a_damaged_file_is_replaced(ledger: Ledger) -> None:
     for name in ("optuna.db", "optuna.db-journal"):
         (ledger.root / name).write_bytes(b"no database" * 1000)
