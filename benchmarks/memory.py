@@ -102,7 +102,7 @@ def record_of(name: str, corpus: Corpus, trials: int) -> StudyRecord:
 
 def measure_workers(root: Path, clips: int, held_back: int, seconds: float) -> None:
     """Print the first table; the trials are ended when all workers have been training for so many seconds."""
-    per_trial = start_ray(1.0, 0.0, None, meanwhile=lambda: None)
+    per_trial = start_ray(1.0, 0.0, None)
     from study.search.searcher import make_searcher
     from study.search.space import scan_space
     from study.tuning.tune import run_trials

@@ -2,16 +2,21 @@
 
 import argparse
 import os
+import select
 import signal
+import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from threading import Thread
 from types import FrameType
 
 from audiotag.cli import (
     FINISHED,
     INTERRUPTED,
+    MISTAKE,
     TAG_SEPARATOR_HELP,
     Parser,
     fail,
@@ -27,6 +32,8 @@ from search_spaces import SAMPLERS
 from study.cli import STUDIES, run_command
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+GRACE = 10.0  # s after a signal in which a block that holds signals may still end by itself
+EARLY = "Interrupted before training began; nothing is lost."
 
 
 class Interrupted(KeyboardInterrupt):
@@ -108,10 +115,12 @@ def catch_signals() -> None:
 
 
 @contextmanager
-def hold_signals() -> Iterator[None]:
+def hold_signals(seconds: float, overdue: str) -> Iterator[None]:
     """Keep the first signal until the end of the block, and then raise Interrupted; a second one ends at once.
 
-    Handlers that the block sets (Ray sets one for SIGTERM) are replaced by ours again.
+    Handlers that the block sets (Ray sets one for SIGTERM) are replaced by ours again. A block that hangs in C++, where
+    Python handles no signal, cannot be left, but the process ended: GRACE after a signal, or after so many seconds with
+    the line `overdue`.
     """
     came: list[int] = []
 
@@ -123,13 +132,46 @@ def hold_signals() -> Iterator[None]:
     for number in SIGNALS:
         signal.signal(number, remember)
     try:
-        yield
+        with watched(seconds, overdue):
+            yield
     except SystemExit as end:  # what Ray's handler makes of SIGTERM
         raise Interrupted from end
     finally:
         catch_signals()
     if came:
         raise Interrupted
+
+
+@contextmanager
+def watched(seconds: float, overdue: str) -> Iterator[None]:
+    """Watch the block, and the signals that come, from a thread of its own."""
+    near, far = socket.socketpair()
+    far.setblocking(False)
+    thread = Thread(target=watch, args=(near, seconds, overdue), daemon=True)
+    thread.start()
+    before = signal.set_wakeup_fd(far.fileno(), warn_on_full_buffer=False)  # each signal's number arrives at once
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        far.close()
+        thread.join()
+        near.close()
+
+
+def watch(signals: socket.socket, seconds: float, overdue: str) -> None:
+    """End the process where the time is over or a second signal comes; return when the other side is closed."""
+    came, deadline = 0, time.monotonic() + seconds
+    while select.select([signals], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        if not (numbers := signals.recv(64)):
+            return
+        came += sum(number in SIGNALS for number in numbers)
+        if came > 1:
+            os._exit(INTERRUPTED)
+        if came:
+            deadline = time.monotonic() + GRACE
+    print(EARLY if came else f"error: {overdue}", file=sys.stderr, flush=True)
+    os._exit(INTERRUPTED if came else MISTAKE)
 
 
 def list_spaces() -> None:
@@ -165,7 +207,7 @@ def run(words: list[str] | None = None) -> int:
 
 def main() -> int:
     """Run the command line and return its exit code."""
-    return run_command(run, "Interrupted before training began; nothing is lost.")
+    return run_command(run, EARLY)
 
 
 if __name__ == "__main__":

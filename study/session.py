@@ -38,7 +38,7 @@ from study.tracking.optuna_db import OptunaCopy
 from study.tracking.tracker import Tracker
 from study.tracking.tracking_uri import StoreUnavailableError, default_uri
 
-Hold = Callable[[], AbstractContextManager[None]]  # of signals, for as long as a block runs
+Hold = Callable[[float, str], AbstractContextManager[None]]  # of signals, while a block runs, which may take so long
 CATCH_UP = {"finished": 60.0, "interrupted": 10.0}  # s that the end of a session waits for MLflow
 UNNOTICED = 1.0  # s of it without a word
 
@@ -101,14 +101,15 @@ class Session:
             if complete:
                 return ledger
         features = compute_features(self.plan, self.request.cache, self.console)
-        from study.tuning.cluster import start_ray, stop_ray
+        from study.tuning.cluster import running, start_limit, start_ray, stop_ray, why_overdue
 
+        request, seconds = self.request, start_limit()
         try:
-            with hold_signals():  # an exception in the middle of its start is more than Ray survives
-                request = self.request
-                per_trial = start_ray(
-                    request.cpus_per_trial, request.gpus_per_trial, request.address, meanwhile=load_mlflow
-                )
+            # Tune imports MLflow right before the first trial, to count callbacks for its telemetry, although that is
+            # off: 1.1 s, a tenth of the time to a study's first training step, unless it is there already
+            with running(load_mlflow), hold_signals(seconds, why_overdue(request.address, seconds)):
+                # held: an exception in the middle of its start is more than Ray survives
+                per_trial = start_ray(request.cpus_per_trial, request.gpus_per_trial, request.address)
             ledger = self.plan.open_ledger()
             with ledger.locked():
                 self._train(ledger, features, per_trial, stop_ray)

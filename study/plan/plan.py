@@ -37,6 +37,7 @@ from study.plan.preflight import (
     PlanError,
     check_address,
     check_folds,
+    check_loopback,
     check_resources,
     check_writable,
     trains_on_own_cpu,
@@ -105,6 +106,7 @@ def make_plan(request: Request, console: Console) -> Plan:
     """
     check_resources(request)
     check_address(request.address)
+    check_loopback(request)
     plan = _plan_new(request, console) if request.resume is None else _plan_resumed(request, console)
     if trains_on_own_cpu(request):
         _check_convolutions(plan)

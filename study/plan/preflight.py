@@ -10,6 +10,8 @@ from study.plan.request import Request
 
 CPU_FACTS = Path("/proc/cpuinfo")
 BF16_ARITHMETIC = {"avx512_bf16", "amx_bf16", "bf16"}  # as Linux names it; the last on ARM
+LOOPBACK = ("127.0.0.1", "::1")
+PATIENCE = 3.0  # s that a connection may take
 CARDS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # a machine with GPUs has one of them
 
 
@@ -92,6 +94,33 @@ def check_address(address: str | None) -> None:
     if not host or not port.isdigit():
         raise PlanError(f"--address is {address}, but must be HOST:PORT of a running Ray cluster, or auto.")
     try:
-        socket.create_connection((host, int(port)), timeout=3).close()
+        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
     except (OSError, OverflowError) as error:
         raise PlanError(f"--address is {address}, but nothing answers there ({error}): start a cluster.") from None
+
+
+def check_loopback(request: Request, hosts: tuple[str, ...] = LOOPBACK) -> None:
+    """Check without Ray, which tries for minutes, that the processes of a cluster of our own can reach each other.
+
+    Raises:
+        PlanError: Where this machine cannot be reached from itself.
+    """
+    if request.address is not None:
+        return
+    reasons = [_why_unreachable(host) for host in hosts]
+    if all(reasons):
+        raise PlanError(
+            f"Ray's processes talk to each other on {hosts[0]}, but this machine has no connection to itself there "
+            f"({reasons[0]}): switch the loopback interface on (`ip link set lo up`), or open its firewall."
+        )
+
+
+def _why_unreachable(host: str) -> str | None:
+    """Why nobody on this machine can connect to it at an address of its own; None where it works."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.create_server((host, 0), family=family) as server:
+            socket.create_connection(server.getsockname()[:2], timeout=PATIENCE).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None

@@ -2,8 +2,10 @@
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -20,36 +22,36 @@ ALLOCATOR = {
     "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0",
 }
 
+RETIRED = ("RAY_AIR_LOCAL_CACHE_DIR", "TUNE_RESULT_DIR")  # variables without use, which make Tune raise an error
+START_SECONDS = 55.0  # that Ray may take on an idle machine, where it takes 6: it gives up by itself, but not always
+
 
 class ResourceError(ValueError):
-    """More resources asked for than there are; one line for the user."""
+    """More resources asked for than there are, or no Ray; one line for the user."""
 
 
-def start_ray(
-    cpus: float | None, gpus: float | None, address: str | None, meanwhile: Callable[[], object]
-) -> dict[str, float]:
+def start_ray(cpus: float | None, gpus: float | None, address: str | None) -> dict[str, float]:
     """Start Ray, or join the cluster at `address`, quietly; return what a trial gets: {"cpu": c, "gpu": g}.
-
-    `meanwhile` runs in a thread of its own while Ray starts, and has ended when this returns. Tune imports MLflow right
-    before the first trial, to count callbacks for its telemetry, although that is off: 1.1 s, a tenth of the time to a
-    study's first training step, unless it is there already.
 
     Where None is given: four trials per GPU where there are GPUs, one core each where there are none.
 
     Raises:
-        ResourceError: If a trial asks for more than the cluster has, or no cluster answers at the address.
+        ResourceError: If a trial asks for more than the cluster has, or Ray cannot be started or joined.
     """
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AIR_NEW_OUTPUT": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
     os.environ |= {"TUNE_DISABLE_SIGINT_HANDLER": "1", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
     os.environ |= ALLOCATOR  # inherited by the workers of our own cluster
+    for name in RETIRED:
+        os.environ.pop(name, None)
     options: dict[str, Any] = {"runtime_env": {"env_vars": ALLOCATOR}} if address else {"include_dashboard": False}
-    try:
-        with running(meanwhile):
+    with kept_back():
+        try:
+            named = os.environ.get("RAY_ADDRESS", address) if address == "auto" else address
+            if named not in (None, "auto"):
+                knock(named)
             ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
-    except ConnectionError as error:
-        raise ResourceError(f"--address is {address}, but no Ray cluster answers there: {error}") from error
-    except Exception as error:  # Ray has no kind of its own for a start that takes more than its 30 s
-        raise ResourceError(f"Ray did not start: {error} Nothing is lost: try again later.") from error
+        except Exception as error:  # Ray has no kind of its own for most of them
+            raise ResourceError(_why_not_started(error, address)) from error
     # we report a worker that died, with its trial; Ray prints a paragraph besides and has no public switch for it, but
     # this private function, which tests/tuning/test_cluster.py watches
     if hasattr(ray._private.worker, "print_to_stdstream"):
@@ -66,11 +68,111 @@ def start_ray(
 
 @contextmanager
 def running(work: Callable[[], object]) -> Iterator[None]:
-    """Run `work` in a thread beside the block."""
+    """Run `work` in a thread beside the block, and wait for it at the block's end."""
     thread = Thread(target=work, daemon=True)
     thread.start()
     yield
     thread.join()
+
+
+@contextmanager
+def kept_back() -> Iterator[None]:
+    """Drop what C++ writes to standard error; what Python writes is shown.
+
+    Ray's C++ tells there of each attempt to connect, in lines of its own format.
+    """
+    try:
+        shown = os.dup(2)
+    except OSError:  # standard error is closed
+        yield
+        return
+    before = sys.stderr
+    if replaced := _writes_to(before, 2):
+        sys.stderr = os.fdopen(shown, "w", buffering=1, errors=before.errors)  # loggers made meanwhile keep it
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(shown, 2)
+        sys.stderr = before
+        if not replaced:
+            os.close(shown)
+
+
+def _writes_to(stream: Any, descriptor: int) -> bool:
+    try:
+        return stream.fileno() == descriptor
+    except (AttributeError, OSError, ValueError):  # none, or one of a test or a notebook
+        return False
+
+
+def knock(address: str) -> None:
+    """Ask a cluster whether it lets us in, and show it this user's token where it wants one.
+
+    Clusters want a token since Ray 2.60. At an address that is named `ray.init` shows none, and tries for 24 s; a token
+    that is shown to a cluster that wants none makes its workers die. Ray has no public way to ask: these are private
+    parts of it, and tests/tuning/test_join.py notices when they change.
+
+    Raises:
+        AuthenticationError: If the cluster does not accept the token, or there is none.
+    """
+    from ray._private.authentication import authentication_token_setup as setup
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # its stub lacks it
+
+    setup.ensure_token_if_auth_enabled(create_token_if_missing=False)  # without one GcsClient ends the process
+    try:
+        GcsClient(address=address)
+    except ray.exceptions.AuthenticationError:
+        logging.getLogger("ray").setLevel(logging.ERROR)  # it would tell how to do without
+        if not setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False):
+            raise
+        GcsClient(address=address)
+
+
+def _why_not_started(error: Exception, address: str | None) -> str:
+    """Why Ray was not started or joined, in a line with what to do."""
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    if isinstance(error, ray.exceptions.AuthenticationError):
+        mode = os.environ.get("RAY_AUTH_MODE", "token").lower()
+        copy = "copy ~/.ray/auth_token from the machine that started the cluster, or set RAY_AUTH_TOKEN"
+        remedy = copy if mode == "token" else f"unset RAY_AUTH_MODE, which is {mode}"
+        return f"--address is {address}, but the Ray cluster there does not accept this user's token: {remedy}."
+    if address is not None and isinstance(error, (ConnectionError, ray.exceptions.RpcError)):
+        return f"--address is {address}, but no Ray cluster answers there: {reason}."
+    if "AF_UNIX path length" in reason:
+        return (
+            f"Ray did not start: the paths of its sockets in {temporary_folder()} are longer than the system allows: "
+            "set RAY_TMPDIR to a folder with a shorter path."
+        )
+    return f"Ray did not start: {reason}. Nothing is lost; {where_logs_are()}."
+
+
+def start_limit() -> float:
+    """Seconds that Ray may take to start on this machine, as busy as it is."""
+    return START_SECONDS * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+def why_overdue(address: str | None, seconds: float) -> str:
+    """What to say of a Ray that has neither started nor failed within so many seconds."""
+    if address is not None:
+        where = "run the study on one of its machines (`ray start --address` makes this one of them)"
+        return f"--address is {address}, but the cluster has not let us in within {seconds:.0f} s: {where}."
+    return f"Ray has not started within {seconds:.0f} s. Nothing is lost; {where_logs_are()}."
+
+
+def where_logs_are() -> str:
+    """Where to look for the reason; without logs it is their folder."""
+    logs = temporary_folder() / "session_latest" / "logs"
+    if logs.is_dir():
+        return f"Ray's logs are in {logs}"
+    return f"Ray has no logs in {temporary_folder()}: set RAY_TMPDIR to a folder that can be written"
+
+
+def temporary_folder() -> Path:
+    """Where Ray has its sockets and logs."""
+    system = os.environ.get("TMPDIR") if sys.platform == "linux" else None
+    return Path(os.environ.get("RAY_TMPDIR") or system or "/tmp") / "ray"
 
 
 def stop_ray() -> None:

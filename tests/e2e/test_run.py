@@ -1,7 +1,10 @@
 """The command line: what it takes, and a line and exit code 2 for each mistake, with nothing written."""
 
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,18 +68,54 @@ def test_a_signal_that_comes_while_ray_starts_is_kept_until_it_has(sign: signal.
     before = {number: signal.getsignal(number) for number in run.SIGNALS}
     reached: list[bool] = []
     try:
-        with pytest.raises(run.Interrupted), run.hold_signals():
+        with pytest.raises(run.Interrupted), run.hold_signals(600, "too late"):
             reached.append(os.kill(os.getpid(), sign) is None)
         assert reached
-        with pytest.raises(run.Interrupted), run.hold_signals():
+        with pytest.raises(run.Interrupted), run.hold_signals(600, "too late"):
             raise SystemExit(15)  # Ray's own handler
         with pytest.raises(run.Interrupted):  # and ours are there again
             os.kill(os.getpid(), sign)
-        with run.hold_signals():
+        with run.hold_signals(600, "too late"):
             pass
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+HANG = """
+import ctypes
+from study import run
+run.GRACE = {grace}
+mutex, lock = ctypes.create_string_buffer(64), ctypes.CDLL(None).pthread_mutex_lock
+with run.hold_signals({seconds}, "too late"):
+    lock(mutex)
+    print("hangs", flush=True)
+    lock(mutex)  # in C: no signal brings Python back
+"""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "grace", "signs", "code", "line"),
+    [
+        (0, 600, [], 2, "error: too late\n"),
+        (600, 0, [signal.SIGINT], 130, f"{run.EARLY}\n"),
+        (600, 600, [signal.SIGTERM, signal.SIGINT], 130, ""),
+    ],
+    ids=["time", "signal", "two signals"],
+)
+def test_a_start_that_hangs_in_c_ends_the_process(
+    seconds: float, grace: float, signs: list[signal.Signals], code: int, line: str
+) -> None:
+    words = [sys.executable, "-c", HANG.format(seconds=seconds, grace=grace)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        if signs:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "hangs\n"
+        for sign in signs:
+            process.send_signal(sign)
+        _, said = process.communicate(timeout=120)
+    assert (process.returncode, said) == (code, line)
 
 
 # malformed
@@ -114,6 +153,18 @@ def test_a_signal_that_comes_while_ray_starts_is_kept_until_it_has(sign: signal.
 )
 def test_a_mistake_is_one_line(words: list[str], line: str, fails: Fails) -> None:
     assert line in fails(*words)
+
+
+def test_a_machine_without_a_loopback(tmp_path: Path) -> None:
+    alone = ["unshare", "--net"]  # in a network of its own, whose loopback is down
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("a network cannot be made here")
+    words = [sys.executable, run.__file__, "--space", "joint", "--studies", str(tmp_path / "studies")]
+    done = subprocess.run([*alone, *words], capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert "loopback" in line
+    assert not (tmp_path / "studies").exists()
 
 
 def test_all_bad_audio_is_listed_in_one_report(fails: Fails, folder_corpus: Callable[..., Path]) -> None:

@@ -11,13 +11,16 @@ from helpers.whole_studies import finish, read_results, wait_for
 from place import Place
 from soak import ALL, differences, mlflow_differences, run_broken
 
+from study.tuning.cluster import RETIRED
+
 TAGS = ("hum", "hiss")
 STUDY = ("--space", "augmentation", "--trials", "3", "--epochs", "3", "--cpus-per-trial", "0.5")
 pytestmark = pytest.mark.slow
 
 
 def run(place: Place, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "XDG_CACHE_HOME": str(place.root / "cache")}
+    retired = dict.fromkeys(RETIRED, str(place.root / "retired"))  # Ray refuses to train where they are set
+    environment = {**os.environ, "XDG_CACHE_HOME": str(place.root / "cache"), **retired}
     return subprocess.run(
         place.command(*words), capture_output=True, text=True, env=environment, timeout=300, check=False
     )

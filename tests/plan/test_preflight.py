@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from study.plan.preflight import PlanError, check_address, check_resources, check_writable, lacks_bf16
+from study.plan.preflight import (
+    PlanError,
+    check_address,
+    check_loopback,
+    check_resources,
+    check_writable,
+    lacks_bf16,
+)
 from study.plan.request import Request
 
 
@@ -55,6 +62,15 @@ def test_an_address_must_be_one_where_something_listens(free_port: int) -> None:
         check_address(f"127.0.0.1:{free_port}")
     check_address("auto")
     check_address(None)
+
+
+def test_a_machine_that_cannot_be_reached_from_itself_is_refused_for_a_cluster_of_our_own() -> None:
+    elsewhere = "192.0.2.77"  # of no machine (RFC 5737)
+    with pytest.raises(PlanError, match=elsewhere):
+        check_loopback(Request(), (elsewhere,))
+    check_loopback(Request(address="10.0.0.1:6379"), (elsewhere,))
+    check_loopback(Request(), (elsewhere, "127.0.0.1"))
+    check_loopback(Request())
 
 
 def test_a_folder_must_be_one_that_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,17 +1,21 @@
 """Ray, started as a study starts it: what its workers get, how many trials fit, and what it refuses."""
 
+import ast
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 import ray
 from ray._private import worker
 
-from study.tuning.cluster import ALLOCATOR, ResourceError, count_slots, start_ray, stop_ray
+from study.tuning.cluster import ALLOCATOR, RETIRED, ResourceError, count_slots, running, start_ray, stop_ray
 
 
 def restored() -> ExitStack:
@@ -29,11 +33,8 @@ def test_ray_prints_what_it_says_of_a_dead_worker_where_the_cluster_silences_it(
 @pytest.fixture(scope="module")
 def per_trial() -> Iterator[dict[str, float]]:
     """A cluster of our own, with a share of a trial for which nothing is asked."""
-    done: list[str] = []
     with restored():
-        share = start_ray(None, None, None, meanwhile=lambda: done.append("imported"))
-        assert done == ["imported"]
-        yield share
+        yield start_ray(None, None, None)
         stop_ray()
 
 
@@ -67,11 +68,24 @@ def test_what_ray_says_of_a_dead_worker_goes_through_the_function_that_is_silenc
     assert capfd.readouterr() == ("", "")
 
 
+def test_work_that_runs_beside_a_block_has_ended_after_it() -> None:
+    done: list[str] = []
+    with running(lambda: done.append("imported")):
+        pass
+    assert done == ["imported"]
+
+
+NO_TOKEN = ray.exceptions.AuthenticationError("Authentication token is missing or incorrect")
+TOO_LONG = OSError("validate_socket_filename failed: AF_UNIX path length cannot exceed 107 bytes: /x")
+
+
 @pytest.mark.parametrize(
     ("address", "cpus", "outcome", "line"),
     [
-        (None, None, Exception("The node timed out."), "Ray did not start: The node timed out."),
+        (None, None, Exception("The node timed out.\nA long story."), r"Ray did not start: The node timed out\. N"),
+        (None, None, TOO_LONG, "RAY_TMPDIR"),
         ("10.0.0.1:6379", None, ConnectionError("refused"), "--address is 10.0.0.1:6379, but no Ray cluster answers"),
+        ("10.0.0.1:6379", None, NO_TOKEN, "--address is 10.0.0.1:6379, .* token"),
         (None, 3.0, None, "--cpus-per-trial is 3, but this Ray cluster has 2"),
     ],
 )
@@ -79,5 +93,46 @@ def test_a_cluster_that_does_not_answer_or_is_too_small_is_a_mistake(
     address: str | None, cpus: float | None, outcome: Exception | None, line: str
 ) -> None:
     resources = patch("ray.cluster_resources", return_value={"CPU": 2.0})
-    with restored(), resources, patch("ray.init", side_effect=outcome), pytest.raises(ResourceError, match=line):
-        start_ray(cpus, None, address, meanwhile=lambda: None)
+    door, start = patch("study.tuning.cluster.knock"), patch("ray.init", side_effect=outcome)
+    with restored(), resources, door, start, pytest.raises(ResourceError, match=line):
+        start_ray(cpus, None, address)
+
+
+def raising_variables(path: Path) -> Iterator[str]:
+    """Variables that a file of Ray's refuses: `if os.environ.get(NAME): raise DeprecationWarning`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.If) and any("raise DeprecationWarning" in ast.unparse(line) for line in node.body):
+            for call in ast.walk(node.test):
+                if isinstance(call, ast.Call) and ast.unparse(call.func) in ("os.environ.get", "os.getenv"):
+                    yield ast.literal_eval(call.args[0])
+
+
+def test_variables_that_ray_has_retired_are_those_that_it_refuses() -> None:
+    sources = [
+        path for part in ("tune", "air", "_private") for path in (Path(ray.__file__).parent / part).rglob("*.py")
+    ]
+    assert {name for path in sources for name in raising_variables(path)} == set(RETIRED)
+
+
+def python(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-c", f"import os, sys\nfrom study.tuning.cluster import *\n{script}"]
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment}
+    return subprocess.run(words, env=variables, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_what_cpp_writes_while_ray_starts_is_dropped_and_what_python_writes_is_shown() -> None:
+    write = "os.write(2, b'cpp\\n'); print('python', file=sys.stderr)"
+    done = python(f"with kept_back():\n    {write}\n{write}")
+    assert (done.returncode, done.stderr) == (0, "python\ncpp\npython\n")
+    assert python("os.close(2)\nwith kept_back():\n    print('out')\nprint('out')").stdout == "out\nout\n"
+
+
+@pytest.mark.slow
+def test_a_folder_in_which_ray_cannot_have_its_sockets_is_told_with_the_remedy(tmp_path: Path) -> None:
+    long = tmp_path / (30 * "deep/")
+    long.mkdir(parents=True)
+    for folder in (long, Path("/proc/nowhere")):
+        done = python("start_ray(None, None, None)", RAY_TMPDIR=str(folder))
+        assert "ResourceError" in done.stderr.splitlines()[-1]
+        assert f"{folder}/ray" in done.stderr.splitlines()[-1]
+        assert "set RAY_TMPDIR to" in done.stderr.splitlines()[-1]
