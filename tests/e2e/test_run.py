@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from audiotag.corpus.splits import PROTOCOLS
 from search_spaces import space_names
 from study import run
 from study.plan.request import Request
@@ -58,6 +59,10 @@ def test_every_option_is_a_field_of_the_request_with_the_same_default() -> None:
     arguments = vars(run.parse(["--space", "joint"]))
     assert arguments.pop("list") is False
     assert Request(**arguments) == Request(space="joint")
+
+
+def test_each_protocol_can_be_asked_for() -> None:
+    assert [run.parse(["--space", "joint", "--protocol", name]).protocol for name in PROTOCOLS] == list(PROTOCOLS)
 
 
 # property
@@ -153,6 +158,13 @@ def test_a_start_that_hangs_in_c_ends_the_process(
 )
 def test_a_mistake_is_one_line(words: list[str], line: str, fails: Fails) -> None:
     assert line in fails(*words)
+
+
+def test_a_working_folder_that_was_deleted(fails: Fails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert "working folder" in fails("--space", "joint")
 
 
 def test_a_machine_without_a_loopback(tmp_path: Path) -> None:
