@@ -8,7 +8,7 @@ import optuna
 import pytest
 import soundfile
 from helpers.tracked import client_of
-from helpers.whole_studies import finish, wait_for
+from helpers.whole_studies import catch_up, finish, wait_for
 from place import Place, kill
 from soak import changed, saved_epochs
 
@@ -38,7 +38,8 @@ def test_a_study_that_prunes_weak_trials_survives_a_kill(tmp_path: Path) -> None
     kill(process.pid)
     process.wait()
     before, keys = saved_epochs(root), {path.name for path in root.glob("trials/*")}
-    finish(place.start("--resume", "asha"), place, seconds=600)
+    finish(place.start("--resume", "asha"), place)
+    catch_up(place, "asha")
 
     ledger = Ledger.open(root)
     results = study_results(ledger, "finished")

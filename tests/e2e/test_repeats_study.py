@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from helpers.whole_studies import finish, read_results, wait_for
+from helpers.whole_studies import finish, mlflow_lacks, read_results, wait_for
 from place import Place, kill, write_sounds
-from soak import differences, mlflow_differences
+from soak import differences
 
 STUDY = ("--space", "augmentation", "--trials", "1", "--epochs", "2", "--repeats", "2", "--cpus-per-trial", "0.5")
 pytestmark = pytest.mark.slow
@@ -21,7 +21,7 @@ def test_a_study_killed_within_its_second_seed_ends_as_an_unbroken_one(tmp_path:
     finish(place.start("--resume", "killed"), place)
     assert differences(place.study("whole"), place.study("killed")) == []
     for name in ("whole", "killed"):
-        assert mlflow_differences(place.store, place.study(name)) == []
+        assert mlflow_lacks(place, name) == []
         results = read_results(place, name)
         (trial,) = results["trials"]
         assert (results["repeats"], [own["seed"] for own in trial["repeats"]]) == (2, [0, 1])
