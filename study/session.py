@@ -112,7 +112,7 @@ class Session:
                 per_trial = start_ray(request.cpus_per_trial, request.gpus_per_trial, request.address)
             ledger = self.plan.open_ledger()
             with ledger.locked():
-                self._train(ledger, features, per_trial, stop_ray)
+                self._train(ledger, features, per_trial)
         finally:
             stop_ray()
         return ledger
@@ -130,52 +130,48 @@ class Session:
         ledger: Ledger,
         features: dict[LogMel, np.ndarray],
         per_trial: dict[str, float],
-        stop_ray: Callable[[], None],
     ) -> None:
         """Run the trials that are left and write the results, partial ones where it is interrupted."""
         from study.search.searcher import make_searcher
-        from study.tuning.cluster import count_slots
+        from study.tuning.cluster import count_slots, stop_ray
+        from study.tuning.memory import run_in_memory
         from study.tuning.tune import run_trials
 
         plan, context = self.plan, self.plan.context
         done = count_ended(ledger)
-        left = plan.study.trials - done
-        slots = min(count_slots(per_trial), left)
+        slots = min(count_slots(per_trial), plan.study.trials - done)
         self.console.print(resources_line(per_trial, slots))
         self._note_changes(ledger, per_trial)
         tracker, view = self._views(ledger)
-        live = LiveTable(
-            self.console,
-            ledger.study,
-            done=done,
-            slots=slots,
-            max_epochs=max(context.config(parameters).max_epochs for parameters in plan.scan.parameters),
-        )
-        searcher = make_searcher(plan.scan, ledger, context)
+        most = max(context.config(parameters).max_epochs for parameters in plan.scan.parameters)
+        live = LiveTable(self.console, ledger.study, done=done, slots=slots, max_epochs=most)
         tracker.start()
         view.start()
-        status = "interrupted"
+
+        def run(slots: int) -> None:
+            live.begin(slots)
+            run_trials(
+                make_searcher(plan.scan, ledger, context),
+                context,
+                plan.corpus,
+                features,
+                trials=plan.study.trials - count_ended(ledger),
+                slots=slots,
+                per_trial=per_trial,
+                listeners=[live, tracker, view],
+                scheduler=make_scheduler(plan, ledger),
+            )
+
         try:
             with live:
-                run_trials(
-                    searcher,
-                    context,
-                    plan.corpus,
-                    features,
-                    trials=left,
-                    slots=slots,
-                    per_trial=per_trial,
-                    listeners=[live, tracker, view],
-                    scheduler=make_scheduler(plan, ledger),
-                )
-            status = "finished"
+                run_in_memory(run, slots, self._warn)
         except BaseException:
             stop_ray()
             with suppress(LedgerError):  # where the disk is full: reported already
-                self._close(ledger, tracker, view, status)
+                self._close(ledger, tracker, view, "interrupted")
             raise
         stop_ray()
-        self._close(ledger, tracker, view, status)
+        self._close(ledger, tracker, view, "finished")
 
     def _note_changes(self, ledger: Ledger, per_trial: dict[str, float]) -> None:
         """Say where another program than before goes on, and what makes this machine slow."""

@@ -15,10 +15,11 @@ from study.format import decimal, duration, label, trial_name
 from study.ledger.reports import Report
 from study.ledger.schema import OBJECTIVE, StudyRecord, rank
 from study.reporting.tables import Line, Table
+from study.stats.analysis import SHOWN_ROWS
 
 REFRESH = 4  # times per second, at most
-SHOWN = 24  # rows; a larger study shows the running trials and the last finished ones
-FRAME = 6  # lines of the terminal around them
+FRAME = 6  # lines of the terminal around the rows
+ENDED = ("finished", "failed", "pruned")
 
 
 @dataclass
@@ -28,6 +29,7 @@ class LiveRow:
     Attributes:
         cells: Its parameters.
         name: The same in a line.
+        state: "running", "waiting" for resources to go on, or one of ENDED.
         folds_done: With every seed.
         trainings_done: Of a fold with a seed.
         epoch: From 1, as text; "pre 1" in the pretraining.
@@ -57,7 +59,8 @@ class LiveTable:
     """Follows a study: a live table in a terminal, a plain line per finished fold elsewhere.
 
     `done` trials had ended before, and `slots` run side by side. A training takes at most `max_epochs`: with them the
-    time left is estimated until one has finished.
+    time left is estimated until one has finished. Of a large study the table shows the running trials and the last of
+    the others.
     """
 
     def __init__(self, console: Console, study: StudyRecord, *, done: int, slots: int, max_epochs: int) -> None:
@@ -76,10 +79,17 @@ class LiveTable:
         if self.console.is_terminal:
             self.live.stop()
 
+    def begin(self, slots: int) -> None:
+        """Note that so many trials run side by side from now on, none of them yet."""
+        self.slots = slots
+        for row in self.rows.values():
+            if row.state == "running":
+                row.state, row.fold = "waiting", None  # a fold that goes on is timed anew
+
     def started(self, key: str, config: dict[str, Any]) -> None:
         """Note that a trial got its resources (again, if it broke off)."""
         name = trial_name(config, self.study.varied) or key
-        self.rows.setdefault(key, LiveRow(key, label(config, self.study.varied), name))
+        self.rows.setdefault(key, LiveRow(key, label(config, self.study.varied), name)).state = "running"
 
     def broke_off(self, key: str, reason: str) -> None:
         """Note that a trial's worker died or raised."""
@@ -127,7 +137,8 @@ class LiveTable:
         """The time left in words: from finished trainings where there are any, else at most what all epochs take."""
         running = [row for row in self.rows.values() if row.state == "running"]
         each = len(self.study.folds) * self.study.repeats
-        left = (self.study.trials - self._ended()) * each - sum(row.trainings_done for row in running)
+        begun = [row for row in self.rows.values() if row.state not in ENDED]
+        left = (self.study.trials - self._ended()) * each - sum(row.trainings_done for row in begun)
         epochs = [seconds for row in self.rows.values() for seconds in row.epoch_seconds]
         if left <= 0:
             return "nearly done"
@@ -144,10 +155,11 @@ class LiveTable:
         epoch, loss, best, mean = "epoch", "val loss", f"best {OBJECTIVE.column}", f"mean {OBJECTIVE.column}"
         header = ["trial", *self.study.varied, "fold", *["seed"] * several, epoch, loss, best, mean, ""]
         running = [row for row in self.rows.values() if row.state == "running"]
-        ended = [row for row in self.rows.values() if row.state != "running"]
-        most = min(SHOWN, self.console.height - FRAME) - len(running)
+        others = [row for row in self.rows.values() if row.state != "running"]
+        most = min(SHOWN_ROWS, self.console.height - FRAME) - len(running)
+        room = min(max(most, 0), len(others))
         lines = []
-        for row in [*(ended[-most:] if most > 0 else []), *running]:
+        for row in [*others[len(others) - room :], *running]:
             seed = ["" if row.seed is None else str(row.seed)] * several
             cells = [row.key[:6], *row.cells, f"{min(row.folds_done + 1, folds)}/{folds}", *seed, row.epoch]
             cells += [decimal(row.val_loss), decimal(row.best), decimal(row.mean), row.state]
@@ -165,7 +177,7 @@ class LiveTable:
         return report.folds_done * self.study.repeats + within
 
     def _ended(self) -> int:
-        return self.done_before + sum(row.state != "running" for row in self.rows.values())
+        return self.done_before + sum(row.state in ENDED for row in self.rows.values())
 
     def _print_line(self, row: LiveRow, text: str) -> None:
         if not self.console.is_terminal:

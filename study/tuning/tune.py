@@ -2,12 +2,9 @@
 
 import logging
 import warnings
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
-import ray
 from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
@@ -22,16 +19,18 @@ from study.ledger.pruning import read_pruned
 from study.ledger.reports import Report
 from study.search.searcher import LedgerSearcher
 from study.search.space import quiet_optuna
+from study.tuning.failures import LowMemory, explain, last_error, why_low_on_memory
 from study.tuning.trainable import train_trial
 
 RESTARTS = 3  # of a trial whose worker died; it continues from its last epoch
+E = TypeVar("E", bound=BaseException)
 
 
 class Listener(Protocol):
-    """Whoever follows trials while they run."""
+    """Whoever follows trials while they run. `started` comes first."""
 
     def started(self, key: str, config: dict[str, Any]) -> None:
-        """A trial got its resources; again after it broke off."""
+        """A trial got its resources; in general again after it broke off."""
 
     def broke_off(self, key: str, reason: str) -> None:
         """A trial's worker died or raised; it goes on after its last epoch."""
@@ -51,15 +50,18 @@ class Relay(tune.Callback):
 
     def __init__(self, listeners: list[Listener], context: StudyContext) -> None:
         self._listeners, self._context = listeners, context
+        self._started: set[str] = set()
+        self.progress = False  # whether an epoch was trained
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the listeners out: Tune pickles its callbacks for a restore of its own, which nobody uses."""
-        return {"_listeners": [], "_context": self._context}
+        return self.__dict__ | {"_listeners": []}
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Tell that a trial started."""
         config = self._context.config(trial.config)
-        self._tell("started", self._context.key(config), config.to_dict())
+        self._started.add(key := self._context.key(config))
+        self._tell("started", key, config.to_dict())
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -70,11 +72,13 @@ class Relay(tune.Callback):
             warnings.warn(text, LedgerWarning, stacklevel=1)
         if report.halted is not None:
             raise LedgerError(report.halted)  # an exception in a callback ends Tune's run: here that is the purpose
+        self.progress |= report.epoch is not None or report.pretraining is not None
         self._tell("reported", self._key(trial), report)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Tell that a trial broke off and goes on."""
-        self._tell("broke_off", self._key(trial), _why(trial))
+        reason = self._why(trial)
+        self._tell("broke_off", self._key(trial), reason)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Tell that a trial ended or was pruned."""
@@ -86,10 +90,23 @@ class Relay(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Tell that a trial broke off for good, once the ledger says so."""
-        reason = f"it broke off {trial.num_failures} times, the last time because {_why(trial)}"
+        reason = f"it broke off {trial.num_failures} times, the last time because {self._why(trial)}"
         key = self._key(trial)
         trial_folder(self._context.root, key).write_failure(reason)
         self._tell("ended", key, reason)
+
+    def _why(self, trial: Trial) -> str:
+        """Why a trial broke off; a worker may die before Tune takes its trial for started.
+
+        Raises:
+            LowMemory: Where that is no fault of the trial: an exception in a callback ends Tune's run.
+        """
+        error = last_error(trial)
+        if (reason := why_low_on_memory(error)) is not None:
+            raise LowMemory(reason)
+        if self._key(trial) not in self._started:
+            self.on_trial_start(0, [], trial)
+        return explain(error)
 
     def _key(self, trial: Trial) -> str:
         return self._context.key_of(trial.config)
@@ -100,18 +117,6 @@ class Relay(tune.Callback):
                 getattr(listener, event)(*arguments)
             except Exception as error:  # Tune ends the whole study for an exception in a callback
                 warnings.warn(f"{type(listener).__name__}.{event}: {error!r}", RuntimeWarning, stacklevel=2)
-
-
-def _why(trial: Trial) -> str:
-    """Why a trial's function ended, in a line. Tune keeps the exception in a file of its own on the driver's disk."""
-    error = None
-    with suppress(OSError):  # there is none, or it goes while it is read
-        error = ray.cloudpickle.loads(Path(trial.pickled_error_file or "").read_bytes())
-    if isinstance(error, ray.exceptions.RayActorError):
-        memory = "low on memory" in str(error)
-        return "its worker ran out of memory" if memory else "its worker died (killed, or out of memory)"
-    cause = getattr(error, "cause", None) or error
-    return f"of {type(cause).__name__}: {' '.join(str(cause).split())[:300]}"
 
 
 def run_trials(
@@ -134,7 +139,9 @@ def run_trials(
     Raises:
         LedgerError: If the ledger cannot be written.
         SpaceError: If the space's function cannot be run for a proposal.
+        LowMemory: If there was not enough memory for a trial; none of them has failed for that.
     """
+    relay = Relay(listeners, context)
     trainable = tune.with_parameters(
         train_trial,
         context=context,
@@ -157,7 +164,7 @@ def run_trials(
             name="ray",
             storage_path=str(context.root),
             verbose=0,
-            callbacks=[Relay(listeners, context)],
+            callbacks=[relay],
             failure_config=tune.FailureConfig(max_failures=RESTARTS),
         ),
     )
@@ -165,13 +172,17 @@ def run_trials(
         try:
             tuner.fit()
         except Exception as error:
-            if (reason := _own_error(error)) is not None:
-                raise reason from None
+            if (known := find_cause(error, LedgerError, SpaceError)) is not None:
+                raise known from None
+            shortage = find_cause(error, LowMemory)
+            reason = why_low_on_memory(error) if shortage is None else str(shortage)
+            if reason is not None:  # Ray ended a worker while it trained: Tune has no case for that
+                raise LowMemory(reason, relay.progress) from None
             raise
 
 
-def _own_error(error: BaseException | None) -> LedgerError | SpaceError | None:
-    """The reason of ours under Tune's exceptions, if there is one."""
-    while error is not None and not isinstance(error, LedgerError | SpaceError):
+def find_cause(error: BaseException | None, *kinds: type[E]) -> E | None:
+    """The exception of one of some kinds under Tune's, if there is one."""
+    while error is not None and not isinstance(error, kinds):
         error = error.__cause__ or error.__context__
     return error

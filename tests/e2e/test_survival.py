@@ -36,7 +36,7 @@ def test_a_trial_whose_worker_is_killed_goes_on(place: Place) -> None:
     wait_for(process, place.study("worker"), "trials/*/fold_0.json")
     os.kill(trial_workers(process.pid)[0], signal.SIGKILL)
     finish(process, place)
-    assert "broke off because its worker died (killed, or out of memory); it goes on" in place.output()
+    assert "broke off because its worker died (killed, crashed or out of memory); it goes on" in place.output()
     assert "(raylet)" not in place.output()
     assert differences(place.study("whole"), place.study("worker")) == []
     assert mlflow_lacks(place, "worker") == []
@@ -58,6 +58,25 @@ def test_a_trial_whose_worker_dies_again_and_again_fails_and_the_others_go_on(pl
     assert f"Trial {failed['key']} failed: {failed['reason']}" in place.output()
     whole = read_results(place, "whole")["trials"]
     assert without_times(finished) == without_times(whole[1])
+
+
+# memory
+
+
+def test_a_study_that_is_low_on_memory_ends_and_none_of_its_trials_has_failed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("RAY_memory_usage_threshold", "0.001")  # of all memory: Ray ends every worker at its start
+        finish(start(place, "memory"), place, code=2)
+    *_, error = place.output().splitlines()
+    assert error.startswith("error: Low on memory")
+    assert read_results(place, "memory")["status"] == "interrupted"
+    assert not list(place.study("memory").glob("trials/*/failed.json"))
+    assert "KeyError" not in place.output()
+    finish(place.start("--resume", "memory", "--cpus-per-trial", "0.5"), place)
+    assert differences(place.study("whole"), place.study("memory")) == []
+    assert mlflow_lacks(place, "memory") == []
 
 
 # the disk

@@ -13,6 +13,7 @@ from audiotag.training.epochs import EpochResult, PretrainingEpoch
 from study.ledger.reports import Report
 from study.ledger.schema import StudyRecord
 from study.reporting.live_table import LiveTable
+from study.stats.analysis import SHOWN_ROWS
 
 CONFIG = TrialConfig(model="cgrnn", imd=True).to_dict()
 
@@ -24,7 +25,7 @@ def study(tmp_path: Path) -> StudyRecord:
 
 
 def start(study: StudyRecord, width: int | None = 120) -> LiveTable:
-    table = LiveTable(Console(width=width), study, done=0, slots=1, max_epochs=9)
+    table = LiveTable(Console(width=width, height=100), study, done=0, slots=1, max_epochs=9)
     table.started("key", CONFIG)
     return table
 
@@ -74,6 +75,25 @@ def test_a_trial_ends(study: StudyRecord, event: str, state: str) -> None:
     getattr(table, event)("key", None)
     assert cells(table)[""] == state
     assert table.render().title.startswith("1 of 2 trials done")
+
+
+def test_a_trial_that_has_to_wait_has_not_ended(study: StudyRecord) -> None:
+    table = start(study)
+    table.reported("key", epoch(1, folds_done=1))
+    table.begin(slots=1)
+    assert (cells(table)[""], cells(table)["fold"]) == ("waiting", "2/2")
+    assert table.render().title.startswith("0 of 2 trials done")
+    table.started("key", CONFIG)
+    assert (cells(table)[""], cells(table)["fold"]) == ("running", "2/2")
+
+
+def test_running_trials_come_before_those_that_have_ended(study: StudyRecord) -> None:
+    table = start(study)
+    table.ended("key", None)
+    for number in range(SHOWN_ROWS):
+        assert table.render().row_count == number + 1
+        table.started(str(number), CONFIG)
+    assert table.render().row_count == SHOWN_ROWS
 
 
 def test_lines_name_the_trial(study: StudyRecord, capsys: pytest.CaptureFixture[str]) -> None:

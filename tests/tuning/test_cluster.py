@@ -15,7 +15,17 @@ import pytest
 import ray
 from ray._private import worker
 
-from study.tuning.cluster import ALLOCATOR, RETIRED, ResourceError, count_slots, running, start_ray, stop_ray
+from study.tuning.cluster import (
+    ALLOCATOR,
+    RETIRED,
+    ResourceError,
+    count_slots,
+    running,
+    start_limit,
+    start_ray,
+    stop_ray,
+    why_overdue,
+)
 
 
 def restored() -> ExitStack:
@@ -96,6 +106,15 @@ def test_a_cluster_that_does_not_answer_or_is_too_small_is_a_mistake(
     door, start = patch("study.tuning.cluster.knock"), patch("ray.init", side_effect=outcome)
     with restored(), resources, door, start, pytest.raises(ResourceError, match=line):
         start_ray(cpus, None, address)
+
+
+def test_a_busy_machine_gives_ray_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+    idle = start_limit()
+    monkeypatch.setattr(os, "getloadavg", lambda: (10.0 * (os.cpu_count() or 1), 0.0, 0.0))
+    assert start_limit() == 10 * idle
+    assert "42 s" in why_overdue(None, 42)
+    assert "10.0.0.1:6379" in why_overdue("10.0.0.1:6379", 42)
 
 
 def raising_variables(path: Path) -> Iterator[str]:

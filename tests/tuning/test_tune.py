@@ -5,17 +5,23 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from helpers.made_up import make_corpus, make_study
+from helpers.made_up import SMALL, make_corpus, make_study
 from helpers.small_trial import PARAMETERS, make_context
+from ray import tune
+from ray.exceptions import OutOfMemoryError
 
-from search_spaces import SpaceError
+from audiotag.training.epochs import EpochResult
+from search_spaces import SpaceError, load_space
 from study.ledger.files import LedgerError, LedgerWarning
 from study.ledger.ledger import trial_folder
 from study.ledger.pruning import read_passed, write_pruned
 from study.ledger.reports import Report
 from study.search.asha import Rungs
+from study.search.searcher import make_searcher
+from study.search.space import scan_space
+from study.tuning.failures import LowMemory
 from study.tuning.scheduler import FoldScheduler
-from study.tuning.tune import Relay, _own_error
+from study.tuning.tune import Relay, find_cause, run_trials
 
 FAILED = Report(1.0, failed="the loss is not finite")
 
@@ -32,7 +38,8 @@ class Notebook:
 
 def trial_of(report: Report, parameters: dict[str, Any] = PARAMETERS) -> Any:
     """What Ray Tune knows of a trial."""
-    return SimpleNamespace(config=parameters, last_result=report.to_dict(), num_failures=4, pickled_error_file=None)
+    files = {"error_file": None, "pickled_error_file": None}
+    return SimpleNamespace(config=parameters, last_result=report.to_dict(), num_failures=4, **files)
 
 
 def test_listeners_hear_of_each_event_of_a_trial(tmp_path: Path) -> None:
@@ -56,10 +63,56 @@ def test_listeners_hear_of_each_event_of_a_trial(tmp_path: Path) -> None:
 def test_a_trial_that_broke_off_for_good_is_failed_in_the_ledger_first(tmp_path: Path) -> None:
     context, notebook = make_context(tmp_path), Notebook()
     Relay([notebook], context).on_trial_error(0, [], trial_of(Report(0.3)))
-    ((event, key, reason),) = notebook.events
+    started, (event, key, reason) = notebook.events
+    assert started[:2] == ("started", key), "its worker may die before"
     assert event == "ended"
     assert "4 times" in reason
     assert trial_folder(tmp_path, key).read_failure() == reason
+
+
+def test_an_epoch_is_progress_and_a_fold_that_was_there_before_is_not(tmp_path: Path) -> None:
+    relay, epoch = Relay([], make_context(tmp_path)), EpochResult(0, 0.5, 0.9, 0.5, 0.9, {"eer": 0.25}, 1.0)
+    for report, progress in ((Report(0.3, 1), False), (Report(0.3, 1, 1, 0, epoch), True), (Report(0.3, 2), True)):
+        relay.on_trial_result(0, [], trial_of(report), report.to_dict())
+        assert relay.progress == progress
+
+
+@pytest.mark.parametrize("event", ["on_trial_recover", "on_trial_error"])
+def test_low_memory_ends_the_run_and_is_no_failure_of_the_trial(tmp_path: Path, event: str) -> None:
+    context, notebook, trial = make_context(tmp_path), Notebook(), trial_of(Report(0.3))
+    trial.error_file = tmp_path / "error.txt"
+    trial.error_file.write_text(
+        "Failure # 4 (occurred at 2026-01-01)\n1 worker was killed: the node is low on memory\n"
+    )
+    with pytest.raises(LowMemory):
+        getattr(Relay([notebook], context), event)(0, [], trial)
+    assert notebook.events == []
+    assert trial_folder(tmp_path, context.key(context.config(PARAMETERS))).read_failure() is None
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OutOfMemoryError("the node is low on memory"), LowMemory),  # a worker that trains: Tune has no case for it
+        (LowMemory("the node is low on memory"), LowMemory),
+        (LedgerError("the disk is full"), LedgerError),
+        (ZeroDivisionError("a bug"), RuntimeError),
+    ],
+)
+def test_an_exception_that_ends_the_run_is_one_of_ours_where_its_reason_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[Exception]
+) -> None:
+    def fit(tuner: tune.Tuner) -> None:
+        raise RuntimeError("Tune ends") from error
+
+    monkeypatch.setattr(tune.Tuner, "fit", fit)
+    monkeypatch.setattr(tune, "with_parameters", lambda trainable, **shared: trainable)
+    ledger = make_study(tmp_path / "s", [], corpus=make_corpus(**SMALL), with_clips=False)
+    context = make_context(ledger.root)
+    searcher = make_searcher(scan_space(load_space("mixup_alpha")), ledger, context)
+    with pytest.raises(kind) as caught:
+        run_trials(searcher, context, None, {}, trials=1, slots=1, per_trial={"cpu": 1.0, "gpu": 0.0}, listeners=[])
+    assert (caught.value.__cause__ is error) == (kind is RuntimeError)
 
 
 def test_a_listener_that_raises_and_a_workers_warnings_become_warnings(tmp_path: Path) -> None:
@@ -115,4 +168,4 @@ def test_the_reason_is_found_under_the_exceptions_of_tune() -> None:
         outer = RuntimeError("Tune's")
         outer.__cause__ = KeyError("another of Tune's")
         outer.__cause__.__context__ = reason
-        assert _own_error(outer) is found
+        assert find_cause(outer, LedgerError, SpaceError) is found

@@ -1,0 +1,67 @@
+"""Why a trial broke off: its own exception, a worker that died, or a machine that is low on memory."""
+
+import re
+from pathlib import Path
+
+import ray
+from ray.tune.experiment import Trial
+
+ENTRY = re.compile(r"^Failure # \d+ \(occurred at .*\)\n", re.MULTILINE)  # in the file to which Tune adds each error
+FIGURES = re.compile(r"[\d.]+ ?GB used / [\d.]+ ?GB limit")  # in what Ray says when it ends workers
+ALLOCATION = ("can't allocate memory", "not enough memory")  # torch, on Linux and elsewhere; it raises RuntimeError
+
+
+class LowMemory(ValueError):
+    """The machine is low on memory, which is no fault of a trial; the message is one line for the user.
+
+    Attributes:
+        progress: Whether an epoch was trained since the trials were started.
+    """
+
+    def __init__(self, reason: str, progress: bool = False) -> None:
+        super().__init__(reason)
+        self.progress = progress
+
+
+def last_error(trial: Trial) -> BaseException:
+    """A trial's last exception.
+
+    Tune keeps the texts of all in one file, and the exception itself in another, but only if it was raised by the trial
+    or its worker died. Both are on the driver's disk.
+    """
+    texts, pickled = Path(trial.error_file or ""), Path(trial.pickled_error_file or "")
+    text = ENTRY.split(texts.read_text())[-1].strip() if texts.is_file() else ""
+    if pickled.is_file():
+        error: BaseException = ray.cloudpickle.loads(pickled.read_bytes())
+        if str(error).strip() == text:
+            return getattr(error, "cause", None) or error
+    return ray.exceptions.RayError(text or "Ray gives no reason")
+
+
+def why_low_on_memory(error: BaseException | None) -> str | None:
+    """In a few words, where an exception or one under it says that memory was short; else None."""
+    while error is not None:
+        text = str(error)
+        of_torch = isinstance(error, RuntimeError) and any(words in text for words in ALLOCATION)
+        if of_torch or isinstance(error, MemoryError):
+            return f"a trial could not get what it asked for: {_shorten(text) or type(error).__name__}"
+        if isinstance(error, ray.exceptions.RayError) and "low on memory" in text:
+            figures = FIGURES.search(text)
+            return "Ray ended a worker" + (f" at {figures.group()}" if figures else "")
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def explain(error: BaseException) -> str:
+    """Why a trial broke off, in a line that goes on after "because"."""
+    if isinstance(error, ray.exceptions.RayActorError):
+        if error.actor_init_failed:  # a traceback, whose last line is the error
+            return f"its worker could not start: {_shorten(str(error).strip().splitlines()[-1])}"
+        return "its worker died (killed, crashed or out of memory)"
+    if type(error) is ray.exceptions.RayError:
+        return f"of Ray: {_shorten(str(error).splitlines()[0])}"
+    return f"of {type(error).__name__}: {_shorten(str(error))}"
+
+
+def _shorten(text: str) -> str:
+    return " ".join(text.split())[:300]
