@@ -59,7 +59,7 @@ LIVE = """
 import io
 from rich.console import Console
 from audiotag.training.epochs import EpochResult
-from study.ledger.reports import Report
+from study.ledger.progress import Report
 from study.reporting.live_table import LiveTable
 console = Console(file=io.StringIO(), width=120)
 live = LiveTable(console, Ledger.open(root).study, done=0, slots=2, max_epochs=200)

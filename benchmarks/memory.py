@@ -28,7 +28,7 @@ from search_spaces import load_space
 from study.cli import make_console
 from study.ledger.context import StudyContext
 from study.ledger.ledger import Ledger
-from study.ledger.reports import Report
+from study.ledger.progress import Report
 from study.ledger.results import corpus_record
 from study.ledger.schema import StudyRecord
 from study.reporting.live_table import LiveTable

@@ -28,11 +28,11 @@ from audiotag.cli import (
     progress_bar,
     run_command,
 )
-from audiotag.corpus.assign_folds import propose_folds
 from audiotag.corpus.corpus import Corpus, read_tables
 from audiotag.corpus.errors import CorpusError, count, list_first
 from audiotag.corpus.layouts.folder import TABLE
 from audiotag.corpus.new_table import new_corpus
+from audiotag.corpus.propose_folds import propose_folds
 from audiotag.corpus.tables import EVALUATION, NO_FOLD
 from audiotag.corpus.validate import NAMED, Validation, validate
 from audiotag.corpus.write_table import write_table

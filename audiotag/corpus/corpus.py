@@ -11,7 +11,7 @@ import numpy as np
 
 from audiotag.audio.probe import AudioInfo, file_digests
 from audiotag.audio.read import AudioError
-from audiotag.corpus.bad_audio import (
+from audiotag.corpus.audio_scan import (
     MAX_CLIP_SECONDS,
     Progress,
     audio_doubts,

@@ -12,7 +12,7 @@ from audiotag.audio.decode import SUFFIXES
 from audiotag.audio.find import find_audio
 from audiotag.audio.probe import AudioInfo, audio_format
 from audiotag.audio.read import AudioError
-from audiotag.corpus.bad_audio import NEARLY_SILENT, Progress
+from audiotag.corpus.audio_scan import NEARLY_SILENT, Progress
 from audiotag.corpus.corpus import Corpus, Examination, examine, scoring_problems, usable_part
 from audiotag.corpus.errors import count, list_first
 from audiotag.corpus.tables import EVALUATION

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from audiotag.audio.read import AudioError, read_audio, read_stereo
-from audiotag.corpus.bad_audio import Progress
+from audiotag.corpus.audio_scan import Progress
 from audiotag.corpus.corpus import Corpus
 from audiotag.corpus.errors import CorpusError, list_first
 from audiotag.features.log_mel import LogMel, log_mel

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from audiotag.corpus.bad_audio import Progress
+from audiotag.corpus.audio_scan import Progress
 from audiotag.files import reason_of, size_of, write_whole
 
 CLIPS_PER_TASK = 16  # clips that a thread takes at a time: 4 MB of audio, often enough for a live progress bar

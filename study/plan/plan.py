@@ -16,7 +16,7 @@ from rich.console import Console
 
 from audiotag.cli import progress_bar
 from audiotag.config import TrialConfig
-from audiotag.corpus.bad_audio import scan_cache_path
+from audiotag.corpus.audio_scan import scan_cache_path
 from audiotag.corpus.corpus import Corpus, open_corpus
 from audiotag.features.load import default_cache, load_features
 from audiotag.features.log_mel import LogMel

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table as RichTable
 
 from study.format import decimal, duration, label, trial_name
-from study.ledger.reports import Report
+from study.ledger.progress import Report
 from study.ledger.schema import OBJECTIVE, StudyRecord, rank
 from study.reporting.tables import Line, Table
 from study.stats.analysis import SHOWN_ROWS

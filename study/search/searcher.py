@@ -12,8 +12,8 @@ from ray.tune.search.optuna import OptunaSearch
 
 from study.ledger.context import StudyContext
 from study.ledger.ledger import Ledger
+from study.ledger.progress import METRIC, Report
 from study.ledger.pruning import read_pruned
-from study.ledger.reports import METRIC, Report
 from study.ledger.results import merged_folds, running_means, trial_result
 from study.search.optuna_trials import optuna_trial
 from study.search.samplers import Samplers, own_seed

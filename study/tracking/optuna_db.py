@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 
 from search_spaces import Space
 from study.ledger.ledger import Ledger
-from study.ledger.reports import METRIC
+from study.ledger.progress import METRIC
 from study.ledger.results import trial_result
 from study.ledger.schema import OBJECTIVE, StudyRecord
 from study.search.optuna_trials import optuna_trial, state_of

@@ -6,7 +6,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from study.ledger.context import StudyContext
-from study.ledger.reports import Report
+from study.ledger.progress import Report
 from study.search.asha import Rungs
 
 

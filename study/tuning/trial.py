@@ -22,7 +22,7 @@ from audiotag.training.fit import Diverged, FitState, fit, predict, pretrain, st
 from study.ledger.context import StudyContext
 from study.ledger.files import LedgerWarning, WriteError
 from study.ledger.ledger import trial_folder
-from study.ledger.reports import Report
+from study.ledger.progress import Report
 from study.ledger.results import merge_seeds, score, summarise
 from study.ledger.schema import OBJECTIVE, FoldRecord, FoldResult
 from study.ledger.trial_folder import TrialFolder
@@ -140,10 +140,10 @@ def train_fold(
     for result in fit(state, config, features, corpus.targets, split, **training):
         folder.write_running(fold, state.state_dict())
         yield result
-    _write_fold(folder, fold, state, split, corpus, features, device)
+    _finish_fold(folder, fold, state, split, corpus, features, device)
 
 
-def _write_fold(
+def _finish_fold(
     folder: TrialFolder,
     fold: int,
     state: FitState,

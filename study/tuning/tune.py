@@ -15,8 +15,8 @@ from search_spaces import SpaceError
 from study.ledger.context import StudyContext
 from study.ledger.files import LedgerError, LedgerWarning
 from study.ledger.ledger import trial_folder
+from study.ledger.progress import Report
 from study.ledger.pruning import read_pruned
-from study.ledger.reports import Report
 from study.search.searcher import LedgerSearcher
 from study.search.space import quiet_optuna
 from study.tuning.failures import LowMemory, explain, last_error, why_low_on_memory

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from audiotag.audio.probe import inspect_audio
-from audiotag.corpus.bad_audio import load_cache, scan_cache_path
+from audiotag.corpus.audio_scan import load_cache, scan_cache_path
 from audiotag.corpus.corpus import open_corpus
 from audiotag.corpus.errors import CorpusError
 
@@ -34,8 +34,8 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return inspect_audio(path, seconds)
 
     now = time.time_ns() + 3600 * 10**9
-    monkeypatch.setattr("audiotag.corpus.bad_audio.time.time_ns", lambda: now)
-    monkeypatch.setattr("audiotag.corpus.bad_audio.inspect_audio", inspect)
+    monkeypatch.setattr("audiotag.corpus.audio_scan.time.time_ns", lambda: now)
+    monkeypatch.setattr("audiotag.corpus.audio_scan.inspect_audio", inspect)
     return names
 
 

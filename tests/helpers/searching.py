@@ -3,7 +3,7 @@
 from search_spaces import Space, load_space
 from study.ledger.context import StudyContext
 from study.ledger.ledger import Ledger
-from study.ledger.reports import METRIC
+from study.ledger.progress import METRIC
 from study.search.searcher import LedgerSearcher, make_searcher
 from study.search.space import scan_space
 

@@ -13,7 +13,7 @@ from audiotag.corpus.corpus import EVALUATION, Corpus
 from helpers.small_study import STUDY
 from study.ledger.context import StudyContext
 from study.ledger.ledger import trial_folder
-from study.ledger.reports import Report
+from study.ledger.progress import Report
 from study.ledger.trial_folder import TrialFolder
 from study.tuning.trial import trial_reports
 

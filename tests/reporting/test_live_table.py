@@ -10,7 +10,7 @@ from rich.console import Console
 from audiotag.config import TrialConfig
 from audiotag.metrics import Metric, tag_eers
 from audiotag.training.epochs import EpochResult, PretrainingEpoch
-from study.ledger.reports import Report
+from study.ledger.progress import Report
 from study.ledger.schema import StudyRecord
 from study.reporting.live_table import LiveTable
 from study.stats.analysis import SHOWN_ROWS

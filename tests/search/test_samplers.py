@@ -14,7 +14,7 @@ from helpers.searching import searcher_of
 
 from search_spaces import SAMPLERS, Space, load_space
 from study.ledger.ledger import Ledger
-from study.ledger.reports import METRIC
+from study.ledger.progress import METRIC
 from study.search.samplers import Samplers
 from study.search.searcher import LedgerSearcher
 from study.search.space import quiet_optuna

@@ -11,8 +11,8 @@ from ray.tune.search.optuna import OptunaSearch
 
 from search_spaces import SpaceError, load_space
 from study.ledger.ledger import Ledger
+from study.ledger.progress import METRIC, Report
 from study.ledger.pruning import write_pruned
-from study.ledger.reports import METRIC, Report
 from study.search.searcher import LedgerSearcher
 
 FINISHED = {METRIC: 0.3}

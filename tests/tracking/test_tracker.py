@@ -13,7 +13,7 @@ from helpers.tracked import EPOCHS, client_of, epoch_result, finish, key_of, run
 
 from audiotag.training.epochs import PretrainingEpoch
 from study.ledger.ledger import Ledger
-from study.ledger.reports import Report
+from study.ledger.progress import Report
 from study.ledger.results import study_results
 from study.tracking.mlflow_store import check_server
 from study.tracking.mlflow_sync import MlflowCopy

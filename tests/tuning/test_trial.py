@@ -28,7 +28,7 @@ from audiotag.metrics import tag_eers
 from audiotag.training.device import GPUShareError
 from audiotag.training.fit import predict, start_fit
 from study.ledger.files import LedgerWarning, WriteError
-from study.ledger.reports import Report
+from study.ledger.progress import Report
 from study.ledger.trial_folder import TrialFolder
 from study.tuning.trial import run_trial
 

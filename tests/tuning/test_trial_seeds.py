@@ -11,7 +11,7 @@ import torch
 from helpers.small_trial import FOLDS, SEED, broken_off, content, make_features, make_folder, reports
 
 from study.ledger.files import LedgerWarning
-from study.ledger.reports import Report
+from study.ledger.progress import Report
 from study.ledger.trial_folder import TrialFolder
 
 SEEDS = [SEED, SEED + 1]

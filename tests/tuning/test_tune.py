@@ -14,8 +14,8 @@ from audiotag.training.epochs import EpochResult
 from search_spaces import SpaceError, load_space
 from study.ledger.files import LedgerError, LedgerWarning
 from study.ledger.ledger import trial_folder
+from study.ledger.progress import Report
 from study.ledger.pruning import read_passed, write_pruned
-from study.ledger.reports import Report
 from study.search.asha import Rungs
 from study.search.searcher import make_searcher
 from study.search.space import scan_space

@@ -7,8 +7,8 @@ import pytest
 from helpers.archives import contents
 
 from audiotag.corpus.__main__ import main
-from audiotag.corpus.assign_folds import imbalance, propose_folds
 from audiotag.corpus.corpus import open_corpus, read_tables
+from audiotag.corpus.propose_folds import imbalance, propose_folds
 from audiotag.corpus.tables import EVALUATION
 
 Write = Callable[..., Path]
