@@ -13,10 +13,11 @@ install: .venv/compiled
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --requirement requirements.txt
 	touch $@
 
-# without a compiler it is installed all the same, and slower: a study says so when it starts
+# without a compiler it is installed all the same, and slower: a study says so when it starts; then each `make` tries
+# again, which needs no network, because setuptools is in .venv
 .venv/compiled: .venv/installed audiotag/models/cpu/kernels.cpp audiotag/models/cpu/products.cpp
 	rm -f audiotag/models/cpu/_kernels*.so
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --offline --no-build-isolation --no-deps --editable .
 	@ls audiotag/models/cpu/_kernels*.so > /dev/null 2>&1 && touch $@ || echo "note: no suitable C++ compiler (g++ 12 or later): a training step takes twice as long on a CPU"
 
 study: install
