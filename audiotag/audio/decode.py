@@ -6,12 +6,11 @@ short Vorbis files samples behind their end.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from io import BytesIO
-from itertools import pairwise
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import av
 import numpy as np
@@ -19,6 +18,7 @@ import soundfile
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
+from audiotag.audio.file_part import FilePart
 from audiotag.audio.integrity import TAGS, examine_container
 
 SUFFIXES = {  # of each form that can be checked
@@ -39,13 +39,14 @@ FORMATS = "WAV, AIFF, FLAC, Ogg, MP3, AAC, MP4 (M4A), Matroska (WebM) or AVI"
 FULL_SCALE = {"u1": 2.0**-7, "i2": 2.0**-15, "i4": 2.0**-31}  # of integer samples
 RATES = (100, 1_000_000)  # Hz; what is outside is a damaged header
 MANY = 8  # planes of a frame, from which on PyAV 18.1 crashes when it lists them
+LONG = "s64"  # 64-bit integers, which PyAV does not turn into arrays
 OPTIONS = {
     "format_whitelist": "wav,aiff,flac,ogg,mp3,aac,mov,matroska,avi",  # a playlist could name other files
     "protocol_whitelist": "file",
 }
 
 
-Source = str | Path | BytesIO
+Source = str | Path | BufferedReader
 
 
 class DecodeError(ValueError):
@@ -68,7 +69,11 @@ class Sound(Protocol):
         """
 
     def count(self) -> int:
-        """Count the frames of the whole file, without decoding those that have not been read; do not read on."""
+        """Count the frames of the whole file; do not read on.
+
+        Those that have not been read are not decoded: there the figure is that of the packets, which may hold a few
+        thousand more or fewer than they give.
+        """
 
 
 @contextmanager
@@ -84,15 +89,17 @@ def open_decoder(path: str | Path) -> Iterator[Sound]:
 
 
 def _open(source: Source, suffix: str, stack: ExitStack) -> Sound:
+    """Open a file, or a part of one; what must be closed goes on the stack."""
     with ExitStack() as examined:
-        file = source if isinstance(source, BytesIO) else examined.enter_context(open(source, "rb"))
+        file = source if isinstance(source, BufferedReader) else examined.enter_context(open(source, "rb"))
         container = examine_container(file)
-        if container.damage is not None:
-            raise DecodeError(container.damage)
-        if len(container.links) > 1:  # after the first link FFmpeg 8.0 may lose samples
-            file.seek(0)
-            return JoinedSound(_open(part, suffix, stack) for part in _parts(file.read(), container.links))
         file.seek(0)
+    if container.damage is not None:
+        raise DecodeError(container.damage)
+    if container.links and not isinstance(source, BufferedReader):  # FFmpeg 8.0 may lose samples of the second
+        links = _open_links(source, container.links, suffix)
+        stack.callback(links.close)
+        return JoinedSound(links, container.doubt)
     if container.exact and (plain := _open_plain(source)) is not None:
         return PlainSound(stack.enter_context(plain), container.doubt)
     try:
@@ -103,17 +110,25 @@ def _open(source: Source, suffix: str, stack: ExitStack) -> Sound:
     return CodedSound(stack.enter_context(opened), suffix, container.doubt)
 
 
+def _open_links(path: str | Path, links: Sequence[tuple[int, int]], suffix: str) -> Generator[Sound, None, None]:
+    """The streams of an Ogg that lie one after another; each is closed before the next is opened."""
+    for begin, end in links:
+        with ExitStack() as stack:
+            part: Any = stack.enter_context(BufferedReader(FilePart(path, begin, end)))
+            yield _open(part, suffix, stack)
+
+
 def _open_plain(source: Source) -> soundfile.SoundFile | None:
     """A file that libsndfile reads; None where it cannot."""
     try:
-        return soundfile.SoundFile(source if isinstance(source, BytesIO) else os.fspath(source))
+        return soundfile.SoundFile(source if isinstance(source, BufferedReader) else os.fspath(source))
     except soundfile.LibsndfileError:
         return None
 
 
 def _readable(source: Source, stack: ExitStack) -> str | BinaryIO:
     """The file's name, by which FFmpeg reads without Python; the open file where the name is not UTF-8."""
-    if isinstance(source, BytesIO):
+    if isinstance(source, BufferedReader):
         return source
     name = f"file:{os.path.abspath(source)}"  # with the prefix a colon in a name does not make it a protocol
     try:
@@ -121,11 +136,6 @@ def _readable(source: Source, stack: ExitStack) -> str | BinaryIO:
     except UnicodeEncodeError:
         return stack.enter_context(open(source, "rb"))
     return name
-
-
-def _parts(data: bytes, begins: Sequence[int]) -> Iterator[BytesIO]:
-    for begin, end in pairwise([*begins, len(data)]):
-        yield BytesIO(data[begin:end])
 
 
 class PlainSound:
@@ -157,33 +167,37 @@ class PlainSound:
 class JoinedSound:
     """Streams that lie one after another in an Ogg file; they must have one rate and number of channels."""
 
-    def __init__(self, sounds: Iterator[Sound]) -> None:
-        self._sounds, self._now = sounds, next(sounds)
-        self._before = 0  # frames of the streams that have ended
-        self.sample_rate, self.channels = self._now.sample_rate, self._now.channels
-        self.kind, self.doubt = self._now.kind, self._now.doubt
+    def __init__(self, sounds: Iterator[Sound], doubt: str | None) -> None:
+        first = next(sounds)
+        self._sounds, self._now = sounds, first
+        self._before, self._ended = 0, False  # frames of the streams that have ended
+        self.sample_rate, self.channels, self.kind = first.sample_rate, first.channels, first.kind
+        self.doubt = doubt or first.doubt
 
     def read(self, frames: int) -> np.ndarray:
         """As `Sound.read`."""
-        parts = [self._now.read(frames)]
-        while (missing := frames - sum(map(len, parts))) and self._go_on():
+        parts = [np.zeros((0, self.channels), np.float32)]
+        while not self._ended and (missing := frames - sum(map(len, parts))):
             parts.append(self._now.read(missing))
+            if len(parts[-1]) < missing:
+                self._go_on()
         return np.concatenate(parts)
 
     def count(self) -> int:
         """As `Sound.count`."""
-        while self._go_on():
-            pass
-        return self._before + self._now.count()
+        while not self._ended:
+            self._go_on()
+        return self._before
 
-    def _go_on(self) -> bool:
-        """Go on to the next stream, if there is one."""
-        if (following := next(self._sounds, None)) is None:
-            return False
+    def _go_on(self) -> None:
+        """Go on to the next stream, if there is one; the one before is closed then."""
         self._before += self._now.count()
+        following = next(self._sounds, None)
+        if following is None:
+            self._ended = True
+            return
         _require_same((self.sample_rate, self.channels), (following.sample_rate, following.channels))
         self._now, self.doubt = following, self.doubt or following.doubt
-        return True
 
 
 class CodedSound:
@@ -237,7 +251,8 @@ class CodedSound:
         for packet in self._packets():
             if packet.size and failed:
                 raise DecodeError(f"it is damaged: what follows {self._seconds:.2f} s cannot be decoded")
-            last = bytes(packet) if packet.size else last
+            if packet.size and not _is_tag(content := bytes(packet)):
+                last = content
             self._end = self._end if packet.pts is None else packet.pts + (packet.duration or 0)
             if self._counting and packet.size:
                 self._undecoded += float((packet.duration or 0) * (packet.time_base or 0))
@@ -245,7 +260,7 @@ class CodedSound:
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:
-                failed = not last.startswith(TAGS)  # between joined files
+                failed = not _is_tag(bytes(packet))  # which may lie between joined files
                 continue
             for frame in frames:
                 yield self._waveform(frame)
@@ -270,7 +285,7 @@ class CodedSound:
             self.sample_rate, self.channels = rate, channels
         _require_same((self.sample_rate, self.channels), (rate, channels))
         self._decoded += frame.samples
-        if frame.format.is_planar and channels >= MANY:
+        if frame.format.name.startswith(LONG) or (frame.format.is_planar and channels >= MANY):
             (frame,) = av.AudioResampler(format="flt").resample(frame)  # of the same rate, with its channels together
         values = frame.to_ndarray()
         return _as_float(values.T if frame.format.is_planar else values.reshape(-1, channels))
@@ -290,6 +305,11 @@ class CodedSound:
             failed = failed or not av.CodecContext.create(self._codec.name, "r").parse(last)
         if failed:
             self.doubt = "it ends within a frame"
+
+
+def _is_tag(packet: bytes) -> bool:
+    """Whether a packet is what other programs write before or behind the frames of an MP3."""
+    return packet.startswith(TAGS) or not packet.strip(b"\0")
 
 
 def _as_float(values: np.ndarray) -> np.ndarray:

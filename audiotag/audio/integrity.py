@@ -18,10 +18,17 @@ Order = Literal["little", "big"]  # of bytes
 UNKNOWN_SIZES = (range(0x7FFF0000, 0x80000001), range(0xFFFF0000, 0x100000000))
 PLAIN_CODES = (1, 3, 6, 7)  # PCM, float, A-law, mu-law: sizes follow from channels and bits
 EXTENSIBLE = 0xFFFE  # the code is in the first bytes of a GUID
-TAGS = (b"TAG", b"ID3", b"APETAGEX", b"LYRICS")  # titles and the like, before, between or behind the samples of a file
+TAGS = (
+    b"TAG",
+    b"ID3",
+    b"3DI",
+    b"APETAGEX",
+    b"LYRICS",
+)  # titles and the like, before, between or behind the samples of a file
 MPEG_FRAME = 1441  # bytes of the largest frame of an MP3
 OGG_HEADER = struct.Struct("<4sBBqIIIB")
 VORBIS = b"\x01vorbis"
+NO_END = "no page is marked as the last one"
 OGG_FIRST, OGG_LAST = 0x02, 0x04  # flags of a stream's first and last page
 REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))  # the bits of each byte
 EBML, SEGMENT, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675  # of Matroska
@@ -36,14 +43,15 @@ class Container:
         damage: Why the file cannot be used, in a few words; None where nothing speaks against it.
         doubt: What may be wrong with a file that can be used, in a few words.
         exact: Whether libsndfile reads it to the sample: plain samples, or Vorbis.
-        links: Where the streams of an Ogg begin that lie one after another, in bytes.
+        links: Where the streams of an Ogg that lie one after another begin and end, in bytes; those without samples
+            are left out.
     """
 
     form: str = ""
     damage: str | None = None
     doubt: str | None = None
     exact: bool = False
-    links: tuple[int, ...] = ()
+    links: tuple[tuple[int, int], ...] = ()
 
 
 def examine_container(file: BinaryIO) -> Container:
@@ -183,6 +191,8 @@ def _examine_mp4(file: BinaryIO, size: int) -> Container:
     while place + 8 <= size:
         file.seek(place)
         head = file.read(16)
+        if head.startswith(TAGS):
+            break
         length, name = int.from_bytes(head[:4], "big"), head[4:8]
         if length == 1:
             length = int.from_bytes(head[8:], "big")
@@ -214,6 +224,8 @@ def _element(file: BinaryIO, place: int) -> tuple[int, int, int | None] | None:
     """An element's name, where its content begins, and its length in bytes, None where that is unknown."""
     file.seek(place)
     head = file.read(12)
+    if head.startswith(TAGS):
+        return None
     width = 9 - head[0].bit_length() if head else 9
     if width > 4 or len(head) <= width or not head[width]:
         return None
@@ -226,23 +238,29 @@ def _element(file: BinaryIO, place: int) -> tuple[int, int, int | None] | None:
 def _examine_ogg(file: BinaryIO, size: int) -> Container:
     """Each page has a checksum and a number in its stream, and the last one of a stream a flag.
 
-    Streams may lie side by side (sound and picture), or one after another (radio, joined files).
+    Streams may lie side by side (sound and picture), or one after another (radio, joined files): there a first page
+    comes after other ones, whether the streams before have ended or broken off.
     """
     expected: dict[int, int] = {}  # the number of the next page, of each stream that has not ended
-    links, number, codings = [], 0, set()
+    links: list[list[int]] = []  # begin, end, and the latest time of a page
+    doubt, number, heading, codings = None, 0, True, set()
     while (header := file.read(OGG_HEADER.size)) and (header.startswith(b"OggS") or expected):
         if len(header) < OGG_HEADER.size:
             return Container("OGG", "it is cut off within a page")
-        name, version, flags, _, stream, count, checksum, segments = OGG_HEADER.unpack(header)
+        name, version, flags, time, stream, count, checksum, segments = OGG_HEADER.unpack(header)
         table = file.read(segments)
         page = header[:22] + bytes(4) + header[26:] + table + file.read(sum(table))
         if len(page) < len(header) + segments + sum(table):
             return Container("OGG", "it is cut off within a page")
         if name != b"OggS" or version != 0 or _ogg_checksum(page) != checksum:
             return Container("OGG", f"it is damaged: the checksum of page {number} is wrong")
-        if flags & OGG_FIRST and stream not in expected:
-            if not expected:
-                links.append(file.tell() - len(page))
+        first = bool(flags & OGG_FIRST)
+        if first and not heading:
+            doubt, expected = NO_END if expected else doubt, {}
+        if first and (not heading or not links):
+            links.append([file.tell() - len(page), 0, 0])
+        heading = first
+        if first and stream not in expected:
             expected[stream] = count
             codings.add(page[len(header) + segments :][:7])
         if count != expected.get(stream):
@@ -250,9 +268,12 @@ def _examine_ogg(file: BinaryIO, size: int) -> Container:
         expected[stream] = count + 1
         if flags & OGG_LAST:
             del expected[stream]
+        links[-1][1:] = file.tell(), max(links[-1][2], time)
         number += 1
-    doubt = "no page is marked as the last one" if expected else None
-    return Container("OGG", None, doubt, exact=codings == {VORBIS} and len(links) == 1, links=tuple(links))
+    sounding = tuple((begin, end) for begin, end, latest in links if latest > 0)
+    several = len(links) > 1
+    exact = codings == {VORBIS} and not several
+    return Container("OGG", None, NO_END if expected else doubt, exact, sounding if several else ())
 
 
 def _ogg_checksum(page: bytes) -> int:

@@ -3,6 +3,7 @@
 import os
 import struct
 import threading
+import tracemalloc
 from pathlib import Path
 
 import av
@@ -99,6 +100,47 @@ def test_ogg_streams_one_after_another_are_read_to_the_end(tmp_path: Path, subty
     assert sum(map(len, stream_audio(path, RATE))) == 2 * RATE
 
 
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_ogg_streams_that_broke_off_are_read_to_the_end_with_a_doubt(tmp_path: Path, subtype: str) -> None:
+    """A recorder of radio that connects again writes such files."""
+    parts = []
+    for seconds in (3.0, 2.0, 4.0):
+        soundfile.write(tmp_path / "a.ogg", noise(seconds)[:, 0], RATE, format="OGG", subtype=subtype)
+        parts.append((tmp_path / "a.ogg").read_bytes())
+    parts[:2] = [part[: part.rindex(b"OggS")] for part in parts[:2]]  # without their last page
+    (tmp_path / "a.ogg").write_bytes(b"".join(parts))
+    found = []
+    for part in parts:
+        (tmp_path / "b.ogg").write_bytes(part)
+        found.append(decoded(tmp_path / "b.ogg"))
+    np.testing.assert_array_equal(decoded(tmp_path / "a.ogg"), np.concatenate(found))
+    assert inspect_audio(tmp_path / "a.ogg", 20.0).doubt == "no page is marked as the last one"
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_ogg_stream_of_headers_alone_is_passed_over(tmp_path: Path, place: int) -> None:
+    path = tmp_path / "a.opus"
+    soundfile.write(path, tone(1.0)[:, 0], RATE, format="OGG", subtype="OPUS")
+    once, data = decoded(path), path.read_bytes()
+    pages = [b"OggS" + page for page in data.split(b"OggS")[1:]]
+    parts = [data, data]
+    parts.insert(place, pages[0] + pages[1])
+    path.write_bytes(b"".join(parts))
+    np.testing.assert_array_equal(decoded(path), np.concatenate([once, once]))
+
+
+def test_joined_ogg_is_not_held_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.ogg"
+    soundfile.write(path, noise(60.0)[:, 0], RATE)
+    path.write_bytes(8 * path.read_bytes())
+    tracemalloc.start()
+    with open_decoder(path) as sound:
+        sound.read(RATE)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < path.stat().st_size / 4
+
+
 @pytest.mark.parametrize(("rate", "channels"), [(22_050, 1), (16_000, 2)])
 def test_joined_files_of_different_forms_are_refused(tmp_path: Path, rate: int, channels: int) -> None:
     parts = [encode(tmp_path / "a.mp3", noise(1.0), "libmp3lame").read_bytes()]
@@ -170,6 +212,34 @@ def test_rates_that_no_recording_has_are_refused(tmp_path: Path, rate: int) -> N
     soundfile.write(tmp_path / "a.wav", tone(0.1)[:, 0], rate)
     with pytest.raises(AudioError, match=rf"its sample rate is {rate} Hz, but must be 100 to 1000000"):
         read_audio(tmp_path / "a.wav", RATE, RATE)
+
+
+def test_integers_of_64_bits_are_read(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.wav", tone(0.5), "pcm_s64le")
+    np.testing.assert_allclose(decoded(path), tone(0.5), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "tail", [b"TAG" + b"\1" * 125, b"APETAGEX" + b"\1" * 60, bytes(300), b"LYRICSBEGIN" + b"\1" * 99]
+)
+@pytest.mark.parametrize(
+    ("name", "codec", "form", "options"),
+    [
+        ("a.mp3", "libmp3lame", None, {"write_xing": "0"}),
+        ("a.aac", "aac", "adts", {}),
+        ("a.m4a", "aac", "ipod", {}),
+        ("a.webm", "libopus", None, {}),
+        ("a.webm", "libopus", None, {"live": "1"}),
+    ],
+)
+def test_titles_behind_the_samples_do_not_matter(
+    tmp_path: Path, name: str, codec: str, form: str | None, options: dict, tail: bytes
+) -> None:
+    path = encode(tmp_path / name, tone(1.0), codec, form=form, **options)
+    before = decoded(path)
+    path.write_bytes(path.read_bytes() + tail)
+    np.testing.assert_array_equal(decoded(path), before)
+    assert inspect_audio(path, 10.0).doubt is None
 
 
 def test_the_files_at_hand(shared_data: Path) -> None:

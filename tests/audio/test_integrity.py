@@ -60,7 +60,7 @@ def test_the_real_recordings(shared_data: Path) -> None:
     paths = sorted((shared_data / "esc10" / "audio").glob("*.ogg"))
     paths += sorted((shared_data / "chime_home_sample" / "chunks").glob("*.wav"))
     assert len(paths) == 406
-    assert {examine(path) for path in paths} == {Container("OGG", exact=True, links=(0,)), Container("WAV", exact=True)}
+    assert {examine(path) for path in paths} == {Container("OGG", exact=True), Container("WAV", exact=True)}
 
 
 CODED = {  # form of the container, codec, options of the container
