@@ -7,6 +7,8 @@ from typing import Any
 
 USER = re.compile(r"(?<=://)(?:[^/\s:]*:(?!\d+(?:[/?#\s]|$))\S*|[^/?#\s]*)@")  # a password may hold / and @
 SECRET = re.compile(r"(?i)([?&;#][\w.%-]*(?:pass|pwd|token|secret|key|sig|auth|cred)[\w.%-]*=)[^&#\s]+")
+IN_SOURCE = re.compile(r"""(?<=://)[^\s/@:'"`,;()<>\[\]{}]+:[^\s/@:'"`,;()<>\[\]{}]+(?=@)""")  # user:password
+MASK = "***"
 
 
 def public(text: str) -> str:
@@ -14,7 +16,12 @@ def public(text: str) -> str:
 
     "http://me:secret@host/?token=abc" becomes "http://host/?token=***".
     """
-    return SECRET.sub(r"\1***", USER.sub("", text))
+    return SECRET.sub(rf"\1{MASK}", USER.sub("", text))
+
+
+def mask_in_source(text: str) -> str:
+    """Mask the user names and passwords of the URIs in the text of a program, and nothing that only looks like one."""
+    return IN_SOURCE.sub(MASK, text)
 
 
 def public_command(words: Sequence[Any]) -> str:

@@ -17,17 +17,17 @@ from itertools import pairwise
 from pathlib import Path
 
 from audiotag.models.backend import COMPILED
-from audiotag.uris import public
+from audiotag.uris import MASK, mask_in_source
 from search_spaces import Space, fingerprint
 from study import PROJECT
 from study.ledger.files import write_text
 from study.ledger.schema import Provenance, StudyRecord
 
-PACKAGES = ("torch", "torchaudio", "ray", "optuna", "mlflow", "numpy")
+PACKAGES = ("torch", "torchaudio", "ray", "optuna", "mlflow", "numpy", "av", "soundfile", "soxr")
 SOURCES = ("audiotag", "study", "search_spaces")
 LARGEST = 1_000_000  # characters of a file of changes
-SECRET = re.compile(r"(?i)pass|token|secret|key|cred|auth|_pwd")  # in names of environment variables
-SHORTEST = 6  # characters of a secret; shorter values stand in any text
+SECRET = re.compile(r"(?i)(^|_)(pass|password|passwd|pwd|token|secret|key|credentials?)$")  # names of variables
+SHORTEST = 8  # characters of a secret; shorter values stand in any text
 
 
 def current_provenance() -> Provenance:
@@ -44,26 +44,30 @@ def current_provenance() -> Provenance:
 def uncommitted_changes() -> str | None:
     """What the working tree had beyond its commit when it was first asked for; None where nothing, or without git.
 
-    The names of untracked source files, and the difference of the tracked files, as `git apply` takes it. Passwords in
-    URIs and secrets of the environment are masked; a large one is cut, and says so in its first line.
+    The names of untracked source files, and the difference of the tracked files, as `git apply` takes it. A large one
+    is cut, and passwords in URIs and secrets of the environment are masked; the first line says so.
     """
     untracked = _git("ls-files", "--others", "--exclude-standard", "--", *SOURCES) or ""
     difference = _git("diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD", "--", ".") or ""
     lines = [f"untracked: {name}" for name in untracked.splitlines()]
-    text = _without_secrets("\n".join([*lines, *([difference, ""] if difference else [""])]))
+    text = "\n".join([*lines, *([difference, ""] if difference else [""])])
     if not text.strip():
         return None
-    if len(text) <= LARGEST:
-        return text
-    kept = text[:LARGEST].rpartition("\n")[0]
-    return f"cut: the first {len(kept)} of {len(text)} characters\n{kept}\n"
+    notes = []
+    if len(text) > LARGEST:
+        kept = text[:LARGEST].rpartition("\n")[0] + "\n"
+        notes.append(f"cut: the first {len(kept)} of {len(text)} characters")
+        text = kept
+    if (masked := _without_secrets(text)) != text:
+        notes.append("masked: *** stands for passwords, so that it may not apply as it is")
+    return "".join(f"{note}\n" for note in notes) + masked
 
 
 def _without_secrets(text: str) -> str:
     for name, value in os.environ.items():
         if SECRET.search(name) and len(value) >= SHORTEST:
-            text = text.replace(value, "***")
-    return public(text)
+            text = text.replace(value, MASK)
+    return mask_in_source(text)
 
 
 def changes_file(changes: str) -> str:

@@ -167,7 +167,26 @@ def test_secrets_of_the_environment_are_masked(
     text = kept()
     assert text is not None
     assert "hush" not in text
-    assert "http://there/" in text
+    assert text.startswith("masked: ")
+    assert "http://***@there/" in text
+
+
+def test_what_only_looks_like_a_secret_is_kept(
+    tree: Path, kept: Callable[[], str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("GIT_AUTHOR_NAME", "somebody")
+    lines = [
+        'links = {"home": "http://example.com", "mail": "me@example.com"}',
+        'place = f"#key={key}"; x = 1',
+        "disabled = True  # by somebody",
+        'pattern = r"(?<=://)(?:[^/\\s:]*:(?!\\d+)|[^/]*)@"',
+    ]
+    (tree / "audiotag" / "a.py").write_text("\n".join(lines))
+    text = kept()
+    assert text is not None
+    assert not text.startswith("masked")
+    assert all(f"+{line}\n" in text for line in lines)
 
 
 def test_without_git_nothing_is_known(monkeypatch: pytest.MonkeyPatch, tree: Path, tmp_path: Path) -> None:
