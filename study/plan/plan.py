@@ -5,6 +5,7 @@ import sys
 import uuid
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import zip_longest
@@ -18,6 +19,8 @@ from audiotag.cli import progress_bar
 from audiotag.config import TrialConfig
 from audiotag.corpus.audio_scan import scan_cache_path
 from audiotag.corpus.corpus import Corpus, open_corpus
+from audiotag.corpus.errors import CorpusError
+from audiotag.corpus.tag_names import SEPARATOR
 from audiotag.features.load import default_cache, load_features
 from audiotag.features.log_mel import LogMel
 from audiotag.features.store import cache_bytes
@@ -146,6 +149,10 @@ def _plan_resumed(request: Request, console: Console) -> Plan:
         tag_separator=request.tag_separator or study.corpus.tag_separator,
     )
     corpus = _open(as_before, scan, console)
+    if corpus.fingerprint != study.corpus.fingerprint and as_before.tag_separator is None:
+        with suppress(CorpusError):  # an earlier version separated tags by `;` alone
+            plain = _open(replace(as_before, tag_separator=SEPARATOR), scan, console)
+            corpus = plain if plain.fingerprint == study.corpus.fingerprint else corpus
     if corpus.fingerprint != study.corpus.fingerprint:
         raise PlanError(_changed(f"the corpus {corpus.root}", *_corpus_difference(study.corpus, corpus)))
     _check_front_ends(study, scan, corpus)

@@ -1,5 +1,6 @@
 """A study that is planned anew or continued: what it takes over, and what it refuses."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -186,3 +187,18 @@ def test_a_study_keeps_what_separates_tags(folder_corpus: Callable[..., Path], t
     assert plan_study(tmp_path, resume="s").corpus.fingerprint == plan.corpus.fingerprint
     with pytest.raises(PlanError, match="A study keeps its settings"):
         plan_study(tmp_path, resume="s", tag_separator=";")
+
+
+def test_a_study_from_before_tags_were_separated_by_bars_is_resumed(
+    tmp_path: Path, folder_corpus: Callable[..., Path]
+) -> None:
+    rows = [(f"{number}.wav", number % 2, "x|y" if number % 4 < 2 else "z") for number in range(8)]
+    root = folder_corpus(rows, seconds=0.2)
+    plan = plan_study(tmp_path, corpus=root, space="mixup_alpha", name="s", tag_separator=";")
+    assert plan.corpus.tags == ("x|y", "z")
+    ledger = plan.open_ledger()
+    record = json.loads((ledger.root / "study.json").read_text())
+    del record["corpus"]["tag_separator"]  # which an earlier version did not have
+    (ledger.root / "study.json").write_text(json.dumps(record))
+    assert plan_study(tmp_path, resume="s").corpus.tags == ("x|y", "z")
+    assert plan_study(tmp_path, corpus=root, space="mixup_alpha", name="new").corpus.tags == ("x", "y", "z")
