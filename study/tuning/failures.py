@@ -1,5 +1,6 @@
 """Why a trial broke off: its own exception, a worker that died, or a machine that is low on memory."""
 
+import os
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from ray.tune.experiment import Trial
 ENTRY = re.compile(r"^Failure # \d+ \(occurred at .*\)\n", re.MULTILINE)  # in the file to which Tune adds each error
 FIGURES = re.compile(r"[\d.]+ ?GB used / [\d.]+ ?GB limit")  # in what Ray says when it ends workers
 ALLOCATION = ("can't allocate memory", "not enough memory")  # torch, on Linux and elsewhere; it raises RuntimeError
+ASKED = re.compile(r"tried to allocate (\d+) bytes|Unable to allocate ([\d.]+) ([KMGTPE])iB")  # torch and NumPy
 
 
 class LowMemory(ValueError):
@@ -39,17 +41,36 @@ def last_error(trial: Trial) -> BaseException:
 
 
 def why_low_on_memory(error: BaseException | None) -> str | None:
-    """In a few words, where an exception or one under it says that memory was short; else None."""
+    """In a few words, where an exception or one under it says that memory was short; else None.
+
+    A trial that asks for more at once than the machine has is at fault itself.
+    """
     while error is not None:
         text = str(error)
         of_torch = isinstance(error, RuntimeError) and any(words in text for words in ALLOCATION)
         if of_torch or isinstance(error, MemoryError):
-            return f"a trial could not get what it asked for: {_shorten(text) or type(error).__name__}"
+            asked = bytes_asked_for(text)
+            if asked is not None and asked > memory_of_machine():
+                return None  # it would fail however much of the memory is free
+            return f"a trial asked for {'more' if asked is None else f'{asked / 1e9:.3g} GB'} than was free"
         if isinstance(error, ray.exceptions.RayError) and "low on memory" in text:
             figures = FIGURES.search(text)
             return "Ray ended a worker" + (f" at {figures.group()}" if figures else "")
         error = error.__cause__ or error.__context__
     return None
+
+
+def bytes_asked_for(text: str) -> float | None:
+    """How much memory could not be had, where an error's text says so."""
+    if (found := ASKED.search(text)) is None:
+        return None
+    number, share, unit = found.groups()
+    return float(number) if number else float(share) * 1024.0 ** (1 + "KMGTPE".index(unit))
+
+
+def memory_of_machine() -> int:
+    """All memory of this machine in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def explain(error: BaseException) -> str:

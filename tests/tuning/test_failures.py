@@ -11,7 +11,7 @@ from ray.exceptions import ActorDiedError, OutOfMemoryError, RayActorError, RayT
 from ray.tune import TuneError
 from ray.tune.experiment import Trial
 
-from study.tuning.failures import explain, last_error, why_low_on_memory
+from study.tuning.failures import bytes_asked_for, explain, last_error, why_low_on_memory
 
 # as Ray 2.60 says it, cut in the middle
 OUT_OF_MEMORY = OutOfMemoryError(
@@ -68,12 +68,26 @@ def test_a_trial_without_an_error_has_a_reason_all_the_same(trial: Trial) -> Non
 
 
 @pytest.mark.parametrize("allocate", [torch.empty, np.empty, bytearray])
-def test_memory_that_is_not_there_is_low_memory_wherever_it_was_asked_for(trial: Trial, allocate: Any) -> None:
+def test_memory_that_is_not_there_is_low_memory_wherever_it_was_asked_for(
+    trial: Trial, allocate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.tuning.failures.memory_of_machine", lambda: 1 << 62)
     with pytest.raises((RuntimeError, MemoryError)) as caught:
         allocate(1 << 58)
     trial.handle_error(task_error(caught.value))
     assert why_low_on_memory(last_error(trial)) is not None
     assert why_low_on_memory(RuntimeError("shapes cannot be multiplied")) is None
+
+
+@pytest.mark.parametrize("allocate", [torch.empty, np.empty])
+def test_a_trial_that_asks_for_more_than_the_machine_has_is_at_fault_itself(trial: Trial, allocate: Any) -> None:
+    """Otherwise one row of a space that is too large would keep all others from being trained."""
+    with pytest.raises((RuntimeError, MemoryError)) as caught:
+        allocate(1 << 58)
+    trial.handle_error(task_error(caught.value))
+    error = last_error(trial)
+    assert why_low_on_memory(error) is None
+    assert bytes_asked_for(str(error)) == pytest.approx((1 << 58) * (4 if allocate is torch.empty else 8), rel=0.01)
 
 
 def test_low_memory_is_found_under_the_exceptions_of_tune() -> None:
