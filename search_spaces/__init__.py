@@ -9,7 +9,7 @@ TRIALS: how many are sampled by default; without it every combination, where eac
 BASELINE: some values of the trial that the others are compared with, such as {"augmentation": "none"}; without it a
     trial without mixing.
 
-A module whose name begins with an underscore is no space; spaces may import it.
+A module whose name begins with an underscore is not a space; spaces may import it.
 """
 
 import ast
@@ -86,7 +86,7 @@ def load_space(name: str) -> Space:
     if not question or not callable(getattr(module, "define", None)):
         raise SpaceError(
             f"The space `{name}` must have a docstring that asks its question and a function `define(trial)`; "
-            "the name of a module that is no space begins with an underscore."
+            "the name of a module that is not a space begins with an underscore."
         )
     if sampler not in SAMPLERS:
         raise SpaceError(f"The space `{name}` has SAMPLER {sampler!r}, but must have one of {', '.join(SAMPLERS)}.")

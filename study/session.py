@@ -262,7 +262,7 @@ def corpus_notes(plan: Plan) -> list[str]:
     corpus = plan.corpus
     notes = [*corpus.notes, *tag_warnings(corpus)]
     notes += [f"without {clip}: {reason}" for clip, reason in corpus.skipped.items()]
-    notes += [f"{count(len(clips), 'clip')} {what}: {list_first(clips, 5)}" for what, clips in corpus.doubts.items()]
+    notes += [f"{count(len(clips), 'clip')} {what}: {list_first(clips)}" for what, clips in corpus.doubts.items()]
     notes += [note] if (note := left_out(plan.study)) else []
     cells = corpus.unscored_cells()
     return notes + [f"tag {tag} has one class only in fold {fold}; that cell is left out" for tag, fold in cells]

@@ -34,7 +34,7 @@ from audiotag.corpus.layouts.folder import TABLE
 from audiotag.corpus.new_table import new_corpus
 from audiotag.corpus.propose_folds import propose_folds
 from audiotag.corpus.tables import EVALUATION, NO_FOLD
-from audiotag.corpus.validate import NAMED, Validation, validate
+from audiotag.corpus.validate import Validation, validate
 from audiotag.corpus.write_table import write_table
 
 
@@ -205,7 +205,7 @@ def new(arguments: argparse.Namespace, console: Console) -> int:
     write_table(corpus, output, "make the folder writable")
     if corpus.fold_numbers:
         show_folds(corpus, console)
-    tags = f"{count(len(corpus.tags), 'tag')}: {list_first(corpus.tags, NAMED)}" if corpus.tags else "no tags yet"
+    tags = f"{count(len(corpus.tags), 'tag')}: {list_first(corpus.tags)}" if corpus.tags else "no tags yet"
     console.print(f"Written to {output}: {count(len(corpus.clips), 'recording')}, {tags}", soft_wrap=True)
     if not corpus.tags:
         what = "write the tags of each clip, separated by `;`, and into `group` what it was cut from"

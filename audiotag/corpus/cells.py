@@ -38,7 +38,7 @@ def read_text(path: Path) -> str:
     """Read a file in UTF-8, or in UTF-16 with a byte order mark (Excel's "Unicode text").
 
     Raises:
-        CorpusError: If the file is missing, is no file or is in another encoding.
+        CorpusError: If the file is missing, is not a file or is in another encoding.
     """
     try:
         data = path.read_bytes()

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+NAMED = 5  # clips, rows or tags that a message names
+
 
 class CorpusError(ValueError):
     """A corpus that cannot be used, in one line: what is wrong, where, and what to do.
@@ -23,8 +25,13 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def list_first(items: Iterable[str], most: int, separator: str = ", ") -> str:
+def list_first(items: Iterable[str], most: int = NAMED, separator: str = ", ") -> str:
     """Write the first few items, and how many more there are: "a, b and 3 more"."""
     items = list(items)
     rest = f" and {len(items) - most} more" if len(items) > most else ""
     return separator.join(items[:most]) + rest
+
+
+def name_first(names: Iterable[str]) -> str:
+    """Write the first few names, and how many more there are: "`a.wav`, `b.wav` and 3 more"."""
+    return list_first([f"`{name}`" for name in names])

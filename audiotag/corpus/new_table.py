@@ -9,7 +9,7 @@ from audiotag.audio.read import AUDIO_SUFFIXES
 from audiotag.corpus.corpus import Corpus, find_layout, to_corpus
 from audiotag.corpus.errors import CorpusError, count, list_first
 from audiotag.corpus.layouts import folder
-from audiotag.corpus.tables import NAMED, NO_FOLD, Listing, Row, is_control, read_fold, read_tags
+from audiotag.corpus.tables import NO_FOLD, Listing, Row, is_control, read_fold, read_tags
 from audiotag.corpus.tag_names import SEPARATOR, separate_tags
 
 FIELDS = ("tag", "group", "fold")
@@ -56,7 +56,7 @@ def new_corpus(root: Path, pattern: str | None = None, tag_separator: str | None
 def _check_names(names: Sequence[str], place: Path) -> None:
     wrong = [name for name in names if name != name.strip() or any(map(is_control, name))]
     if wrong:
-        shown = list_first(map(repr, wrong), NAMED)
+        shown = list_first(map(repr, wrong))
         raise CorpusError(
             f"{count(len(wrong), 'file')} in `{place}` with a control character, or a space at an end, in the name, "
             f"which a table cannot hold: {shown}: rename."
@@ -82,8 +82,10 @@ def _fields_of_names(names: Sequence[str], pattern: str) -> list[Fields]:
     read = read_pattern(pattern)
     found = [read(name) for name in names]
     if unfit := [f"`{name}`" for name, fields in zip(names, found, strict=True) if fields is None]:
-        shown = list_first(unfit, NAMED)
-        raise CorpusError(f"--pattern {pattern} does not fit {len(unfit)} of {len(names)} names: {shown}: {FORM}.")
+        shown = list_first(unfit)
+        raise CorpusError(
+            f"--pattern {pattern} does not fit {len(unfit)} of {len(names)} names: {shown}. In a pattern {FORM}."
+        )
     return [fields for fields in found if fields is not None]
 
 

@@ -13,7 +13,6 @@ from audiotag.corpus.errors import count, list_first
 
 EVALUATION = -1  # the fold number of clips of the evaluation split
 NO_FOLD = -2  # of clips of a table without folds
-NAMED = 5  # rows that a message names
 LONGEST_VALUE = 40  # characters of a value that a message quotes beside the number of its line
 
 
@@ -109,9 +108,7 @@ def _one_problem(found: Sequence[tuple[int, ValueError]], path: Path) -> str:
     if len(found) == 1:
         return f"Line {line} of `{path}` {error}."
     others = [f"{number} ({value})" if (value := _value(other)) else str(number) for number, other in found[1:]]
-    return (
-        f"Line {line} of `{path}` {error}; the same in {count(len(others), 'more line')}: {list_first(others, NAMED)}."
-    )
+    return f"Line {line} of `{path}` {error}; the same in {count(len(others), 'more line')}: {list_first(others)}."
 
 
 def _value(error: ValueError) -> str:

@@ -5,14 +5,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from audiotag.corpus.errors import CorpusError, count, list_first
+from audiotag.corpus.errors import CorpusError, count, list_first, name_first
 from audiotag.corpus.tables import Listing, Row
 
 SEPARATOR = ";"  # always separates
 LIKELY = ("|", ",")  # what else may have been meant to
 LONGEST = 100  # characters of a tag; MLflow's names of metrics end at 250
 NO_TAG = {"nan", "none", "null", "n/a", "<na>"}  # what programs write into an empty cell
-NAMED = 5  # tags that a message names
 
 
 def separate_tags(listing: Listing, asked: str | None = None) -> Listing:
@@ -54,7 +53,7 @@ def _find_separator(rows: Sequence[Row]) -> tuple[str, tuple[str, ...]]:
         parts = {part.strip() for tag in joined for part in tag.split(likely)} - {""}
         if joined and (likely == LIKELY[0] or parts <= alone - joined):
             clips = sum(bool(row.tags & joined) for row in rows)
-            return likely, (f"`{likely}` separates tags, in {count(clips, 'clip')}: {_named(sorted(joined))}",)
+            return likely, (f"`{likely}` separates tags, in {count(clips, 'clip')}: {name_first(sorted(joined))}",)
     return "", ()
 
 
@@ -65,9 +64,9 @@ def _undecided(rows: Sequence[Row], likely: str) -> str:
         return ""
     clips = sum(any(likely in tag for tag in row.tags) for row in rows)
     return (
-        f"{count(len(joined), 'tag')} with `{likely}` in {count(clips, 'clip')}: {_named(joined)}; only `{SEPARATOR}` "
-        f"separates tags. Give --tag-separator '{likely}', or name the column `tags{likely}`, if it does too; "
-        f"'{SEPARATOR}', or `tags{SEPARATOR}`, if not"
+        f"{count(len(joined), 'tag')} with `{likely}` in {count(clips, 'clip')}: {name_first(joined)}; only "
+        f"`{SEPARATOR}` separates tags. Give --tag-separator '{likely}', or name the column `tags{likely}`, if it does "
+        f"too; '{SEPARATOR}', or `tags{SEPARATOR}`, if not"
     )
 
 
@@ -79,9 +78,9 @@ def _without_long_tags(listing: Listing) -> Listing:
     longest = max(len(tag) for row in long for tag in row.tags)
     problem = (
         f"{count(len(long), 'clip')} of `{listing.root}` with a tag of up to {longest} characters: "
-        f"{_named(row.clip for row in long)}; {LONGEST} are the most: separate tags by `{SEPARATOR}`."
+        f"{name_first(row.clip for row in long)}; {LONGEST} are the most: separate tags by `{SEPARATOR}`."
     )
-    rows = tuple(row for row in listing.rows if row not in long)
+    rows = tuple(row for row in listing.rows if max(map(len, row.tags), default=0) <= LONGEST)
     return replace(listing, rows=rows, problems=(*listing.problems, problem))
 
 
@@ -89,12 +88,12 @@ def odd_tags(tags: Iterable[str]) -> list[str]:
     """Warn of tags that are no words, and of tags that look like one and the same."""
     tags, warnings = list(tags), []
     if none := [tag for tag in tags if tag.casefold() in NO_TAG]:
-        warnings.append(f"{count(len(none), 'tag')} that programs write for an empty cell: {_named(none)}")
+        warnings.append(f"{count(len(none), 'tag')} that programs write for an empty cell: {name_first(none)}")
     alike = defaultdict(list)
     for tag in tags:
         alike["".join(c for c in unicodedata.normalize("NFKC", tag).casefold() if c.isalnum())].append(tag)
     if sets := [same for same in alike.values() if len(same) > 1]:
-        shown = list_first([" = ".join(map(_with_form, same)) for same in sets], NAMED)
+        shown = list_first([" = ".join(map(_with_form, same)) for same in sets])
         warnings.append(f"{count(len(sets), 'set')} of tags that differ little: {shown}")
     return warnings
 
@@ -102,7 +101,3 @@ def odd_tags(tags: Iterable[str]) -> list[str]:
 def _with_form(tag: str) -> str:
     """A tag with a word on how its accents are written, if not as most programs do."""
     return f"`{tag}`{'' if unicodedata.is_normalized('NFC', tag) else ' (with decomposed accents)'}"
-
-
-def _named(names: Iterable[str]) -> str:
-    return list_first([f"`{name}`" for name in names], NAMED)

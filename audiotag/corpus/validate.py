@@ -1,7 +1,7 @@
 """A corpus validated: errors that stop a study, warnings about what spoils its results, and whether it is in stereo."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,11 @@ from audiotag.audio.probe import AudioInfo, audio_format
 from audiotag.audio.read import AudioError
 from audiotag.corpus.audio_scan import NEARLY_SILENT, Progress
 from audiotag.corpus.corpus import Corpus, Examination, examine, scoring_problems, usable_part
-from audiotag.corpus.errors import count, list_first
+from audiotag.corpus.errors import count, name_first
 from audiotag.corpus.tables import EVALUATION
 from audiotag.corpus.tag_names import odd_tags
 
 CLIPPED_SHARE = 1e-3  # of the samples at full scale, above which a clip counts as clipped
-NAMED = 5  # clips that a warning names
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,10 +71,10 @@ def fold_warnings(corpus: Corpus) -> list[str]:
         clips = int(np.isin(corpus.groups[corpus.development], straddling).sum())
         warnings.append(
             f"{count(len(straddling), 'group')} of {len(folds_of)} with {count(clips, 'clip')} in several folds: "
-            f"{_named(straddling)}; the network is scored on recordings that it was trained on, the EER is too low"
+            f"{name_first(straddling)}; the network is scored on recordings that it was trained on, the EER is too low"
         )
     if shared:
-        warnings.append(f"{count(len(shared), 'group')} in development and evaluation: {_named(shared)}")
+        warnings.append(f"{count(len(shared), 'group')} in development and evaluation: {name_first(shared)}")
     development = corpus.development
     for tag, positive in zip(corpus.tags, corpus.targets[development].T > 0, strict=True):
         groups = Counter(corpus.groups[development][positive].tolist())
@@ -83,7 +82,7 @@ def fold_warnings(corpus: Corpus) -> list[str]:
         if sum(leaking.values()) > positive.sum() / 2:
             warnings.append(
                 f"tag `{tag}`: {sum(leaking.values())} of its {int(positive.sum())} development clips come from "
-                f"{count(len(leaking), 'group')} in several folds: {_named(leaking)}; its EER is too low"
+                f"{count(len(leaking), 'group')} in several folds: {name_first(leaking)}; its EER is too low"
             )
     for tag, fold in corpus.unscored_cells():
         has = corpus.targets[corpus.folds == fold, corpus.tags.index(tag)].any()
@@ -108,13 +107,13 @@ def audio_warnings(corpus: Corpus, infos: Sequence[AudioInfo]) -> list[str]:
         "named otherwise than its content": [path.name for path, own in files if path.suffix.lower() not in own],
     }
     found = {what: list(clips) for what, clips in corpus.doubts.items()} | kinds
-    warnings = [f"{count(len(names), 'clip')} {what}: {_named(names)}" for what, names in found.items() if names]
+    warnings = [f"{count(len(names), 'clip')} {what}: {name_first(names)}" for what, names in found.items() if names]
     rates = {info.sample_rate for info in infos}
     low = clips(lambda info: info.sample_rate < 16_000)
     if 0 < len(low) < len(infos):
         warnings.append(
             f"{count(len(low), 'clip')} below 16000 Hz among others above ({min(rates)} to {max(rates)} Hz): "
-            f"{_named(low)}; their upper bands are empty, which a network can mistake for a tag"
+            f"{name_first(low)}; their upper bands are empty, which a network can mistake for a tag"
         )
     return warnings + _duplicates(corpus, infos)
 
@@ -129,13 +128,13 @@ def _duplicates(corpus: Corpus, infos: Sequence[AudioInfo]) -> list[str]:
         return []
     apart = [same for same in sets if len(set(corpus.folds[same].tolist())) > 1]
     other = [same for same in sets if len({tuple(row) for row in corpus.targets[same].tolist()}) > 1]
-    shown = _named(" = ".join(corpus.clips[index] for index in same) for same in (apart or sets))
+    shown = name_first(" = ".join(corpus.clips[index] for index in same) for same in (apart or sets))
     warnings = [
         f"{count(sum(map(len, sets)), 'clip')} with the same audio as another, {len(apart)} of {len(sets)} "
         f"such sets in several folds: {shown}"
     ]
     if other:
-        names = _named(" = ".join(corpus.clips[index] for index in same) for same in other)
+        names = name_first(" = ".join(corpus.clips[index] for index in same) for same in other)
         warnings.append(f"{count(len(other), 'set')} of clips with the same audio and different tags: {names}")
     return warnings
 
@@ -149,7 +148,7 @@ def table_warnings(corpus: Corpus) -> list[str]:
         places = [corpus.root]
     extra = [path for place in places for path in find_audio(place) if str(path) not in listed]
     if extra:
-        names = _named(str(path.relative_to(corpus.root)) for path in extra)
+        names = name_first(str(path.relative_to(corpus.root)) for path in extra)
         warnings.append(f"{count(len(extra), 'recording')} that the table does not name: {names}")
     return warnings
 
@@ -157,7 +156,3 @@ def table_warnings(corpus: Corpus) -> list[str]:
 def tag_warnings(corpus: Corpus) -> list[str]:
     """Warn of tags that look like a mistake."""
     return [*corpus.warnings, *odd_tags(corpus.tags)]
-
-
-def _named(names: Iterable[str]) -> str:
-    return list_first([f"`{name}`" for name in names], NAMED)

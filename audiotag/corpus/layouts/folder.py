@@ -7,7 +7,6 @@ from audiotag.corpus.errors import count, list_first
 from audiotag.corpus.layouts.layout import Layout
 from audiotag.corpus.tables import (
     EVALUATION,
-    NAMED,
     NO_FOLD,
     Listing,
     Row,
@@ -46,7 +45,7 @@ def read(root: Path) -> Listing:
     unfolded = [f"`{row.clip}`" for row in development if row.fold == NO_FOLD]
     problems = list(listing.problems)
     if 0 < len(unfolded) < len(development):
-        shown = list_first(unfolded, NAMED)
+        shown = list_first(unfolded)
         problems.append(f"{count(len(unfolded), 'clip')} of `{root / TABLE}` without a fold: {shown}; give each one.")
     return replace(listing, problems=tuple(problems), notes=notes, tag_separator=listing.tag_separator or None)
 
