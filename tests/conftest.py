@@ -2,6 +2,7 @@
 
 import csv
 import importlib
+import os
 import shutil
 import socket
 import sys
@@ -17,6 +18,7 @@ import torch
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 RATE = 8000
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "localhost,127.0.0.1"  # the tests' own servers, whatever the proxy
 
 
 @pytest.fixture(scope="session", autouse=True)
