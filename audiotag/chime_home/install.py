@@ -81,7 +81,9 @@ def _locked(target: Path) -> Iterator[None]:
         if target.exists() and any(target.iterdir()) and not any((target / name).exists() for name in LISTS):
             raise FetchError(f"The folder `{target}` holds something else: name one that does not exist yet.")
         target.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(target.with_name(f".{target.name}.lock"), timeout=0):
+        lock = target.with_name(f".{target.name}.lock")
+        lock.touch()  # where that is impossible FileLock only waits
+        with filelock.FileLock(lock, timeout=0):
             yield
     except filelock.Timeout as error:
         raise FetchError(f"Another process is fetching `{target}`: wait for it.") from error
