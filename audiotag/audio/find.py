@@ -10,5 +10,14 @@ def find_audio(folder: Path) -> list[Path]:
 
     Files and folders whose names begin with a dot are passed over; macOS leaves such files (`._a.wav`) on other disks.
     """
-    named = [path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file()]
-    return sorted(path for path in named if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    return [path for path in _find_files(folder) if path.suffix.lower() in AUDIO_SUFFIXES]
+
+
+def find_others(folder: Path) -> list[Path]:
+    """List the files that `find_audio` leaves out because of their suffix, sorted."""
+    return [path for path in _find_files(folder) if path.suffix.lower() not in AUDIO_SUFFIXES]
+
+
+def _find_files(folder: Path) -> list[Path]:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))

@@ -13,6 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from audiotag.audio.find import find_others
 from audiotag.cli import (
     FINISHED,
     MISTAKE,
@@ -29,7 +30,7 @@ from audiotag.cli import (
     run_command,
 )
 from audiotag.corpus.corpus import Corpus, read_tables
-from audiotag.corpus.errors import CorpusError, count, list_first
+from audiotag.corpus.errors import CorpusError, count, list_first, name_first
 from audiotag.corpus.layouts.folder import TABLE
 from audiotag.corpus.new_table import new_corpus
 from audiotag.corpus.propose_folds import propose_folds
@@ -205,6 +206,9 @@ def new(arguments: argparse.Namespace, console: Console) -> int:
     write_table(corpus, output, "make the folder writable")
     if corpus.fold_numbers:
         show_folds(corpus, console)
+    if others := [path for path in find_others(corpus.root) if path != output]:
+        names = name_first(str(path.relative_to(corpus.root)) for path in others)
+        console.print(f"note: {count(len(others), 'file')} of unknown suffix left out: {names}", soft_wrap=True)
     tags = f"{count(len(corpus.tags), 'tag')}: {list_first(corpus.tags)}" if corpus.tags else "no tags yet"
     console.print(f"Written to {output}: {count(len(corpus.clips), 'recording')}, {tags}", soft_wrap=True)
     if not corpus.tags:

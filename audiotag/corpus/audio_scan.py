@@ -25,7 +25,7 @@ from audiotag.files import write_text
 MAX_CLIP_SECONDS = 10.0  # longer clips are cut, but for a layout with a length of its own
 VERSION = 3  # raised when files are inspected in another way
 NEARLY_SILENT = 1e-4  # peak: 3 steps of 16 bits, -80 dB
-CANCELLED = 0.01  # level of the mean of the channels, as a share of theirs: -40 dB
+CANCELLED = 0.05  # level of the mean of the channels, as a share of theirs: -26 dB; coding leaves some of it
 MIN_AGE = 2.0  # s that a file must have been left alone before its stamp is trusted: clocks of disks are coarse
 
 Progress = Callable[[int, int], None]  # (files or clips done, in all)

@@ -49,7 +49,7 @@ def read_text(path: Path) -> str:
         text = data.decode("utf-16" if is_utf16 else "utf-8-sig")
     except UnicodeDecodeError as error:
         name = "UTF-16" if is_utf16 else "UTF-8"
-        raise CorpusError(f"The file `{path}` is not {name} (byte {error.start}): save it as UTF-8.") from error
+        raise CorpusError(f"The file `{path}` is not {name} (byte {error.start}): save it as CSV in UTF-8.") from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -108,7 +108,9 @@ def _check_header(header: list[str], required: Sequence[str], known: Sequence[st
         if header.count(column) > 1:
             raise CorpusError(f"The column `{column}` is in `{path}` twice: take one out.")
         if column not in known:
-            raise CorpusError(f"Unknown column {column!r} in `{path}`: the columns are {', '.join(known)}.")
+            raise CorpusError(
+                f"Unknown column {column!r} in `{path}`: take it out; the columns are {', '.join(known)}."
+            )
     for column in required:
         if column not in header:
             raise CorpusError(f"The column `{column}` is missing in the first line of `{path}`: add it.")

@@ -36,8 +36,10 @@ def validate(path: str | Path, progress: Progress | None = None, tag_separator: 
     examination = examine(path, progress=progress, tag_separator=tag_separator)
     usable = usable_part(examination)
     errors = [*examination.problems, *(f"`{error.path}`: {error.reason}" for error in examination.errors)]
-    errors += scoring_problems(usable)
-    warnings = fold_warnings(usable) + audio_warnings(usable, examination.infos) + table_warnings(examination.corpus)
+    if not examination.problems:  # which leave rows out
+        errors += scoring_problems(usable)
+    warnings = fold_warnings(usable) + audio_warnings(usable, examination.infos)
+    warnings += table_warnings(examination.corpus, all_rows=not examination.problems)
     return Validation(examination, usable, tuple(errors), tuple(warnings))
 
 
@@ -84,6 +86,12 @@ def fold_warnings(corpus: Corpus) -> list[str]:
                 f"tag `{tag}`: {sum(leaking.values())} of its {int(positive.sum())} development clips come from "
                 f"{count(len(leaking), 'group')} in several folds: {name_first(leaking)}; its EER is too low"
             )
+    return warnings + cell_warnings(corpus)
+
+
+def cell_warnings(corpus: Corpus) -> list[str]:
+    """Warn of tags that a fold cannot score."""
+    warnings = []
     for tag, fold in corpus.unscored_cells():
         has = corpus.targets[corpus.folds == fold, corpus.tags.index(tag)].any()
         warnings.append(f"tag `{tag}` has no {'negatives' if has else 'positives'} in fold {fold}: left out there")
@@ -139,9 +147,11 @@ def _duplicates(corpus: Corpus, infos: Sequence[AudioInfo]) -> list[str]:
     return warnings
 
 
-def table_warnings(corpus: Corpus) -> list[str]:
-    """Warn of tags that look like a mistake, and of recordings that no table names."""
+def table_warnings(corpus: Corpus, all_rows: bool = True) -> list[str]:
+    """Warn of tags that look like a mistake, and, where all rows could be read, of recordings that none names."""
     warnings = tag_warnings(corpus)
+    if not all_rows:
+        return warnings
     listed = {str(path) for path in corpus.paths}
     places = [corpus.root / folder for folder in corpus.layout.audio_folders]
     if places and not any(place.is_dir() for place in places):

@@ -91,7 +91,7 @@ def context(results: StudyResults) -> str:
 def left_out(study: StudyRecord) -> str:
     """The trials of the space that could not be run on the corpus; nothing where all could."""
     names = [row.name for row in study.left_out]
-    return f"Left out, because the corpus has no stereo recordings: {'; '.join(names)}." if names else ""
+    return f"Left out, because not every recording has two channels: {'; '.join(names)}." if names else ""
 
 
 def failures(results: StudyResults) -> list[str]:

@@ -153,7 +153,11 @@ def test_a_path_in_no_known_layout(folder_corpus: Write, tmp_path: Path) -> None
 
 
 TABLES = [
-    ("filename,fold,tags,colour", "", "Unknown column 'colour' in `.*`: the columns are filename, fold, tags, group,"),
+    (
+        "filename,fold,tags,colour",
+        "",
+        "Unknown column 'colour' in `.*`: take it out; the columns are filename, fold, tags, group,",
+    ),
     ("filename,fold,tags", "a.wav,1,x,y", "has 4 cells, but the header has 3: correct it; separate tags by `;`"),
     ("filename;fold;tags", "a.wav;1;x;y", "has 4 cells, .* quote a cell that holds semicolons"),
     ("filename,fold,tags", "a.wav,1,x\x07y", r"Line 2 of `.*` has the control character '\\x07' in 'x\\x07y'"),
@@ -196,7 +200,7 @@ def test_malformed_tables(folder_corpus: Write, header: str, lines: str, message
 def test_a_table_that_is_not_utf8(folder_corpus: Write) -> None:
     root = folder_corpus(ROWS)
     (root / "clips.csv").write_bytes(b"filename,fold,tags\ncaf\xe9.wav,1,x\n")
-    with pytest.raises(CorpusError, match=r"clips\.csv` is not UTF-8 \(byte 22\): save it as UTF-8"):
+    with pytest.raises(CorpusError, match=r"clips\.csv` is not UTF-8 \(byte 22\): save it as CSV in UTF-8"):
         open_corpus(root)
 
 

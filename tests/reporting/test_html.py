@@ -224,7 +224,7 @@ def test_published_rows_and_trials_left_out(tmp_path: Path) -> None:
     write_report(ledger, replace(results, trials=(replace(first, published=printed), *others)))
     page, text = page_of(ledger).text, (ledger.root / "table.md").read_text(encoding="utf-8")
     assert "published .09 .11 .13* 6.13*" in page
-    for part in ("* It is odd.", "no stereo recordings: cgrnn, imd."):
+    for part in ("* It is odd.", "has two channels: cgrnn, imd."):
         assert part in page
         assert part in text
 
