@@ -26,7 +26,7 @@ from audiotag.features.log_mel import LogMel
 from audiotag.features.store import cache_bytes
 from audiotag.models.backend import check_convolution
 from audiotag.uris import public_command
-from search_spaces import Space, load_space
+from search_spaces import Space, load_space, space_names
 from study import PROJECT
 from study.ledger.clips import write_clips
 from study.ledger.context import Settings, StudyContext, resolve
@@ -139,6 +139,11 @@ def _plan_resumed(request: Request, console: Console) -> Plan:
     study = ledger.study
     check_writable(root)
     _check_kept(request, study)
+    if study.space not in space_names():
+        raise PlanError(
+            f"The study `{study.name}` needs search_spaces/{study.space}.py, which is gone: write it again from "
+            f"space_source in {root / STUDY_FILE}."
+        )
     space = with_sampler(load_space(study.space), study.sampler)
     _check_same_space(study, space)
     scan = scan_space(space)
@@ -284,7 +289,7 @@ def compute_features(plan: Plan, cache: Path | None, console: Console) -> dict[L
             progress = _follow(bar, f"computing features ({number} of {len(needed)})")
             found[front_end] = load_features(plan.corpus, front_end, cache, progress)
     megabytes = cache_bytes(cache) / 1e6
-    console.print(f"Features {megabytes:.0f} MB in {cache}, which may be deleted at any time", soft_wrap=True)
+    console.print(f"Features {megabytes:.0f} MB in {cache} (may be deleted)", soft_wrap=True)
     return found
 
 

@@ -248,6 +248,27 @@ def _shown(kind: BaseDistribution) -> str:
     return f"the choices {list(kind.choices)}" if isinstance(kind, CategoricalDistribution) else str(kind)
 
 
+def _check_baseline(scan: SpaceScan, configs: Sequence[TrialConfig]) -> None:
+    """Refuse a BASELINE that no trial can be: its values together where all are listed, else one by one."""
+    space, wanted = scan.space, scan.space.baseline or {}
+    if scan.combinations is not None and wanted:
+        found = any(all(config.get(name) == value for name, value in wanted.items()) for config in configs)
+        if not found:
+            raise SpaceError(f"The space `{space.name}` has BASELINE {wanted}, but no trial has these: correct them.")
+    for name, value in wanted.items():
+        kinds = scan.distributions.get(name, [])
+        if not any(_may_be(kind, value) for kind in kinds) and all(config.get(name) != value for config in configs):
+            raise SpaceError(
+                f"The space `{space.name}` has BASELINE with {name} {value!r}, but no trial has that: correct it."
+            )
+
+
+def _may_be(kind: BaseDistribution, value: Any) -> bool:
+    if isinstance(kind, CategoricalDistribution):
+        return value in kind.choices
+    return isinstance(value, int | float) and getattr(kind, "low", 0) <= value <= getattr(kind, "high", 0)
+
+
 def check_space(scan: SpaceScan, settings: Settings) -> tuple[str, ...]:
     """The names of the hyperparameters that a space sets, in order, after each configuration was tried.
 
@@ -267,10 +288,12 @@ def check_space(scan: SpaceScan, settings: Settings) -> tuple[str, ...]:
                 f"The space `{space.name}` lists the same value of `{name}` twice, as {twice[0]!r} and {twice[1]!r}: "
                 "list each value once."
             )
+    configs = []
     for parameters in scan.parameters:
         try:
-            resolve(settings, parameters)
+            configs.append(resolve(settings, parameters))
         except ValueError as error:
             raise SpaceError(f"The space `{space.name}` does not fit: {error}") from error
         names |= dict.fromkeys(parameters)
+    _check_baseline(scan, configs)
     return tuple(sorted(names, key=known.index))

@@ -11,11 +11,12 @@ from helpers.planning import plan_study
 
 import study.plan.plan
 from audiotag.corpus.corpus import CorpusError
-from search_spaces import fingerprint, load_space
+from search_spaces import SpaceError, fingerprint, load_space
 from study.ledger.files import LedgerError, LedgerWarning
 from study.ledger.ledger import Ledger
 from study.plan.plan import first_difference
 from study.plan.preflight import PlanError
+from study.search.space import check_space, scan_space
 from study.session import corpus_notes
 
 ROWS = [("a.wav", 0, "x"), ("b.wav", 0, ""), ("c.wav", 1, "x"), ("d.wav", 1, "")]
@@ -202,3 +203,36 @@ def test_a_study_from_before_tags_were_separated_by_bars_is_resumed(
     (ledger.root / "study.json").write_text(json.dumps(record))
     assert plan_study(tmp_path, resume="s").corpus.tags == ("x|y", "z")
     assert plan_study(tmp_path, corpus=root, space="mixup_alpha", name="new").corpus.tags == ("x", "y", "z")
+
+
+def test_a_study_whose_space_is_gone_says_where_its_text_is(
+    root: Path, tmp_path: Path, space_file: Callable[[str, str], Path]
+) -> None:
+    path = space_file(
+        "mine", '"""Why?"""\n\n\ndef define(trial):\n    trial.suggest_float("alpha", 0, 1)\n    return {}\n'
+    )
+    path.write_text(
+        path.read_text().replace('suggest_float("alpha", 0, 1)', 'suggest_categorical("alpha", [0.5, 1.5])')
+    )
+    plan_study(tmp_path, corpus=root, space="mine", name="s").open_ledger()
+    path.unlink()
+    with pytest.raises(PlanError, match=r"search_spaces/mine\.py, which is gone: .*space_source"):
+        plan_study(tmp_path, resume="s")
+
+
+@pytest.mark.parametrize(
+    ("baseline", "refused"),
+    [
+        ({"augmentation": "nonne"}, True),
+        ({"alpha": 0.7}, True),
+        ({"alpha": 1.5}, False),
+        ({"augmentation": "mixup"}, False),
+    ],
+)
+def test_a_baseline_must_be_a_trial(baseline: dict[str, Any], refused: bool, root: Path, tmp_path: Path) -> None:
+    space = replace(load_space("mixup_alpha"), baseline=baseline)
+    if not refused:
+        check_space(scan_space(space), {})
+        return
+    with pytest.raises(SpaceError, match="BASELINE"):
+        check_space(scan_space(space), {})
