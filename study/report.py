@@ -43,22 +43,24 @@ def rebuild_all(arguments: argparse.Namespace) -> int:
 
     console, names = make_console(), list(dict.fromkeys(arguments.names))
     ledgers = [Ledger.open((arguments.studies / name).absolute()) for name in names]
-    uri = arguments.tracking_uri or default_uri(PROJECT)
-    try:
-        check_server(uri)
-        available = True
-    except StoreUnavailableError as error:
-        warn_of(error)
-        available = False
-    for ledger in ledgers:
-        rebuild(ledger, uri if available else None, console)
+    default = default_uri(PROJECT)
+    uris = [arguments.tracking_uri or ledger.study.tracking_uri or default for ledger in ledgers]
+    available = dict.fromkeys(uris, True)
+    for uri in available:
+        try:
+            check_server(uri)
+        except StoreUnavailableError as error:
+            warn_of(error)
+            available[uri] = False
+    for ledger, uri in zip(ledgers, uris, strict=True):
+        rebuild(ledger, uri if available[uri] else None, console)
     if len(ledgers) > 1:
         from study.reporting.comparison import write_comparison
 
         path = write_comparison(ledgers, arguments.studies.absolute(), console)
         console.print(f"\nThe comparison: {path}", soft_wrap=True)
     else:
-        show_next(ledgers[0].root, arguments.studies, arguments.tracking_uri, uri, console)
+        show_next(ledgers[0].root, arguments.studies, arguments.tracking_uri, uris[0], console)
     return FINISHED
 
 

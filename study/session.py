@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from rich.console import Console
 from audiotag.cli import FINISHED, INTERRUPTED
 from audiotag.config import TrialConfig
 from audiotag.corpus.errors import count, list_first
-from audiotag.corpus.validate import tag_warnings
+from audiotag.corpus.validate import cell_warnings, tag_warnings
 from audiotag.features.log_mel import LogMel
 from audiotag.models.backend import COMPILED
 from audiotag.uris import public, public_command
@@ -36,7 +36,7 @@ from study.tracking.mlflow_store import check_server, load_mlflow
 from study.tracking.mlflow_sync import MlflowCopy
 from study.tracking.optuna_db import OptunaCopy
 from study.tracking.tracker import Tracker
-from study.tracking.tracking_uri import StoreUnavailableError, default_uri
+from study.tracking.tracking_uri import StoreUnavailableError, default_uri, stored
 
 Hold = Callable[[float, str], AbstractContextManager[None]]  # of signals, while a block runs, which may take so long
 CATCH_UP = {"finished": 60.0, "interrupted": 10.0}  # s that the end of a session waits for MLflow
@@ -49,9 +49,15 @@ def run_session(request: Request, console: Console, hold_signals: Hold) -> int:
     Raises:
         ValueError: Of one of the project's own kinds, for a user's mistake; no study folder has been made then.
     """
-    uri = request.tracking_uri or default_uri(PROJECT)
-    available = check_tracking(request, uri, console)
-    plan = make_plan(request, console)
+    if request.resume is None:  # its store must be there
+        uri = request.tracking_uri or default_uri(PROJECT)
+        available = check_tracking(request, uri, console)
+        plan = make_plan(request, console)
+        plan = replace(plan, study=replace(plan.study, tracking_uri=stored(uri)))
+    else:
+        plan = make_plan(request, console)
+        uri = request.tracking_uri or plan.study.tracking_uri or default_uri(PROJECT)
+        available = check_tracking(request, uri, console)
     announce(plan, uri, console)
     session = Session(plan, request, uri, console, available)
     try:
@@ -165,7 +171,9 @@ class Session:
         try:
             with live:
                 run_in_memory(run, slots, self._warn)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                self.console.print("Stopping ...")
             stop_ray()
             with suppress(LedgerError):  # where the disk is full: reported already
                 self._close(ledger, tracker, view, "interrupted")
@@ -207,15 +215,24 @@ class Session:
     def _wait_for(self, tracker: Tracker, ledger: Ledger, status: str) -> None:
         """Wait until MLflow has all, for a limited time; models, which it gets last, may take long."""
         try:
-            if tracker.wait(UNNOTICED):
+            if self._is_up_to_date(tracker, UNNOTICED, status):
                 return
             seconds = CATCH_UP["interrupted" if tracker.failing else status]  # one that is down may stay so
             self.console.print(f"Waiting for MLflow, at most {seconds:.0f} s (Ctrl-C: not now) ...", soft_wrap=True)
-            if not tracker.wait(seconds):
+            if not self._is_up_to_date(tracker, seconds, status):
                 later = report_command(ledger.root, self.request.studies, self.request.tracking_uri)
                 self._warn(f"MLflow is behind; later: {later}")
         finally:
             tracker.give_up()
+
+    def _is_up_to_date(self, tracker: Tracker, seconds: float, status: str) -> bool:
+        """Wait for MLflow; Ctrl-C ends the wait, and of a finished study no more than that."""
+        try:
+            return tracker.wait(seconds)
+        except KeyboardInterrupt:
+            if status != "finished":
+                raise
+            return False
 
     def conclude(self, ledger: Ledger) -> int:
         """Show the commands that come next; return the exit code."""
@@ -264,8 +281,7 @@ def corpus_notes(plan: Plan) -> list[str]:
     notes += [f"without {clip}: {reason}" for clip, reason in corpus.skipped.items()]
     notes += [f"{count(len(clips), 'clip')} {what}: {list_first(clips)}" for what, clips in corpus.doubts.items()]
     notes += [note] if (note := left_out(plan.study)) else []
-    cells = corpus.unscored_cells()
-    return notes + [f"tag {tag} has one class only in fold {fold}; that cell is left out" for tag, fold in cells]
+    return notes + cell_warnings(corpus)
 
 
 def bf16_note(plan: Plan, per_trial: dict[str, float], address: str | None) -> str:

@@ -174,6 +174,7 @@ class StudyRecord:
     git_dirty: bool | None = None
     git_changes: str | None = None
     command: str = ""
+    tracking_uri: str = ""  # of MLflow's copy when the study began; not recorded where it had a password
     folder: str = ""  # in which it was last run: tells a copy from the original
     continued_with: tuple[Provenance, ...] = ()
     format: int = FORMAT
@@ -260,10 +261,8 @@ class FoldRecord:
     @cached_property
     def history(self) -> tuple[EpochResult, ...]:
         """Each epoch; NaN where a figure does not exist."""
-        return tuple(
-            EpochResult.from_dict({name: math.nan if value is None else value for name, value in row.items()})
-            for row in self.epoch_rows
-        )
+        rows = ({name: math.nan if it is None else it for name, it in row.items()} for row in self.epoch_rows)
+        return tuple(map(EpochResult.from_dict, rows))
 
 
 @dataclass(frozen=True)

@@ -36,13 +36,22 @@ def default_uri(project_root: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or database_uri(project_root.absolute() / "mlflow.db")
 
 
+def stored(uri: str) -> str:
+    """A tracking URI as a study keeps it; nothing of one with a password, which must be given again."""
+    if uri.startswith("sqlite"):
+        return database_uri(database_path(uri))  # relative to no folder
+    return uri if public(uri) == uri else ""
+
+
 def database_path(uri: str) -> Path:
     """The file that an SQLite URI names.
 
     Raises:
         TrackingError: Where it names none.
     """
-    path = uri.partition(":///")[2].partition("?")[0]
+    path, _, query = uri.partition(":///")[2].partition("?")
+    if query and "=" not in query:
+        raise TrackingError(f"The tracking URI is {public(uri)!r}, in which `?` ends the file's name: write it as %3F.")
     if path in ("", ":memory:"):
         shown = public(uri)
         raise TrackingError(f"The tracking URI is {shown!r}, but must name a file: sqlite:////absolute/path/mlflow.db.")
