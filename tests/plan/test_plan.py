@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.loops import needs_loops
 from helpers.planning import plan_study
 
 import study.plan.plan
@@ -127,6 +128,7 @@ def test_the_first_difference_of_two_texts() -> None:
     assert first_difference("a", "a") == ("another one", "this one")
 
 
+@needs_loops  # of Winograd
 def test_combinations_of_one_configuration_are_one_trial(
     root: Path, tmp_path: Path, space_file: Callable[[str, str], Path]
 ) -> None:
@@ -208,12 +210,10 @@ def test_a_study_from_before_tags_were_separated_by_bars_is_resumed(
 def test_a_study_whose_space_is_gone_says_where_its_text_is(
     root: Path, tmp_path: Path, space_file: Callable[[str, str], Path]
 ) -> None:
-    path = space_file(
-        "mine", '"""Why?"""\n\n\ndef define(trial):\n    trial.suggest_float("alpha", 0, 1)\n    return {}\n'
+    define = (
+        'def define(trial):\n    trial.suggest_categorical("alpha", [0.5, 1.5])\n    return {"augmentation": "mixup"}'
     )
-    path.write_text(
-        path.read_text().replace('suggest_float("alpha", 0, 1)', 'suggest_categorical("alpha", [0.5, 1.5])')
-    )
+    path = space_file("mine", f'"""Why?"""\n{define}\n')
     plan_study(tmp_path, corpus=root, space="mine", name="s").open_ledger()
     path.unlink()
     with pytest.raises(PlanError, match=r"search_spaces/mine\.py, which is gone: .*space_source"):
