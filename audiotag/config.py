@@ -18,20 +18,28 @@ from audiotag.features.log_mel import LogMel
 
 Value = bool | int | float | str
 Values = Mapping[str, Value]
+Choices = tuple[str, ...]
 
 ROOT = Path(__file__).parent
 NO_AUGMENTATION = "none"
+BATCH = ["x", "y", "rng"]  # the first arguments of an augmentation
 SCHEDULES = ("always", "intermittent")
 OPTIMIZERS = ("adam", "sgd")
 PRECISIONS = ("fp32", "bf16")
-CONVOLUTIONS = ("direct", "winograd")
 
-# What a value must be beyond its default's type, by name
-CHOICES = {"schedule": SCHEDULES, "optimizer": OPTIMIZERS, "precision": PRECISIONS, "convolution": CONVOLUTIONS}
+# What a value must be beyond its default's type: of the training's texts; of numbers, by name
+CHOICES: dict[str, Choices] = {"schedule": SCHEDULES, "optimizer": OPTIMIZERS, "precision": PRECISIONS}
+NOT_NEGATIVE = (0.0, math.inf, "a number in [0, inf)")
+SHARE = (0.0, math.nextafter(1.0, 2.0), "a number in [0, 1]")
 RANGES = {  # low <= value < high
-    "alpha": (0.0, math.inf, "a number in [0, inf)"),
+    "alpha": NOT_NEGATIVE,
+    "band_share": SHARE,
     "dropout": (0.0, 1.0, "a number in [0, 1)"),
+    "frame_share": SHARE,
     "learning_rate": (math.ulp(0.0), math.inf, "a positive number"),
+    "max_gain": NOT_NEGATIVE,
+    "max_seconds": NOT_NEGATIVE,
+    "probability": SHARE,
 }
 # Of a hyperparameter that a trial does not have, these say nothing: earlier studies and users' spaces hold them
 NEUTRAL = (0, "always", "direct")
@@ -47,6 +55,7 @@ class Network:
     """A network's declaration: what its class says of it (`audiotag.models`)."""
 
     parameters: Values  # its hyperparameters with their defaults
+    choices: Mapping[str, Choices]  # of those with a list of values (`Literal`)
     training_defaults: dict[str, Value]  # those of the training that differ for this network
     quick: Values  # a short budget for the synthetic corpus
     front_end: LogMel
@@ -54,11 +63,24 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """An augmentation's declaration: the module of its function, and its hyperparameters with their defaults."""
+class Restriction:
+    """What a value of one hyperparameter leaves of others: some values, or nothing; those are not there, then."""
 
-    module: str
-    parameters: Values
+    name: str
+    value: Value
+    others: Mapping[str, Choices]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """An augmentation's declaration: what its function's file says of it (`audiotag.augment`)."""
+
+    module: str = ""  # of its function
+    takes_front_end: bool = False  # whether it has a fourth argument
+    parameters: Values = field(default_factory=dict)  # its hyperparameters with their defaults
+    choices: Mapping[str, Choices] = field(default_factory=dict)  # of those with a list of values (`Literal`)
+    restrictions: tuple[Restriction, ...] = ()  # combinations of values that it does not have
 
 
 @dataclass(frozen=True, init=False)
@@ -89,9 +111,9 @@ class TrialConfig:
     def __init__(self, **values: Any) -> None:
         given = {**values.pop("network", {}), **values.pop("augmenting", {}), **values}  # as `replace` hands them over
         chosen = {name: given.pop(name, getattr(TrialConfig, name)) for name in ("model", "augmentation")}
-        declared, augmenting = network(chosen["model"]), augmentation(chosen["augmentation"]).parameters
-        defaults = _in_order([augmenting], [declared.parameters])
-        if len(defaults) < len(_training_defaults()) + len(declared.parameters) + len(augmenting):
+        declared, augmenting = network(chosen["model"]), augmentation(chosen["augmentation"])
+        defaults = _in_order([augmenting.parameters], [declared.parameters])
+        if len(defaults) < len(_training_defaults()) + len(declared.parameters) + len(augmenting.parameters):
             raise DeclarationError(f"Two of {', '.join(chosen.values())} and the training have a name in common.")
         if chosen["augmentation"] == NO_AUGMENTATION:
             del defaults["schedule"]
@@ -99,12 +121,15 @@ class TrialConfig:
             if name not in defaults:
                 _refuse(name, value, chosen, list(defaults))
         found = {name: (declared.training_defaults | given).get(name, default) for name, default in defaults.items()}
+        choices = {**CHOICES, **declared.choices, **augmenting.choices}
         for name, value in found.items():
-            _check(name, value, defaults[name])
+            _check(name, value, defaults[name], choices.get(name))
+        for restriction in augmenting.restrictions:
+            _restrict(found, given, restriction)
         if found["precision"] == "bf16" and "convolution" in found:
             found["convolution"] = "direct"  # Winograd's is fp32: what is recorded is what runs
-        parts = {"network": declared.parameters, "augmenting": augmenting}
-        apart = {part: {name: found[name] for name in names} for part, names in parts.items()}
+        parts = {"network": declared.parameters, "augmenting": augmenting.parameters}
+        apart = {part: {name: found[name] for name in names if name in found} for part, names in parts.items()}
         self.__dict__.update(chosen | found | apart)  # every name is an attribute
 
     @classmethod
@@ -154,7 +179,7 @@ def network(name: str) -> Network:
 def augmentation(name: str) -> Augmentation:
     """Read an augmentation's declaration from its source file; ValueError where there is none."""
     _require("augmentation", name, augmentation_names())
-    return read_augmentations(ROOT / "augment").get(name, Augmentation("", {}))
+    return read_augmentations(ROOT / "augment").get(name, Augmentation())
 
 
 @cache
@@ -167,15 +192,12 @@ def read_network(path: Path) -> Network:
     methods = {node.name: node for node in found.body if isinstance(node, ast.FunctionDef)}
     if "__init__" not in methods or _first_arguments(methods["__init__"]) != ["self", "n_columns", "n_tags"]:
         raise DeclarationError(f"The method `__init__` of {where} must begin with (self, n_columns, n_tags, *).")
-    attributes: dict[str, ast.expr] = {}
-    for node in found.body:
-        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            attributes |= {target.id: node.value for target in targets if isinstance(target, ast.Name)}
+    attributes = _assigned(found.body)
     parameters = _keyword_arguments(methods["__init__"], where)
     own = _training_defaults()
     return Network(
         parameters=parameters,
+        choices=_choices(methods["__init__"]),
         training_defaults=_read_values("training_defaults", attributes, {}, list(own), where),
         quick=_read_values("quick", attributes, QUICK, [*own, *parameters], where),
         front_end=_read_front_end(attributes.get("front_end"), where),
@@ -213,18 +235,41 @@ def _read_front_end(node: ast.expr | None, where: str) -> LogMel:
 
 @cache
 def read_augmentations(folder: Path) -> dict[str, Augmentation]:
-    """Read the declarations in a folder: its public functions whose first arguments are (x, y, rng), by name."""
+    """Read the declarations in a folder: its public functions of (x, y, rng) or (x, y, rng, front_end), by name."""
     found: dict[str, Augmentation] = {}
     for path in sorted(folder.glob("*.py")):
         for node in _parse(path).body:
-            if not isinstance(node, ast.FunctionDef) or _first_arguments(node) != ["x", "y", "rng"]:
+            if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
                 continue
-            if node.name.startswith("_"):
+            if _first_arguments(node) not in (BATCH, [*BATCH, "front_end"]):
                 continue
             where = f"the function `{node.name}` in {_shown(path)}"
             if node.name in found or node.name == NO_AUGMENTATION:
                 raise DeclarationError(f"The name of {where} is taken: choose another.")
-            found[node.name] = Augmentation(f"audiotag.augment.{path.stem}", _keyword_arguments(node, where))
+            found[node.name] = Augmentation(
+                module=f"audiotag.augment.{path.stem}",
+                takes_front_end=_first_arguments(node) != BATCH,
+                parameters=_keyword_arguments(node, where),
+                choices=_choices(node),
+                restrictions=_read_restrictions(path, node),
+            )
+    return found
+
+
+def _read_restrictions(path: Path, function: ast.FunctionDef) -> tuple[Restriction, ...]:
+    """What `RESTRICTIONS` in an augmentation's file says of it: (name, value, others, reason) of each restriction."""
+    node = _assigned(_parse(path).body).get("RESTRICTIONS")
+    table = {} if node is None else _literal(node)
+    try:
+        found = tuple(Restriction(*entry) for entry in table.get(function.name, ()))
+        names = {name for each in found for name in (each.name, *each.others)}
+    except (AttributeError, TypeError):
+        names = {""}
+    if not names <= {argument.arg for argument in function.args.kwonlyargs}:
+        raise DeclarationError(
+            f"`RESTRICTIONS` in {_shown(path)} must be a dict from an augmentation's name to a list of "
+            "(hyperparameter, value, {other hyperparameter: its values}, reason), written out."
+        )
     return found
 
 
@@ -242,6 +287,16 @@ def _shown(path: Path) -> str:
     return f"{path.parent.name}/{path.name}"
 
 
+def _assigned(body: list[ast.stmt]) -> dict[str, ast.expr]:
+    """What a module or a class assigns to names."""
+    found: dict[str, ast.expr] = {}
+    for node in body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {target.id: node.value for target in targets if isinstance(target, ast.Name)}
+    return found
+
+
 def _first_arguments(function: ast.FunctionDef) -> list[str]:
     return [argument.arg for argument in function.args.args]
 
@@ -255,6 +310,17 @@ def _keyword_arguments(function: ast.FunctionDef, where: str) -> dict[str, Value
             kinds = "a bool, an int, a float or a str"
             raise DeclarationError(f"The default of `{argument.arg}` of {where} must be {kinds}, written out.")
         found[argument.arg] = value
+    return found
+
+
+def _choices(function: ast.FunctionDef) -> dict[str, Choices]:
+    """The values of the keyword-only arguments whose annotation lists them: `Literal["a", "b"]`."""
+    found: dict[str, Choices] = {}
+    for argument in function.args.kwonlyargs:
+        match argument.annotation:
+            case ast.Subscript(value=ast.Name(id="Literal"), slice=listed):
+                values = _literal(listed)
+                found[argument.arg] = values if isinstance(values, tuple) else (values,)
     return found
 
 
@@ -284,11 +350,11 @@ def _require(name: str, value: Any, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"The value of `{name}` is {value!r}, but must be one of {', '.join(allowed)}.")
 
 
-def _check(name: str, value: Any, default: Value) -> None:
-    """Refuse a value that is not of its default's type, or out of its range."""
+def _check(name: str, value: Any, default: Value, choices: Choices | None) -> None:
+    """Refuse a value that is not among the choices, not of its default's type, or out of its range."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if name in CHOICES:
-        fits, wanted = value in CHOICES[name], f"one of {', '.join(CHOICES[name])}"
+    if choices is not None:
+        fits, wanted = value in choices, f"one of {', '.join(map(str, choices))}"
     elif isinstance(default, bool):
         fits, wanted = isinstance(value, bool), "True or False"
     elif isinstance(default, int):
@@ -301,6 +367,22 @@ def _check(name: str, value: Any, default: Value) -> None:
         fits, wanted = isinstance(value, str), "a text"
     if not fits:
         raise ValueError(f"The value of `{name}` is {value!r}, but must be {wanted}.")
+
+
+def _restrict(found: dict[str, Any], given: Values, restriction: Restriction) -> None:
+    """Take out what a restriction leaves no value of; refuse what was given all the same, and a value that it bars."""
+    if found.get(restriction.name) != restriction.value:
+        return
+    where = f"`{restriction.name}` is {restriction.value} ({restriction.reason})"
+    for name, allowed in restriction.others.items():
+        value = found[name]
+        if allowed and value not in allowed:
+            must = f"must be {' or '.join(allowed)} where {where}"
+            raise ValueError(f"The value of `{name}` is {value!r}, but {must}.")
+        if not allowed and given.get(name, 0) not in NEUTRAL:
+            raise ValueError(f"The value of `{name}` is {value!r}, but there is no {name} where {where}: leave it out.")
+        if not allowed:
+            del found[name]
 
 
 def _refuse(name: str, value: Any, chosen: dict[str, str], names: list[str]) -> None:

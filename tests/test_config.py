@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.hyperparameters import another
 
 from audiotag.config import (
-    CHOICES,
     QUICK,
     DeclarationError,
     TrialConfig,
@@ -47,6 +47,7 @@ CHANGES: dict[str, tuple[dict[str, Any], Any, Any, str]] = {
     "precision": ({}, "fp32", "bf16", "weights"),
 }
 CHOSEN = [({"model": model}, name) for model in network_names() for name in network(model).parameters]
+WITH = {"direction": {"target": "first"}}  # the values beside another one
 CHOSEN += [({"augmentation": kind}, name) for kind in augmentation_names() for name in augmentation(kind).parameters]
 
 
@@ -56,13 +57,6 @@ def tiny(**values: Any) -> TrialConfig:
     own = network(values.get("model", "crnn")).parameters
     shared = {"learning_rate": 1e-2, "batch_size": 4, "max_epochs": 2}
     return TrialConfig.from_dict(shared | {name: small[name] for name in small if name in own} | values)
-
-
-def another(name: str, value: Any) -> Any:
-    """A value that a hyperparameter may have beside this one."""
-    if isinstance(value, str):
-        return next(choice for choice in CHOICES[name] if choice != value)
-    return not value if isinstance(value, bool) else value + 1 if isinstance(value, int) else (value + 1) / 2
 
 
 def observed(config: TrialConfig) -> dict[str, Any]:
@@ -144,9 +138,9 @@ def test_each_hyperparameter_of_a_network_or_an_augmentation_changes_the_weights
 ) -> None:
     if name == "convolution" and not backend.LANES:
         pytest.skip("audiotag's loops are not compiled: there is one convolution")
-    config = tiny(**chosen)
-    other = another(name, config.get(name))
-    assert observed(tiny(**chosen, **{name: other}))["weights"] != observed(config)["weights"]
+    config = tiny(**chosen, **WITH.get(name, {}))
+    other = another(config, name)
+    assert observed(replace(config, **{name: other}))["weights"] != observed(config)["weights"]
 
 
 def test_each_hyperparameter_has_its_case() -> None:
@@ -156,9 +150,11 @@ def test_each_hyperparameter_has_its_case() -> None:
 
 def test_each_augmentation_trains_other_weights() -> None:
     seen = []
+    strengths = {"alpha": 1.0, "probability": 1.0}
     for name in augmentation_names():
-        alpha = {"alpha": 1.0} if "alpha" in augmentation(name).parameters else {}
-        seen.append(observed(tiny(augmentation=name, **alpha))["weights"])
+        own = {key: value for key, value in strengths.items() if key in augmentation(name).parameters}
+        own |= {"domain": "power"} if name == "mix" else {}  # in log-mels it is mixup
+        seen.append(observed(tiny(augmentation=name, **own))["weights"])
     assert all(first != second for place, first in enumerate(seen) for second in seen[:place])
 
 
@@ -201,6 +197,13 @@ def test_values_that_say_nothing_of_a_trial_are_dropped(values: dict[str, Any]) 
     assert TrialConfig.from_dict(values) == TrialConfig()
 
 
+def test_half_has_no_lambda() -> None:
+    config = TrialConfig(augmentation="mix", direction="half", target="first", alpha=0)
+    assert {"alpha", "lambdas", "dominant"}.isdisjoint({*config.to_dict(), *config.augmenting})
+    assert config.get("alpha") is None
+    assert replace(config, direction="interpolate").get("alpha") == TrialConfig(augmentation="mix").get("alpha")
+
+
 def test_with_bf16_the_convolution_is_direct() -> None:
     assert TrialConfig(precision="bf16", convolution="winograd").convolution == "direct"
 
@@ -239,6 +242,17 @@ def test_values_at_the_edge(values: dict[str, Any]) -> None:
         ({"model": "dae_dnn", "pretrain_epochs": 0}, "of `pretrain_epochs` is 0, but must be a whole number of at"),
         ({"schedule": "intermittent"}, "of `schedule` is 'intermittent', but `none` has no schedule: leave it out"),
         ({"augmentation": "sample_pairing", "alpha": 0.5}, "but `sample_pairing` has no alpha: leave it out"),
+        ({"augmentation": "mix", "target": "hard"}, "of `target` is 'hard', but must be one of soft, first, union"),
+        (
+            {"augmentation": "mix", "direction": "extrapolate"},
+            "of `target` is 'soft', but must be first where .*ext",
+        ),
+        (
+            {"augmentation": "mix", "direction": "extrapolate", "target": "first", "domain": "power"},
+            "of `domain` is 'power', but must be log_mel where `direction` is extrapolate",
+        ),
+        ({"augmentation": "mix", "direction": "half", "alpha": 1.5}, "of `alpha` .* there is no alpha where .*: leave"),
+        ({"augmentation": "mix", "probability": 1.1}, r"of `probability` is 1.1, but must be a number in \[0, 1\]"),
     ],
 )
 def test_values_that_a_trial_cannot_have(values: dict[str, Any], message: str) -> None:
@@ -311,12 +325,37 @@ def test_a_malformed_network_is_one_line(old: str, new: str, match: str, tmp_pat
         ("def none(x, y, rng): ...", "The name of the function `none` .* is taken"),
         ("def a(x, y, rng): ...\ndef a(x, y, rng): ...", "The name of the function `a` .* is taken"),
         ("def a(x, y, rng, *, size=(1, 2)): ...", "The default of `size` of the function `a`"),
+        ("def a(x, y, rng, *, b=1): ...\nRESTRICTIONS = {'a': [('c', 1, {}, '')]}", r"`RESTRICTIONS` in .*own\.py"),
+        ("def a(x, y, rng, *, b=1): ...\nRESTRICTIONS = {'a': [('b', 1)]}", r"`RESTRICTIONS` in .*own\.py"),
+        ("def a(x, y, rng, *, b=1): ...\nRESTRICTIONS = make()", r"`RESTRICTIONS` in .*own\.py"),
     ],
 )
 def test_a_malformed_augmentation_is_one_line(text: str, match: str, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(text)
     with pytest.raises(DeclarationError, match=match):
         read_augmentations(tmp_path)
+
+
+def test_choices_and_restrictions_are_read_from_the_source(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "RESTRICTIONS = {'a': [('b', 'x', {'c': []}, 'why')]}\n"
+        "def a(x, y, rng, front_end, *, b: Literal['x', 'y'] = 'y', c: Literal['z'] = 'z', d: str = 'w'): ..."
+    )
+    found = read_augmentations(tmp_path)["a"]
+    assert found.takes_front_end
+    assert found.choices == {"b": ("x", "y"), "c": ("z",)}
+    (restriction,) = found.restrictions
+    assert (restriction.name, restriction.value, restriction.others) == ("b", "x", {"c": []})
+
+
+@pytest.mark.parametrize("name", augmentation_names())
+def test_restrictions_name_values_that_there_are(name: str) -> None:
+    declared = augmentation(name)
+    for each in declared.restrictions:
+        assert each.value in declared.choices[each.name]
+        assert each.reason
+        for other, allowed in each.others.items():
+            assert set(allowed) < set(declared.choices.get(other, ()) or [0])
 
 
 def test_only_functions_of_a_batch_are_augmentations(tmp_path: Path) -> None:

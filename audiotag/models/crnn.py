@@ -4,6 +4,8 @@ Source: Wei et al. 2018; its head is the one of "Attention and localization base
 convolutional recurrent model for weakly supervised audio tagging" (Xu et al. 2017), on the features of the GRU.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -59,7 +61,7 @@ class CRNN(nn.Module):
         dropout: float = 0.1,
         gru_units: int = 128,
         gru_layers: int = 1,
-        convolution: str = "direct",
+        convolution: Literal["direct", "winograd"] = "direct",
     ) -> None:
         super().__init__()
         blocks = n_columns.bit_length() - 1

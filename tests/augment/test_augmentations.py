@@ -1,52 +1,139 @@
 """The contract of every augmentation, a new one too: what it returns, and that its randomness is the generator's."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from helpers.hyperparameters import another
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from audiotag.augment import Augment, build_augmentation
 from audiotag.config import TrialConfig, augmentation, augmentation_names
 
 NAMES = augmentation_names()[1:]
+FRAMES = 12
+OFF: dict[str, list[dict[str, Any]]] = {  # the strengths at which each does nothing
+    "mixup": [{"alpha": 0.0}],
+    "mixup_lp": [{"alpha": 0.0}],
+    "extrapolation": [{"alpha": 0.0}],
+    "sample_pairing": [],  # the mean of two clips has no strength
+    "mix": [{"alpha": 0.0}, {"probability": 0.0}, {"direction": "half", "probability": 0.0}],
+    "between_class": [{"alpha": 0.0}],
+}
+SWITCHED_OFF = [(name, strength) for name, strengths in OFF.items() for strength in strengths]
+HYPERPARAMETERS = [(name, parameter) for name in NAMES for parameter in augmentation(name).parameters]
 every_augmentation = pytest.mark.parametrize("name", NAMES)
+mono_and_stereo = pytest.mark.parametrize(
+    "model", [{"model": "crnn"}, {"model": "cgrnn", "imd": True}], ids=["mono", "stereo"]
+)
 
 
-def batch(size: int = 6) -> tuple[Tensor, Tensor]:
-    """Features (B, T, M) and targets (B, K) of 0 and 1."""
-    rng = np.random.default_rng(0)
-    x = torch.from_numpy(rng.normal(size=(size, 5, 4)).astype(np.float32))
+def batch(config: TrialConfig, size: int = 6, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Features (B, T, F) and targets (B, K) of 0 and 1."""
+    rng = np.random.default_rng(seed)
+    x = torch.from_numpy(rng.normal(size=(size, FRAMES, config.front_end.columns)).astype(np.float32))
     return x, torch.from_numpy(rng.integers(0, 2, (size, 3)).astype(np.float32))
 
 
-def built(name: str) -> Augment:
-    strength = {"alpha": 0.5} if "alpha" in augmentation(name).parameters else {}
-    augment = build_augmentation(TrialConfig(augmentation=name, **strength))
+def configured(name: str, **values: Any) -> TrialConfig:
+    """An augmentation that always does something, if nothing else is asked for."""
+    own = augmentation(name).parameters
+    strength = {parameter: value for parameter, value in {"alpha": 0.5, "probability": 1.0}.items() if parameter in own}
+    if values.get("direction") == "half":
+        del strength["alpha"]
+    return TrialConfig(augmentation=name, **strength | values)
+
+
+def built(config: TrialConfig) -> Augment:
+    augment = build_augmentation(config)
     assert augment is not None
     return augment
 
 
+@mono_and_stereo
 @every_augmentation
 @pytest.mark.parametrize("size", [1, 6])
-def test_it_keeps_shapes_and_leaves_its_input_alone(name: str, size: int) -> None:
-    x, y = batch(size)
+def test_it_keeps_shapes_and_leaves_its_input_alone(name: str, size: int, model: dict[str, Any]) -> None:
+    config = configured(name, **model)
+    x, y = batch(config, size)
     for seed in range(20):
-        new_x, new_y = built(name)(x, y, np.random.default_rng(seed))
+        new_x, new_y = built(config)(x, y, np.random.default_rng(seed))
         assert (new_x.shape, new_y.shape, new_x.dtype, new_y.dtype) == (x.shape, y.shape, x.dtype, y.dtype)
         assert torch.isfinite(new_x).all()
         assert ((new_y >= 0) & (new_y <= 1)).all()
-    assert torch.equal(x, batch(size)[0])
-    assert torch.equal(y, batch(size)[1])
+    assert torch.equal(x, batch(config, size)[0])
+    assert torch.equal(y, batch(config, size)[1])
+
+
+@mono_and_stereo
+@every_augmentation
+def test_it_changes_the_features_as_its_generator_says(name: str, model: dict[str, Any]) -> None:
+    config = configured(name, **model)
+    x, y = batch(config)
+
+    def run(*seeds: int) -> Tensor:
+        return torch.cat([built(config)(x, y, np.random.default_rng(seed))[0] for seed in seeds])
+
+    torch.manual_seed(1)
+    first = run(7, 8, 9)
+    assert torch.equal(first, run(7, 8, 9))
+    assert not torch.equal(first, torch.cat([x, x, x]))
+    assert not torch.equal(first, run(17, 18, 19))
+
+
+@pytest.mark.parametrize(("name", "parameter"), HYPERPARAMETERS)
+def test_each_hyperparameter_changes_something_and_no_later_batch(name: str, parameter: str) -> None:
+    """So trials that differ in a strength stay paired: what is drawn for other batches is the same."""
+    values = {"target": "first"} if parameter == "direction" else {}
+    config = configured(name, **values)
+    changed = configured(name, **values | {parameter: another(config, parameter)})
+    rngs = [np.random.default_rng(seed) for seed in range(20)], [np.random.default_rng(seed) for seed in range(20)]
+    x, y = batch(config)
+    before, after = ([built(each)(x, y, rng) for rng in own] for each, own in zip((config, changed), rngs, strict=True))
+    assert any(not torch.equal(a[part], b[part]) for a, b in zip(before, after, strict=True) for part in (0, 1))
+    for old_rng, new_rng in zip(*rngs, strict=True):
+        old, new = (built(config)(*batch(config, seed=1), rng) for rng in (old_rng, new_rng))
+        assert torch.equal(old[0], new[0])
+        assert torch.equal(old[1], new[1])
+
+
+@mono_and_stereo
+@pytest.mark.parametrize(("name", "strength"), SWITCHED_OFF)
+def test_it_does_nothing_where_its_strength_is_0(name: str, strength: dict[str, Any], model: dict[str, Any]) -> None:
+    config = configured(name, **strength | model)
+    x, y = batch(config)
+    for seed in range(5):
+        new_x, new_y = built(config)(x, y, np.random.default_rng(seed))
+        assert torch.equal(new_x, x)
+        assert torch.equal(new_y, y)
+
+
+def test_each_has_a_strength_of_0() -> None:
+    assert set(OFF) == set(NAMES)
 
 
 @every_augmentation
-def test_it_changes_the_features_as_its_generator_says(name: str) -> None:
-    torch.manual_seed(1)
-    first, second, other = (built(name)(*batch(), np.random.default_rng(seed)) for seed in (7, 7, 8))
-    assert torch.equal(first[0], second[0])
-    assert torch.equal(first[1], second[1])
-    assert not torch.equal(first[0], batch()[0])
-    assert not torch.equal(first[0], other[0])
+@settings(deadline=None, max_examples=25)
+@given(
+    frames=st.integers(1, 20),
+    size=st.integers(1, 5),
+    level=st.floats(-18, 20),
+    targets=st.lists(st.floats(0, 1, width=32), min_size=5, max_size=5),
+    seed=st.integers(0, 2**32),
+)
+def test_any_batch_gives_finite_features_and_targets_in_0_to_1(
+    name: str, frames: int, size: int, level: float, targets: list[float], seed: int
+) -> None:
+    config = configured(name, model="dae_dnn")
+    rng = np.random.default_rng(seed)
+    x = torch.from_numpy(rng.normal(level, 3, (size, frames, config.front_end.columns)).astype(np.float32))
+    x[0] = -18.42  # silence
+    new_x, new_y = built(config)(x, torch.tensor(targets[:size])[:, None], rng)
+    assert torch.isfinite(new_x).all()
+    assert ((new_y >= 0) & (new_y <= 1)).all()
 
 
 def test_none_is_no_function() -> None:
