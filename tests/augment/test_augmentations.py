@@ -22,6 +22,8 @@ OFF: dict[str, list[dict[str, Any]]] = {  # the strengths at which each does not
     "sample_pairing": [],  # the mean of two clips has no strength
     "mix": [{"alpha": 0.0}, {"probability": 0.0}, {"direction": "half", "probability": 0.0}],
     "between_class": [{"alpha": 0.0}],
+    "cutmix": [{"alpha": 0.0}],
+    "specmix": [{"frame_share": 0.0, "band_share": 0.0}],
 }
 SWITCHED_OFF = [(name, strength) for name, strengths in OFF.items() for strength in strengths]
 HYPERPARAMETERS = [(name, parameter) for name in NAMES for parameter in augmentation(name).parameters]
