@@ -24,6 +24,12 @@ OFF: dict[str, list[dict[str, Any]]] = {  # the strengths at which each does not
     "between_class": [{"alpha": 0.0}],
     "cutmix": [{"alpha": 0.0}],
     "specmix": [{"frame_share": 0.0, "band_share": 0.0}],
+    "gain": [{"max_gain": 0.0}],
+    "filter_augment": [{"max_gain": 0.0}, {"max_gain": 0.0, "shape": "step"}],
+    "noise": [{"probability": 0.0}],
+    "spec_augment": [{"frame_share": 0.0, "band_share": 0.0}],
+    "time_roll": [{"max_seconds": 0.0}],
+    "freq_mixstyle": [{"alpha": 0.0}, {"probability": 0.0}],
 }
 SWITCHED_OFF = [(name, strength) for name, strengths in OFF.items() for strength in strengths]
 HYPERPARAMETERS = [(name, parameter) for name in NAMES for parameter in augmentation(name).parameters]
