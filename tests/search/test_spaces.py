@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import search_spaces
+from audiotag.config import TrialConfig
 from search_spaces import Space, SpaceError, load_space, space_names
 from study.search.space import MOST, check_space, scan_space
 
@@ -51,6 +52,19 @@ def test_joint_has_alpha_only_where_the_augmentation_has_it() -> None:
     assert {row["augmentation"] for row in rows} == {"none", "mixup", "sample_pairing", "mixup_lp", "extrapolation"}
     for row in rows:
         assert ("alpha" in row) == (row["augmentation"] in ("mixup", "mixup_lp", "extrapolation"))
+
+
+def test_targets_are_compared_with_none_at_one_alpha() -> None:
+    rows = [(row["augmentation"], row.get("target"), row.get("alpha")) for row in parameters_of("targets")]
+    assert rows == [("none", None, None), ("mix", "soft", 1.5), ("mix", "first", 1.5), ("mix", "union", 1.5)]
+
+
+def test_mixing_has_every_point_of_the_family_once() -> None:
+    scan = scan_space(load_space("mixing"))
+    configs = {TrialConfig.from_dict(row) for row in scan.parameters}
+    assert len(configs) == len(scan.parameters) == 1 + 6 + 4 * (4 * 6 + 4)  # none, half, alphas of the others
+    points = {(c.get("direction"), c.get("target"), c.get("domain")) for c in configs}
+    assert len(points) == 1 + 6 + 6 + 1
 
 
 def test_only_a_sampled_space_has_ranges() -> None:
