@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from audiotag.chime_home import __main__ as chime_home
+from audiotag.config import augmentation, augmentation_names
 from audiotag.corpus import __main__ as corpus
 from study import report, run, tag
 
@@ -35,6 +36,14 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_lines_fit(page: Path) -> None:
     for number, line in enumerate(page.read_text().splitlines(), start=1):
         assert len(line) <= (160 if line.startswith("|") else 120), f"{page.name}, line {number}"
+
+
+def test_every_augmentation_is_documented_with_its_hyperparameters() -> None:
+    words = set(re.findall(r"`([^`]+)`", (ROOT / "docs/augmentations.md").read_text()))
+    for name in augmentation_names():
+        declared = augmentation(name)
+        assert {name, *declared.parameters} <= words
+        assert {choice for choices in declared.choices.values() for choice in choices} <= words
 
 
 OPTION = re.compile(r"--[a-z][a-z0-9-]+")
