@@ -3,8 +3,8 @@
 One thread, batch 44, (124, 128) features: forward, backward and optimiser, against the same network written plainly
 with torch's modules (peer: fp32; channels last, and with torch's autocast, for comparison), and against its seven
 convolutions alone, forwards and backwards, in the layout that is fastest here (floors: torch's in the same precision,
-and the fastest of all, ours among them). All alternate; times are the process's CPU seconds, which neighbours on the
-machine disturb least. Ratios are of each round's own times.
+and the fastest of all, ours among them); and with mixing, of log-mels and of powers. All alternate; times are the
+process's CPU seconds, which neighbours on the machine disturb least. Ratios are of each round's own times.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from rounds import show
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from audiotag.augment import build_augmentation
 from audiotag.config import TrialConfig
 from audiotag.models.backend import fastest_convolution
 from audiotag.models.layers import conv3x3
@@ -29,6 +31,7 @@ BATCH, FRAMES, BANDS, TAGS = 44, 124, 128, 7
 FILTERS = (8, 16, 32, 64, 64, 64, 64)
 CONVOLUTIONS = "convolutions, "
 OURS = f"{CONVOLUTIONS}fp32, as ours are"
+MIXED, MIXED_POWERS = "ours, fp32, mixing log-mels", "ours, fp32, mixing powers"
 
 
 class Plain(nn.Module):
@@ -60,11 +63,14 @@ def training_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor,
     optimizer.step()
 
 
-def our_step(precision: str, x: Tensor, y: Tensor) -> Callable[[], None]:
+def our_step(precision: str, x: Tensor, y: Tensor, **augmentation: Any) -> Callable[[], None]:
     """A step of the study's own network."""
-    config = TrialConfig(precision=precision, convolution=fastest_convolution())
+    config = TrialConfig(precision=precision, convolution=fastest_convolution(), **augmentation)
     state = start_fit(config, x.numpy(), TAGS, np.arange(BATCH), seed=0, fold=0, device="cpu")
-    return lambda: training_step(state.model, state.optimizer, x, y)
+    augment, rng = build_augmentation(config), np.random.default_rng(0)
+    if augment is None:
+        return lambda: training_step(state.model, state.optimizer, x, y)
+    return lambda: training_step(state.model, state.optimizer, *augment(x, y, rng))
 
 
 def plain_step(
@@ -134,6 +140,8 @@ def main() -> int:
     runs = {
         "ours, fp32": our_step("fp32", x, y),
         "ours, bf16": our_step("bf16", x, y),
+        MIXED: our_step("fp32", x, y, augmentation="mix"),
+        MIXED_POWERS: our_step("fp32", x, y, augmentation="mix", domain="power"),
         "plain network": plain_step("fp32", x, y),
         "plain network, channels last": plain_step("fp32", x, y, torch.channels_last),
         "plain network, bf16 by autocast": plain_step("bf16", x, y),
@@ -167,6 +175,7 @@ def ratios(rounds: list[dict[str, float]]) -> dict[str, list[float]]:
             found[f"{peer} / {ours}"] = [times[peer] / times[ours] for times in rounds]
         for floor in sorted({min(choice, key=middle.__getitem__) for choice in (of_torch, floors)}):
             found[f"{ours} / {floor}"] = [times[ours] / times[floor] for times in rounds]
+    found[f"{MIXED_POWERS} / {MIXED}"] = [times[MIXED_POWERS] / times[MIXED] for times in rounds]
     return found
 
 
