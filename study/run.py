@@ -28,6 +28,7 @@ from audiotag.cli import (
     parse_text,
 )
 from audiotag.config import PRECISIONS
+from audiotag.metrics import DEFAULT, METRICS
 from search_spaces import SAMPLERS
 from study.cli import STUDIES, run_command
 
@@ -75,6 +76,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     add("--protocol", choices=("paper", "nested"), help="paper: the held-out fold also stops training (default)")
     add("--sampler", choices=SAMPLERS, help="what proposes the trials; default: the space's own")
     add("--scheduler", choices=("fifo", "asha"), help="asha: prunes weak trials after some folds; default: fifo, none")
+    add("--metric", choices=tuple(METRICS), help=f"by whose mean trials are chosen (default {DEFAULT})")
     add("--cpus-per-trial", type=parse_positive(float), metavar="F", help="cores, also a fraction (default 1)")
     add(
         "--gpus-per-trial",

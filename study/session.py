@@ -15,11 +15,13 @@ from audiotag.config import TrialConfig
 from audiotag.corpus.errors import count, list_first
 from audiotag.corpus.validate import cell_warnings, tag_warnings
 from audiotag.features.log_mel import LogMel
+from audiotag.metrics import DEFAULT
 from audiotag.models.backend import COMPILED
 from audiotag.uris import public, public_command
 from study import PROJECT
 from study.cli import SOME_FAILED, STUDIES
 from study.format import seeds_in_words
+from study.ledger.clips import write_clips
 from study.ledger.files import LedgerError
 from study.ledger.ledger import STUDY_FILE, Ledger
 from study.ledger.provenance import provenance_changes
@@ -102,6 +104,7 @@ class Session:
         """Train what the study lacks, or only bring its views up to date where it lacks nothing."""
         if (ledger := self.plan.ledger) is not None:
             with ledger.locked():  # refused at once while another driver holds it
+                write_clips(ledger.root, self.plan.corpus)  # for figures that an earlier version did not compute
                 if complete := is_complete(ledger) and not self.plan.grows:
                     self._bring_up_to_date(ledger)
             if complete:
@@ -269,6 +272,9 @@ def announce(plan: Plan, uri: str, console: Console) -> None:
         say(f"         {budget_line(config)}")
     if corpus.layout.quick:
         say("         a short budget for this corpus; --epochs overrides")
+    if (objective := study.objective).name != DEFAULT:
+        extreme = "lowest" if objective.lower_is_better else "highest"
+        say(f"Metric   {objective.title}: the trial with the {extreme} {objective.mean_title} is the best")
     say(f"Protocol {study.protocol}, {seeds_in_words(study.seeds)}; MLflow {public(uri)}")
     for note in corpus_notes(plan):
         say(f"note: {note}", style="yellow")

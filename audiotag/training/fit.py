@@ -23,7 +23,7 @@ from audiotag.augment.schedule import final_stretch, mixing_on
 from audiotag.config import TrialConfig
 from audiotag.corpus.splits import FoldSplit
 from audiotag.features.standardise import band_statistics
-from audiotag.metrics import METRICS, mean_defined
+from audiotag.metrics import METRICS
 from audiotag.models.backend import check_convolution
 from audiotag.models.build import build_network, standardise
 from audiotag.models.precision import computing
@@ -183,7 +183,7 @@ def fit(
             train_accuracy=train_accuracy,
             val_loss=val_loss,
             val_accuracy=float(((scores > 0.5) == (truth > 0.5)).mean()),
-            val_means={name: float(mean_defined(metric.by_tag(truth, scores))) for name, metric in METRICS.items()},
+            val_means={name: metric.score(truth, scores)[1] for name, metric in METRICS.items()},
             seconds=time.perf_counter() - started,
         )
         state.history.append(result)

@@ -19,7 +19,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from audiotag.files import size_of
+from audiotag.metrics import METRICS
 from audiotag.uris import public
+from study.ledger.clips import Clips, read_clips
 from study.ledger.files import LedgerError, LedgerWarning, WriteError, read_json, write_json
 from study.ledger.identity import STUDY_FILE, identify
 from study.ledger.schema import READABLE, RecordError, StudyRecord, TrialResult, read_record, write_record
@@ -49,6 +51,7 @@ class Ledger:
     def __init__(self, root: Path, study: StudyRecord) -> None:
         self.root, self.study = root, study
         self.ended: dict[str, TrialResult] = {}
+        self._clips: Clips | None = None
         self._unsettled, self._moved = False, ""  # identity to be written, and what is to be said of it
 
     @classmethod
@@ -89,7 +92,9 @@ class Ledger:
             if content is None:
                 raise RecordError
             _require_readable(root, content)
-            return cls._of(root, read_record(StudyRecord, content))
+            record = read_record(StudyRecord, content)
+            _require_metric(root, record.metric)
+            return cls._of(root, record)
         except RecordError as error:
             what = f"a {STUDY_FILE} without a usable `{error}`" if content else f"a damaged {STUDY_FILE}"
             raise LedgerError(f"The study `{root.name}` in {root.parent} has {what}: put back a copy of it.") from None
@@ -151,6 +156,12 @@ class Ledger:
             write_json(self.root / STUDY_FILE, write_record(study))
             self.study = study
 
+    def clips(self) -> Clips | None:
+        """The clips of the study's corpus; None as long as they are missing or damaged."""
+        if self._clips is None:
+            self._clips = read_clips(self.root)
+        return self._clips
+
     def trial(self, key: str) -> TrialFolder:
         """The folder of a trial, which may not exist yet."""
         return trial_folder(self.root, key)
@@ -196,4 +207,12 @@ def _require_readable(root: Path, content: dict[str, Any]) -> None:
         raise LedgerError(
             f"The study `{root.name}` has format {version!r}, but this version reads {' and '.join(map(str, READABLE))}"
             ": use the version that wrote it."
+        )
+
+
+def _require_metric(root: Path, metric: str) -> None:
+    if metric not in METRICS:
+        raise LedgerError(
+            f"The study `{root.name}` chooses its trials by the metric {metric!r}, but this version has "
+            f"{', '.join(METRICS)}: use the version that wrote it."
         )

@@ -4,9 +4,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from audiotag.training.epochs import EpochResult, PretrainingEpoch
-from study.ledger.schema import OBJECTIVE
 
-METRIC = f"{OBJECTIVE.name}_mean"  # what Optuna minimises; every report holds it
+METRIC = "mean"  # the entry of a report that Optuna minimises or maximises
 
 
 @dataclass(frozen=True)
@@ -14,7 +13,7 @@ class Report:
     """An epoch, the end of a fold, or the end of a trial.
 
     Attributes:
-        mean: Of the objective, over finished folds and tags; never NaN.
+        mean: Of the study's objective, over finished folds and tags; never NaN.
         folds_done: With every seed.
         fold, seed: The training in progress; None in a report between folds.
         epoch, pretraining: What it gave, one of them in each report of an epoch.
@@ -39,11 +38,11 @@ class Report:
         return self.fold is None and self.failed is None and self.halted is None
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as Ray Tune takes it: plain values, the objective under METRIC."""
-        values: dict[str, Any] = {name: value for name, value in vars(self).items() if name != "mean"}
+        """The report as Ray Tune takes it: plain values, METRIC among them."""
+        values: dict[str, Any] = dict(vars(self))
         values["epoch"] = self.epoch and self.epoch.to_dict()
         values["pretraining"] = self.pretraining and asdict(self.pretraining)
-        return {METRIC: self.mean} | {name: value for name, value in values.items() if value not in (None, ())}
+        return {name: value for name, value in values.items() if value not in (None, ())}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Report":
@@ -53,4 +52,4 @@ class Report:
             own["epoch"] = EpochResult.from_dict(own["epoch"])
         if "pretraining" in own:
             own["pretraining"] = PretrainingEpoch(**own["pretraining"])
-        return cls(mean=values[METRIC], **own)
+        return cls(**own)

@@ -1,18 +1,19 @@
 """The results of a study, made from the records of its folds."""
 
 import math
+import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean
 
 import numpy as np
 
 from audiotag.corpus.corpus import Corpus
-from audiotag.metrics import METRICS, mean_defined, sample_variance
+from audiotag.metrics import METRICS, Metric, mean_defined, sample_variance
 from study.ledger.ledger import Ledger
 from study.ledger.paper import published_row
 from study.ledger.pruning import read_pruned
 from study.ledger.schema import (
-    OBJECTIVE,
     CorpusRecord,
     Figures,
     FoldRecord,
@@ -52,14 +53,18 @@ def trial_result(ledger: Ledger, folder: TrialFolder) -> TrialResult | None:
     Results of ended trials are kept by the ledger: reading a trial's files takes 4 ms of CPU time, and a session needs
     every result several times. A trial without a result is read anew each time, so that damage is reported each time.
     """
-    if folder.key not in ledger.ended and (result := _read_result(folder, ledger.study)) is not None:
+    if folder.key not in ledger.ended and (result := _read_result(ledger, folder)) is not None:
         ledger.ended[folder.key] = result
     return ledger.ended.get(folder.key)
 
 
-def _read_result(folder: TrialFolder, study: StudyRecord) -> TrialResult | None:
-    trial, failure = folder.trial, folder.read_failure()
-    folds = merged_folds(folder, study)
+def _read_result(ledger: Ledger, folder: TrialFolder) -> TrialResult | None:
+    study, trial, failure = ledger.study, folder.trial, folder.read_failure()
+    parts = folder.for_seeds(study.seeds)
+    folds = [
+        merge_seeds([with_all_metrics(*pair, ledger) for pair in zip(records, parts, strict=True)], study.seeds)
+        for records in finished_folds(folder, study)
+    ]
     pruned = read_pruned(folder) if failure is None else None
     whole = failure is None and pruned is None
     if whole and len(folds) < len(study.folds):
@@ -75,6 +80,7 @@ def _read_result(folder: TrialFolder, study: StudyRecord) -> TrialResult | None:
         figures=with_seed_spread(summarise(scored, study.tags), seeds),
         evaluation=score_evaluation(folder, study) if whole else {},
         folds=tuple(folds),
+        objective=study.objective,
         seeds=seeds,
         reason=failure if failure is not None else pruned.reason if pruned is not None else None,
         pruned=pruned,
@@ -95,6 +101,22 @@ def finished_folds(folder: TrialFolder, study: StudyRecord) -> list[list[FoldRec
 def merged_folds(folder: TrialFolder, study: StudyRecord) -> list[FoldResult]:
     """A trial's folds that are finished with every seed."""
     return [merge_seeds(records, study.seeds) for records in finished_folds(folder, study)]
+
+
+def with_all_metrics(record: FoldRecord, folder: TrialFolder, ledger: Ledger) -> FoldRecord:
+    """A fold's record with the metrics that are newer than it, from its scores; `folder` is that of its seed.
+
+    Without the study's clips, or with scores that do not fit them, it has those that it has.
+    """
+    if METRICS.keys() <= record.figures.keys() or (clips := ledger.clips()) is None:
+        return record
+    try:
+        scores = folder.read_scores(record.fold, "held_out", "held_out_clips")
+        targets = clips.held_out(record.fold, scores["held_out_clips"]).targets
+        found = score(targets, scores["held_out"], ledger.study.tags)
+    except (OSError, KeyError, IndexError, ValueError, zipfile.BadZipFile):
+        return record
+    return replace(record, figures=found | record.figures)
 
 
 def merge_seeds(records: Sequence[FoldRecord], seeds: Sequence[int]) -> FoldResult:
@@ -155,22 +177,24 @@ def with_seed_spread(figures: dict[str, Figures], seeds: Sequence[SeedResult]) -
 def summarise(folds: Sequence[FoldResult | SeedFold | FoldRecord], tags: Sequence[str]) -> dict[str, Figures]:
     """Of each metric that all folds have: mean over folds of each tag's figure, their mean, and the two variances.
 
-    Without folds each metric has figures that do not exist.
+    The mean of a metric of labels is that of the folds' own, in which a tag weighs as much as it has clips. Without
+    folds each metric has figures that do not exist.
     """
     if not folds:
         return {name: Figures(dict.fromkeys(tags), None) for name in METRICS}
     names = [name for name in METRICS if all(name in fold.figures for fold in folds)]
-    return {name: _over_folds([fold.figures[name] for fold in folds], tags) for name in names}
+    return {name: _over_folds([fold.figures[name] for fold in folds], tags, METRICS[name]) for name in names}
 
 
-def _over_folds(folds: Sequence[Figures], tags: Sequence[str]) -> Figures:
+def _over_folds(folds: Sequence[Figures], tags: Sequence[str], metric: Metric) -> Figures:
     by_fold = np.array([[_number(fold.by_tag[tag]) for tag in tags] for fold in folds])  # (folds, K)
     by_tag = mean_defined(by_fold, axis=0)
+    own = np.array([_number(fold.mean) for fold in folds]) if metric.by_label else mean_defined(by_fold, axis=1)
     return Figures(
         {tag: plain(value) for tag, value in zip(tags, by_tag, strict=True)},
-        plain(mean_defined(by_tag)),
+        plain(mean_defined(own if metric.by_label else by_tag)),
         plain(sample_variance(by_tag)),
-        plain(sample_variance(mean_defined(by_fold, axis=1))),
+        plain(sample_variance(own)),
     )
 
 
@@ -178,7 +202,7 @@ def running_means(folds: Sequence[FoldResult], study: StudyRecord) -> list[float
     """Mean of the objective over a trial's first fold, its first two, ... as far as they are finished and have one."""
     means: list[float] = []
     for done, (number, fold) in enumerate(zip(study.folds, folds, strict=False), start=1):
-        mean = summarise(folds[:done], study.tags)[OBJECTIVE.name].mean
+        mean = summarise(folds[:done], study.tags)[study.metric].mean
         if fold.fold != number or mean is None:
             break
         means.append(mean)
@@ -189,9 +213,9 @@ def score(targets: np.ndarray, scores: np.ndarray, tags: Sequence[str]) -> dict[
     """The figures of each metric for some clips: targets (n, K), scores (n, K)."""
     found = {}
     for name, metric in METRICS.items():
-        values = metric.by_tag(targets, scores)
+        values, mean = metric.score(targets, scores)
         by_tag = {tag: plain(value) for tag, value in zip(tags, values, strict=True)}
-        found[name] = Figures(by_tag, plain(mean_defined(values)), plain(sample_variance(values)))
+        found[name] = Figures(by_tag, plain(mean), plain(sample_variance(values)))
     return found
 
 

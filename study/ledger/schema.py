@@ -7,15 +7,15 @@ other fields ("eer", "eer_mean", "eer_var_classes", "eval_eer_mean"). docs/study
 import math
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cache, cached_property
+from operator import attrgetter
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from audiotag.metrics import METRICS, Metric
+from audiotag.metrics import DEFAULT, METRICS, Metric
 from audiotag.training.epochs import EpochResult, PretrainingEpoch
 
 FORMAT = 5  # of a new study's folder
 READABLE = (4, 5)  # formats that this version continues; in 4 a trial's key hashed fifteen fixed hyperparameters
-OBJECTIVE: Metric = next(iter(METRICS.values()))  # what a study minimises or maximises: its mean over folds and tags
 
 R = TypeVar("R")
 SKIP: dict[str, Any] = {"skip": True}  # metadata of a field that JSON does not hold
@@ -33,7 +33,7 @@ class Figures:
     """One metric of a trial, a fold or the evaluation split. None stands for a figure that does not exist."""
 
     by_tag: dict[str, float | None]
-    mean: float | None  # over tags
+    mean: float | None  # over tags; of a metric of labels over those of each fold
     var_classes: float | None = None  # sample variance over tags: the paper's Var
     var_folds: float | None = None  # sample variance of the folds' means
     sd_seeds: float | None = None  # sample standard deviation of `mean` over seeds
@@ -60,8 +60,8 @@ def read_record(kind: type[R], content: Any) -> R:
 
 
 def _read_figures(content: dict[str, Any]) -> dict[str, Figures]:
-    """The figures of each metric that a record holds; the objective's must be among them."""
-    found = {name: content.get(name) for name in METRICS if name in content or name == OBJECTIVE.name}
+    """The figures of each metric that a record holds; those of the first must be among them."""
+    found = {name: content.get(name) for name in METRICS if name in content or name == DEFAULT}
     if wrong := [name for name, by_tag in found.items() if not isinstance(by_tag, dict)]:
         raise RecordError(wrong[0])
     return {name: Figures(content[name], content.get(f"{name}_mean")) for name in found}
@@ -165,6 +165,7 @@ class StudyRecord:
     space_helpers: dict[str, str] | None = field(default=None, metadata=DROP)  # texts by file; None: not recorded
     sampler: str | None = None  # None: the space's own
     scheduler: str = "fifo"
+    metric: str = DEFAULT  # by whose mean over folds and tags trials are chosen
     ranges: dict[str, dict[str, Any]] = field(default_factory=dict)  # of numeric parameters: "low", "high", "log"
     baseline: dict[str, Any] | None = None  # named by the space
     repeats: int = 1
@@ -178,6 +179,11 @@ class StudyRecord:
     folder: str = ""  # in which it was last run: tells a copy from the original
     continued_with: tuple[Provenance, ...] = ()
     format: int = FORMAT
+
+    @property
+    def objective(self) -> Metric:
+        """What the study minimises or maximises: its mean over folds and tags."""
+        return METRICS[self.metric]
 
     @property
     def seeds(self) -> list[int]:
@@ -215,7 +221,7 @@ class PrunedRecord:
     reason: str
     folds: int  # that it has
     rung: int  # folds after which it was judged
-    mean: float  # its mean EER over them
+    mean: float  # of the objective over them
     bound: float  # the cutoff
 
 
@@ -317,6 +323,7 @@ class TrialResult:
         reason: Why it failed or was pruned.
         evaluation: Figures on the evaluation split, by the mean probability of the fold models; empty without one.
         folds: The finished ones.
+        objective: Of its study.
     """
 
     key: str
@@ -333,11 +340,17 @@ class TrialResult:
     )
     published: PublishedRow | None = field(default=None, metadata=DROP)
     folds: tuple[FoldResult, ...] = ()
+    objective: Metric = field(default=METRICS[DEFAULT], metadata=SKIP)
 
     @property
     def mean(self) -> float | None:
         """Mean of the objective over folds and tags; None for a trial without a result."""
-        return self.figures[OBJECTIVE.name].mean
+        return self.figures[self.objective.name].mean
+
+    @property
+    def rank(self) -> float:
+        """A number that is smallest for the best trial."""
+        return self.objective.rank(self.mean)
 
     @property
     def trainings(self) -> list[FoldResult | SeedFold]:
@@ -370,8 +383,7 @@ class StudyResults:
     @property
     def best(self) -> TrialResult | None:
         """The finished trial with the best mean of the objective, the first of equals."""
-        scored = [trial for trial in self.finished if trial.mean is not None]
-        return min(scored, key=lambda trial: rank(trial.mean), default=None)
+        return min((trial for trial in self.finished if trial.mean is not None), key=attrgetter("rank"), default=None)
 
     @property
     def has_evaluation(self) -> bool:
@@ -381,19 +393,9 @@ class StudyResults:
     def to_json(self) -> dict[str, Any]:
         """The content of the file."""
         study = self.study
-        return {
-            "study": study.name,
-            "space": study.space,
-            "corpus": study.corpus.name,
-            "protocol": study.protocol,
-            "seed": study.seed,
-            **({"repeats": study.repeats} if study.has_several_seeds else {}),
-            "status": self.status,
-            "tags": list(study.tags),
-            "trials": [trial.to_json() for trial in self.trials],
-        }
-
-
-def rank(mean: float | None) -> float:
-    """A mean of the objective as a number that is smallest for the best trial."""
-    return math.inf if mean is None else mean if OBJECTIVE.lower_is_better else -mean
+        found: dict[str, Any] = {"study": study.name, "space": study.space, "corpus": study.corpus.name}
+        found |= {"protocol": study.protocol, "seed": study.seed}
+        found |= {"metric": study.metric} if study.metric != DEFAULT else {}
+        found |= {"repeats": study.repeats} if study.has_several_seeds else {}
+        found |= {"status": self.status, "tags": list(study.tags)}
+        return found | {"trials": [trial.to_json() for trial in self.trials]}

@@ -24,6 +24,7 @@ from audiotag.corpus.tag_names import SEPARATOR
 from audiotag.features.load import default_cache, load_features
 from audiotag.features.log_mel import LogMel
 from audiotag.features.store import cache_bytes
+from audiotag.metrics import DEFAULT
 from audiotag.models.backend import check_convolution
 from audiotag.uris import public_command
 from search_spaces import Space, load_space, space_names
@@ -41,6 +42,7 @@ from study.plan.preflight import (
     check_address,
     check_folds,
     check_loopback,
+    check_metric,
     check_resources,
     check_writable,
     trains_on_own_cpu,
@@ -51,7 +53,7 @@ from study.search.space import SpaceScan, check_space, complete, scan_space
 
 CHIME_HOME, SYNTHETIC = PROJECT / "data" / "chime_home", PROJECT / "data" / "synthetic"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-KEPT = ("space", "seed", "protocol", "repeats", "sampler", "scheduler")  # options that a resumed study keeps
+KEPT = ("space", "seed", "protocol", "repeats", "sampler", "scheduler", "metric")  # options that a resumed study keeps
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +132,8 @@ def _plan_new(request: Request, console: Console) -> Plan:
     check_space(scan, {})
     corpus = _open(request, scan, console)
     check_folds(corpus, request.protocol or "paper", request.seed or 0)
+    if request.metric is not None:
+        check_metric(corpus, request.metric)
     return Plan(root, _describe(name, scan, corpus, request), scan, corpus)
 
 
@@ -310,6 +314,7 @@ def _describe(name: str, scan: SpaceScan, corpus: Corpus, request: Request) -> S
         question=space.question,
         sampler=space.sampler,
         scheduler=request.scheduler or "fifo",
+        metric=request.metric or DEFAULT,
         varied=varied,
         ranges=scan.ranges,
         baseline=space.baseline,

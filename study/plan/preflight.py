@@ -1,11 +1,15 @@
 """What a request needs of the machine and of the corpus, found out before anything is started."""
 
+import math
 import os
 import socket
 from pathlib import Path
 
+import numpy as np
+
 from audiotag.corpus.corpus import Corpus
 from audiotag.corpus.splits import split_fold
+from audiotag.metrics import METRICS
 from study.plan.request import Request
 
 CPU_FACTS = Path("/proc/cpuinfo")
@@ -80,6 +84,22 @@ def check_folds(corpus: Corpus, protocol: str, seed: int) -> None:
             split_fold(corpus, fold, protocol, seed)
         except ValueError as error:
             raise PlanError(f"Fold {fold} of the corpus `{corpus.name}`: {error}") from error
+
+
+def check_metric(corpus: Corpus, metric: str) -> None:
+    """Score made-up probabilities of each fold once: a metric that does not exist on a corpus cannot choose a trial.
+
+    Raises:
+        PlanError: Where a fold has no figure of it.
+    """
+    for fold in corpus.fold_numbers:
+        targets = corpus.targets[corpus.folds == fold]
+        if math.isnan(METRICS[metric].score(targets, np.zeros_like(targets))[1]):
+            needs = f" (it needs {METRICS[metric].needs} per clip)" if METRICS[metric].needs else ""
+            raise PlanError(
+                f"--metric is {metric}, but fold {fold} of the corpus `{corpus.name}` has no figure of it{needs}: "
+                f"choose another of {', '.join(METRICS)}."
+            )
 
 
 def check_address(address: str | None) -> None:

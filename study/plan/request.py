@@ -22,6 +22,7 @@ class Request:
         precision: Of convolutions and matrix products.
         seed, repeats, protocol: Of the training.
         sampler, scheduler: Of the search.
+        metric: By which it chooses, one of METRICS.
         cpus_per_trial, gpus_per_trial, address: Of Ray.
         cache: The folder of features.
         studies: The folder of studies.
@@ -42,6 +43,7 @@ class Request:
     protocol: str | None = None
     sampler: str | None = None
     scheduler: str | None = None
+    metric: str | None = None
     cpus_per_trial: float | None = None
     gpus_per_trial: float | None = None
     address: str | None = None

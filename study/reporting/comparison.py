@@ -17,13 +17,16 @@ from study.reporting.section import Section, render
 from study.reporting.sections.against_baseline import INTERVAL, against_baseline, difference, p_value
 from study.reporting.sections.paper_tables import cross_validation
 from study.reporting.style import style
-from study.reporting.tables import CROSS_VALIDATION, Line, Table, further_metrics, mean_of, range_of
+from study.reporting.tables import CROSS_VALIDATION, Line, Table, further_metrics, mean_of, metrics_of, range_of
 from study.stats.analysis import Analysis, ResultRow, analyse, choose_baseline, compare, make_row
 
 LONGEST_NAME = 120  # characters of a file's name
 UNTESTED = {  # differences that leave nothing to test, and the fields that show them
     "The corpora differ, so the figures are of different things and nothing is tested.": attrgetter(
         "corpus.fingerprint", "tags", "folds"
+    ),
+    "The studies choose their trials by different metrics, so nothing is ranked and nothing is tested.": attrgetter(
+        "metric"
     ),
     "The protocols differ: figures of `paper` are optimistic and those of `nested` are not; nothing is tested.": (
         attrgetter("protocol")
@@ -48,7 +51,7 @@ def join(found: Sequence[Analysis]) -> Analysis:
         rows.setdefault(row.key, made)
     first, merged = found[0], list(rows.values())
     baseline = rows.get(first.baseline.key) if first.baseline else choose_baseline(merged, first.study)[0]
-    compare(merged, baseline, len(first.study.folds))
+    compare(merged, baseline, first.study)
     trials = tuple(row.result for row in merged)
     return Analysis(
         first.ledger,
@@ -107,17 +110,19 @@ def studies_table(found: Sequence[Analysis]) -> Table:
 
 
 def rows_table(rows: Sequence[ResultRow], tested: bool) -> Table:
-    """Rows of studies, and their tests."""
-    further = further_metrics([row.result for row in rows], CROSS_VALIDATION)
-    header = ["study", "trial", "Avg", INTERVAL, *[metric.column for metric in further]]
+    """Rows of studies, and their tests; of studies with different objectives each metric in a column of its own."""
+    results = [row.result for row in rows]
+    shared = len({result.objective.name for result in results}) <= 1
+    further = (further_metrics if shared else metrics_of)(results, CROSS_VALIDATION)
+    header = ["study", "trial", *["Avg", INTERVAL] * shared, *[metric.mean_column for metric in further]]
     lines = []
     for row in rows:
-        cells = [row.study, row.label.removesuffix(f" ({row.study})"), decimal(row.mean)]
-        cells += [range_of(row.intervals.get("mean"))]
+        cells = [row.study, row.label.removesuffix(f" ({row.study})")]
+        cells += [decimal(row.mean), range_of(row.intervals.get("mean"))] * shared
         cells += [decimal(mean_of(row.result, CROSS_VALIDATION, metric.name)) for metric in further]
         lines.append(Line([*cells, *[difference(row), p_value(row.adjusted), verdict(row)] * tested]))
     full = [*header, *["difference", "Holm p", "verdict"] * tested]
-    interval = header.index(INTERVAL)
-    spare = [[*range(interval + 1, len(header))], [interval]]
+    first = 4 if shared else 3  # column behind the objective, or the first metric
+    spare = [[*range(first, len(header))], *[[first - 1]] * shared]
     prose = [1, *[len(full) - 1] * tested]
     return Table("Rows", full, lines, left=2, right=int(tested), spare=spare, prose=prose)

@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table as RichTable
 
+from audiotag.metrics import EER, METRICS
 from study.format import decimal, duration, label, trial_name
 from study.ledger.progress import Report
-from study.ledger.schema import OBJECTIVE, StudyRecord, rank
+from study.ledger.schema import StudyRecord
 from study.reporting.tables import Line, Table
 from study.stats.analysis import SHOWN_ROWS
 
@@ -33,7 +34,7 @@ class LiveRow:
         folds_done: With every seed.
         trainings_done: Of a fold with a seed.
         epoch: From 1, as text; "pre 1" in the pretraining.
-        best: Best validation mean of the training in progress.
+        best: Best validation means of the training in progress, by metric.
         mean: Over the finished folds.
         began: When the training in progress did, on the monotonic clock.
         epoch_seconds: Of the last epochs.
@@ -49,7 +50,7 @@ class LiveRow:
     trainings_done: int = 0
     epoch: str = ""
     val_loss: float | None = None
-    best: float | None = None
+    best: dict[str, float] = field(default_factory=dict)
     mean: float | None = None
     began: float | None = None
     epoch_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=20))
@@ -66,6 +67,7 @@ class LiveTable:
     def __init__(self, console: Console, study: StudyRecord, *, done: int, slots: int, max_epochs: int) -> None:
         self.console, self.study = console, study
         self.done_before, self.slots, self.max_epochs = done, slots, max_epochs
+        self.followed = list({metric.name: metric for metric in (METRICS[EER], study.objective)}.values())  # by epoch
         self.rows: dict[str, LiveRow] = {}
         self.training_seconds: list[float] = []  # of the trainings finished in this session
         self.live = Live(get_renderable=self.render, console=console, refresh_per_second=REFRESH, transient=True)
@@ -102,12 +104,11 @@ class LiveTable:
         if (trainings := self._trainings_done(report)) > row.trainings_done:
             if row.began is not None:
                 self.training_seconds.append(now - row.began)
-            row.trainings_done, row.best = trainings, None
+            row.trainings_done, row.best = trainings, {}
         if report.folds_done > row.folds_done:
             row.folds_done, row.mean = report.folds_done, report.mean
-            progress = (
-                f"{row.folds_done} of {len(self.study.folds)} folds, mean {OBJECTIVE.column} so far {row.mean:.3f}"
-            )
+            mean_so_far = f"{self.study.objective.mean_title} so far {row.mean:.3f}"
+            progress = f"{row.folds_done} of {len(self.study.folds)} folds, {mean_so_far}"
             self._print_line(row, f"{progress} ({self.time_left()})")
         result = report.epoch or report.pretraining
         if result is None:
@@ -118,8 +119,9 @@ class LiveTable:
         if report.epoch:
             row.val_loss = report.epoch.val_loss
             row.epoch_seconds.append(report.epoch.seconds)
-            if not math.isnan(mean := report.epoch.val_means[OBJECTIVE.name]):
-                row.best = min((mean, mean if row.best is None else row.best), key=rank)
+            for metric in self.followed:
+                if not math.isnan(mean := report.epoch.val_means[metric.name]):
+                    row.best[metric.name] = min(mean, row.best.get(metric.name, mean), key=metric.rank)
 
     def pruned(self, key: str, reason: str) -> None:
         """Note that the scheduler pruned a trial."""
@@ -152,8 +154,9 @@ class LiveTable:
     def render(self) -> RichTable:
         """Draw the table as wide and as high as the terminal."""
         several, folds = self.study.has_several_seeds, len(self.study.folds)
-        epoch, loss, best, mean = "epoch", "val loss", f"best {OBJECTIVE.column}", f"mean {OBJECTIVE.column}"
-        header = ["trial", *self.study.varied, "fold", *["seed"] * several, epoch, loss, best, mean, ""]
+        epoch, loss, mean = "epoch", "val loss", self.study.objective.mean_title
+        best = [f"best {metric.mean_column}" for metric in self.followed]
+        header = ["trial", *self.study.varied, "fold", *["seed"] * several, epoch, loss, *best, mean, ""]
         running = [row for row in self.rows.values() if row.state == "running"]
         others = [row for row in self.rows.values() if row.state != "running"]
         most = min(SHOWN_ROWS, self.console.height - FRAME) - len(running)
@@ -162,10 +165,11 @@ class LiveTable:
         for row in [*others[len(others) - room :], *running]:
             seed = ["" if row.seed is None else str(row.seed)] * several
             cells = [row.key[:6], *row.cells, f"{min(row.folds_done + 1, folds)}/{folds}", *seed, row.epoch]
-            cells += [decimal(row.val_loss), decimal(row.best), decimal(row.mean), row.state]
+            cells += [decimal(row.val_loss), *(decimal(row.best.get(metric.name)) for metric in self.followed)]
+            cells += [decimal(row.mean), row.state]
             lines.append(Line(cells, "" if row.state == "running" else "ended"))
         text = header.index(epoch, 1 + len(self.study.varied))
-        spare = [[header.index(name, text)] for name in (loss, best, epoch, "")]  # leave a narrow terminal
+        spare = [[header.index(name, text)] for name in (loss, *best, epoch, "")]  # leave a narrow terminal
         table = Table("", header, lines, left=text, right=1, spare=[[0], *spare]).fit(self.console)[0]
         table.title = f"{self._ended()} of {self.study.trials} trials done, {self.time_left()}"
         table.title_justify = "left"

@@ -1,10 +1,11 @@
 """Sentences that the terminal, table.md, MLflow and the report share."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from audiotag.corpus.errors import count
 from study.format import decimal, seeds_in_words
-from study.ledger.schema import OBJECTIVE, StudyRecord, StudyResults, rank
+from study.ledger.schema import StudyRecord, StudyResults
 from study.reporting.tables import SD_SEEDS
 from study.stats.analysis import SHOWN_ROWS, Analysis, ResultRow
 from study.stats.significance import Untested
@@ -13,13 +14,13 @@ PROTOCOLS = {
     "paper": "the held-out fold also stopped the training, so the figures are optimistic",
     "nested": "the held-out folds were only scored",
 }
-MEAN = f"mean {OBJECTIVE.column}"
 SEEDS = f" Figures are means over the seeds; {SD_SEEDS} is the standard deviation of Avg from seed to seed."
 
 
 def answer(analysis: Analysis) -> str:
     """The answer to the study's question."""
     best, baseline, others = analysis.best, analysis.baseline, analysis.others
+    mean = analysis.objective.mean_title
     so_far = "" if analysis.results.status == "finished" else "So far: "
     if best is None or baseline is None:
         return "No trial has finished yet."
@@ -29,13 +30,13 @@ def answer(analysis: Analysis) -> str:
     worse = [row for row in others if row.outcome == "worse"]
     against = f"the baseline, {_with_mean(baseline)}"
     if better:
-        first = min(better, key=lambda row: rank(row.mean))
+        first = min(better, key=attrgetter("rank"))
         text = f"By more than chance, {_with_mean(first)} is better than {against}."
     elif best is baseline:
-        text = f"No trial has a better {MEAN} than {against}."
+        text = f"No trial has a better {mean} than {against}."
     elif isinstance(best.test, Untested):
         reason = best.test.reason
-        text = f"{_with_mean(best)} has the best {MEAN}, but its lead over {against}, is not tested ({reason})."
+        text = f"{_with_mean(best)} has the best {mean}, but its lead over {against}, is not tested ({reason})."
     else:
         folds, gap = count(len(analysis.study.folds), "fold"), decimal(abs(baseline.mean - best.mean))
         text = (
@@ -65,7 +66,7 @@ def verdict(row: ResultRow) -> str:
 
 
 def _with_mean(row: ResultRow) -> str:
-    return f"{row.label} ({MEAN} {decimal(row.mean)})"
+    return f"{row.label} ({row.result.objective.mean_title} {decimal(row.mean)})"
 
 
 def _caution(analysis: Analysis, better: Sequence[ResultRow], baseline: ResultRow) -> str:

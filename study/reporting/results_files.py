@@ -12,7 +12,7 @@ from study.reporting.prose import context, failures
 from study.reporting.section import render
 from study.reporting.sections import SECTIONS
 from study.reporting.style import Panel, style
-from study.reporting.tables import PRUNED, TITLES, footnotes, paper_table, pruned_table, splits
+from study.reporting.tables import PRUNED, footnotes, paper_table, pruned_table, splits
 from study.stats.analysis import analyse
 
 REPORT, TABLE, FIGURES = "report.html", "table.md", "figures"  # the last a folder
@@ -70,7 +70,7 @@ def markdown_report(results: StudyResults) -> str:
     parts = [f"# {study.name}", study.question, context(results)]
     for split in splits(judged):
         table = paper_table(study, judged, split)
-        parts += [f"## {TITLES[split]}", table.markdown(bold=len(study.varied) + len(study.tags))]
+        parts += [f"## {table.title}", table.markdown(bold=len(study.varied) + len(study.tags))]
     if pruned:
         parts += [f"## {PRUNED}", pruned_table(study, pruned).markdown()]
     return "\n\n".join([*parts, *footnotes(judged), *failures(results)]) + "\n"

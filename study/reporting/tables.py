@@ -3,12 +3,13 @@
 A row per trial: the objective of each tag, their mean (Avg) and variance (Var, in 1e-3). Beside them the standard
 deviation over seeds (SD seeds), where there are several, the mean on the evaluation set (Eval), where the corpus has
 one, the mean of each further metric, and what the row took (Time, summed over the folds). On the paper's corpus the
-published row follows.
+published row follows, in a table of EERs.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from operator import attrgetter
 from typing import Any
 
 from rich import box
@@ -16,19 +17,19 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from audiotag.cli import natural_width
-from audiotag.metrics import METRICS, Metric
-from study.format import decimal, duration, label, markdown_table
+from audiotag.metrics import EER, METRICS, Metric
+from study.format import decimal, duration, label, markdown_table, trial_name
 from study.ledger.paper import published_notes
-from study.ledger.schema import OBJECTIVE, Figures, PublishedRow, StudyRecord, TrialResult, rank
-from study.stats.analysis import EER, SHOWN_ROWS, Analysis, Interval, ResultRow
+from study.ledger.schema import Figures, PublishedRow, StudyRecord, TrialResult
+from study.stats.analysis import SHOWN_ROWS, Analysis, Interval, ResultRow
 
 SD_SEEDS = "SD seeds"
 MOST_COLUMNS = 3  # of parameters on a page; with more of them one column has the trial's name
 CROSS_VALIDATION, EVALUATION = "figures", "evaluation"  # fields of TrialResult
 NO_FIGURES = Figures({}, None)
 TITLES = {
-    CROSS_VALIDATION: f"{OBJECTIVE.title}, mean over the folds",
-    EVALUATION: f"{OBJECTIVE.title} on the evaluation set, scored by the mean of the fold models",
+    CROSS_VALIDATION: "{}, mean over the folds",
+    EVALUATION: "{} on the evaluation set, scored by the mean of the fold models",
 }
 PRUNED = "Pruned after fewer folds than the rows above: not to be compared with them"
 STYLES = {"best": "bold", "failed": "red", "published": "italic dim", "pruned": "dim", "ended": "dim"}  # on a terminal
@@ -56,7 +57,7 @@ class Table:
     """A table whose first `left` and last `right` columns are text, the others numbers.
 
     On a terminal that is too narrow the columns in `spare` are left out, group by group, and the text of those in
-    `prose` breaks between words.
+    `prose` breaks between words. The columns of single tags are `tags`, and those in `extra` leave without a word.
     """
 
     title: str
@@ -66,6 +67,8 @@ class Table:
     right: int = 0
     spare: Sequence[Sequence[int]] = ()
     prose: Sequence[int] = ()
+    tags: Sequence[int] = ()
+    extra: Sequence[int] = ()
 
     def texts(self) -> list[list[str]]:
         """The cells as text alone."""
@@ -113,27 +116,38 @@ def splits(trials: Sequence[TrialResult]) -> list[str]:
     return [CROSS_VALIDATION, *[EVALUATION] * any(trial.evaluation for trial in trials)]
 
 
-def further_metrics(trials: Sequence[TrialResult], split: str) -> list[Metric]:
-    """The metrics beside the objective of which some trial has a mean."""
+def metrics_of(trials: Sequence[TrialResult], split: str) -> list[Metric]:
+    """The metrics of which some trial has a mean."""
     return [
-        metric
-        for name, metric in METRICS.items()
-        if name != OBJECTIVE.name and any(mean_of(trial, split, name) is not None for trial in trials)
+        metric for name, metric in METRICS.items() if any(mean_of(trial, split, name) is not None for trial in trials)
     ]
 
 
-def mean_of(trial: TrialResult, split: str, metric: str = OBJECTIVE.name) -> float | None:
+def further_metrics(trials: Sequence[TrialResult], split: str) -> list[Metric]:
+    """Those beside the objective."""
+    return [metric for metric in metrics_of(trials, split) if metric is not trials[0].objective]
+
+
+def mean_of(trial: TrialResult, split: str, metric: str) -> float | None:
     """A metric's mean over tags on a split; None where it does not exist."""
     return getattr(trial, split).get(metric, NO_FIGURES).mean
 
 
 def paper_table(
-    study: StudyRecord, trials: Sequence[TrialResult], split: str, analysis: Analysis | None = None
+    study: StudyRecord,
+    trials: Sequence[TrialResult],
+    split: str,
+    analysis: Analysis | None = None,
+    most: int | None = None,
 ) -> Table:
-    """The table in the paper's form; given an analysis with its intervals, marks and further lines, for a page."""
+    """The table in the paper's form; given an analysis with its intervals and marks, for a page.
+
+    It has the means of at most so many metrics beside the objective.
+    """
     rows = {row.key: row for row in analysis.shown} if analysis else {}
-    names = study.varied if not rows or 0 < len(study.varied) <= MOST_COLUMNS else ["trial"]
-    columns, further = _columns(study, trials, split, rows), further_metrics(trials, split)
+    names = parameter_columns(study, bool(rows))
+    further = further_metrics(trials, split)[:most]
+    columns = _columns(study, trials, split, rows, further)
     header = [*names, *study.tags, "Avg", "Var", *columns]
     best = analysis.best.key if analysis and analysis.best else _best_key(trials)
     lines = []
@@ -144,28 +158,56 @@ def paper_table(
             cells[-1] = Cell(str(cells[-1]), mark="baseline")
         cells += [*figure_cells(trial, split, study.tags, row=row), *(cell(trial) for cell in columns.values())]
         lines.append(Line(cells, "failed" if trial.status == "failed" else "best" if trial.key == best else ""))
-        below = {metric.column: figure_cells(trial, split, study.tags, metric.name) for metric in further if row}
-        if trial.published is not None:
-            below["published"] = published_cells(trial.published, study.tags)
-        lines += [_line_below(name, own, header, len(names)) for name, own in below.items()]
+        if has_published(trial, study.objective):
+            lines.append(published_line(trial, study.tags, header, len(names)))
     tags = range(len(names), len(names) + len(study.tags))
-    behind = reversed(range(tags.stop + 1, len(header)))  # Avg stays
-    spare = [tags, *([number] for number in sorted(behind, key=lambda number: header[number] in ("Var", "Eval")))]
-    return Table(TITLES[split], header, lines, left=len(names), spare=spare)
+    last = ("Var", "Eval")  # before Avg, which stays
+    behind = sorted(range(len(header) - 1, tags.stop, -1), key=lambda number: header[number] in last)
+    extra = [header.index(metric.mean_column, tags.stop + 1) for metric in further]
+    spare = [extra, tags, *([number] for number in behind)]
+    return Table(title_of(study.objective, split), header, lines, len(names), spare=spare, tags=tags, extra=extra)
+
+
+def metric_table(
+    study: StudyRecord, trials: Sequence[TrialResult], split: str, metric: Metric, page: bool = False
+) -> Table:
+    """One metric alone: the figure of each tag, their mean and variance."""
+    names = parameter_columns(study, page)
+    header, lines = [*names, *study.tags, metric.mean_column, "Var"], []
+    for trial in trials:
+        cells = label(trial.params, study.varied) if names != ["trial"] else [trial_name(trial.params, study.varied)]
+        lines.append(Line([*cells, *figure_cells(trial, split, study.tags, metric)]))
+        if has_published(trial, metric):
+            lines.append(published_line(trial, study.tags, header, len(names)))
+    return Table(title_of(metric, split), header, lines, len(names))
+
+
+def title_of(metric: Metric, split: str) -> str:
+    """The title of a table of a metric."""
+    return TITLES[split].format(metric.title)
+
+
+def parameter_columns(study: StudyRecord, page: bool) -> Sequence[str]:
+    """The columns that tell trials from each other: their parameters, or on a page, of many, their names."""
+    return study.varied if not page or 0 < len(study.varied) <= MOST_COLUMNS else ["trial"]
 
 
 def _columns(
-    study: StudyRecord, trials: Sequence[TrialResult], split: str, rows: Mapping[str, ResultRow]
+    study: StudyRecord,
+    trials: Sequence[TrialResult],
+    split: str,
+    rows: Mapping[str, ResultRow],
+    further: Sequence[Metric],
 ) -> dict[str, Callable[[TrialResult], str]]:
     """The columns behind Var, as functions from a trial to its cell; `rows` on a page."""
     first = split == CROSS_VALIDATION
     columns: dict[str, Callable[[TrialResult], str]] = {}
     if first and study.has_several_seeds:
-        columns[SD_SEEDS] = lambda trial: decimal(trial.figures[OBJECTIVE.name].sd_seeds)
+        columns[SD_SEEDS] = lambda trial: decimal(trial.figures[study.metric].sd_seeds)
     if first and not rows and EVALUATION in splits(trials):
-        columns["Eval"] = lambda trial: decimal(mean_of(trial, EVALUATION))
-    for metric in further_metrics(trials, split):
-        columns[metric.column] = lambda trial, name=metric.name: decimal(mean_of(trial, split, name))  # type: ignore[misc]
+        columns["Eval"] = lambda trial: decimal(mean_of(trial, EVALUATION, study.metric))
+    for metric in further:
+        columns[metric.mean_column] = lambda trial, name=metric.name: decimal(mean_of(trial, split, name))  # type: ignore[misc]
     if first and not rows:
         columns["Time"] = lambda trial: duration(trial.seconds)
     if first and any(row.best_share for row in rows.values()):
@@ -177,13 +219,16 @@ def figure_cells(
     trial: TrialResult,
     split: str,
     tags: Sequence[str],
-    metric: str = OBJECTIVE.name,
+    metric: Metric | None = None,
     row: ResultRow | None = None,
 ) -> list[str | Cell]:
-    """A metric's figure of each tag, their mean and variance, empty where there is none; of a row with intervals."""
-    found = getattr(trial, split).get(metric, NO_FIGURES)
+    """A metric's figure of each tag, their mean and variance, empty where there is none.
+
+    The metric is the objective, with the intervals of the row if one is given, or another one.
+    """
+    found = getattr(trial, split).get((metric or trial.objective).name, NO_FIGURES)
     texts = [*(decimal(found.by_tag.get(tag)) for tag in tags), decimal(found.mean)]
-    held = {} if row is None or metric != EER else row.intervals if split == CROSS_VALIDATION else row.eval_intervals
+    held = {} if row is None else row.intervals if split == CROSS_VALIDATION else row.eval_intervals
     small = [range_of(held.get(name), "\u2013") for name in (*tags, "mean")]
     cells = [Cell(text, own) if own else text for text, own in zip(texts, small, strict=True)]
     return [*cells, thousandths(found.var_classes)]
@@ -199,6 +244,18 @@ def thousandths(variance: float | None) -> str:
     return "" if variance is None else f"{1e3 * variance:.2f}"
 
 
+def has_published(trial: TrialResult, metric: Metric) -> bool:
+    """Whether the paper has figures of a metric for a trial."""
+    return trial.published is not None and metric.name == EER
+
+
+def published_line(trial: TrialResult, tags: Sequence[str], header: Sequence[str], left: int) -> Line:
+    """The line below a trial's own with the paper's figures."""
+    assert trial.published is not None, "others have no such line"
+    names, cells = ["published", *[""] * left][:left], published_cells(trial.published, tags)
+    return Line([*names, *cells, *[""] * (len(header) - left - len(cells))], "published")
+
+
 def published_cells(row: PublishedRow, tags: Sequence[str]) -> list[str | Cell]:
     """The paper's own figures: two places, an asterisk where they are in doubt."""
     doubt = "*" if row.footnote else ""
@@ -206,21 +263,16 @@ def published_cells(row: PublishedRow, tags: Sequence[str]) -> list[str | Cell]:
     return [*(decimal(row.eer.get(tag), 2) for tag in tags), *means]
 
 
-def _line_below(name: str, cells: Sequence[str | Cell], header: Sequence[str], left: int) -> Line:
-    """A line below a trial's own."""
-    names = [name, *[""] * left][:left]
-    return Line([*names, *cells, *[""] * (len(header) - left - len(cells))], "published")
-
-
 def _best_key(trials: Sequence[TrialResult]) -> str | None:
     """The trial that cross-validation chooses; the evaluation split chooses none."""
     scored = [trial for trial in trials if trial.mean is not None]
-    return min(scored, key=lambda trial: rank(trial.mean)).key if scored else None
+    return min(scored, key=attrgetter("rank")).key if scored else None
 
 
-def footnotes(trials: Sequence[TrialResult]) -> list[str]:
-    """The notes below a table with published rows."""
-    return published_notes([trial.published for trial in trials if trial.published is not None])
+def footnotes(trials: Sequence[TrialResult], metric: Metric | None = None) -> list[str]:
+    """The notes below a table with published rows, of the objective or another metric."""
+    shown = [trial.published for trial in trials if has_published(trial, metric or trial.objective)]
+    return published_notes([row for row in shown if row is not None])
 
 
 def best_trials(trials: Sequence[TrialResult]) -> Sequence[TrialResult]:
@@ -228,7 +280,7 @@ def best_trials(trials: Sequence[TrialResult]) -> Sequence[TrialResult]:
     if len(trials) <= SHOWN_ROWS + 1:
         return trials
     scored = [trial for trial in trials if trial.mean is not None]
-    return sorted(scored, key=lambda trial: rank(trial.mean))[:SHOWN_ROWS]
+    return sorted(scored, key=attrgetter("rank"))[:SHOWN_ROWS]
 
 
 def pruned_table(study: StudyRecord, trials: Sequence[TrialResult]) -> Table:

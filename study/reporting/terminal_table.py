@@ -15,6 +15,8 @@ from study.reporting.results_files import REPORT, TABLE
 from study.reporting.tables import PRUNED, Table, best_trials, footnotes, paper_table, pruned_table, splits
 from study.stats.analysis import SHOWN_ROWS
 
+FURTHER = 1  # metrics beside the objective
+
 
 def show_results(results: StudyResults, console: Console) -> None:
     """Print the tables; of a large study the best rows of each, and how many more there are."""
@@ -23,7 +25,7 @@ def show_results(results: StudyResults, console: Console) -> None:
     best = best_trials(judged)
     missing: dict[str, None] = {}
     for split in splits(judged):
-        table = paper_table(results.study, best, split)
+        table = paper_table(results.study, best, split, most=FURTHER)
         fitted, left_out = table.fit(console)
         say(table.title)
         console.print(fitted)
@@ -45,8 +47,8 @@ def show_results(results: StudyResults, console: Console) -> None:
 
 def not_shown(table: Table, left_out: Sequence[int], width: int) -> list[str]:
     """Where the columns are that do not fit: those of tags, which leave first, and others."""
-    tags = [number for number in left_out if number in table.spare[0]]
-    others = [table.header[number] for number in left_out if number not in tags]
+    tags = [number for number in left_out if number in table.tags]
+    others = [table.header[number] for number in left_out if number not in (*table.tags, *table.extra)]
     missing = [count(len(tags), "tag")] * bool(tags) + others
     where = f"{TABLE} and {REPORT} have {'the figures of each tag' if tags else 'them'}"
     return [f"Not shown in {width} columns: {', '.join(missing)}; {where}."] if missing else []

@@ -1,7 +1,7 @@
 """Asynchronous successive halving over folds: which trials are worth another fold.
 
-All trials take the folds in the same order, so after r folds a trial's mean EER is compared with the means of other
-trials over exactly those r folds.
+All trials take the folds in the same order, so after r folds a trial's mean of the objective is compared with the means
+of other trials over exactly those r folds.
 
 Source: Li et al. 2020, "A system for massively parallel hyperparameter tuning" (ASHA), in the variant of Ray Tune that
 prunes a trial at once where the paper's pauses it.
@@ -9,6 +9,7 @@ prunes a trial at once where the paper's pauses it.
 
 import numpy as np
 
+from audiotag.metrics import Metric
 from study.ledger.ledger import Ledger
 from study.ledger.pruning import read_passed, read_pruned, write_passed, write_pruned
 from study.ledger.results import merged_folds, running_means
@@ -37,13 +38,15 @@ def rungs_in_words(folds: int) -> str:
     return f"; asha: {rule}" if after else "; asha, with too few folds to prune any trial"
 
 
-def cutoff(means: list[float]) -> float | None:
-    """The highest mean EER that passes a rung which trials with these means have reached before.
+def cutoff(means: list[float], objective: Metric) -> float | None:
+    """The worst mean of the objective that passes a rung which trials with these means have reached before.
 
     It is the quantile that leaves the better third, with linear interpolation. None, and any mean passes, below three
     trials.
     """
-    return float(np.quantile(means, 1 / REDUCTION)) if len(means) >= REDUCTION else None
+    if len(means) < REDUCTION:
+        return None
+    return objective.sign * float(np.quantile([objective.rank(mean) for mean in means], 1 / REDUCTION))
 
 
 class Rungs:
@@ -51,7 +54,7 @@ class Rungs:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        study = ledger.study
+        study, self._objective = ledger.study, ledger.study.objective
         self._means: dict[int, dict[str, float]] = {rung: {} for rung in rung_folds(len(study.folds))}
         for folder in ledger.trials():
             failed = folder.read_failure() is not None
@@ -72,7 +75,8 @@ class Rungs:
         reached[key] = mean
         if (record := read_pruned(folder)) is not None or folds in read_passed(folder):
             return record
-        if (bound := cutoff(others)) is not None and mean > bound:
+        rank, bound = self._objective.rank, cutoff(others, self._objective)
+        if bound is not None and rank(mean) > rank(bound):
             return write_pruned(folder, folds, mean, bound)
         write_passed(folder, folds)
         return None

@@ -20,6 +20,7 @@ from study.search.samplers import Samplers, own_seed
 from study.search.space import SpaceScan, call_define, complete, quiet_optuna, repeat_trial, sample
 
 DUPLICATES = 3  # after so many proposals in a row that the study has had, an untried configuration is drawn at random
+MODES = {"minimize": "min", "maximize": "max"}  # Tune's words for Optuna's directions
 ATTEMPTS = 10  # at a proposal that the space does not leave out
 
 
@@ -35,7 +36,8 @@ class LedgerSearcher(OptunaSearch):
     def __init__(
         self, scan: SpaceScan, ledger: Ledger, context: StudyContext, seen: set[str], position: int, **arguments: Any
     ):
-        super().__init__(space=partial(call_define, scan.space), metric=METRIC, mode="min", **arguments)
+        mode = MODES[ledger.study.objective.direction]
+        super().__init__(space=partial(call_define, scan.space), metric=METRIC, mode=mode, **arguments)
         self._scan, self._ledger, self._context = scan, ledger, context
         self._samplers = Samplers(scan.space, ledger.study.seed)
         self._seen = seen  # keys of trials that have ended, were handed out in this session, or cannot be run
@@ -108,7 +110,7 @@ class LedgerSearcher(OptunaSearch):
         """Ignore it: epochs of different folds are no learning curve, and a restarted trial counts its reports anew."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell Optuna: COMPLETE with the mean EER, PRUNED with the means after each fold, or FAIL."""
+        """Tell Optuna: COMPLETE with the mean of the objective, PRUNED with the means after each fold, or FAIL."""
         folder, study = self._ledger.trial(self._keys[trial_id]), self._ledger.study
         if not error and read_pruned(folder) is not None:
             trial = self._ot_trials[trial_id]
@@ -126,7 +128,8 @@ def make_searcher(scan: SpaceScan, ledger: Ledger, context: StudyContext) -> Led
     left_out = [complete(space, trial.params) for trial in ledger.study.left_out]
     seen = {context.key_of(parameters) for parameters in left_out}
     with quiet_optuna():
-        study = optuna.create_study(storage=storage, study_name=ledger.root.name, direction="minimize")
+        direction = ledger.study.objective.direction
+        study = optuna.create_study(storage=storage, study_name=ledger.root.name, direction=direction)
         unfinished = {}
         for folder in ledger.trials():
             if (result := trial_result(ledger, folder)) is not None:

@@ -3,25 +3,33 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
 from audiotag.config import NO_AUGMENTATION
+from audiotag.metrics import Metric
 from audiotag.training.epochs import EpochResult
 from study.format import own_params, show, trial_name
-from study.ledger.clips import Clips, ScoredFold, read_clips
+from study.ledger.clips import Clips, ScoredFold
 from study.ledger.context import resolve
 from study.ledger.ledger import Ledger
 from study.ledger.results import finished_folds
-from study.ledger.schema import OBJECTIVE, Figures, StudyRecord, StudyResults, TrialResult, rank
-from study.stats.bootstrap import centred, draw_groups, interval, resampled_means, resampled_table
+from study.ledger.schema import Figures, StudyRecord, StudyResults, TrialResult
+from study.stats.bootstrap import (
+    centred,
+    draw_groups,
+    interval,
+    resampled_label_means,
+    resampled_means,
+    resampled_table,
+)
 from study.stats.selection_bias import early_stopping_bias, winners_curse
 from study.stats.significance import Outcome, PairedTest, Untested, adjust, corrected_t, outcome
 
 SHOWN_ROWS = 24  # best rows of a larger study, which shows no others
-EER = "eer"  # the metric that the bootstrap is of
 Interval = tuple[float, float] | None
 
 
@@ -32,7 +40,7 @@ class ResultRow:
     Attributes:
         study: The name of its study.
         params: Hyperparameters that it has.
-        intervals: Of the EER by tag, and of their "mean".
+        intervals: Of the objective by tag, and of their "mean".
         eval_intervals: The same on the evaluation split.
         best_share: Of the draws in which it is the best of the shown rows.
         test: Against the baseline; None of the baseline itself.
@@ -66,6 +74,11 @@ class ResultRow:
         assert self.result.mean is not None
         return self.result.mean
 
+    @property
+    def rank(self) -> float:
+        """A number that is smallest for the best row."""
+        return self.result.rank
+
 
 @dataclass(eq=False)
 class Analysis:
@@ -98,9 +111,14 @@ class Analysis:
         return self.results.study
 
     @property
+    def objective(self) -> Metric:
+        """The metric that rows are judged by."""
+        return self.study.objective
+
+    @property
     def best(self) -> ResultRow | None:
         """The row with the best mean, the first of equals."""
-        return min(self.rows, key=lambda row: rank(row.mean), default=None)
+        return min(self.rows, key=attrgetter("rank"), default=None)
 
     @property
     def others(self) -> list[ResultRow]:
@@ -117,7 +135,7 @@ class Analysis:
 
         None without repeats.
         """
-        found = [row.result.figures[OBJECTIVE.name].sd_seeds for row in self.rows]
+        found = [row.result.figures[self.objective.name].sd_seeds for row in self.rows]
         defined = [deviation for deviation in found if deviation is not None]
         return math.sqrt(fmean(deviation**2 for deviation in defined)) if defined else None
 
@@ -138,7 +156,7 @@ def analyse(ledger: Ledger, results: StudyResults) -> Analysis:
     named = [name for name in study.varied if len({show(own.get(name)) for own in params}) > 1] or list(study.varied)
     rows = [make_row(study.name, trial, named) for trial in done]
     baseline, reason = choose_baseline(rows, study)
-    compare(rows, baseline, len(study.folds))
+    compare(rows, baseline, study)
     analysis = Analysis(
         ledger,
         results,
@@ -147,10 +165,10 @@ def analyse(ledger: Ledger, results: StudyResults) -> Analysis:
         baseline=baseline,
         baseline_reason=reason,
         shown=rows if len(rows) <= SHOWN_ROWS + 1 else best_rows(rows, baseline),
-        selection_bias=winners_curse(fold_means(rows)) if len(rows) > 1 else None,
+        selection_bias=winners_curse(fold_means(rows), study.objective) if len(rows) > 1 else None,
     )
     if analysis.best is not None:
-        resample(ledger, analysis.shown, read_clips(ledger.root), analysis.missing)
+        resample(ledger, analysis.shown, ledger.clips(), analysis.missing)
         analysis.stopping_bias = stopping_bias(ledger, analysis.best.key) if study.protocol == "paper" else None
     return analysis
 
@@ -180,11 +198,11 @@ def choose_baseline(rows: list[ResultRow], study: StudyRecord) -> tuple[ResultRo
 
 def fold_means(rows: Sequence[ResultRow]) -> np.ndarray:
     """Mean of the objective of each row in each fold, (rows, folds); NaN where a fold has none."""
-    means = [[fold.figures[OBJECTIVE.name].mean for fold in row.result.folds] for row in rows]
+    means = [[fold.figures[row.result.objective.name].mean for fold in row.result.folds] for row in rows]
     return np.array(means, dtype=np.float64)  # NaN for None
 
 
-def compare(rows: list[ResultRow], baseline: ResultRow | None, folds: int) -> None:
+def compare(rows: list[ResultRow], baseline: ResultRow | None, study: StudyRecord) -> None:
     """Fill in each row's test against the baseline, Holm's correction over all of them, and the outcome.
 
     With repeats a fold's figure is its mean over seeds, and the test still counts folds, not trainings: repeats make
@@ -192,34 +210,36 @@ def compare(rows: list[ResultRow], baseline: ResultRow | None, folds: int) -> No
     """
     if baseline is None or len(rows) < 2:
         return
-    means = fold_means(rows)
+    means, folds = fold_means(rows), len(study.folds)
     differences = means - means[rows.index(baseline)]
     others = [(row, own) for row, own in zip(rows, differences, strict=True) if row is not baseline]
     tests = [corrected_t(own[~np.isnan(own)], 1 / max(folds - 1, 1)) for _, own in others]
     for (row, _), test, adjusted in zip(others, tests, adjust(tests), strict=True):
         row.test, row.adjusted = test, adjusted
-        row.outcome = outcome(test, adjusted, OBJECTIVE.lower_is_better)
+        row.outcome = outcome(test, adjusted, study.objective)
 
 
 def best_rows(rows: list[ResultRow], baseline: ResultRow | None) -> list[ResultRow]:
     """The best rows, best first, and the baseline."""
-    best = sorted(rows, key=lambda row: rank(row.mean))[:SHOWN_ROWS]
+    best = sorted(rows, key=attrgetter("rank"))[:SHOWN_ROWS]
     return best if baseline is None or baseline in best else [*best, baseline]
 
 
 def better_with(row: ResultRow, baseline: ResultRow) -> int:
     """With how many seeds a row's mean is better than the baseline's with the same seed."""
     pairs = zip(row.result.seeds, baseline.result.seeds, strict=True)
-    means = [[seed.figures[OBJECTIVE.name].mean for seed in pair] for pair in pairs]
-    return sum(rank(own) < rank(other) for own, other in means)
+    objective = row.result.objective
+    ranks = [[objective.rank(seed.figures[objective.name].mean) for seed in pair] for pair in pairs]
+    return sum(own < other for own, other in ranks)
 
 
 def resample(ledger: Ledger, rows: list[ResultRow], clips: Clips | None, missing: list[str]) -> None:
     """Fill in the rows' intervals, or say in `missing` why there are none."""
     if clips is None:
         missing.append(
-            "No intervals and no curves by tag: the study's folder has no clips.npz with targets and groups "
-            "(an earlier version wrote none). `python study/run.py --resume NAME` adds it where the corpus still is."
+            "No intervals, no curves by tag, and no metrics that are newer than the folds: the study's folder has no "
+            "clips.npz with targets and groups (an earlier version wrote none). `python study/run.py --resume NAME` "
+            "adds it where the corpus still is."
         )
         return
     counts = draw_groups(int(clips.groups.max()) + 1)
@@ -230,7 +250,7 @@ def resample(ledger: Ledger, rows: list[ResultRow], clips: Clips | None, missing
     except (KeyError, OSError, ValueError, IndexError) as error:
         missing.append(f"No intervals: the probabilities of {row.label} do not fit the clips ({error}).")
         return
-    drawn = np.array(means)
+    drawn = rows[0].result.objective.sign * np.array(means)
     if len(rows) > 1 and (defined := ~np.isnan(drawn).any(axis=0)).any():
         wins = np.bincount(drawn[:, defined].argmin(axis=0), minlength=len(rows)) / defined.sum()
         for row, share in zip(rows, wins, strict=True):
@@ -238,20 +258,31 @@ def resample(ledger: Ledger, rows: list[ResultRow], clips: Clips | None, missing
 
 
 def _resample_row(ledger: Ledger, row: ResultRow, clips: Clips, counts: np.ndarray) -> np.ndarray:
-    """Fill in a row's intervals and return its mean EER in each draw, (R,)."""
-    figures = row.result.figures[EER]
-    table = np.mean([resampled_table(folds, counts) for folds in held_out(ledger, row, clips)], axis=0)
-    drawn = resampled_means(table)
-    row.intervals = _intervals(table, drawn, figures)
-    if EER in row.result.evaluation:
+    """Fill in a row's intervals and return its mean of the objective in each draw, (R,)."""
+    objective = row.result.objective
+    figures = row.result.figures[objective.name]
+    table, drawn = _draw(held_out(ledger, row, clips), counts, objective)
+    row.intervals = _intervals(table, drawn, figures, objective)
+    if objective.name in row.result.evaluation:
         parts = ledger.trial(row.key).for_seeds(ledger.study.seeds)
         scores = [
             part.read_scores(fold.fold, "evaluation", "evaluation_clips") for fold in row.result.folds for part in parts
         ]
         whole = clips.evaluation(scores[0]["evaluation_clips"])
-        table = resampled_table([(whole, np.mean([own["evaluation"] for own in scores], axis=0))], counts)
-        row.eval_intervals = _intervals(table, resampled_means(table), row.result.evaluation[EER])
+        mean = np.mean([own["evaluation"] for own in scores], axis=0)
+        parts_drawn = _draw([[(whole, mean)]], counts, objective)
+        row.eval_intervals = _intervals(*parts_drawn, row.result.evaluation[objective.name], objective)
     return centred(drawn, np.nan if figures.mean is None else figures.mean)
+
+
+def _draw(
+    seeds: list[list[tuple[ScoredFold, np.ndarray]]], counts: np.ndarray, metric: Metric
+) -> tuple[np.ndarray, np.ndarray]:
+    """A metric of some folds in each draw, by tag (R, K) and on the whole (R,): means over seeds."""
+    table = np.mean([resampled_table(folds, counts, metric) for folds in seeds], axis=0)
+    if metric.by_label is None:
+        return table, resampled_means(table)
+    return table, np.mean([resampled_label_means(folds, counts, metric) for folds in seeds], axis=0)
 
 
 def held_out(ledger: Ledger, row: ResultRow, clips: Clips) -> list[list[tuple[ScoredFold, np.ndarray]]]:
@@ -263,9 +294,9 @@ def held_out(ledger: Ledger, row: ResultRow, clips: Clips) -> list[list[tuple[Sc
     return found
 
 
-def _intervals(table: np.ndarray, means: np.ndarray, figures: Figures) -> dict[str, Interval]:
+def _intervals(table: np.ndarray, means: np.ndarray, figures: Figures, metric: Metric) -> dict[str, Interval]:
     draws = zip({**figures.by_tag, "mean": figures.mean}.items(), [*table.T, means], strict=True)  # (R,) each
-    return {name: None if value is None else interval(column, value) for (name, value), column in draws}
+    return {name: None if value is None else interval(column, value, metric) for (name, value), column in draws}
 
 
 def histories(ledger: Ledger, key: str) -> list[Sequence[EpochResult]]:
@@ -275,9 +306,9 @@ def histories(ledger: Ledger, key: str) -> list[Sequence[EpochResult]]:
 
 def stopping_bias(ledger: Ledger, key: str) -> float | None:
     """Estimate the early-stopping bias of a trial's mean, the mean over seeds."""
-    by_seed = zip(*finished_folds(ledger.trial(key), ledger.study), strict=True)
+    by_seed, objective = zip(*finished_folds(ledger.trial(key), ledger.study), strict=True), ledger.study.objective
     found = [
-        early_stopping_bias([record.history for record in records], [record.best_epoch for record in records])
+        early_stopping_bias([own.history for own in records], [own.best_epoch for own in records], objective)
         for records in by_seed
     ]
     defined = [bias for bias in found if bias is not None]

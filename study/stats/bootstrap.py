@@ -1,4 +1,4 @@
-"""How far an EER would move on other recordings: the bootstrap over groups.
+"""How far a figure would move on other recordings: the bootstrap over groups.
 
 Clips of one recording are near-duplicates, so whole groups are drawn with replacement, and a clip counts as often as
 its group was drawn. All rows of a study share the draws. The networks are fixed: the intervals do not cover the
@@ -8,8 +8,9 @@ variation between training runs.
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import ndtri
 
-from audiotag.metrics import CROSSING, mean_defined
+from audiotag.metrics import CROSSING, Metric, mean_defined
 from study.ledger.clips import ScoredFold
 
 DRAWS, SEED = 1000, 0
@@ -60,19 +61,101 @@ def _passed(targets: np.ndarray, scores: np.ndarray, groups: np.ndarray, n_group
     return np.concatenate([np.zeros_like(passed[:1]), passed.cumsum(axis=0)[last_of_ties]])
 
 
-def resampled_table(folds: Sequence[tuple[ScoredFold, np.ndarray]], counts: np.ndarray) -> np.ndarray:
-    """Compute the mean over folds of each tag's EER in each draw, (R, K), as the table does.
+def resampled_aurocs(targets: np.ndarray, scores: np.ndarray, groups: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Compute the area under the ROC curve of one tag in each draw; arguments and result as of `resampled_eers`."""
+    false, true = _drawn_counts(targets, scores, groups, counts)
+    with np.errstate(invalid="ignore"):
+        return (np.diff(false) * (true[:, 1:] + true[:, :-1]) / 2).sum(axis=1) / (false[:, -1] * true[:, -1])
+
+
+def resampled_d_primes(targets: np.ndarray, scores: np.ndarray, groups: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Compute the d' of one tag in each draw; arguments and result as of `resampled_eers`."""
+    areas = resampled_aurocs(targets, scores, groups, counts)
+    drawn = counts[:, groups].astype(np.float64)  # (R, n)
+    half = 0.5 / np.maximum((drawn @ targets) * (drawn @ (1 - targets)), 1)
+    return np.sqrt(2) * ndtri(np.clip(areas, half, 1 - half))
+
+
+def resampled_average_precisions(
+    targets: np.ndarray, scores: np.ndarray, groups: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
+    """Compute the average precision of one tag in each draw; arguments and result as of `resampled_eers`."""
+    false, true = _drawn_counts(targets, scores, groups, counts)
+    both = (false[:, -1] > 0) & (true[:, -1] > 0)
+    precision = true[:, 1:] / np.maximum(true[:, 1:] + false[:, 1:], 1)  # nothing drawn down to a score: nothing found
+    return np.divide((np.diff(true) * precision).sum(axis=1), true[:, -1], out=np.full(len(counts), np.nan), where=both)
+
+
+def _drawn_counts(
+    targets: np.ndarray, scores: np.ndarray, groups: np.ndarray, counts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """False and true positives (R, points) of each draw, down to each distinct score, zeros in front."""
+    passed = _passed(targets, scores, groups, counts.shape[1])
+    false, true = (np.matmul(counts, passed[:, kind].T).astype(np.float64) for kind in (0, 1))
+    return false, true
+
+
+RESAMPLED = {  # faster than clips repeated in each draw
+    "eer": resampled_eers,
+    "ap": resampled_average_precisions,
+    "auroc": resampled_aurocs,
+    "dprime": resampled_d_primes,
+}
+
+
+def resampled_figures(
+    metric: Metric, targets: np.ndarray, scores: np.ndarray, groups: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
+    """Compute a metric's figure of each tag in each draw, (R, K), every clip repeated as often as its group.
+
+    Args:
+        metric: Whose figures.
+        targets: (n, K) of 0 and 1.
+        scores: (n, K).
+        groups: (n,), columns of `counts`.
+        counts: (R, G).
+    """
+    if (resampled := RESAMPLED.get(metric.name)) is not None:
+        tags = zip(targets.T, scores.T, strict=True)  # (n,) each
+        return np.stack([resampled(own_targets, own, groups, counts) for own_targets, own in tags], axis=1)
+    drawn = counts[:, groups]  # (R, n)
+    if metric.by_label is not None:
+        labels = metric.by_label(targets, scores)
+        there = ~np.isnan(labels)
+        return _ratio(drawn @ np.where(there, labels, 0), drawn @ there)
+    repeated = [np.repeat(np.arange(len(targets)), own.astype(np.int64)) for own in drawn]
+    return np.array([metric.by_tag(targets[clips], scores[clips]) for clips in repeated])
+
+
+def resampled_table(folds: Sequence[tuple[ScoredFold, np.ndarray]], counts: np.ndarray, metric: Metric) -> np.ndarray:
+    """Compute the mean over folds of each tag's figure in each draw, (R, K), as the table does.
 
     Args:
         folds: Clips and their scores (n, K).
         counts: (R, G).
+        metric: Whose figures.
     """
     cells = []
     for fold, scores in folds:
         present, groups = np.unique(fold.groups, return_inverse=True)
-        tags = zip(fold.targets.T, scores.T, strict=True)  # (n,) each
-        cells.append([resampled_eers(targets, own, groups, counts[:, present]) for targets, own in tags])
-    return mean_defined(np.array(cells), axis=0).T  # of (folds, K, R)
+        cells.append(resampled_figures(metric, fold.targets, scores, groups, counts[:, present]))
+    return mean_defined(np.array(cells), axis=0)  # of (folds, R, K)
+
+
+def _ratio(sums: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    return np.divide(sums, numbers, out=np.full(sums.shape, np.nan), where=numbers > 0)
+
+
+def resampled_label_means(
+    folds: Sequence[tuple[ScoredFold, np.ndarray]], counts: np.ndarray, metric: Metric
+) -> np.ndarray:
+    """Compute the mean over folds (R,) of the mean over labels in each draw, for a metric of labels."""
+    assert metric.by_label is not None, "others have `resampled_means`"
+    means = []
+    for fold, scores in folds:
+        labels, drawn = metric.by_label(fold.targets, scores), counts[:, fold.groups].astype(np.float64)
+        means.append(_ratio(drawn @ np.nansum(labels, axis=1), drawn @ (~np.isnan(labels)).sum(axis=1)))
+    return mean_defined(np.array(means), axis=0)
 
 
 def resampled_means(table: np.ndarray) -> np.ndarray:
@@ -84,13 +167,13 @@ def resampled_means(table: np.ndarray) -> np.ndarray:
 def centred(draws: np.ndarray, figure: float) -> np.ndarray:
     """Shift the draws so that their mean is the figure.
 
-    Bootstrap EERs are biased low: draws repeat recordings, and with fewer distinct recordings an EER comes out lower.
+    Bootstrap figures are too good: draws repeat recordings, and with fewer distinct recordings an EER comes out lower.
     """
     return draws - mean_defined(draws) + figure
 
 
-def interval(draws: np.ndarray, figure: float) -> tuple[float, float] | None:
-    """Compute the percentile interval of a figure from its draws.
+def interval(draws: np.ndarray, figure: float, metric: Metric) -> tuple[float, float] | None:
+    """Compute the percentile interval of a metric's figure from its draws.
 
     Returns:
         Low and high end; None where fewer than half of the draws are numbers, or all are the same.
@@ -99,4 +182,5 @@ def interval(draws: np.ndarray, figure: float) -> tuple[float, float] | None:
     if len(defined) < max(2, len(draws) / 2) or np.ptp(defined) == 0:
         return None
     low, high = np.quantile(centred(defined, figure), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return max(0.0, float(low)), float(high)
+    least, most = metric.limits
+    return max(least, float(low)), min(most, float(high))

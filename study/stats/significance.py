@@ -16,6 +16,7 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from audiotag.corpus.errors import count
+from audiotag.metrics import Metric
 
 ALPHA = 0.05  # adjusted p below which a difference is called real
 LEAST_FOLDS = 3  # of a test: the variance of two differences is off by a factor of a thousand in one case of forty
@@ -93,11 +94,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def outcome(test: PairedTest | Untested, adjusted: float | None, lower_is_better: bool = True) -> Outcome:
+def outcome(test: PairedTest | Untested, adjusted: float | None, objective: Metric) -> Outcome:
     """Decide what a comparison with the baseline shows; `adjusted` is its p after Holm's correction."""
     if isinstance(test, Untested):
         return "untested"
     assert adjusted is not None, "a test has a p"
     if adjusted >= ALPHA:
         return "indistinguishable"
-    return "better" if (test.difference < 0) == lower_is_better else "worse"
+    return "better" if objective.rank(test.difference) < 0 else "worse"

@@ -15,6 +15,7 @@ from audiotag.audio.read import AudioError
 from audiotag.cli import progress_bar
 from audiotag.features.log_mel import log_mel
 from audiotag.inference.recordings import Clip, Cutting, cut_recording
+from audiotag.metrics import EER
 from study.tagging.winner import Winner, fold_taggers
 
 BATCH = 64  # clips that are scored at a time
@@ -116,7 +117,8 @@ def as_data(winner: Winner, tagged: Tagged, thresholds: dict[str, float | None])
         "study": winner.study.name,
         "trial": result.key,
         "params": result.params,
-        "eer_mean": result.mean,
+        "eer_mean": result.figures[EER].mean,
+        **({} if winner.study.metric == EER else {f"{winner.study.metric}_mean": result.mean}),
         "tags": list(tags),
         "thresholds": thresholds,
         "clips": [

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,9 @@ import numpy as np
 from audiotag.config import TrialConfig
 from audiotag.metrics import mean_defined, tag_thresholds
 from study.format import decimal, trial_name
-from study.ledger.clips import read_clips
 from study.ledger.ledger import STUDY_FILE, Ledger
 from study.ledger.results import plain, study_results
-from study.ledger.schema import StudyRecord, TrialResult, rank
+from study.ledger.schema import StudyRecord, TrialResult
 from study.ledger.trial_folder import TrialFolder
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class Winner:
 
     def __str__(self) -> str:
         name = trial_name(self.result.params, self.study.varied) or "the trial"
-        eer = decimal(self.result.mean) or "none"
-        return f"{name} of {self.study.name} (trial {self.result.key}, mean EER {eer})"
+        mean = f"{self.study.objective.mean_title} {decimal(self.result.mean) or 'none'}"
+        return f"{name} of {self.study.name} (trial {self.result.key}, {mean})"
 
 
 def find_winner(studies: Path, name: str, key: str | None = None) -> Winner:
@@ -78,7 +78,7 @@ def find_winner(studies: Path, name: str, key: str | None = None) -> Winner:
             raise WinnerError(
                 f"The study `{name}` has {found} whose key begins with `{key}`: take one of its results.json."
             )
-    best = min(finished, key=lambda trial: rank(trial.mean))
+    best = min(finished, key=attrgetter("rank"))
     winner = Winner(ledger, best, max(0, ledger.study.trials - len(results.trials)))
     if not _is_known(winner):
         raise WinnerError(
@@ -121,7 +121,7 @@ def eer_thresholds(winner: Winner) -> dict[str, float | None]:
     Raises:
         WinnerError: Where the study does not keep its clips.
     """
-    study, clips = winner.study, read_clips(winner.ledger.root)
+    study, clips = winner.study, winner.ledger.clips()
     if clips is None:
         raise WinnerError(
             f"The study `{study.name}` has no usable clips.npz, which thresholds are estimated from: "

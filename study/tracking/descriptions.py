@@ -3,15 +3,16 @@
 from collections.abc import Mapping
 
 from audiotag.corpus.errors import count
-from audiotag.metrics import METRICS
+from audiotag.metrics import EER, METRICS
 from study.format import decimal, seeds_in_words
-from study.ledger.schema import OBJECTIVE, Figures, StudyRecord, StudyResults, TrialRecord, TrialResult
+from study.ledger.schema import Figures, StudyRecord, StudyResults, TrialRecord, TrialResult
 from study.tracking.metric_names import evaluation_prefix
 
 
 def describe_experiment(study: StudyRecord) -> str:
     """Describe a space's experiment."""
-    varied, mean = ", ".join(f"`{name}`" for name in study.varied), f"{OBJECTIVE.name}/mean"
+    varied, mean = ", ".join(f"`{name}`" for name in study.varied), f"{study.metric}/mean"
+    order = "ascending" if study.objective.lower_is_better else "descending"
     metrics = "\n".join(
         f"- `{name}/...`: {metric.title}, {'lower' if metric.lower_is_better else 'higher'} is better; on the "
         f"evaluation split `{evaluation_prefix(name)}/...`."
@@ -20,7 +21,7 @@ def describe_experiment(study: StudyRecord) -> str:
     return (
         f"{study.question}\n\nRuns are nested: a study holds its trials, a trial its folds.\n\n"
         "- To compare trials, enter the filter ``tags.`audiotag.level` = 'trial'``, add the columns "
-        f"{varied} and `{mean}`, sort by `{mean}`, select the trials and press *Compare*.\n"
+        f"{varied} and `{mean}`, sort by `{mean}` ({order}), select the trials and press *Compare*.\n"
         "- For box plots over the folds, filter ``tags.`audiotag.level` = 'fold'`` instead.\n"
         "- The artifact `report.html` of a study's run says which differences are more than chance.\n\n"
         f"{metrics}\n\n`.../mean`: mean over tags and folds; `.../sd_seeds`: standard deviation of the mean over seeds."
@@ -42,7 +43,7 @@ def describe_results(results: StudyResults, best: str) -> str:
     """Describe the run of a study that has ended; `best` is the name of the best trial."""
     text = f"{count(len(results.finished), 'trial')} finished, {len(results.with_status('failed'))} failed"
     if pruned := results.with_status("pruned"):
-        text += f", {len(pruned)} pruned (tag `audiotag.status`; they have no `{OBJECTIVE.name}/mean`)"
+        text += f", {len(pruned)} pruned (tag `audiotag.status`; they have no `{results.study.metric}/mean`)"
     if results.best is not None:
         text += f". The best is {best}: {_means(results.best.figures)}"
     text += ".\n\nThe artifact `report.html` says which differences are more than chance."
@@ -58,5 +59,6 @@ def describe_trial(study: StudyRecord, trial: TrialRecord, name: str, result: Tr
 
 
 def _means(figures: Mapping[str, Figures]) -> str:
-    means = {METRICS[name].title: part.mean for name, part in figures.items()}
+    """The means that exist; of each metric that has none for any tag nothing is said, but for the EER."""
+    means = {METRICS[name].title: part.mean for name, part in figures.items() if part.mean is not None or name == EER}
     return ", ".join(f"{title} {'not defined' if mean is None else decimal(mean)}" for title, mean in means.items())

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from audiotag.metrics import EER
 from audiotag.training.epochs import EpochResult
 from study.ledger.schema import Figures
 
@@ -32,7 +33,7 @@ def evaluation_values(figures: Mapping[str, Figures]) -> dict[str, float | None]
 
 def evaluation_prefix(metric: str) -> str:
     """The prefix of a metric on the evaluation split; the EER has had a shorter one since it was the only metric."""
-    return "eval" if metric == "eer" else f"eval_{metric}"
+    return "eval" if metric == EER else f"eval_{metric}"
 
 
 def tag_names(tags: Sequence[str]) -> dict[str, str]:

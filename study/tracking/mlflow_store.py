@@ -304,6 +304,12 @@ class Store:
         run.metrics |= {point.key: point.value for point in points}
         run.epochs |= {epoch.epoch for epoch in fresh}
 
+    def add(self, run: Run, values: Mapping[str, float | None]) -> None:
+        """Add to a run that has ended the metrics that it lacks: those newer than it."""
+        new = {name: value for name, value in values.items() if name not in run.metrics and value is not None}
+        if new:
+            self.log(run, [], new)
+
     def set_status(self, run: Run, status: str) -> None:
         """RUNNING, FINISHED, FAILED or KILLED."""
         if status == run.status:

@@ -6,6 +6,7 @@ after everything else is in it, and then is not written again.
 
 from collections.abc import Sequence
 
+from audiotag.metrics import DEFAULT
 from audiotag.training.epochs import EpochResult
 from audiotag.uris import public
 from study.format import trial_name
@@ -13,6 +14,7 @@ from study.ledger.learning_curves import mean_curves
 from study.ledger.ledger import RESULTS_FILE, Ledger
 from study.ledger.provenance import current_program
 from study.ledger.results import finished_folds, study_results, trial_result
+from study.ledger.schema import FoldResult, SeedFold, TrialResult
 from study.ledger.trial_folder import TrialFolder
 from study.tracking.descriptions import describe_results, describe_study, describe_trial
 from study.tracking.metric_names import evaluation_values, figure_values
@@ -68,6 +70,7 @@ class MlflowCopy:
             "trials": study.trials,
             "folds": len(study.folds),
         }
+        params |= {"metric": study.metric} if study.metric != DEFAULT else {}
         params |= {"repeats": study.repeats} if study.has_several_seeds else {}
         program = current_program(study)
         tags = {NOTE: describe_study(study), GIT_COMMIT: program.git_commit or "unknown"}
@@ -92,14 +95,25 @@ class MlflowCopy:
             for seed, part in zip(study.seeds, folder.for_seeds(study.seeds), strict=True):
                 epochs = progress.epochs.get((folder.key, fold, seed), [])
                 self._copy_fold(store, part, fold, seed, epochs, "KILLED" if status == "FINISHED" else status)
-        if result is not None and run.status != "FINISHED":
-            values = figure_values(result.figures) | evaluation_values(result.evaluation)
+        values = {} if result is None else figure_values(result.figures) | evaluation_values(result.evaluation)
+        if run.status == "FINISHED":
+            store.add(run, values)
+        elif result is not None:
             records = [record for fold in finished_folds(folder, study) for record in fold]
             curves = mean_curves([record.history for record in records]) if status == "FINISHED" else []
             store.log(run, curves, values)
         store.set_status(run, status)
         if result is not None:
+            self._add_to_folds(store, result)
             store.ended.add(folder.key)
+
+    def _add_to_folds(self, store: Store, result: TrialResult) -> None:
+        """Add metrics that are newer than the runs of a trial's folds."""
+        for fold in result.folds:
+            trainings: Sequence[FoldResult | SeedFold] = fold.repeats or (fold,)
+            for seed, training in zip(self._study.seeds, trainings, strict=True):
+                if (run := store.runs.get(fold_key(self._study, result.key, fold.fold, seed))) is not None:
+                    store.add(run, figure_values(training.figures))
 
     def _copy_fold(
         self, store: Store, folder: TrialFolder, fold: int, seed: int, epochs: Sequence[EpochResult], status: str

@@ -10,14 +10,12 @@ from pathlib import Path
 
 import optuna
 from optuna.storages import RDBStorage
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from search_spaces import Space
 from study.ledger.ledger import Ledger
-from study.ledger.progress import METRIC
 from study.ledger.results import trial_result
-from study.ledger.schema import OBJECTIVE, StudyRecord
+from study.ledger.schema import StudyRecord
 from study.search.optuna_trials import optuna_trial, state_of
 from study.search.space import quiet_optuna
 from study.tracking.tracker import Progress
@@ -102,10 +100,10 @@ class OptunaCopy:
 
 def _find_study(storage: RDBStorage, record: StudyRecord) -> int:
     """The study's number in a database; it is made if need be."""
-    direction = StudyDirection.MINIMIZE if OBJECTIVE.lower_is_better else StudyDirection.MAXIMIZE
+    direction = record.objective.direction
     with quiet_optuna():  # set_metric_names calls itself experimental
         study = optuna.create_study(storage=storage, study_name=record.name, direction=direction, load_if_exists=True)
-        study.set_metric_names([METRIC])
+        study.set_metric_names([f"{record.metric}_mean"])
     for name, value in {"space": record.space, "corpus": record.corpus.name, "question": record.question}.items():
         study.set_user_attr(name, value)
     return storage.get_study_id_from_name(record.name)

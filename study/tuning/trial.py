@@ -24,7 +24,7 @@ from study.ledger.files import LedgerWarning, WriteError
 from study.ledger.ledger import trial_folder
 from study.ledger.progress import Report
 from study.ledger.results import merge_seeds, score, summarise
-from study.ledger.schema import OBJECTIVE, FoldRecord, FoldResult
+from study.ledger.schema import FoldRecord, FoldResult, StudyRecord
 from study.ledger.trial_folder import TrialFolder
 
 SHOWN = (LedgerWarning,)  # warnings that reach the user
@@ -53,7 +53,7 @@ def run_trial(
         card: The share of a GPU that the trial may use, 0 for none.
     """
     torch.set_num_threads(threads)
-    config = context.config(parameters)
+    config, worst = context.config(parameters), context.study.objective.worst
     folder = trial_folder(context.root, context.key(config))
     device = "cuda" if card and torch.cuda.is_available() else "cpu"
     with warnings.catch_warnings(record=True) as caught:
@@ -68,10 +68,10 @@ def run_trial(
                     caught.clear()
                     tune.report(replace(report, warnings=texts).to_dict())
         except (WriteError, ConvolutionError) as error:
-            tune.report(Report(_worst(), halted=str(error)).to_dict())
+            tune.report(Report(worst, halted=str(error)).to_dict())
         except (GPUShareError, torch.OutOfMemoryError) as error:
             needs = f"--gpus-per-trial is {card:g}, but a trial needs more of the GPU's memory: ask for more."
-            tune.report(Report(_worst(), halted=f"{needs} ({str(error).splitlines()[0]})").to_dict())
+            tune.report(Report(worst, halted=f"{needs} ({str(error).splitlines()[0]})").to_dict())
 
 
 def trial_reports(
@@ -93,21 +93,21 @@ def trial_reports(
     for fold in corpus.fold_numbers:
         left = [(seed, part) for seed, part in zip(seeds, parts, strict=True) if part.read_fold(fold) is None]
         if done and left:
-            yield Report(_mean(done, corpus), len(done))
+            yield Report(_mean(done, study), len(done))
         for seed, part in left:
             try:
                 for result in train_fold(config, part, study.protocol, corpus, features, fold, seed, device):
-                    mean = _mean(done, corpus) if done else _so_far(result)
+                    mean = _mean(done, study) if done else _so_far(result, study)
                     yield _report(result, Report(mean, len(done), fold, seed))
             except Diverged as diverged:
                 reason = str(diverged) + (f" with seed {seed}" if len(seeds) > 1 else "")
                 folder.write_failure(reason)
-                yield Report(_worst(), len(done), failed=reason)
+                yield Report(study.objective.worst, len(done), failed=reason)
                 return
         records = [record for part in parts if (record := part.read_fold(fold)) is not None]
         assert len(records) == len(seeds), "train_fold ends with the fold's record"
         done.append(merge_seeds(records, seeds))
-    yield Report(_mean(done, corpus), len(done))
+    yield Report(_mean(done, study), len(done))
 
 
 def train_fold(
@@ -188,21 +188,13 @@ def _report(result: EpochResult | PretrainingEpoch, report: Report) -> Report:
     return replace(report, pretraining=result)
 
 
-def _mean(done: list[FoldResult], corpus: Corpus) -> float:
+def _mean(done: list[FoldResult], study: StudyRecord) -> float:
     """Mean of the objective over finished folds; Optuna must never get NaN."""
-    mean = summarise(done, corpus.tags)[OBJECTIVE.name].mean
-    return _chance() if mean is None else mean
+    mean = summarise(done, study.tags)[study.metric].mean
+    return study.objective.worst if mean is None else mean
 
 
-def _so_far(result: EpochResult | PretrainingEpoch) -> float:
+def _so_far(result: EpochResult | PretrainingEpoch, study: StudyRecord) -> float:
     """The objective on the validation set, before a fold is done."""
-    mean = result.val_means[OBJECTIVE.name] if isinstance(result, EpochResult) else math.nan
-    return _chance() if math.isnan(mean) else mean
-
-
-def _chance() -> float:
-    return 0.5  # an error rate of guesses, where a figure does not exist
-
-
-def _worst() -> float:
-    return 1.0 if OBJECTIVE.lower_is_better else 0.0
+    mean = result.val_means[study.metric] if isinstance(result, EpochResult) else math.nan
+    return study.objective.worst if math.isnan(mean) else mean

@@ -3,12 +3,10 @@
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import optuna
 import pytest
-import soundfile
 from helpers.tracked import client_of
-from helpers.whole_studies import catch_up, finish, wait_for
+from helpers.whole_studies import catch_up, finish, wait_for, write_noise
 from place import Place, kill
 from soak import changed, saved_epochs
 
@@ -17,17 +15,6 @@ from study.ledger.results import study_results
 
 pytestmark = pytest.mark.slow
 WORDS = ("--space", "joint", "--trials", "8", "--epochs", "1", "--scheduler", "asha", "--sampler", "random")
-
-
-def write_noise(root: Path) -> Path:
-    """Three folds of noise with random tags: no two trials have the same EER, so that some are pruned."""
-    rng, rows = np.random.default_rng(0), ["filename,fold,tags"]
-    (root / "audio").mkdir(parents=True)
-    for number in range(54):
-        soundfile.write(root / "audio" / f"{number}.wav", rng.uniform(-0.2, 0.2, 4000), 16_000)
-        rows.append(f"{number}.wav,{number % 3},{';'.join(tag for tag in ('a', 'b', 'c') if rng.random() < 0.5)}")
-    (root / "clips.csv").write_text("\n".join(rows) + "\n")
-    return root
 
 
 def test_a_study_that_prunes_weak_trials_survives_a_kill(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Studies made up for the tests of reports: real ledgers, with probabilities from a random generator."""
 
 import hashlib
+from collections.abc import Collection
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from audiotag.config import TrialConfig, hyperparameter_names
 from audiotag.corpus.layouts.chime_home import EVALUATION
 from audiotag.features.log_mel import LogMel
+from audiotag.metrics import METRICS
 from study.ledger.clips import CLIPS_FILE
 from study.ledger.ledger import Ledger
 from study.ledger.results import score, study_results
@@ -96,11 +98,13 @@ def make_study(
     with_clips: bool = True,
     prefix: str = "key",
     kind: str = "folder",
+    written: Collection[str] | None = None,
     **study: Any,
 ) -> Ledger:
     """A study whose first `finished` trials (default: all) have every fold.
 
-    `gains`, one per trial, add to the separation of the tags' scores: more is a lower EER.
+    `gains`, one per trial, add to the separation of the tags' scores: more is a lower EER. `written` names the metrics
+    that the folds' records have, as of an earlier version.
     """
     configs = ALPHAS if configs is None else configs
     corpus = make_corpus() if corpus is None else corpus
@@ -117,7 +121,7 @@ def make_study(
     for number in range(len(configs) if finished is None else finished):
         gain = gains[number] if gains else 0.1 * (number % 3)
         for fold, repeat in product(folds, range(study.get("repeats", 1))):
-            finish_fold(ledger, f"{prefix}{number:04}", number, fold, corpus, tags, epochs, gain, repeat)
+            finish_fold(ledger, f"{prefix}{number:04}", number, fold, corpus, tags, epochs, gain, repeat, written)
     return ledger
 
 
@@ -131,6 +135,7 @@ def finish_fold(
     epochs: int,
     gain: float,
     repeat: int = 0,
+    written: Collection[str] | None = None,
 ) -> None:
     """Write a fold: scores that trials share but for a little noise of their own, and a plausible history."""
     parts = {"held_out": corpus["folds"] == fold, "evaluation": corpus["folds"] == EVALUATION}
@@ -142,8 +147,8 @@ def finish_fold(
         noise = shared.normal(size=targets.shape) + 0.3 * own.normal(size=targets.shape)
         scores[name] = (1 / (1 + np.exp(1 - (1.8 + gain) * targets - noise))).astype(np.float32)
         scores[f"{name}_clips"] = corpus["names"][mask]
-    figures = score(corpus["targets"][parts["held_out"]], scores["held_out"], tags)
-    means = {f"val_{name}_mean": part.mean for name, part in figures.items()}
+    whole = score(corpus["targets"][parts["held_out"]], scores["held_out"], tags)
+    figures = {name: part for name, part in whole.items() if written is None or name in written}
     rng = np.random.default_rng((3, number, fold, *[repeat] * (repeat > 0)))
     rows = []
     best = max(0, epochs - 2)
@@ -158,7 +163,8 @@ def finish_fold(
             "seconds": 1.5,
         }
         away = 0.2 * abs(epoch - best) / epochs
-        rows.append(row | {name: None if mean is None else mean + away for name, mean in means.items()})
+        values = {name: part.mean and part.mean + METRICS[name].sign * away for name, part in figures.items()}
+        rows.append(row | {f"val_{name}_mean": value for name, value in values.items()})
     folder = ledger.trial(key).for_seeds(ledger.study.seeds)[repeat]
     record = FoldRecord(fold, figures, best, epochs, 1.5 * epochs, tuple(rows), (), folder.trial)
     folder.write_fold(record, scores, {})

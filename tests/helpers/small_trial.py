@@ -50,8 +50,10 @@ def make_features() -> np.ndarray:
     return (noise + make_corpus().targets.sum(axis=1)[:, None, None]).astype(np.float32)
 
 
-def make_context(root: Path, repeats: int = 1, protocol: str = "paper", seed: int = SEED) -> StudyContext:
-    return StudyContext(root, replace(STUDY, seed=seed, protocol=protocol, repeats=repeats))
+def make_context(
+    root: Path, repeats: int = 1, protocol: str = "paper", seed: int = SEED, metric: str = "eer"
+) -> StudyContext:
+    return StudyContext(root, replace(STUDY, seed=seed, protocol=protocol, repeats=repeats, metric=metric))
 
 
 def make_folder(root: Path, name: str = "s", config: TrialConfig = CONFIG) -> TrialFolder:

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,9 +39,9 @@ def trained(config: TrialConfig = TINY, seed: int = 0, fold: int = 0, **changes:
     return state
 
 
-def history(state: FitState) -> list[dict[str, Any]]:
-    """The epochs without their durations."""
-    return [asdict(replace(result, seconds=0.0)) for result in state.history]
+def history(state: FitState) -> list[str]:
+    """The epochs without their durations, to the bit; as text, in which NaN equals itself."""
+    return [str(replace(result, seconds=0.0)) for result in state.history]
 
 
 def same_tensors(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:

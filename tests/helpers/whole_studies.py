@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import soundfile
 from place import ROOT, Place
 from soak import mlflow_differences
 
@@ -38,3 +40,14 @@ def mlflow_lacks(place: Place, name: str) -> list[str]:
 
 def read_results(place: Place, name: str) -> dict[str, Any]:
     return json.loads((place.study(name) / "results.json").read_text())
+
+
+def write_noise(root: Path) -> Path:
+    """Three folds of noise with random tags: no two trials have the same EER, so that some are pruned."""
+    rng, rows = np.random.default_rng(0), ["filename,fold,tags"]
+    (root / "audio").mkdir(parents=True)
+    for number in range(54):
+        soundfile.write(root / "audio" / f"{number}.wav", rng.uniform(-0.2, 0.2, 4000), 16_000)
+        rows.append(f"{number}.wav,{number % 3},{';'.join(tag for tag in ('a', 'b', 'c') if rng.random() < 0.5)}")
+    (root / "clips.csv").write_text("\n".join(rows) + "\n")
+    return root

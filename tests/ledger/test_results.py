@@ -1,17 +1,22 @@
 """results.json: the contract, and the arithmetic of means and variances."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from helpers.made_up import ALPHAS, SMALL, make_corpus, make_study
 from helpers.small_study import STUDY, TAGS, finish_trial, fold_record, study_with
 
 from audiotag.config import TrialConfig
 from audiotag.metrics import METRICS, Metric, equal_error_rate
+from study.ledger.clips import CLIPS_FILE
+from study.ledger.files import LedgerError
 from study.ledger.ledger import Ledger
 from study.ledger.results import is_complete, running_means, score, study_results, summarise
-from study.ledger.schema import Figures, FoldRecord
+from study.ledger.schema import Figures, FoldRecord, SeedFold
 from study.ledger.trial_folder import TrialFolder
 
 BOTH = {1: (0.1, 0.2), 2: (0.3, 0.6)}
@@ -106,6 +111,82 @@ def test_another_metric_is_in_the_results_without_more(
     assert (new["share"], new["share_mean"]) == ({"a": 1.0, "b": 0.5}, 0.75)
     assert "share" in new["folds"][0]
     assert "share" not in old
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_folds_of_an_earlier_version_get_the_metrics_that_are_newer_from_their_scores(
+    tmp_path: Path, repeats: int
+) -> None:
+    options: dict[str, Any] = {"corpus": make_corpus(**SMALL, evaluation=2), "epochs": 1, "repeats": repeats}
+    old = make_study(tmp_path / "old", ALPHAS[:2], written=("eer",), **options)
+    new = make_study(tmp_path / "new", ALPHAS[:2], **options)
+    files = {path: path.read_bytes() for path in old.root.rglob("fold_*")}
+    found, wanted = (study_results(each, "finished").to_json()["trials"] for each in (old, new))
+    assert found == wanted
+    for name in ("ap", "auroc", "dprime", "lwlrap"):
+        assert found[0][f"{name}_mean"] is not None
+        assert found[0]["folds"][0][f"{name}_mean"] is not None
+        assert found[0][f"eval_{name}_mean"] is not None
+    assert {path: path.read_bytes() for path in files} == files
+
+
+@pytest.mark.parametrize("damage", ["no clips", "foreign clips", "other tags"])
+def test_without_clips_that_fit_an_earlier_study_keeps_what_it_has(tmp_path: Path, damage: str) -> None:
+    corpus = make_corpus(**SMALL)
+    ledger = make_study(tmp_path / "s", ALPHAS[:1], corpus=corpus, epochs=1, written=("eer",))
+    changed = {"names": np.char.add("x", corpus["names"])} if damage == "foreign clips" else {}
+    changed |= {"targets": corpus["targets"][:, :1]} if damage == "other tags" else {}
+    np.savez(ledger.root / CLIPS_FILE, **corpus | changed)
+    if damage == "no clips":
+        (ledger.root / CLIPS_FILE).unlink()
+    (trial,) = study_results(ledger, "finished").trials
+    assert set(trial.figures) == {"eer"}
+    assert trial.mean is not None
+
+
+def test_a_recorded_figure_is_not_computed_again(tmp_path: Path) -> None:
+    ledger = make_study(tmp_path / "s", ALPHAS[:1], corpus=make_corpus(**SMALL), epochs=1, written=("eer",))
+    (folder,) = ledger.trials()
+    path = folder.path / "fold_0.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"eer": {"c": 0.125, "m": 0.25}, "eer_mean": 0.1875}))
+    first = study_results(ledger, "finished").trials[0].folds[0].figures
+    assert (first["eer"].by_tag, "ap" in first) == ({"c": 0.125, "m": 0.25}, True)
+
+
+def test_the_mean_of_a_metric_of_labels_is_that_of_the_folds() -> None:
+    """Of one tag there are nine clips in the first fold, of the other one: .9 right there, all wrong in the second."""
+    parts = []
+    for wrong in (1, 10):
+        targets = np.eye(2)[[0] * 9 + [1]]
+        scores = targets.copy()
+        scores[10 - wrong :] = 1 - scores[10 - wrong :]
+        parts.append(SeedFold(0, score(targets, scores, TAGS), 0, 1, 1.0))
+    assert [part.figures["accuracy"].mean for part in parts] == pytest.approx([0.9, 0.0])
+    figures = summarise(parts, TAGS)["accuracy"]
+    assert figures.by_tag == {"a": 0.5, "b": 0.0}
+    assert (figures.mean, figures.var_folds) == (pytest.approx(0.45), pytest.approx(np.var([0.9, 0.0], ddof=1)))
+
+
+def test_the_objective_decides_which_trial_is_the_best(tmp_path: Path) -> None:
+    """By the scores of one tag the second trial has the better EER, by all of them the first the better mAP."""
+    means = {"eer": (0.3, 0.2), "ap": (0.8, 0.7)}
+    for metric, best in (("eer", "key0001"), ("ap", "key0000")):
+        ledger = make_study(tmp_path / metric, ALPHAS[:2], corpus=make_corpus(**SMALL), finished=0, metric=metric)
+        for number, folder in enumerate(ledger.trials()):
+            figures = {name: Figures({"c": own[number], "m": own[number]}, own[number]) for name, own in means.items()}
+            for fold in ledger.study.folds:
+                folder.write_fold(FoldRecord(fold, figures, 0, 1, 1.0, (), (), folder.trial), {}, {})
+        found = study_results(Ledger.open(ledger.root), "finished")
+        assert found.best is not None
+        assert (found.best.key, found.best.mean) == (best, pytest.approx(means[metric][int(best[-1])]))
+        assert found.to_json().get("metric", "eer") == metric
+        assert found.to_json()["trials"][0]["eer_mean"] == pytest.approx(0.3)
+
+
+def test_a_study_with_a_metric_of_another_version_is_refused_in_a_line(tmp_path: Path) -> None:
+    make_study(tmp_path / "s", [], corpus=make_corpus(**SMALL), metric="swdi")
+    with pytest.raises(LedgerError, match=r"'swdi', but this version has eer, ap"):
+        Ledger.open(tmp_path / "s")
 
 
 @pytest.mark.parametrize("later", [0, 1])

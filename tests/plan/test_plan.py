@@ -82,6 +82,7 @@ def test_the_newest_unfinished_study_of_a_space_is_continued(begun: Ledger, root
         ({"protocol": "nested"}, "--protocol was paper, now it is nested"),
         ({"sampler": "random"}, "--sampler was tpe, now it is random"),
         ({"scheduler": "asha"}, "--scheduler was fifo, now it is asha"),
+        ({"metric": "ap"}, "--metric was eer, now it is ap"),
         ({"epochs": 3}, "--epochs was 2, now it is 3"),
         ({"precision": "bf16"}, "--precision was fp32, now it is bf16"),
         ({"trials": 2}, "--trials is 2, but the study has 3"),
@@ -161,6 +162,18 @@ def test_a_request_that_cannot_be_met_is_refused(
     with pytest.raises(kind, match=line):
         plan_study(tmp_path, **{"corpus": root, "space": "joint"} | options)
     assert [path.name for path in (tmp_path / "studies").iterdir()] == ["s"]
+
+
+def test_accuracy_chooses_where_each_clip_has_one_tag(folder_corpus: Callable[..., Path], tmp_path: Path) -> None:
+    root = folder_corpus([(f"{number}.wav", number // 2, "xy"[number % 2]) for number in range(4)], seconds=0.2)
+    plan_study(tmp_path, corpus=root, space="joint", metric="accuracy", name="s").open_ledger()
+    assert plan_study(tmp_path, resume="s").study.objective.name == "accuracy"
+
+
+def test_a_metric_without_a_figure_on_the_corpus_is_refused(root: Path, tmp_path: Path) -> None:
+    assert plan_study(tmp_path, corpus=root, space="joint", metric="lwlrap").study.metric == "lwlrap"
+    with pytest.raises(PlanError, match=r"--metric is accuracy, but fold 0 .* exactly one tag per clip"):
+        plan_study(tmp_path, corpus=root, space="joint", metric="accuracy")
 
 
 def test_the_nested_protocol_needs_groups(folder_corpus: Callable[..., Path], tmp_path: Path) -> None:

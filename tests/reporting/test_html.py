@@ -116,7 +116,7 @@ def test_figures_are_images_with_words_and_files_too(odd: Ledger) -> None:
 def test_markdown_ends_with_answer_comparisons_and_limits(odd: Ledger) -> None:
     text = (odd.root / "table.md").read_text(encoding="utf-8")
     titles = [line for line in text.splitlines() if line.startswith("## ")]
-    assert titles[-3:] == ["## Answer", "## Against the baseline", "## How far to trust this"]
+    assert titles[-4:] == ["## Answer", "## Against the baseline", "## Further metrics", "## How far to trust this"]
     assert "Trial key0009 failed" in text
 
 
@@ -151,11 +151,15 @@ def test_a_further_metric_has_a_column_everywhere(
     assert re.search(r"Peak\s+best in", page)
     assert re.search(r"\| Eval \|.* Peak \| Time \|", text)
     assert re.search(r"\| Var \|.* Peak \|", text)  # on the evaluation split
+    whole = (ledger.root / "table.md").read_text()
     for trial in results.trials:
-        figures = trial.figures["peak"]
-        assert " ".join(["Peak", *map(decimal, figures.by_tag.values())]) in page
-        assert f"| {decimal(figures.mean)} |" in text
-        assert decimal(figures.mean) in out
+        for figures in (trial.figures["peak"], trial.evaluation["peak"]):
+            texts = [*map(decimal, (*figures.by_tag.values(), figures.mean))]
+            assert " ".join(texts) in page
+            assert " | ".join(texts) in whole
+        assert f"| {decimal(trial.figures['peak'].mean)} |" in text
+    assert "mAP" in out  # the first of them; the others are in the files
+    assert "Peak" not in out
 
 
 def test_a_report_cut_off_by_a_kill_is_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

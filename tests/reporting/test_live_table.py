@@ -1,5 +1,6 @@
 """The live table's rows while trials run."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,6 @@ from helpers.made_up import SMALL, make_corpus, make_study
 from rich.console import Console
 
 from audiotag.config import TrialConfig
-from audiotag.metrics import Metric, tag_eers
 from audiotag.training.epochs import EpochResult, PretrainingEpoch
 from study.ledger.progress import Report
 from study.ledger.schema import StudyRecord
@@ -44,15 +44,14 @@ def test_a_row_begins_without_an_epoch(study: StudyRecord) -> None:
     assert list(shown.values()) == ["key", "cgrnn", "yes", "1/2", *[""] * 4, "running"]
 
 
-def test_the_figures_are_named_after_the_objective(
-    study: StudyRecord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    objective = Metric("eer", "Mean average precision", tag_eers, lower_is_better=False, short="mAP")
-    monkeypatch.setattr("study.reporting.live_table.OBJECTIVE", objective)
-    table = start(study)
-    assert list(cells(table))[6:8] == ["best mAP", "mean mAP"]
-    table.reported("key", Report(0.3, 1))
-    assert "mean mAP so far 0.300" in capsys.readouterr().out
+def test_another_objective_stands_beside_the_eer(study: StudyRecord, capsys: pytest.CaptureFixture[str]) -> None:
+    table = start(replace(study, metric="ap"))
+    assert list(cells(table))[6:9] == ["best EER", "best mAP", "mAP"]
+    for number, means in enumerate([{"eer": 0.3, "ap": 0.5}, {"eer": 0.2, "ap": 0.7}, {"eer": 0.4, "ap": math.nan}]):
+        table.reported("key", replace(epoch(0), epoch=EpochResult(number, 0.5, 0.9, 0.5, 0.9, means, 1.0)))
+    assert [cells(table)[name] for name in ("best EER", "best mAP")] == [".200", ".700"]
+    table.reported("key", Report(0.6, 1))
+    assert "mAP so far 0.600" in capsys.readouterr().out
 
 
 def test_pretraining_is_told_apart(study: StudyRecord) -> None:

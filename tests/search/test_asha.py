@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from helpers.made_up import make_corpus, make_study
 
+from audiotag.metrics import METRICS
 from study.ledger.ledger import Ledger
 from study.ledger.pruning import read_passed, read_pruned, write_passed, write_pruned
 from study.ledger.results import is_complete, merged_folds, running_means, study_results
@@ -13,15 +14,17 @@ from study.search.asha import Rungs, cutoff, rung_folds
 
 FIVE = make_corpus(groups=15, clips=4, tags=2, folds=5)
 TAGS = ("c", "m")
+EER, AP = METRICS["eer"], METRICS["ap"]
 
 
-def make(root: Path, *eers: list[float]) -> Ledger:
-    """A study of five folds whose trials have these mean EERs in their first folds."""
-    configs = [{"dropout": number / 10} for number in range(len(eers))]
-    ledger = make_study(root, configs, corpus=FIVE, finished=0, with_clips=False, scheduler="asha")
-    for folder, values in zip(ledger.trials(), eers, strict=True):
+def make(root: Path, *means: list[float], metric: str = "eer") -> Ledger:
+    """A study of five folds whose trials have these means of a metric in their first folds, and EERs that say less."""
+    configs = [{"dropout": number / 10} for number in range(len(means))]
+    ledger = make_study(root, configs, corpus=FIVE, finished=0, with_clips=False, scheduler="asha", metric=metric)
+    for folder, values in zip(ledger.trials(), means, strict=True):
         for fold, value in enumerate(values):
-            figures = {"eer": Figures(dict.fromkeys(TAGS, value), value)}
+            figures = {"eer": Figures(dict.fromkeys(TAGS, 0.5), 0.5)}
+            figures |= {metric: Figures(dict.fromkeys(TAGS, value), value)}
             folder.write_fold(FoldRecord(fold, figures, 0, 1, 2.0, (), (), folder.trial), {}, {})
     return ledger
 
@@ -42,11 +45,29 @@ def test_rungs_double_as_long_as_as_many_folds_again_would_follow(folds: int, ru
 
 
 def test_cutoff_separates_the_better_third() -> None:
-    assert cutoff([]) is None
-    assert cutoff([0.1, 0.3]) is None
-    assert cutoff([0.1, 0.4, 0.3]) == pytest.approx(0.1 + (2 / 3) * 0.2)  # two thirds of the way from 1st to 2nd
-    assert cutoff([0.4, 0.3, 0.2, 0.1]) == pytest.approx(0.2)
-    assert cutoff([0.2] * 5) == 0.2
+    assert cutoff([], EER) is None
+    assert cutoff([0.1, 0.3], EER) is None
+    assert cutoff([0.1, 0.4, 0.3], EER) == pytest.approx(0.1 + (2 / 3) * 0.2)  # two thirds of the way from 1st to 2nd
+    assert cutoff([0.4, 0.3, 0.2, 0.1], EER) == pytest.approx(0.2)
+    assert cutoff([0.2] * 5, EER) == 0.2
+
+
+def test_cutoff_of_a_metric_of_which_more_is_better() -> None:
+    assert cutoff([0.9, 0.8], AP) is None
+    assert cutoff([0.9, 0.6, 0.7], AP) == pytest.approx(0.9 - (2 / 3) * 0.2)
+    assert cutoff([0.8] * 5, AP) == 0.8
+
+
+def test_a_trial_below_the_cutoff_is_pruned_where_more_is_better(tmp_path: Path) -> None:
+    ledger = make(tmp_path / "s", [0.9], [0.8], [0.7], [0.69], [0.95], [0.69], metric="ap")
+    weak, strong, _ = ledger.trials()[-3:]
+    rungs = Rungs(ledger)
+    record = rungs.judge(weak.key, 1, 0.69)
+    assert record is not None
+    assert (record.mean, record.bound) == (0.69, pytest.approx(cutoff([0.9, 0.8, 0.7, 0.95, 0.69], AP)))
+    assert record.bound > 0.69
+    assert rungs.judge(strong.key, 1, 0.95) is None
+    assert (read_passed(strong), read_pruned(strong)) == ((1,), None)
 
 
 def test_a_mean_over_r_folds_is_of_the_first_r(tmp_path: Path) -> None:
@@ -104,7 +125,7 @@ def test_failed_trials_do_not_count_and_pruned_ones_do(tmp_path: Path) -> None:
     rungs.remove(last[1].key)
     record = rungs.judge(last[0].key, 1, 0.9)
     assert record is not None
-    assert record.bound == pytest.approx(cutoff([0.1, 0.2, 0.3]))
+    assert record.bound == pytest.approx(cutoff([0.1, 0.2, 0.3], EER))
     rungs.remove(last[0].key)
     rungs.remove(third.key)
     assert rungs.judge(last[1].key, 1, 0.9) is None  # two others are left

@@ -57,6 +57,17 @@ def test_optuna_is_told_that_a_trial_was_pruned(ledger: Ledger) -> None:
     assert _states(searcher_of(ledger)).count("PRUNED") == 1  # and again after a kill
 
 
+@pytest.mark.parametrize(("metric", "best"), [("eer", 0.2), ("ap", 0.4)])
+def test_optuna_knows_which_figures_are_good(tmp_path: Path, metric: str, best: float) -> None:
+    corpus = make_corpus(groups=6, clips=4, tags=2, folds=2)
+    searcher = searcher_of(make_study(tmp_path / metric, [], corpus=corpus, settings={}, metric=metric))
+    for name, mean in (("a", 0.3), ("b", 0.2), ("c", 0.4)):
+        searcher.suggest(name)
+        searcher.on_trial_complete(name, Report(mean, 2).to_dict())
+    assert searcher._ot_study.best_value == best
+    assert (searcher.metric, searcher.mode) == (METRIC, {"eer": "min", "ap": "max"}[metric])
+
+
 def test_an_unfinished_trial_is_proposed_first_after_a_kill(ledger: Ledger) -> None:
     killed = searcher_of(ledger)
     ended, unfinished = killed.suggest("a"), killed.suggest("b")

@@ -9,6 +9,7 @@ import pytest
 from helpers.made_up import ALPHAS, SMALL, make_corpus, make_study, with_results
 
 from audiotag.config import TrialConfig
+from audiotag.metrics import METRICS
 from study.ledger.clips import CLIPS_FILE
 from study.ledger.schema import Figures, TrialResult
 from study.stats.analysis import SHOWN_ROWS, Analysis, analyse, better_with, choose_baseline, histories, make_row
@@ -37,7 +38,7 @@ def test_each_row_is_tested_against_the_baseline(whole: Analysis) -> None:
     tests = [corrected_t(row - eers[0], 1 / 4) for row in eers[1:]]
     assert [row.test for row in whole.rows[1:]] == tests
     assert [row.adjusted for row in whole.rows[1:]] == holm([test.p for test in tests])
-    assert whole.selection_bias == winners_curse(eers)
+    assert whole.selection_bias == winners_curse(eers, METRICS["eer"])
     assert (whole.baseline.outcome, whole.best.outcome) == (None, "better")
 
 
@@ -68,7 +69,8 @@ def test_with_repeats_tests_count_folds_of_means_over_seeds(tmp_path: Path) -> N
     biases = []
     for part in ledger.trial(found.best.key).for_seeds([0, 1, 2]):
         records = [part.read_fold(fold) for fold in ledger.study.folds]
-        biases.append(early_stopping_bias([r.history for r in records], [r.best_epoch for r in records]))
+        epochs, best = [r.history for r in records], [r.best_epoch for r in records]
+        biases.append(early_stopping_bias(epochs, best, METRICS["eer"]))
     assert found.stopping_bias == pytest.approx(np.mean(biases))
 
 

@@ -5,10 +5,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audiotag.metrics import equal_error_rate, tag_eers
+from audiotag.metrics import METRICS, Metric, equal_error_rate, tag_eers
 from study.ledger.clips import ScoredFold
-from study.stats.bootstrap import centred, draw_groups, interval, resampled_eers, resampled_means, resampled_table
+from study.stats.bootstrap import (
+    centred,
+    draw_groups,
+    interval,
+    resampled_eers,
+    resampled_figures,
+    resampled_label_means,
+    resampled_means,
+    resampled_table,
+)
 
+EER = METRICS["eer"]
+PEAK = Metric("peak", "Peak", lambda targets, scores: scores.max(axis=0), lower_is_better=False)  # no quick way
 ScoredClips = tuple[ScoredFold, np.ndarray]
 
 # reference
@@ -27,6 +38,33 @@ def test_a_draw_is_the_eer_of_repeated_clips(seed: int, clips: int) -> None:
         repeated, its_scores = np.repeat(targets, repeats), np.repeat(scores, repeats)
         wanted = equal_error_rate(repeated, its_scores) if len(repeated) else np.nan
         assert found == pytest.approx(wanted, abs=1e-5, nan_ok=True)
+
+
+def figures_of(metric: Metric, targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, float]:
+    return metric.score(targets, scores) if len(targets) else (np.full(targets.shape[1], np.nan), np.nan)
+
+
+@pytest.mark.parametrize("metric", [*METRICS.values(), PEAK], ids=lambda metric: metric.name)
+@pytest.mark.parametrize("one_tag", [False, True])
+def test_a_draw_of_any_metric_is_its_figure_of_repeated_clips(metric: Metric, one_tag: bool) -> None:
+    rng = np.random.default_rng(3)
+    for clips in (1, 4, 25, 60):
+        targets = (rng.random((clips, 3)) < (0.4, 0.1, 1.1)).astype(np.uint8)  # the last tag has one class
+        targets = np.eye(3, dtype=np.uint8)[rng.integers(0, 3, clips)] if one_tag else targets
+        scores = rng.integers(0, 8, targets.shape).astype(np.float32) / 8  # with ties
+        groups, counts = rng.integers(0, 6, clips), rng.integers(1, 4, (4, 6)).astype(np.float32)
+        counts[0] = 0
+        counts[1, :3] = 0
+        found = resampled_figures(metric, targets, scores, groups, counts) if metric is not PEAK else None
+        if found is None:
+            found = resampled_figures(metric, targets, scores, groups, counts[2:])
+        for drawn, own in zip(counts[-len(found) :], found, strict=True):
+            chosen = np.repeat(np.arange(clips), drawn[groups].astype(int))
+            wanted, mean = figures_of(metric, targets[chosen], scores[chosen])
+            assert own == pytest.approx(wanted, abs=1e-5, nan_ok=True)
+            if metric.by_label is not None:
+                (whole,) = resampled_label_means([(ScoredFold(targets, groups), scores)], drawn[None], metric)
+                assert whole == pytest.approx(mean, abs=1e-6, nan_ok=True)
 
 
 def study(rng: np.random.Generator, groups: int, clips: int, separation: float) -> tuple[list[ScoredClips], float]:
@@ -52,7 +90,7 @@ def test_coverage() -> None:
     average = np.mean([figure for _, figure in studies])
     held = []
     for folds, figure in studies:
-        low, high = interval(resampled_means(resampled_table(folds, counts)), figure)
+        low, high = interval(resampled_means(resampled_table(folds, counts, EER)), figure, EER)
         held.append(low <= average <= high)
     assert 0.92 <= np.mean(held) <= 0.98
 
@@ -60,10 +98,10 @@ def test_coverage() -> None:
 def test_drawing_clips_instead_of_groups_is_too_sure() -> None:
     rng = np.random.default_rng(1)
     folds, figure = study(rng, 60, 12, separation=2.0)
-    by_group = interval(resampled_means(resampled_table(folds, draw_groups(60))), figure)
+    by_group = interval(resampled_means(resampled_table(folds, draw_groups(60), EER)), figure, EER)
     ends = np.cumsum([0, *(len(scores) for _, scores in folds)])
     clips = [(ScoredFold(fold.targets, np.arange(*ends[k : k + 2])), own) for k, (fold, own) in enumerate(folds)]
-    by_clip = interval(resampled_means(resampled_table(clips, draw_groups(ends[-1]))), figure)
+    by_clip = interval(resampled_means(resampled_table(clips, draw_groups(ends[-1]), EER)), figure, EER)
     assert by_group[1] - by_group[0] > 1.2 * (by_clip[1] - by_clip[0])
 
 
@@ -72,7 +110,7 @@ def test_drawing_clips_instead_of_groups_is_too_sure() -> None:
 
 def test_every_group_drawn_once_gives_the_figure_itself() -> None:
     folds, figure = study(np.random.default_rng(2), 20, 15, separation=1.0)
-    table = resampled_table(folds, np.ones((1, 20), np.float32))
+    table = resampled_table(folds, np.ones((1, 20), np.float32), EER)
     assert resampled_means(table) == pytest.approx([figure], abs=1e-6)
 
 
@@ -84,10 +122,10 @@ def test_draws_are_repeatable_and_as_many_groups_as_there_are() -> None:
 
 def test_intervals_lie_around_the_figure() -> None:
     draws = np.random.default_rng(0).normal(0.2, 0.01, 1000)
-    low, high = interval(draws, 0.3)
+    low, high = interval(draws, 0.3, EER)
     assert (low, high) == pytest.approx((0.3 - 0.0196, 0.3 + 0.0196), abs=0.002)
     assert centred(draws, 0.3).mean() == pytest.approx(0.3)
-    assert interval(draws, 0.01)[0] == 0.0  # no error rate is lower
+    assert interval(draws, 0.01, EER)[0] == 0.0  # no error rate is lower
 
 
 # degenerate
@@ -106,6 +144,6 @@ def test_a_draw_without_a_tag_is_left_out_of_the_mean() -> None:
 
 
 def test_no_interval_where_there_is_too_little() -> None:
-    assert interval(np.full(100, np.nan), 0.1) is None
-    assert interval(np.array([0.1] * 40 + [np.nan] * 60), 0.1) is None
-    assert interval(np.full(100, 0.1), 0.1) is None  # one group: nothing to draw from
+    assert interval(np.full(100, np.nan), 0.1, EER) is None
+    assert interval(np.array([0.1] * 40 + [np.nan] * 60), 0.1, EER) is None
+    assert interval(np.full(100, 0.1), 0.1, EER) is None  # one group: nothing to draw from

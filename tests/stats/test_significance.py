@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from audiotag.metrics import equal_error_rate
+from audiotag.metrics import METRICS, equal_error_rate
 from study.stats.significance import ALPHA, PairedTest, Untested, adjust, corrected_t, holm, outcome
 
+EER, AP = METRICS["eer"], METRICS["ap"]
 FIVE_FOLDS = 1 / 4  # test clips per training clip
 STUDIES = 1000
 
@@ -116,7 +117,7 @@ def test_too_few_folds_are_not_tested(differences: list[float], mean: float | No
     found = corrected_t(differences, 0.25)
     assert isinstance(found, Untested)
     assert found.difference == mean
-    assert outcome(found, None) == "untested"
+    assert outcome(found, None, EER) == "untested"
 
 
 def test_no_comparisons() -> None:
@@ -131,7 +132,7 @@ def test_the_same_difference_in_every_fold_is_not_tested(differences: list[float
     found = corrected_t(differences, 0.25)
     assert isinstance(found, Untested)
     assert found.difference == pytest.approx(differences[0])
-    assert outcome(found, None) == "untested"
+    assert outcome(found, None, EER) == "untested"
     assert "same" in found.reason
 
 
@@ -143,6 +144,6 @@ def test_equal_rows_are_not_tested() -> None:
 
 def test_the_outcome_knows_which_figures_are_good() -> None:
     lower, higher = corrected_t([-0.1, -0.11, -0.12], 0.5), corrected_t([0.1, 0.11, 0.12], 0.5)
-    assert outcome(lower, 0.01) == outcome(higher, 0.01, lower_is_better=False) == "better"
-    assert outcome(higher, 0.01) == outcome(lower, 0.01, lower_is_better=False) == "worse"
-    assert outcome(lower, 0.05) == "indistinguishable"
+    assert outcome(lower, 0.01, EER) == outcome(higher, 0.01, AP) == "better"
+    assert outcome(higher, 0.01, EER) == outcome(lower, 0.01, AP) == "worse"
+    assert outcome(lower, 0.05, EER) == "indistinguishable"

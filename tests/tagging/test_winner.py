@@ -7,6 +7,8 @@ import pytest
 from helpers.made_up import ALPHAS, SMALL, make_corpus, make_study
 
 from audiotag.corpus.corpus import EVALUATION
+from study.format import decimal
+from study.tagging.tagging import Tagged, as_data
 from study.tagging.winner import WinnerError, eer_thresholds, find_winner
 
 # reference
@@ -45,6 +47,15 @@ def test_the_best_finished_trial_or_another(tmp_path: Path) -> None:
         find_winner(tmp_path, "s", "key")
     with pytest.raises(WinnerError, match="no finished trial whose key begins with `key0004`"):
         find_winner(tmp_path, "s", "key0004")
+
+
+def test_the_winner_is_the_best_by_the_studys_metric(tmp_path: Path) -> None:
+    make_study(tmp_path / "s", ALPHAS[:3], corpus=make_corpus(**SMALL), gains=[0.0, 2.0, 0.5], metric="ap")
+    best = find_winner(tmp_path, "s")
+    assert best.result.key == "key0001"
+    assert f"mAP {decimal(best.result.figures['ap'].mean)}" in str(best)
+    data = as_data(best, Tagged(), {})
+    assert (data["eer_mean"], data["ap_mean"]) == tuple(best.result.figures[name].mean for name in ("eer", "ap"))
 
 
 # degenerate

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.made_up import ALPHAS as MADE_UP
+from helpers.made_up import SMALL, make_corpus, make_study
 from helpers.tracked import (
     EPOCHS,
     FOLDS,
@@ -24,6 +26,7 @@ from helpers.tracked import (
     without_none,
 )
 
+from audiotag.metrics import METRICS
 from study.ledger.ledger import Ledger
 from study.ledger.pruning import PRUNED_FILE, write_pruned
 from study.ledger.results import study_results
@@ -65,6 +68,34 @@ def test_finished_study_holds_what_the_results_say(ledger: Ledger, uri: str) -> 
     wanted = {"best/eer_mean": results.best.mean, "trials/finished": 2, "trials/failed": 0, "trials/pruned": 0}
     points = store["study",]["points"]
     assert {name: points[name] for name in wanted} == {name: [(0, value)] for name, value in wanted.items()}
+
+
+def test_a_study_of_an_earlier_version_gets_the_metrics_that_are_newer(
+    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its runs are FINISHED: what they have stays as it is, and nothing is there twice."""
+    options: dict[str, Any] = {"corpus": make_corpus(**SMALL, evaluation=2), "epochs": 2, "repeats": 2}
+    with monkeypatch.context() as patch:
+        for name in METRICS.keys() - {"eer"}:
+            patch.delitem(METRICS, name)
+        ledger = make_study(tmp_path / "s", MADE_UP[:2], **options)
+        before = copy_to(uri, ledger)
+    after = copy_to(uri, Ledger.open(ledger.root))
+    assert after.keys() == before.keys()
+    results = study_results(Ledger.open(ledger.root), "finished")
+    for key, run in after.items():
+        old = before[key]["points"]
+        assert {name: run["points"][name] for name in old} == old
+        assert (run["status"], run["params"]) == ("FINISHED", before[key]["params"])
+        assert any(name.startswith("auroc/") for name in run["points"]) == (key != ("study",))
+    for trial in results.trials:
+        points = after["trial", trial.key]["points"]
+        assert points["ap/mean"] == [(0, trial.figures["ap"].mean)]
+        assert points["eval_lwlrap/c"] == [(0, trial.evaluation["lwlrap"].by_tag["c"])]
+        assert not [name for name in points if name.startswith("accuracy/")]  # clips have several tags
+        first = trial.folds[0].repeats[1]
+        assert after["fold", trial.key, "0", "1"]["points"]["dprime/c"] == [(0, first.figures["dprime"].by_tag["c"])]
+    assert copy_to(uri, Ledger.open(ledger.root)) == after
 
 
 def test_runs_are_named_tagged_nested_and_described(ledger: Ledger, uri: str) -> None:

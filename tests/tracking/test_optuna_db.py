@@ -77,6 +77,14 @@ def test_each_trial_is_there_as_it_ended(ledger: Ledger) -> None:
     assert study.metric_names == ["eer_mean"]
 
 
+def test_the_objective_has_its_name_and_its_direction(tmp_path: Path) -> None:
+    made = make_study(tmp_path / "s", CONFIGS[:2], corpus=FIVE, space="joint", metric="ap", gains=[0.0, 2.0])
+    write_database(made, JOINT, refuse)
+    study, results = study_in(made), study_results(made, "finished").trials
+    assert (study.direction.name, study.metric_names, study.best_trial.number) == ("MAXIMIZE", ["ap_mean"], 1)
+    assert [trial.value for trial in study.trials] == [result.figures["ap"].mean for result in results]
+
+
 def test_an_address_of_optunas_own_opens_it(tmp_path: Path) -> None:
     made = make_study(tmp_path / "s", CONFIGS[:1], corpus=FIVE, space="joint")
     write_database(made, JOINT, refuse)

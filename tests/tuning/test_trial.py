@@ -56,6 +56,14 @@ def test_each_epoch_is_reported_once_the_ledger_has_it(tmp_path: Path) -> None:
     assert not (folder.path / "running.pt").exists()
 
 
+def test_reports_have_the_mean_of_the_objective(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path)
+    rows = list(reports(folder, metric="auroc"))
+    means = [folder.read_fold(fold).figures["auroc"].mean for fold in FOLDS]
+    assert [row.mean for row in rows if row.ends_fold] == pytest.approx([means[0], np.mean(means)])
+    assert rows[0].mean == rows[0].epoch.val_means["auroc"]
+
+
 @pytest.mark.parametrize("protocol", ["paper", "nested"])
 def test_scores_are_those_of_the_best_weights(tmp_path: Path, protocol: str) -> None:
     folder, corpus, features = make_folder(tmp_path), make_corpus(), make_features()

@@ -17,8 +17,8 @@ TITLE = "Against the baseline"
 INTERVAL = f"{100 * CONFIDENCE:.0f} % interval"
 LOOKS = {"better": (BLUE, "o"), "worse": (VERMILION, "o"), "indistinguishable": (FAINT, "s")}  # by outcome
 CAPTION = (
-    "Difference in mean EER from the baseline with its 95 % interval (corrected resampled t, for each row alone); "
-    "left of the line is better. Grey squares are not distinguishable."
+    "Difference in {} from the baseline with its 95 % interval (corrected resampled t, for each row alone); "
+    "{} of the line is better. Grey squares are not distinguishable."
 )
 RULE = " A row is called better or worse where Holm\u2019s p is below .05."
 
@@ -27,13 +27,15 @@ def against_baseline(analysis: Analysis) -> Section | None:
     """The comparison of each row with the baseline."""
     if analysis.baseline is None or not analysis.others:
         return None
+    objective = analysis.objective
+    side = "left" if objective.lower_is_better else "right"
     return Section(
         TITLE,
         intro=f"The baseline is {analysis.baseline.label}: {analysis.baseline_reason}."
         + RULE * any(row.tested for row in analysis.rows),
         groups={"": differences(analysis)},
         wide=True,
-        caption=CAPTION,
+        caption=CAPTION.format(objective.mean_title, side),
         tables=[comparison_table(analysis, analysis.shown, page=True)],
         notes=[_note(analysis) + hidden(analysis)],
         markdown=f"{comparison_table(analysis, analysis.rows, page=False).markdown()}\n\n{_note(analysis)}",
@@ -76,7 +78,7 @@ def differences(analysis: Analysis) -> list[Panel]:
     labels = [wrapped(row.label) for row, _ in rows]
     ax = new_axes(
         height=0.9 + 0.2 * sum(1.5 + label.count("\n") for label in labels),
-        xlabel="mean EER minus the baseline's",
+        xlabel=f"{analysis.objective.mean_title} minus the baseline's",
         ylim=(len(rows) - 0.5, -0.5),
     )
     ax.axvline(0, color=INK, linewidth=1)

@@ -1,4 +1,4 @@
-"""The mean EER against each parameter that differs, and whether the best trial lies at the edge of what was tried."""
+"""The objective against each parameter that differs, and whether the best trial lies at the edge of what was tried."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,6 @@ import numpy as np
 
 from audiotag.config import NO_AUGMENTATION
 from study.format import show
-from study.ledger.schema import OBJECTIVE
 from study.reporting.section import Section
 from study.reporting.style import PAPER, SERIES, Panel, as_panel, new_axes
 from study.stats.analysis import Analysis, ResultRow
@@ -69,8 +68,8 @@ def at_edge(analysis: Analysis, row: ResultRow) -> list[str]:
 
 
 def _draw(analysis: Analysis, name: str) -> Panel:
-    values = analysis.values(name)
-    ax = new_axes(xlabel=name, ylabel="EER, mean over tags")
+    values, objective = analysis.values(name), analysis.objective
+    ax = new_axes(xlabel=name, ylabel=objective.mean_name or f"{objective.column}, mean over tags")
     ax.margins(x=0.08)
     distinct = sorted(set(values), key=lambda value: (value != NO_AUGMENTATION, value))
     evenly = isinstance(values[0], str) or len(distinct) <= NUMBERS
@@ -89,7 +88,8 @@ def _draw(analysis: Analysis, name: str) -> Panel:
         _draw_folds(ax, beside, rows, 0.4 * room, number, label)
     if len(groups) > 1:
         ax.figure.legend(loc="outside upper center", ncols=3)
-    return as_panel(ax, f"eer by {name}", f"EER against {name}, folds as points and their mean as a bar")
+    alt = f"{objective.mean_column} against {name}, folds as points and their mean as a bar"
+    return as_panel(ax, f"{objective.name} by {name}", alt)
 
 
 def _set_log(ax: Any) -> None:
@@ -124,7 +124,7 @@ def _draw_folds(
     means = [row.mean for row in rows]
     if len(rows) <= POINTS:
         for position, row in zip(positions, rows, strict=True):
-            found = [fold.figures[OBJECTIVE.name].mean for fold in row.result.folds]
+            found = [fold.figures[row.result.objective.name].mean for fold in row.result.folds]
             own = [mean for mean in found if mean is not None]
             ax.plot([position] * len(own), own, marker, color=colour, markersize=4.5, alpha=0.5, markeredgewidth=0)
     if width:

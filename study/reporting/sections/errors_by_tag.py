@@ -6,24 +6,25 @@ from itertools import chain
 import numpy as np
 from scipy.special import ndtri
 
-from audiotag.metrics import roc_points
+from audiotag.metrics import EER, roc_points
 from study.format import decimal
-from study.ledger.clips import Clips, read_clips
+from study.ledger.clips import Clips
 from study.reporting.section import Section
 from study.reporting.style import BLUE, FAINT, INK, Panel, as_panel, new_axes, wrapped
-from study.stats.analysis import EER, Analysis, ResultRow, held_out
+from study.stats.analysis import Analysis, ResultRow, held_out
 
 RATES = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6])  # ticks of error rates
 CAPTION = (
     "Misses against false alarms of the best row and the baseline, on the axes of a DET plot, means over the folds; "
-    "where a curve meets the dotted line lies its equal error rate, up to averaging. The EERs are those of the table."
+    "where a curve meets the dotted line lies its equal error rate (EER), up to averaging. The EERs are those of the "
+    "tables."
 )
 SEEDS = " Each fold was trained with several seeds; curves are also their means."
 
 
 def errors_by_tag(analysis: Analysis) -> Section | None:
     """A panel per tag."""
-    clips = None if analysis.missing else read_clips(analysis.ledger.root)
+    clips = None if analysis.missing else analysis.ledger.clips()
     if clips is None or analysis.best is None or analysis.baseline is None:
         return None
     panels = _draw(analysis, clips, analysis.best, analysis.baseline)

@@ -1,12 +1,13 @@
 """The tables in the paper's form, with 95 % intervals: cross-validation, and evaluation where the corpus has it."""
 
+from audiotag.metrics import EER
 from study.reporting.prose import rest
 from study.reporting.section import Section
 from study.reporting.tables import CROSS_VALIDATION, EVALUATION, SD_SEEDS, footnotes, paper_table, splits
 from study.stats.analysis import Analysis
 
 CAPTION = (
-    "EER of each tag, mean over the folds; Avg, their mean; Var, their sample variance times 1000, as published. "
+    "{column} of each tag, mean over the folds; Avg, {mean}; Var, {variance}. "
     "Small: 95 % intervals by a bootstrap over groups, for as many other recordings of the same kind and the same "
     "networks. Best in: the share of those draws in which the row is the best of those shown."
 )
@@ -19,7 +20,13 @@ EVALUATION_CAPTION = (
 
 def cross_validation(analysis: Analysis) -> Section | None:
     """The table of the folds' figures."""
-    caption = CAPTION + SEEDS * analysis.study.has_several_seeds + hidden(analysis)
+    objective = analysis.objective
+    caption = CAPTION.format(
+        column=objective.column,
+        mean="their mean" if objective.by_label is None else f"{objective.mean_name}, mean over the folds",
+        variance="their sample variance times 1000" + ", as published" * (objective.name == EER),
+    )
+    caption += SEEDS * analysis.study.has_several_seeds + hidden(analysis)
     return _section(analysis, CROSS_VALIDATION, caption, analysis.missing) if analysis.rows else None
 
 

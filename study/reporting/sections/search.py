@@ -30,16 +30,20 @@ def search(analysis: Analysis) -> Section | None:
 
 
 def optimisation_history(analysis: Analysis) -> list[Panel]:
-    """Draw each trial's mean EER in the order of the trials, and the best so far."""
+    """Draw each trial's mean of the objective in the order of the trials, and the best so far."""
     if len(analysis.rows) < 2:
         return []
     numbers, means = np.arange(1, len(analysis.rows) + 1), [row.mean for row in analysis.rows]
-    ax = new_axes(xlabel="finished trial", ylabel="mean EER")
+    sign, mean = analysis.objective.sign, analysis.objective.mean_title
+    ax = new_axes(xlabel="finished trial", ylabel=mean)
     ax.plot(numbers, means, "o", color=FAINT, markersize=4, alpha=0.7, label="trial")
-    ax.step(numbers, np.minimum.accumulate(means), color=BLUE, where="post", linewidth=2, label="best so far")
+    best = sign * np.minimum.accumulate(sign * np.array(means))
+    ax.step(numbers, best, color=BLUE, where="post", linewidth=2, label="best so far")
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.legend(loc="upper right")
-    return [as_panel(ax, "optimisation history", "Mean EER of each trial in order, and the best so far")]
+    ax.legend(loc="upper right" if analysis.objective.lower_is_better else "lower right")
+    return [
+        as_panel(ax, "optimisation history", f"{mean[0].upper()}{mean[1:]} of each trial in order, and the best so far")
+    ]
 
 
 def importances(analysis: Analysis) -> dict[str, float]:
@@ -56,7 +60,8 @@ def importances(analysis: Analysis) -> dict[str, float]:
 
     kinds = {name: _distribution(analysis, name) for name in analysis.scientific}
     with quiet_optuna():
-        study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
+        storage, direction = optuna.storages.InMemoryStorage(), analysis.objective.direction
+        study = optuna.create_study(storage=storage, direction=direction)
         for row in analysis.rows:
             params = {name: row.params[name] for name in kinds if name in row.params}
             distributions = {name: kinds[name] for name in params}
@@ -93,11 +98,11 @@ def importance(analysis: Analysis) -> list[Panel]:
     ax.invert_yaxis()
     ax.set_xlim(0, 1.12 * max(found.values()) or 1)
     ax.grid(False, axis="y")
-    return [as_panel(ax, "importance", "Importance of each parameter for the mean EER")]
+    return [as_panel(ax, "importance", f"Importance of each parameter for the {analysis.objective.mean_title}")]
 
 
 def parallel_coordinates(analysis: Analysis) -> list[Panel]:
-    """Draw a line per trial through its parameters to its mean EER, the good ones in colour."""
+    """Draw a line per trial through its parameters to its mean of the objective, the good ones in colour."""
     names = analysis.scientific
     if len(analysis.rows) < 3 or not names:
         return []
@@ -107,7 +112,8 @@ def parallel_coordinates(analysis: Analysis) -> list[Panel]:
     columns = [_column([row.params.get(name) for row in analysis.rows], is_log(analysis, name)) for name in names]
     columns.append(_column(means.tolist(), False))
     ax = new_axes(width=5.2, height=3.8, xlim=(-0.15, len(columns) - 0.85), ylim=(-0.06, 1.06), yticks=[])
-    good = means <= np.quantile(means, max(TOP, 1 / len(means)))
+    ranks = analysis.objective.sign * means
+    good = ranks <= np.quantile(ranks, max(TOP, 1 / len(means)))
     heights = np.stack([at for at, _ in columns], axis=1)  # (trials, columns)
     lines = np.stack(np.broadcast_arrays(np.arange(len(columns)), heights), axis=2)
     for drawn, colour, width, alpha in ((~good, FAINT, 0.7, 0.35), (good, BLUE, 1.8, 0.9)):
@@ -117,10 +123,11 @@ def parallel_coordinates(analysis: Analysis) -> list[Panel]:
         ax.axvline(position, color=INK, linewidth=1)
         for height, text in ticks:
             ax.annotate(text, (position, height), xytext=(5, 0), textcoords="offset points", **look)
-    ax.set_xticks(range(len(columns)), [*names, "mean EER"])
+    ax.set_xticks(range(len(columns)), [*names, analysis.objective.mean_title])
     ax.spines["left"].set_visible(False)
     ax.spines["bottom"].set_color(GRID)
-    return [as_panel(ax, "parallel coordinates", "Each trial as a line through its parameters to its mean EER")]
+    alt = f"Each trial as a line through its parameters to its {analysis.objective.mean_title}"
+    return [as_panel(ax, "parallel coordinates", alt)]
 
 
 def _column(values: Sequence[Any], log: bool) -> tuple[np.ndarray, list[tuple[float, str]]]:

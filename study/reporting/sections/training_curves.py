@@ -1,13 +1,13 @@
 """Loss and accuracy by epoch, in training and validation, of a few trials."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from audiotag.training.epochs import EpochResult
 from study.ledger.learning_curves import mean_curves
-from study.ledger.schema import rank
 from study.reporting.section import Section
 from study.reporting.style import BLUE, VERMILION, Panel, as_panel, new_axes
 from study.stats.analysis import Analysis, ResultRow, histories
@@ -31,7 +31,7 @@ def training(analysis: Analysis) -> Section | None:
 
 def curve_rows(analysis: Analysis) -> list[ResultRow]:
     """Choose the trials: the best of each model and augmentation; where there is one only, baseline and best trials."""
-    ranked = sorted(analysis.rows, key=lambda row: rank(row.mean))
+    ranked = sorted(analysis.rows, key=attrgetter("rank"))
     by_kind: dict[Any, ResultRow] = {}
     for row in ranked:
         by_kind.setdefault((row.params.get("model"), row.params.get("augmentation")), row)
