@@ -15,6 +15,7 @@ from helpers.light import heavy_imports
         ("report.py no_such_study", 2),
         ("run.py --space no_such_space", 2),
         ("run.py --space mixup_alpha --trials 0", 2),
+        ("run.py --space mixup_alpha --metric swdi", 2),
         ("run.py --space mixup_alpha --corpus /nowhere", 2),
         ("run.py --space mixup_alpha --cpus-per-trial 9999", 2),
     ],

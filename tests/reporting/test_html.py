@@ -149,6 +149,7 @@ def test_a_further_metric_has_a_column_everywhere(
     show_results(results, make_console())
     page, text, out = page_of(ledger).text, markdown_report(results), capsys.readouterr().out
     assert re.search(r"Peak\s+best in", page)
+    assert page.count("Highest probability of a clip, mean over the folds") == 1  # above its own table
     assert re.search(r"\| Eval \|.* Peak \| Time \|", text)
     assert re.search(r"\| Var \|.* Peak \|", text)  # on the evaluation split
     whole = (ledger.root / "table.md").read_text()

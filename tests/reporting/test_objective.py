@@ -52,6 +52,7 @@ def test_the_better_row_is_the_higher_one(judged: Analysis) -> None:
     assert judged.stopping_bias <= 0  # a fold that is stopped elsewhere has less
     said = " ".join(trust(judged).lines)
     assert f"their {name} (higher is better)" in said
+    assert "optimism of -" not in said  # it is how much too good the figure is, whatever is good
     assert "EER" not in said
 
 
