@@ -126,6 +126,8 @@ def test_intervals_lie_around_the_figure() -> None:
     assert (low, high) == pytest.approx((0.3 - 0.0196, 0.3 + 0.0196), abs=0.002)
     assert centred(draws, 0.3).mean() == pytest.approx(0.3)
     assert interval(draws, 0.01, EER)[0] == 0.0  # no error rate is lower
+    assert interval(draws, 0.99, METRICS["ap"])[1] == 1.0  # and no precision higher
+    assert interval(draws, 2.5, METRICS["dprime"])[1] > 2.5
 
 
 # degenerate
