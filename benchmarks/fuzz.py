@@ -25,10 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-import av
 import numpy as np
 import soundfile
-from av.audio.stream import AudioStream
+from encode import RATE as CODED_RATE
+from encode import encode
 
 from audiotag.audio.decode import DecodeError, open_decoder
 from audiotag.audio.probe import inspect_audio
@@ -54,7 +54,6 @@ CODED: list[tuple[str, str, int, str | None, dict[str, str]]] = [  # suffix, cod
     (".webm", "libopus", 1, None, {}),
     (".flac", "flac", 2, None, {}),
 ]
-CODED_RATE = 16_000  # Hz
 FFMPEG = shutil.which("ffmpeg")
 TABLES = {
     "clips.csv": "filename,fold,tags,group,split\n"
@@ -162,7 +161,7 @@ def originals(kind: str, folder: Path) -> list[Original]:
         for number, (suffix, codec, channels, form, options) in enumerate(CODED):
             path = folder / f"whole{suffix}"
             wave = np.random.default_rng(number).uniform(-0.5, 0.5, (CODED_RATE // 2, channels))
-            encode(path, wave, codec, form, options)
+            encode(path, wave, codec, CODED_RATE, form, **options)
             found.append(Original(kind, suffix, path.read_bytes(), decoded(path)[0]))
         return found
     for subtype, channels, form in WAVS if kind == "wav" else [("VORBIS", 1, "OGG"), ("VORBIS", 2, "OGG")]:
@@ -174,17 +173,6 @@ def originals(kind: str, folder: Path) -> list[Original]:
         wave = soundfile.read(path, dtype="float32", always_2d=True)[0]
         found.append(Original(kind, f".{kind}", data, wave, subtype, begin, len(data) - begin))
     return found
-
-
-def encode(path: Path, wave: np.ndarray, codec: str, form: str | None, options: dict[str, str]) -> None:
-    """Write (S, C) with FFmpeg."""
-    layout = "mono" if wave.shape[1] == 1 else "stereo"
-    with av.open(str(path), "w", format=form, options=options) as container:
-        stream: AudioStream = container.add_stream(codec, rate=CODED_RATE, layout=layout)  # type: ignore[assignment]
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(wave.T, np.float32), "fltp", layout)
-        frame.sample_rate = CODED_RATE
-        for packet in [*stream.encode(frame), *stream.encode()]:
-            container.mux(packet)
 
 
 def decoded(path: Path) -> tuple[np.ndarray, int, str | None]:

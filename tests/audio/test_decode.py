@@ -10,7 +10,8 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from helpers.recordings import RATE, encode, noise
+from encode import RATE, encode
+from helpers.recordings import noise
 
 from audiotag.audio.decode import SUFFIXES, DecodeError, open_decoder
 from audiotag.audio.probe import inspect_audio

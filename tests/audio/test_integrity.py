@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from helpers.recordings import RATE, encode, noise
+from encode import RATE, encode
+from helpers.recordings import noise
 
 from audiotag.audio.integrity import Container, examine_container
 from audiotag.audio.probe import audio_doubt

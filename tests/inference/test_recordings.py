@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from helpers.recordings import RATE, noise
+from encode import RATE
+from helpers.recordings import noise
 
 from audiotag.audio.read import AudioError
 from audiotag.features.log_mel import LogMel

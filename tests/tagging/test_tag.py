@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from encode import RATE
 from helpers.light import heavy_imports
 from helpers.planning import plan_study
-from helpers.recordings import RATE, noise
+from helpers.recordings import noise
 from rich.console import Console
 
 from audiotag.corpus.corpus import Corpus, open_corpus
