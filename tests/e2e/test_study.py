@@ -34,7 +34,7 @@ def test_a_study_ends_with_its_table(place: Place, finished: subprocess.Complete
     assert finished.stderr == ""
     first, *lines = finished.stdout.splitlines()
     assert first == "Corpus   corpus"
-    assert any(line.split()[-6:-1] == ["hiss", "hum", "Avg", "Var", "mAP"] for line in lines)
+    assert any(line.split()[-7:] == ["hiss", "hum", "Avg", "Var", "Eval", "mAP", "Time"] for line in lines)
     assert sum("of 3 folds" in line for line in lines) == 9
     assert any(line.lstrip().startswith("compare the trials    mlflow ui --backend-store-uri") for line in lines)
 
