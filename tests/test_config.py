@@ -132,6 +132,7 @@ def test_each_hyperparameter_of_the_training_changes_something(name: str) -> Non
     assert observed(tiny(**beside, **{name: other}))[shows_in] != before[shows_in]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("chosen", "name"), CHOSEN)
 def test_each_hyperparameter_of_a_network_or_an_augmentation_changes_the_weights(
     chosen: dict[str, str], name: str
@@ -148,6 +149,7 @@ def test_each_hyperparameter_has_its_case() -> None:
     assert cases == set(hyperparameter_names())
 
 
+@pytest.mark.slow
 def test_each_augmentation_trains_other_weights() -> None:
     seen = []
     strengths = {"alpha": 1.0, "probability": 1.0}

@@ -18,6 +18,8 @@ from audiotag.chime_home.__main__ import main
 from audiotag.chime_home.download import FetchError
 from audiotag.chime_home.install import install, is_wanted, problems_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def target(tmp_path: Path) -> Path:

@@ -8,6 +8,8 @@ from fuzz import BAD, DOUBTED, OTHER, REFUSED, SAME, WRONG, fuzz
 
 from audiotag.audio.integrity import examine_container
 
+pytestmark = pytest.mark.slow
+
 
 def totals(folder: Path, count: int) -> dict[str, int]:
     folder.mkdir(exist_ok=True)

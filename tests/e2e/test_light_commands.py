@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from helpers.light import heavy_imports
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("line", "code"),

@@ -12,6 +12,8 @@ from audiotag.config import TrialConfig, network_names
 from audiotag.models.build import build_network
 from audiotag.training.fit import predict
 
+pytestmark = pytest.mark.slow
+
 CLIPS = 40
 
 

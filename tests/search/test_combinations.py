@@ -122,6 +122,7 @@ def all_digits(trial: Any) -> None:
         trial.suggest_categorical(name, range(1, 14))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_listed_is_given_up_early() -> None:
     """810 million combinations took hours of silence and all of the memory."""
     many = Counted(all_digits)

@@ -109,6 +109,7 @@ def few(trial: Any) -> None:
         raise optuna.TrialPruned
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", SAMPLED)
 def test_what_a_space_leaves_out_is_not_proposed(sampler: str, tmp_path: Path) -> None:
     search = searcher_of(empty(tmp_path / "s"), replace(load_space("joint"), sampler=sampler, define=half))

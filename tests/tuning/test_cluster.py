@@ -126,6 +126,7 @@ def raising_variables(path: Path) -> Iterator[str]:
                     yield ast.literal_eval(call.args[0])
 
 
+@pytest.mark.slow
 def test_variables_that_ray_has_retired_are_those_that_it_refuses() -> None:
     sources = [
         path for part in ("tune", "air", "_private") for path in (Path(ray.__file__).parent / part).rglob("*.py")
