@@ -30,9 +30,10 @@ import soundfile
 from encode import RATE as CODED_RATE
 from encode import encode
 
-from audiotag.audio.decode import DecodeError, open_decoder
+from audiotag.audio.decode import open_decoder
 from audiotag.audio.probe import inspect_audio
 from audiotag.audio.read import AudioError, read_audio
+from audiotag.audio.sound import DecodeError
 from audiotag.corpus.corpus import open_corpus, read_tables
 from audiotag.corpus.errors import CorpusError
 from audiotag.corpus.tables import EVALUATION, NO_FOLD

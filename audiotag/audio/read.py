@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from audiotag.audio.decode import SUFFIXES, DecodeError, Sound, open_decoder
+from audiotag.audio.decode import open_decoder
 from audiotag.audio.resample import look_ahead, resample, resample_pieces
+from audiotag.audio.sound import SUFFIXES, DecodeError, Sound
 from audiotag.files import reason_of
 
 AUDIO_SUFFIXES = set().union(*SUFFIXES.values())

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from audiotag.audio.decode import SUFFIXES
 from audiotag.audio.find import find_audio
 from audiotag.audio.probe import AudioInfo, audio_format
 from audiotag.audio.read import AudioError
+from audiotag.audio.sound import SUFFIXES
 from audiotag.corpus.audio_scan import NEARLY_SILENT, Progress
 from audiotag.corpus.corpus import Corpus, Examination, examine, scoring_problems, usable_part
 from audiotag.corpus.errors import count, name_first

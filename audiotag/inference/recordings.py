@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from audiotag.audio.decode import FORMATS
 from audiotag.audio.find import find_audio
 from audiotag.audio.read import stream_audio
+from audiotag.audio.sound import FORMATS
 from audiotag.features.log_mel import LogMel
 
 SHORTEST = 0.1  # of a clip: a last piece with less of its own is left out, it would be nearly all padding

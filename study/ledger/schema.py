@@ -1,7 +1,8 @@
 """The records of a study: one dataclass per thing that its files hold, one reader, one writer.
 
 A field's name is its name in JSON, unless its metadata says otherwise; the figures of a metric stand flat beside the
-other fields ("eer", "eer_mean", "eer_var_classes", "eval_eer_mean"). docs/study-folder.md is the contract.
+other fields ("eer", "eer_mean", "eer_var_classes", "eval_eer_mean"). docs/study-folder.md is the contract. The file is
+long because the records hold one another, and a field is found in one place.
 """
 
 import math
@@ -397,5 +398,5 @@ class StudyResults:
         found |= {"protocol": study.protocol, "seed": study.seed}
         found |= {"metric": study.metric} if study.metric != DEFAULT else {}
         found |= {"repeats": study.repeats} if study.has_several_seeds else {}
-        found |= {"status": self.status, "tags": list(study.tags)}
-        return found | {"trials": [trial.to_json() for trial in self.trials]}
+        trials = [trial.to_json() for trial in self.trials]
+        return found | {"status": self.status, "tags": list(study.tags), "trials": trials}

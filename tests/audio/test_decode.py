@@ -13,9 +13,10 @@ import soundfile
 from encode import RATE, encode
 from helpers.recordings import noise
 
-from audiotag.audio.decode import SUFFIXES, DecodeError, open_decoder
+from audiotag.audio.decode import open_decoder
 from audiotag.audio.probe import inspect_audio
 from audiotag.audio.read import AudioError, read_audio, stream_audio
+from audiotag.audio.sound import SUFFIXES, DecodeError
 from audiotag.inference.recordings import find_recordings
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from audiotag.audio.decode import Sound, open_decoder
+from audiotag.audio.decode import open_decoder
 from audiotag.audio.read import read_audio
+from audiotag.audio.sound import Sound
 from audiotag.corpus.corpus import CorpusError, open_corpus
 
 Write = Callable[..., Path]
