@@ -13,6 +13,7 @@ accepted, each line must have become a clip with just its fold and tags. Anythin
 import argparse
 import csv
 import io
+import re
 import shutil
 import signal
 import subprocess
@@ -251,7 +252,10 @@ def try_table(root: Path, name: str, data: bytes) -> str:
     rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=None), skipinitialspace=False))
     rows = [row for row in rows if any((cell or "").strip() for cell in row.values() if isinstance(cell, str))]
     wanted = [
-        _expected({(k or "").strip(): (v or "").strip() for k, v in row.items() if isinstance(v, str)}) for row in rows
+        _expected(
+            {re.sub(r"[\s_-]", "", k or "").casefold(): (v or "").strip() for k, v in row.items() if isinstance(v, str)}
+        )
+        for row in rows
     ]
     got = [
         (fold, frozenset(tag for tag, has in zip(corpus.tags, row, strict=True) if has))

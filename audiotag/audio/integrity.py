@@ -17,6 +17,7 @@ Order = Literal["little", "big"]  # of bytes
 # of a WAV that was written to a pipe: 0xFFFFFFFF (ffmpeg; with RF64 too), 0x7FFFF000 (sox), 0x80000000 (arecord), ...
 UNKNOWN_SIZES = (range(0x7FFF0000, 0x80000001), range(0xFFFF0000, 0x100000000))
 PLAIN_CODES = (1, 3, 6, 7)  # PCM, float, A-law, mu-law: sizes follow from channels and bits
+CODED_CODES = (0x02, 0x11, 0x31, 0x50, 0x55, 0xFF, 0x1610)  # ADPCM of Microsoft and IMA, GSM, MP2, MP3, AAC
 EXTENSIBLE = 0xFFFE  # the code is in the first bytes of a GUID
 TAGS = (
     b"TAG",
@@ -110,7 +111,8 @@ def _examine_format(data: bytes, order: Order) -> tuple[int, bool, str | None, s
     if code == EXTENSIBLE and len(data) >= 26:
         code = int.from_bytes(data[24:26], order)
     if code not in PLAIN_CODES:
-        return 1, False, None, None
+        damage = None if code in CODED_CODES else f"its samples are in a coding that is not read in WAV (0x{code:04x})"
+        return 1, False, damage, None
     said = f"{channels} channels of {bits} bits"
     if block != channels * -(-bits // 8):
         return max(block, 1), True, f"its header contradicts itself: {said}, yet {block} bytes per sample", None
