@@ -20,7 +20,7 @@ from rounds import show
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from audiotag.augment import build_augmentation
+from audiotag.augment import build_augmentations
 from audiotag.config import TrialConfig
 from audiotag.models.backend import fastest_convolution
 from audiotag.models.layers import conv3x3
@@ -67,10 +67,15 @@ def our_step(precision: str, x: Tensor, y: Tensor, **augmentation: Any) -> Calla
     """A step of the study's own network."""
     config = TrialConfig(precision=precision, convolution=fastest_convolution(), **augmentation)
     state = start_fit(config, x.numpy(), TAGS, np.arange(BATCH), seed=0, fold=0, device="cpu")
-    augment, rng = build_augmentation(config), np.random.default_rng(0)
-    if augment is None:
-        return lambda: training_step(state.model, state.optimizer, x, y)
-    return lambda: training_step(state.model, state.optimizer, *augment(x, y, rng))
+    steps, rng = build_augmentations(config), np.random.default_rng(0)
+
+    def step() -> None:
+        batch = x, y
+        for augment in steps:
+            batch = augment(*batch, rng)
+        training_step(state.model, state.optimizer, *batch)
+
+    return step
 
 
 def plain_step(

@@ -1,12 +1,9 @@
 """TrialConfig, flat outside, and the declarations of networks and augmentations that it sorts names to."""
 
-import inspect
 import json
 import math
 import pickle
 from dataclasses import FrozenInstanceError, replace
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,21 +12,16 @@ import torch
 from helpers.hyperparameters import another
 
 from audiotag.config import (
-    QUICK,
-    DeclarationError,
     TrialConfig,
     augmentation,
     augmentation_names,
     hyperparameter_names,
     network,
     network_names,
-    read_augmentations,
-    read_network,
 )
 from audiotag.corpus.splits import FoldSplit
 from audiotag.features.log_mel import LogMel
 from audiotag.models import backend
-from audiotag.models.build import network_class
 from audiotag.training.fit import fit, start_fit
 
 WHOLE = ("batch_size", "max_epochs", "patience", "gru_units", "gru_layers")
@@ -98,27 +90,6 @@ def test_front_ends_of_the_networks() -> None:
     for model in ("cgrnn", "att_loc"):
         assert TrialConfig(model=model).front_end == magnitudes
         assert TrialConfig(model=model, imd=True).front_end == replace(magnitudes, imd=True)
-
-
-@pytest.mark.parametrize("name", network_names())
-def test_a_network_is_read_as_python_reads_it(name: str) -> None:
-    declared, found = network(name), network_class(name)
-    signature = inspect.signature(found)
-    keywords = [part for part in signature.parameters.values() if part.kind is part.KEYWORD_ONLY]
-    assert dict(declared.parameters) == {part.name: part.default for part in keywords}
-    assert len(signature.parameters) == len(keywords) + 2
-    assert declared.training_defaults == getattr(found, "training_defaults", {})
-    assert declared.quick == getattr(found, "quick", QUICK)
-    assert declared.front_end == getattr(found, "front_end", LogMel())
-    assert declared.has_curves == hasattr(found, "frame_curves")
-
-
-@pytest.mark.parametrize("name", augmentation_names()[1:])
-def test_an_augmentation_is_read_as_python_reads_it(name: str) -> None:
-    declared = augmentation(name)
-    signature = inspect.signature(getattr(import_module(declared.module), name))
-    keywords = [part for part in signature.parameters.values() if part.kind is part.KEYWORD_ONLY]
-    assert dict(declared.parameters) == {part.name: part.default for part in keywords}
 
 
 # --- property ---
@@ -281,85 +252,3 @@ def test_values_out_of_range(name: str, requirement: str, values: list[Any]) -> 
     for value in values:
         with pytest.raises(ValueError, match=rf"The value of `{name}` is {value!r}, but must be {requirement}"):
             TrialConfig.from_dict({"augmentation": "mixup", name: value})
-
-
-NETWORK = """
-class Small(nn.Module):
-    def __init__(self, n_columns, n_tags, *, width: int = 0, gain: float = 1.5, name: str = "a"): ...
-"""
-
-
-def test_a_new_network_needs_no_more_than_a_class(tmp_path: Path) -> None:
-    path = tmp_path / "small.py"
-    path.write_text(NETWORK)
-    found = read_network(path)
-    assert dict(found.parameters) == {"width": 0, "gain": 1.5, "name": "a"}
-    assert (found.front_end, found.training_defaults, found.has_curves) == (LogMel(), {}, False)
-    assert found.quick == {"max_epochs": 4, "patience": 4}
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "match"),
-    [
-        ("Small", "Large", r"models.*/small\.py must hold a class named like it"),
-        ("class", "clas", r"small\.py is not valid Python: .* in line 2"),
-        ("n_columns", "bands", r"`Small` .* must begin with \(self, n_columns, n_tags, \*\)"),
-        ("0", "[1]", "The default of `width` of the class `Small` .* must be a bool, an int"),
-        (": int = 0", "", "The default of `width`"),
-        ("1.5", "math.pi", "The default of `gain`"),
-        ("...", "...\n    quick = {'epochs': 3}", "The attribute `quick` .* must be a dict of .*width"),
-        ("...", "...\n    training_defaults = make()", "The attribute `training_defaults` .* must be a dict"),
-        ("...", "...\n    front_end = LogMel(n_mel=3)", r"`front_end` .* must be a LogMel\(\.\.\.\) of .*n_mels"),
-        ("...", "...\n    front_end = OTHER", "`front_end`"),
-    ],
-)
-def test_a_malformed_network_is_one_line(old: str, new: str, match: str, tmp_path: Path) -> None:
-    path = tmp_path / "models" / "small.py"
-    path.parent.mkdir()
-    path.write_text(NETWORK.replace(old, new))
-    with pytest.raises(DeclarationError, match=match):
-        read_network(path)
-
-
-@pytest.mark.parametrize(
-    ("text", "match"),
-    [
-        ("def none(x, y, rng): ...", "The name of the function `none` .* is taken"),
-        ("def a(x, y, rng): ...\ndef a(x, y, rng): ...", "The name of the function `a` .* is taken"),
-        ("def a(x, y, rng, *, size=(1, 2)): ...", "The default of `size` of the function `a`"),
-        ("def a(x, y, rng, *, b=1): ...\nRESTRICTIONS = {'a': [('c', 1, {}, '')]}", r"`RESTRICTIONS` in .*own\.py"),
-        ("def a(x, y, rng, *, b=1): ...\nRESTRICTIONS = {'a': [('b', 1)]}", r"`RESTRICTIONS` in .*own\.py"),
-        ("def a(x, y, rng, *, b=1): ...\nRESTRICTIONS = make()", r"`RESTRICTIONS` in .*own\.py"),
-    ],
-)
-def test_a_malformed_augmentation_is_one_line(text: str, match: str, tmp_path: Path) -> None:
-    (tmp_path / "own.py").write_text(text)
-    with pytest.raises(DeclarationError, match=match):
-        read_augmentations(tmp_path)
-
-
-def test_choices_and_restrictions_are_read_from_the_source(tmp_path: Path) -> None:
-    (tmp_path / "own.py").write_text(
-        "RESTRICTIONS = {'a': [('b', 'x', {'c': []}, 'why')]}\n"
-        "def a(x, y, rng, front_end, *, b: Literal['x', 'y'] = 'y', c: Literal['z'] = 'z', d: str = 'w'): ..."
-    )
-    found = read_augmentations(tmp_path)["a"]
-    assert found.takes_front_end
-    assert found.choices == {"b": ("x", "y"), "c": ("z",)}
-    (restriction,) = found.restrictions
-    assert (restriction.name, restriction.value, restriction.others) == ("b", "x", {"c": []})
-
-
-@pytest.mark.parametrize("name", augmentation_names())
-def test_restrictions_name_values_that_there_are(name: str) -> None:
-    declared = augmentation(name)
-    for each in declared.restrictions:
-        assert each.value in declared.choices[each.name]
-        assert each.reason
-        for other, allowed in each.others.items():
-            assert set(allowed) < set(declared.choices.get(other, ()) or [0])
-
-
-def test_only_functions_of_a_batch_are_augmentations(tmp_path: Path) -> None:
-    (tmp_path / "own.py").write_text("def _a(x, y, rng): ...\ndef b(epoch): ...\ndef c(x, y, rng, *, p=0.5): ...")
-    assert {name: dict(found.parameters) for name, found in read_augmentations(tmp_path).items()} == {"c": {"p": 0.5}}

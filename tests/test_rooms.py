@@ -18,6 +18,7 @@ audiotag.files audiotag.metrics audiotag.cli
 audiotag.audio
 audiotag.corpus
 audiotag.features audiotag.chime_home audiotag.synthetic
+audiotag.declarations
 audiotag.config
 audiotag.models audiotag.augment
 audiotag.training

@@ -12,10 +12,10 @@ file's `RESTRICTIONS`, as in `mixing.py`, and are refused before anything is tra
 
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from audiotag.config import NO_AUGMENTATION, TrialConfig, augmentation
+from audiotag.config import NO_AUGMENTATION, TrialConfig, augmentation, chain_parameters
+from audiotag.declarations.catalogue import load
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,10 +23,18 @@ if TYPE_CHECKING:
 Augment = Callable[..., "tuple[Tensor, Tensor]"]
 
 
-def build_augmentation(config: TrialConfig) -> Augment | None:
-    """Bind the hyperparameters of the chosen augmentation to its function (x, y, rng); None for "none"."""
+def build_augmentations(config: TrialConfig) -> list[Augment]:
+    """Bind hyperparameters to the functions (x, y, rng) of the chosen augmentations, in order; none for "none"."""
     if config.augmentation == NO_AUGMENTATION:
-        return None
-    declared = augmentation(config.augmentation)
-    bound = dict(config.augmenting) | ({"front_end": config.front_end} if declared.takes_front_end else {})
-    return partial(getattr(import_module(declared.module), config.augmentation), **bound)
+        return []
+    found: list[Augment] = []
+    for name, words in chain_parameters(config.augmentation, config.code).items():
+        bound: dict[str, Any] = {
+            word: config.augmenting[word_of_trial]
+            for word, word_of_trial in words.items()
+            if word_of_trial in config.augmenting
+        }
+        if augmentation(name, config.code).takes_front_end:
+            bound["front_end"] = config.front_end
+        found.append(partial(load("augmentation", name, config.code), **bound))
+    return found

@@ -1,12 +1,12 @@
 """A network made of a configuration. Here configurations end: networks take keyword arguments."""
 
-from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from audiotag.config import TrialConfig
+from audiotag.declarations.catalogue import load
 
 
 def build_network(
@@ -18,17 +18,11 @@ def build_network(
     the state dict, so that weights and standardisation cannot part. Without them it does nothing until a state dict is
     loaded. The network's `precision` is for `audiotag.models.precision`.
     """
-    network = network_class(config.model)(n_columns, n_tags, **config.network)
+    network = load("model", config.model, config.code)(n_columns, n_tags, **config.network)
     network.register_buffer("mean", torch.zeros(n_columns) if mean is None else mean)
     network.register_buffer("scale", torch.ones(n_columns) if scale is None else scale)
     network.precision = config.precision
     return network
-
-
-def network_class(name: str) -> Any:
-    """Import the class of a network: the one that is named like its file, without underscores."""
-    module = vars(import_module(f"audiotag.models.{name}"))
-    return next(value for key, value in module.items() if key.lower() == name.replace("_", ""))
 
 
 def standardise(network: Any, x: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from audiotag.augment import build_augmentation
+from audiotag.augment import build_augmentations
 from audiotag.augment.schedule import final_stretch, mixing_on
 from audiotag.config import TrialConfig
 from audiotag.corpus.splits import FoldSplit
@@ -207,16 +207,16 @@ def _train_epoch(
     segments = getattr(model, "segments", None)
     order = segment_index(train, features.shape[1], segments)
     order = order[make_rng(seed, fold, epoch, Stream.ORDER).permutation(len(order))]
-    mixing = make_rng(seed, fold, epoch, Stream.MIXING)
-    augment = build_augmentation(config) if mixing_on(config.schedule, epoch, config.max_epochs) else None
+    steps = build_augmentations(config) if mixing_on(config.schedule, epoch, config.max_epochs) else []
+    augmenting = [(step, make_rng(seed, fold, epoch, Stream.MIXING, place)) for place, step in enumerate(steps)]
     model.train()
     totals = torch.zeros(3, device=device)
     with seed_torch(seed, fold, epoch, Stream.DROPOUT, device):
         for start in range(0, len(order), config.batch_size):
             batch = order[start : start + config.batch_size]
             x, y = gather(features, batch, segments), to_device(targets[batch[:, 0]], device)
-            if augment is not None:
-                x, y = augment(x, y, mixing)
+            for augment, rng in augmenting:
+                x, y = augment(x, y, rng)
             loss, figures = tagging_loss(model, x, y, device)
             take_step(state.optimizer, loss)
             totals += figures

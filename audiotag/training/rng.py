@@ -19,9 +19,9 @@ class Stream(IntEnum):
     PRETRAINING_DROPOUT = 5
 
 
-def make_rng(seed: int, fold: int, epoch: int, stream: Stream) -> np.random.Generator:
-    """Make NumPy's generator of a stream."""
-    return np.random.default_rng((seed, fold, epoch, stream))
+def make_rng(seed: int, fold: int, epoch: int, stream: Stream, place: int = 0) -> np.random.Generator:
+    """Make NumPy's generator of a stream, or of what has a place of its own behind its first user."""
+    return np.random.default_rng((seed, fold, epoch, stream, *([place] if place else [])))
 
 
 @contextmanager

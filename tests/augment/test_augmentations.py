@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from audiotag.augment import Augment, build_augmentation
+from audiotag.augment import Augment, build_augmentations
 from audiotag.config import TrialConfig, augmentation, augmentation_names
 
 NAMES = augmentation_names()[1:]
@@ -47,8 +47,7 @@ def configured(name: str, **values: Any) -> TrialConfig:
 
 
 def built(config: TrialConfig) -> Augment:
-    augment = build_augmentation(config)
-    assert augment is not None
+    (augment,) = build_augmentations(config)
     return augment
 
 
@@ -133,4 +132,4 @@ def test_any_batch_gives_finite_features_and_targets_in_0_to_1(
 
 
 def test_none_is_no_function() -> None:
-    assert build_augmentation(TrialConfig()) is None
+    assert build_augmentations(TrialConfig()) == []

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import audiotag.training.fit
-from audiotag.augment import Augment, build_augmentation
+from audiotag.augment import Augment, build_augmentations
 from audiotag.config import TrialConfig
 from audiotag.features.standardise import band_statistics
 from audiotag.models.build import standardise
@@ -38,16 +38,15 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     """The training batches, before mixing."""
     seen: list[Tensor] = []
 
-    def spy(config: TrialConfig) -> Augment:
-        augment = build_augmentation(config)
+    def look(x: Tensor, y: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        seen.append(x.clone())
+        return x, y
 
-        def mix(x: Tensor, y: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-            seen.append(x.clone())
-            return (x, y) if augment is None else augment(x, y, rng)
+    def spy(config: TrialConfig) -> list[Augment]:
+        steps = build_augmentations(config)
+        return [lambda x, y, rng: steps[0](*look(x, y, rng), rng), *steps[1:]] if steps else [look]
 
-        return mix
-
-    monkeypatch.setattr(audiotag.training.fit, "build_augmentation", spy)
+    monkeypatch.setattr(audiotag.training.fit, "build_augmentations", spy)
     return seen
 
 

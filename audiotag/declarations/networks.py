@@ -1,0 +1,86 @@
+"""What a network's source says of it: the arguments and attributes of its class."""
+
+import ast
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields
+
+from audiotag.declarations.source import (
+    Choices,
+    DeclarationError,
+    Value,
+    Values,
+    assigned,
+    first_arguments,
+    keyword_arguments,
+    listed_choices,
+    literal,
+)
+from audiotag.features.log_mel import LogMel
+
+FIRST = ["self", "n_columns", "n_tags"]  # the first arguments of a network's `__init__`
+QUICK: dict[str, Value] = {"max_epochs": 4, "patience": 4}  # the short budget of a network that declares none
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network's declaration: what its class says of it (`audiotag.models`)."""
+
+    parameters: Values  # its hyperparameters with their defaults
+    choices: Mapping[str, Choices]  # of those with a list of values (`Literal`)
+    training_defaults: dict[str, Value]  # those of the training that differ for this network
+    quick: Values  # a short budget for the synthetic corpus
+    front_end: LogMel
+    has_curves: bool  # whether it has `frame_curves`
+
+
+def is_network(node: ast.stmt) -> bool:
+    """Whether a statement defines a network: a class whose `__init__` begins with (self, n_columns, n_tags)."""
+    first = _methods(node).get("__init__") if isinstance(node, ast.ClassDef) else None
+    return first is not None and first_arguments(first) == FIRST
+
+
+def read_network(found: ast.ClassDef, file: str, training: list[str]) -> Network:
+    """Read the declaration of a class; `training` has the names of the training's own hyperparameters.
+
+    Raises:
+        DeclarationError: Where something is missing or not written out; `file` is shown.
+    """
+    where = f"the class `{found.name}` in {file}"
+    if not is_network(found):
+        raise DeclarationError(f"The method `__init__` of {where} must begin with (self, n_columns, n_tags, *).")
+    methods, attributes = _methods(found), assigned(found.body)
+    parameters = keyword_arguments(methods["__init__"], where)
+    return Network(
+        parameters=parameters,
+        choices=listed_choices(methods["__init__"]),
+        training_defaults=_read_values("training_defaults", attributes, {}, training, where),
+        quick=_read_values("quick", attributes, QUICK, [*training, *parameters], where),
+        front_end=_read_front_end(attributes.get("front_end"), where),
+        has_curves="frame_curves" in methods,
+    )
+
+
+def _methods(found: ast.ClassDef) -> dict[str, ast.FunctionDef]:
+    return {node.name: node for node in found.body if isinstance(node, ast.FunctionDef)}
+
+
+def _read_values(
+    name: str, attributes: Mapping[str, ast.expr], default: dict[str, Value], allowed: list[str], where: str
+) -> dict[str, Value]:
+    """A class attribute that is a dict of hyperparameters."""
+    values = literal(attributes[name]) if name in attributes else default
+    if not isinstance(values, dict) or not values.keys() <= set(allowed):
+        raise DeclarationError(f"The attribute `{name}` of {where} must be a dict of {', '.join(allowed)}.")
+    return values
+
+
+def _read_front_end(node: ast.expr | None, where: str) -> LogMel:
+    match node:
+        case None:
+            return LogMel()
+        case ast.Call(func=ast.Name(id="LogMel") | ast.Attribute(attr="LogMel"), args=[], keywords=words):
+            with suppress(TypeError, ValueError):
+                return LogMel(**{str(word.arg): ast.literal_eval(word.value) for word in words})
+    known = ", ".join(entry.name for entry in fields(LogMel))
+    raise DeclarationError(f"The attribute `front_end` of {where} must be a LogMel(...) of {known}.")
