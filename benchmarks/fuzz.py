@@ -251,9 +251,13 @@ def try_table(root: Path, name: str, data: bytes) -> str:
         return REFUSED
     rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=None), skipinitialspace=False))
     rows = [row for row in rows if any((cell or "").strip() for cell in row.values() if isinstance(cell, str))]
+    separator = next(
+        (sign for name in (rows[0] if rows else ()) if (sign := re.sub(r"^\s*tags\s*", "", name or "")) != name), ";"
+    )
     wanted = [
         _expected(
-            {re.sub(r"[\s_-]", "", k or "").casefold(): (v or "").strip() for k, v in row.items() if isinstance(v, str)}
+            {re.sub(r"[\W_]", "", k or "").casefold(): (v or "").strip() for k, v in row.items() if isinstance(v, str)},
+            separator,
         )
         for row in rows
     ]
@@ -264,8 +268,10 @@ def try_table(root: Path, name: str, data: bytes) -> str:
     return (SAME if data.decode("utf-8-sig") == TABLES[name] else OTHER) if got == wanted else WRONG
 
 
-def _expected(row: dict[str, str]) -> tuple[int, frozenset[str]]:
-    tags = row.get("tags", "").split(";") if "tags" in row else [row.get("category", row.get("class", ""))]
+def _expected(row: dict[str, str], separator: str) -> tuple[int, frozenset[str]]:
+    """The fold and the tags of a line; a name such as `tags/` says what separates them beside `;`."""
+    cell = row.get("tags", "").replace(separator or ";", ";")
+    tags = cell.split(";") if "tags" in row else [row.get("category", row.get("class", ""))]
     fold = EVALUATION if row.get("split") == "evaluation" else int(row.get("fold") or NO_FOLD)
     return fold, frozenset(tag.strip() for tag in tags) - {""}
 

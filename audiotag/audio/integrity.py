@@ -17,7 +17,8 @@ Order = Literal["little", "big"]  # of bytes
 # of a WAV that was written to a pipe: 0xFFFFFFFF (ffmpeg; with RF64 too), 0x7FFFF000 (sox), 0x80000000 (arecord), ...
 UNKNOWN_SIZES = (range(0x7FFF0000, 0x80000001), range(0xFFFF0000, 0x100000000))
 PLAIN_CODES = (1, 3, 6, 7)  # PCM, float, A-law, mu-law: sizes follow from channels and bits
-CODED_CODES = (0x02, 0x11, 0x31, 0x50, 0x55, 0xFF, 0x1610)  # ADPCM of Microsoft and IMA, GSM, MP2, MP3, AAC
+ADPCM_CODES = (0x02, 0x11)  # of Microsoft and IMA, of 3 or 4 bits
+CODED_CODES = (*ADPCM_CODES, 0x31, 0x50, 0x55, 0xFF, 0x1610)  # GSM, MP2, MP3, AAC
 EXTENSIBLE = 0xFFFE  # the code is in the first bytes of a GUID
 TAGS = (
     b"TAG",
@@ -111,8 +112,7 @@ def _examine_format(data: bytes, order: Order) -> tuple[int, bool, str | None, s
     if code == EXTENSIBLE and len(data) >= 26:
         code = int.from_bytes(data[24:26], order)
     if code not in PLAIN_CODES:
-        damage = None if code in CODED_CODES else f"its samples are in a coding that is not read in WAV (0x{code:04x})"
-        return 1, False, damage, None
+        return 1, False, _coding_damage(code, bits), None
     said = f"{channels} channels of {bits} bits"
     if block != channels * -(-bits // 8):
         return max(block, 1), True, f"its header contradicts itself: {said}, yet {block} bytes per sample", None
@@ -120,6 +120,13 @@ def _examine_format(data: bytes, order: Order) -> tuple[int, bool, str | None, s
     if byte_rate not in (0, rate * block):  # decoders do not use it
         doubt = "the header's bytes per second contradict its rate"
     return max(block, 1), True, None, doubt
+
+
+def _coding_damage(code: int, bits: int) -> str | None:
+    """What is wrong with a coding that is not plain: decoders make noise of those that people do not have in WAV."""
+    if code in ADPCM_CODES and bits not in (3, 4):
+        return f"its header contradicts itself: ADPCM of {bits} bits"
+    return None if code in CODED_CODES else f"its samples are in a coding that is not read in WAV (0x{code:04x})"
 
 
 def _samples_damage(
