@@ -13,7 +13,7 @@ from audiotag.declarations import catalogue
 from audiotag.declarations.augmentations import Augmentation, Restriction
 from audiotag.declarations.catalogue import NO_AUGMENTATION, augmentation_names, network_names, split_chain
 from audiotag.declarations.networks import Network
-from audiotag.declarations.own_code import OwnCode
+from audiotag.declarations.own_code import BETWEEN, OwnCode
 from audiotag.declarations.source import Choices, DeclarationError, Value, Values
 from audiotag.features.log_mel import LogMel
 
@@ -114,6 +114,11 @@ class TrialConfig:
         """The names of its network and augmentations that are not the project's."""
         kinds = [("model", self.model), *(("augmentation", part) for part in split_chain(self.augmentation))]
         return [name for kind, name in kinds if catalogue.is_own(kind, name, self.code)]
+
+    @property
+    def kept_names(self) -> list[str]:
+        """Those of them that `code` itself defines, and no installed package."""
+        return [name for name in self.own_names if BETWEEN not in name]
 
 
 def hyperparameter_names(code: OwnCode | None = None) -> list[str]:

@@ -9,17 +9,20 @@ TRIALS: how many are sampled by default; without it every combination, where eac
 BASELINE: some values of the trial that the others are compared with, such as {"augmentation": "none"}; without it a
     trial without mixing.
 
+A space may also be a file anywhere else, `--space path/to/question.py`. It may define augmentations and networks of its
+own, or import them from modules beside it (`audiotag.declarations.own_code`); trials name them like the project's.
+
 A module whose name begins with an underscore is not a space; spaces may import it.
 """
 
 import ast
-import hashlib
 import importlib
 import importlib.util
+import os
 import pkgutil
+import re
 import sys
 import tokenize
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, field
@@ -27,6 +30,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from audiotag.declarations.own_code import OwnCode, describe_error, importable, load_module, run_module
+from audiotag.declarations.source import DeclarationError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")  # of a file outside this folder: it names studies, too
+PROJECT = ("audiotag", "study", "search_spaces")  # packages that are no helpers of a file outside this folder
 SAMPLERS = ("tpe", "gp", "qmc", "random", "exhaustive")
 
 
@@ -46,17 +54,32 @@ class Space:
     source: str  # the file's text
     baseline: dict[str, Any] | None = None  # values of the trial that the others are compared with
     helpers: dict[str, str] = field(default_factory=dict)  # texts of its own modules that it imports, by file
+    path: str = ""  # of a file outside this folder
+
+    @property
+    def code(self) -> OwnCode:
+        """Its source, as what may define networks and augmentations."""
+        return own_code(self.name, self.source, self.helpers, self.path)
+
+    @property
+    def folder(self) -> str:
+        """That of a file outside this one."""
+        return os.path.dirname(self.path)
 
     @property
     def fingerprint(self) -> str:
         """A hash of the texts of its file and of its helpers."""
-        return fingerprint(self.source, self.helpers)
+        return self.code.fingerprint
 
 
-def fingerprint(source: str, helpers: dict[str, str]) -> str:
-    """Hash a space's text and its helpers'; without any the text alone."""
-    parts = [source, *(f"{name}\0{text}" for name, text in sorted(helpers.items()))]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+def own_code(name: str, source: str, helpers: dict[str, str], path: str) -> OwnCode:
+    """Give the source of a space, as what may define networks and augmentations."""
+    return OwnCode(f"{name}.py", source, tuple(sorted(helpers.items())), "" if path else __name__)
+
+
+def is_path(name: str) -> bool:
+    """Whether `--space` names a file, and not one of the spaces in this folder."""
+    return name.endswith(".py") or "/" in name or os.sep in name
 
 
 def space_names() -> list[str]:
@@ -64,12 +87,19 @@ def space_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
+def space_name(name: str) -> str:
+    """The name of the space that `--space` names."""
+    return Path(name).stem if is_path(name) else name
+
+
 def load_space(name: str) -> Space:
-    """The space of that name. What its file prints goes to standard error.
+    """The space of that name, or in the file of that path. What its file prints goes to standard error.
 
     Raises:
         SpaceError: for an unknown name (the near ones are named), or a file that cannot be read or lacks a part.
     """
+    if is_path(name):
+        return _load_file(Path(name))
     if name not in space_names():
         near = get_close_matches(name, space_names(), n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(near)}?" if near else f"the spaces are {', '.join(space_names())}."
@@ -80,6 +110,40 @@ def load_space(name: str) -> Space:
         source, helpers = read_sources(module)
     except (Exception, SystemExit) as error:  # whatever a user's own file does wrong
         raise SpaceError(f"The space `{name}` cannot be read: {describe(error)}.") from error
+    return _make_space(name, module, source, helpers)
+
+
+def _load_file(path: Path) -> Space:
+    """The space in a file outside this folder."""
+    place = path.absolute()
+    if not place.is_file() or place.suffix != ".py":
+        raise SpaceError(f"There is no file of Python `{path}`: name one that ends in .py, or a space (see --list).")
+    if not NAME.fullmatch(place.stem):
+        raise SpaceError(f"The file `{path}` must have a name of letters, digits and . _ - before its .py: rename it.")
+    try:
+        with redirect_stdout(sys.stderr), importable(place.parent):
+            module = run_module(place, f"space_{place.stem}")
+            source, helpers = read_sources(module)
+    except (Exception, SystemExit) as error:  # whatever a user's own file does wrong
+        raise SpaceError(f"The space `{path}` cannot be read: {describe(error, place.parent)}.") from error
+    return _make_space(place.stem, module, source, helpers, str(place))
+
+
+def load_kept_space(name: str, source: str, helpers: dict[str, str], path: str) -> Space:
+    """The space whose texts a study keeps; its own file is not looked at.
+
+    Raises:
+        SpaceError: As `load_space`.
+    """
+    try:
+        with redirect_stdout(sys.stderr):
+            module = load_module(own_code(name, source, helpers, path))
+    except DeclarationError as error:
+        raise SpaceError(f"The space `{name}` cannot be read: {error}") from error
+    return _make_space(name, module, source, helpers, path)
+
+
+def _make_space(name: str, module: Any, source: str, helpers: dict[str, str], path: str = "") -> Space:
     question = module.__doc__.strip() if isinstance(module.__doc__, str) else ""
     sampler = getattr(module, "SAMPLER", "exhaustive")
     trials = getattr(module, "TRIALS", None)
@@ -98,15 +162,26 @@ def load_space(name: str) -> Space:
             f"The space `{name}` has BASELINE {baseline!r}, but must have hyperparameters with values: "
             'BASELINE = {"augmentation": "none"}.'
         )
-    return Space(name, question, module.define, sampler, trials, source, baseline, helpers)
+    return Space(name, question, module.define, sampler, trials, source, baseline, helpers, path)
 
 
-def describe(error: BaseException) -> str:
-    """What went wrong in a user's own file, and in which line of it."""
-    what = "it calls sys.exit" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if frame.filename != __file__ and _within(Path(frame.filename))]
-    return f"{what} (line {own[-1].lineno} of {Path(own[-1].filename).name})" if own else what
+def describe(error: BaseException, folder: str | Path = "") -> str:
+    """What went wrong in a user's own file in this folder, or in another, and in which line of it."""
+    places = [Path(str(place)) for place in __path__] + ([Path(folder)] if folder else [])
+    return describe_error(error, places, without=__file__)
+
+
+def changed_file(name: str, source: str, helpers: dict[str, str], path: str = "") -> Path | None:
+    """The first file of a space that is not, or no longer, as a text says; None where all are. Nothing is run."""
+    here = [Path(str(folder)) / f"{name}.py" for folder in __path__]
+    place = Path(path) if path else next((file for file in here if file.is_file()), here[0])
+    for file, text in ((place, source), *((place.parent / helper, text) for helper, text in helpers.items())):
+        try:
+            if read_source(file) != text:
+                return file
+        except (OSError, ValueError, SyntaxError):
+            return file
+    return None
 
 
 def read_sources(module: Any) -> tuple[str, dict[str, str]]:
@@ -114,18 +189,20 @@ def read_sources(module: Any) -> tuple[str, dict[str, str]]:
 
     Helpers are the modules in this folder, or beside the file, that it imports, and those that they import.
     """
-    path = Path(module.__file__)
-    source, helpers = _read(path), dict[str, str]()
-    pending = [(source, module.__package__)]
+    path, package = Path(module.__file__), module.__package__ or ""
+    source, helpers = read_source(path), dict[str, str]()
+    pending = [(source, package)]
     while pending:
         for name in _imports(*pending.pop()):
+            if not package and name.split(".")[0] in PROJECT:
+                continue
             spec = _find(name)
             if spec is None or not spec.origin or spec.origin == module.__file__ or name == __name__:
                 continue
             file = Path(spec.origin)
             shown = _within(file, path.resolve().parent)  # the space's file may be a link to one elsewhere
             if shown is not None and shown not in helpers:
-                helpers[shown] = _read(file)
+                helpers[shown] = read_source(file)
                 pending.append((helpers[shown], spec.parent))
     return source, helpers
 
@@ -164,7 +241,7 @@ def _within(file: Path, more: Path | None = None) -> str | None:
     return file.relative_to(folder).as_posix()
 
 
-def _read(path: Path) -> str:
+def read_source(path: Path) -> str:
     """The text of a source file: UTF-8, or what its first lines declare."""
     try:
         return path.read_text(encoding="utf-8")

@@ -9,9 +9,8 @@ from rich.console import Console
 
 from audiotag.cli import FINISHED, Parser, parse_path, parse_text
 from study import PROJECT
-from study.cli import STUDIES, make_console, run_command
+from study.cli import STUDIES, TRUST_HELP, make_console, run_command
 from study.ledger.ledger import Ledger
-from study.ledger.provenance import is_same_space
 from study.ledger.results import is_complete
 from study.reporting.results_files import write_results
 from study.reporting.terminal_table import show_next, show_results
@@ -25,6 +24,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     several = "of a study; several are also compared with each other"
     add("names", nargs="+", type=parse_text, metavar="NAME", help=several)
     add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
+    add("--trust-code", action="store_true", help=TRUST_HELP)
     add("--tracking-uri", type=parse_text, metavar="URI", help="MLflow server or store to bring up to date")
     return parser.parse_args(words)
 
@@ -53,7 +53,7 @@ def rebuild_all(arguments: argparse.Namespace) -> int:
             warn_of(error)
             available[uri] = False
     for ledger, uri in zip(ledgers, uris, strict=True):
-        rebuild(ledger, uri if available[uri] else None, console)
+        rebuild(ledger, uri if available[uri] else None, console, arguments.trust_code)
     if len(ledgers) > 1:
         from study.reporting.comparison import write_comparison
 
@@ -64,13 +64,13 @@ def rebuild_all(arguments: argparse.Namespace) -> int:
     return FINISHED
 
 
-def rebuild(ledger: Ledger, uri: str | None, console: Console) -> None:
+def rebuild(ledger: Ledger, uri: str | None, console: Console, trusted: bool = False) -> None:
     """Write a study's results, report and views again, without MLflow where `uri` is None, and show its table."""
     with ledger.locked():
         status = "finished" if is_complete(ledger) else "interrupted"
         results = write_results(ledger, status, redraw=True)
         try:
-            rebuild_views(ledger, uri, status)
+            rebuild_views(ledger, uri, status, trusted)
         finally:
             show_results(results, console)  # last: a closed pipe (`| head`) ends the command here
 
@@ -80,9 +80,10 @@ def warn_of(error: Exception) -> None:
     warnings.warn(f"{error} MLflow is behind; nothing else is lost.", RuntimeWarning, stacklevel=2)
 
 
-def rebuild_views(ledger: Ledger, uri: str | None, status: str) -> None:
+def rebuild_views(ledger: Ledger, uri: str | None, status: str, trusted: bool = False) -> None:
     """Write MLflow's copy and optuna.db again, the latter if the space's file still defines the trials' parameters."""
-    from search_spaces import SpaceError, load_space
+    from search_spaces import SpaceError
+    from study.ledger.own_code import OwnCodeError, study_space
     from study.tracking.mlflow_sync import MlflowCopy
     from study.tracking.optuna_db import FILE, write_database
     from study.tracking.tracker import Progress
@@ -94,13 +95,10 @@ def rebuild_views(ledger: Ledger, uri: str | None, status: str) -> None:
         except StoreUnavailableError as error:
             warn_of(error)
     try:
-        space = load_space(ledger.study.space)
-        if is_same_space(ledger.study, space):
-            return write_database(ledger, space, partial(warnings.warn, category=RuntimeWarning, stacklevel=1))
-        why = f"the file of the space `{space.name}`, or a module that it imports, has changed"
-    except SpaceError as error:
-        why = str(error)
-    warnings.warn(f"{ledger.root / FILE} stays as it is: {why}", RuntimeWarning, stacklevel=1)
+        space = study_space(ledger.study, trusted)
+        write_database(ledger, space, partial(warnings.warn, category=RuntimeWarning, stacklevel=1))
+    except (OwnCodeError, SpaceError) as error:
+        warnings.warn(f"{ledger.root / FILE} stays as it is: {error}", RuntimeWarning, stacklevel=1)
 
 
 def main() -> int:

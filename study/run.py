@@ -30,7 +30,7 @@ from audiotag.cli import (
 from audiotag.config import PRECISIONS
 from audiotag.metrics import DEFAULT, METRICS
 from search_spaces import SAMPLERS
-from study.cli import STUDIES, run_command
+from study.cli import STUDIES, TRUST_HELP, run_command
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 10.0  # s after a signal in which a block that holds signals may still end by itself
@@ -45,7 +45,8 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     """The command line's options."""
     parser = Parser(prog="study/run.py", description="Run a study: one question about audio tagging, many trials.")
     add = parser.add_argument
-    add("--space", type=parse_text, metavar="NAME", help="the question: a file in search_spaces/ (--list shows them)")
+    question = "the question: a file in search_spaces/ (--list shows them), or the path of one elsewhere"
+    add("--space", type=parse_text, metavar="NAME|PATH", help=question)
     add("--list", action="store_true", help="show the spaces and end")
     add(
         "--corpus",
@@ -63,6 +64,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         metavar="NAME",
         help="continue a study (default: newest of --space)",
     )
+    add("--trust-code", action="store_true", help=TRUST_HELP)
     add("--trials", type=parse_positive(int), metavar="N", help="number of trials; with --resume it can grow")
     add(
         "--epochs",

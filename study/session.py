@@ -18,6 +18,7 @@ from audiotag.features.log_mel import LogMel
 from audiotag.metrics import DEFAULT
 from audiotag.models.backend import COMPILED
 from audiotag.uris import public, public_command
+from search_spaces import space_name
 from study import PROJECT
 from study.cli import SOME_FAILED, STUDIES
 from study.format import seeds_in_words
@@ -81,7 +82,7 @@ def check_tracking(request: Request, uri: str, console: Console) -> bool:
         TrackingError: For a URI that names no store, and for a new study's store that cannot be used.
     """
     try:
-        check_server(uri, request.space)
+        check_server(uri, request.space and space_name(request.space))
     except StoreUnavailableError as error:
         if request.resume is None:
             raise
@@ -326,6 +327,7 @@ def resume_command(root: Path, request: Request) -> str:
     words: list[Any] = ["python", "study/run.py", "--resume", root.name]
     if request.studies != STUDIES:
         words += ["--studies", request.studies]
+    words += ["--trust-code"] * request.trust_code
     for option in ("cpus_per_trial", "gpus_per_trial", "address", "tracking_uri", "cache"):
         if (value := getattr(request, option)) is not None:
             words += [f"--{option.replace('_', '-')}", value]

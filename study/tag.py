@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from audiotag.cli import FINISHED, MISTAKE, Parser, fail, parse_path, parse_positive, parse_share, parse_text
-from study.cli import SOME_FAILED, STUDIES, run_command
+from study.cli import SOME_FAILED, STUDIES, TRUST_HELP, run_command
 
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
@@ -21,6 +21,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     add("--hop", type=parse_positive(float), metavar="SECONDS", help="from clip to clip (default: a clip's length)")
     add("--json", action="store_true", help="all of it as one JSON document")
     add("--curves", type=parse_path, metavar="DIR", help="draw when each tag sounds: one SVG per recording")
+    add("--trust-code", action="store_true", help=TRUST_HELP)
     add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
     arguments = parser.parse_args(words)
     if arguments.curves is not None and arguments.hop is not None:
@@ -36,10 +37,13 @@ def tag(arguments: argparse.Namespace) -> int:
     """
     from audiotag.config import network
     from audiotag.inference.recordings import find_recordings
+    from study.ledger.own_code import require_trust
     from study.tagging.winner import eer_thresholds, find_winner
 
     winner, place = find_winner(arguments.studies, arguments.name, arguments.trial), arguments.curves
-    if place is not None and not network(winner.config.model).has_curves:
+    if winner.config.model in winner.config.kept_names:
+        require_trust(winner.study, arguments.trust_code)
+    if place is not None and not network(winner.config.model, winner.config.code).has_curves:
         fail(f"--curves is not possible: the network `{winner.config.model}` has none over time (`frame_curves`).")
     cutting = cutting_of(winner, arguments.hop)
     given = arguments.threshold

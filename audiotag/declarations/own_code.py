@@ -17,13 +17,15 @@ import tokenize
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
+from types import ModuleType
 from typing import Any
 
 from audiotag.declarations.source import DeclarationError, parse
 
+_imported = set[str]()  # names of modules that `importable` let in
 BETWEEN = ":"  # a package's module, and a name in it
 
 Definition = ast.FunctionDef | ast.ClassDef
@@ -52,10 +54,21 @@ class OwnCode:
         """A hash of the texts of its file and of its helpers."""
         return fingerprint(self.text, dict(self.helpers))
 
-    def with_modules(self, names: list[str]) -> "OwnCode":
-        """Add the texts of modules as they are here."""
-        texts = {name: read_module(name) for name in names}
-        return replace(self, modules=tuple(sorted({**texts, **dict(self.modules)}.items())))
+    def fingerprint_of(self, names: list[str]) -> str:
+        """A hash of all that may define some names of a user's own."""
+        modules = sorted({name.partition(BETWEEN)[0] for name in names if BETWEEN in name})
+        parts = [self.fingerprint] if any(BETWEEN not in name for name in names) else []
+        parts += [dict(self.modules).get(module) or read_module(module) for module in modules]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+    @property
+    def imported(self) -> set[str]:
+        """The top-level packages that its texts import, and those of its modules."""
+        texts = [self.text, *dict(self.helpers).values()]
+        nodes = [node for text in texts for node in ast.walk(parse(text, self.file))]
+        names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+        names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
+        return {name.split(".")[0] for name in [*names, *dict(self.modules)]}
 
     def definitions(self) -> dict[str, tuple[Definition, ast.Module, str]]:
         """List what the file defines, or imports from its helpers: each definition with its file, as tree and name."""
@@ -83,6 +96,12 @@ class OwnCode:
             module = module.removeprefix(f"{self.package}.")
         place = beside / module.replace(".", "/")
         return next((name for name in (f"{place}.py", f"{place}/__init__.py") if name in dict(self.helpers)), None)
+
+
+def read_code(content: dict[str, Any]) -> OwnCode:
+    """Give the code whose `dataclasses.asdict` went through JSON."""
+    pairs = {key: tuple(map(tuple, content[key])) for key in ("helpers", "modules")}
+    return OwnCode(**{**content, **pairs})
 
 
 def fingerprint(text: str, helpers: dict[str, str]) -> str:
@@ -121,14 +140,17 @@ def load_own(name: str, code: OwnCode | None) -> Any:
             raise DeclarationError(f"The module {module} is another one here than the study's: install that version.")
         return getattr(importlib.import_module(module), attribute)
     assert code is not None, "its declaration was read from it"
-    return getattr(_run(code), name)
+    return getattr(load_module(code), name)
 
 
 @cache
-def _run(code: OwnCode) -> Any:
-    """Run a file in a folder made for the purpose, with its helpers beside it."""
-    folder = Path(tempfile.mkdtemp(prefix="audiotag-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+def load_module(code: OwnCode) -> Any:
+    """Run a file in a folder made for the purpose, with its helpers beside it, and give the module.
+
+    Raises:
+        DeclarationError: Where it cannot be run.
+    """
+    folder = _folder(code)
     for name, text in {**dict(code.helpers), code.file: code.text}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -137,18 +159,32 @@ def _run(code: OwnCode) -> Any:
     for name in helpers:
         sys.modules.pop(name, None)  # of another study
     parent = f"{code.package}." if code.package else ""
-    spec = importlib.util.spec_from_file_location(f"{parent}own_{code.fingerprint}", folder / code.file)
-    assert spec is not None, "it ends in .py"
-    assert spec.loader is not None, "so it is one of source"
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # there, because dataclasses look for it
     with importable(folder, code.package):
         try:
-            spec.loader.exec_module(module)
+            module = run_module(folder / code.file, f"{parent}own_{code.fingerprint}")
         except (Exception, SystemExit) as error:  # whatever a user's own file does wrong
             raise DeclarationError(f"The file {code.file} cannot be run: {describe_error(error, [folder])}.") from error
         for name in helpers:  # those that a function imports when it is called
             with suppress(Exception, SystemExit):
                 importlib.import_module(name)
+    return module
+
+
+@cache
+def _folder(code: OwnCode) -> Path:
+    """The folder in which a process runs some code; gone with the process."""
+    folder = Path(tempfile.mkdtemp(prefix="audiotag-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def run_module(path: Path, name: str) -> Any:
+    """Run a file as a module of a name."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None, "it ends in .py"
+    assert spec.loader is not None, "so it is one of source"
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # there, because dataclasses look for it
+    spec.loader.exec_module(module)
     return module
 
 
@@ -164,19 +200,50 @@ def _module_name(path: str, package: str) -> str:
 
 @contextmanager
 def importable(folder: Path, package: str = "") -> Iterator[None]:
-    """Let modules in a folder be imported while the block runs, as ones of a package or by their names alone."""
-    places: Any = importlib.import_module(package).__path__ if package else sys.path
+    """Let modules in a folder be imported while the block runs, as ones of a package or by their names alone.
+
+    Those of another folder are forgotten: studies may have modules of one name.
+    """
+    while _imported:
+        sys.modules.pop(_imported.pop(), None)
+    places: Any = _import_package(package).__path__ if package else sys.path
     places.insert(0, str(folder))
     try:
         yield
     finally:
+        files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+        _imported.update(name for name, file in files.items() if file and _is_within(Path(file), [folder]))
         with suppress(ValueError):
             places.remove(str(folder))
 
 
-def describe_error(error: BaseException, folders: list[Path]) -> str:
+def _import_package(name: str) -> Any:
+    """The package that a file was a module of; an empty one where it is not installed, as beside a registered model."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        module: Any = ModuleType(name)
+        module.__path__ = []
+        return sys.modules.setdefault(name, module)
+
+
+def describe_error(error: BaseException, folders: list[Path], without: str = "") -> str:
     """Say what went wrong in a user's own file, and in which line of which file within some folders."""
     what = "it calls sys.exit" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if any(Path(frame.filename).is_relative_to(folder) for folder in folders)]
-    return f"{what} (line {own[-1].lineno} of {Path(own[-1].filename).name})" if own else what
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != without]
+    files = [(Path(frame.filename), frame.lineno) for frame in frames]
+    own = [(path, line) for path, line in files if _is_within(path, folders)]
+    return f"{what} (line {own[-1][1]} of {own[-1][0].name})" if own else what
+
+
+def describe_own_error(error: BaseException, code: OwnCode | None) -> str:
+    """Say what went wrong in code that was run by `load_own`, and in which line of it."""
+    folders = [] if code is None else [_folder(code)]
+    files = [sys.modules[name].__file__ for name, _ in (() if code is None else code.modules) if name in sys.modules]
+    return describe_error(error, [*folders, *(Path(file) for file in files if file)])
+
+
+def _is_within(file: Path, folders: list[Path]) -> bool:
+    """Whether a file is a source within some folders, and not of a package that is installed there."""
+    beside = [file.relative_to(folder) for folder in folders if file.is_relative_to(folder)]
+    return file.suffix == ".py" and any("site-packages" not in place.parts for place in beside)

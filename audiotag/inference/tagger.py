@@ -5,7 +5,7 @@ A folder holds it: tagger.json (configuration, front end, tags) and weights.pt (
 """
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from audiotag.config import TrialConfig
+from audiotag.declarations.own_code import read_code
 from audiotag.features.log_mel import LogMel, log_mel
 from audiotag.models.build import build_network, standardise
 from audiotag.models.precision import computing
@@ -80,13 +81,16 @@ def write_description(
 ) -> None:
     """Write what `load_tagger` needs beside the weights."""
     content = {"config": config.to_dict(), "front_end": front_end, "tags": tags, "clip_seconds": clip_seconds}
+    if config.code is not None and config.own_names:
+        content["code"] = asdict(config.code)
     (folder / DESCRIPTION).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 def load_tagger(folder: str | Path) -> Tagger:
     """Load the tagger that a folder holds, on the CPU, with dropout off."""
     content = json.loads((Path(folder) / DESCRIPTION).read_text(encoding="utf-8"))
-    config, tags = TrialConfig.from_dict(content["config"]), tuple(content["tags"])
+    code = read_code(content["code"]) if "code" in content else None
+    config, tags = TrialConfig.from_dict(content["config"], code), tuple(content["tags"])
     known = {field.name for field in fields(LogMel)}
     front_end = LogMel(**{name: value for name, value in content["front_end"].items() if name in known})
     return make_tagger(config, front_end, tags, Path(folder) / WEIGHTS)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from audiotag.config import TrialConfig
+from audiotag.declarations.own_code import OwnCode
 from audiotag.models.backend import fastest_convolution
 from study.ledger.schema import StudyRecord
 from study.ledger.trial_folder import trial_key
@@ -15,15 +16,15 @@ Settings = dict[str, dict[str, Any]]  # by model: hyperparameters that the space
 FORMAT_4 = {"imd": False, "alpha": 0.0, "schedule": "always", "gru_units": 0, "gru_layers": 0, "pretrain_epochs": 0}
 
 
-def resolve(settings: Settings, parameters: dict[str, Any]) -> TrialConfig:
-    """The configuration of a trial whose search-space parameters are given.
+def resolve(settings: Settings, parameters: dict[str, Any], code: OwnCode | None = None) -> TrialConfig:
+    """The configuration of a trial whose search-space parameters are given; `code` is that of its space.
 
     Raises:
         ValueError: For an unknown hyperparameter or a value out of its range.
     """
     model = parameters.get("model", TrialConfig.model)
     shared = settings.get(model, {}) if isinstance(model, str) else {}
-    return TrialConfig.from_dict({**shared, **parameters})
+    return TrialConfig.from_dict({**shared, **parameters}, code)
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class StudyContext:
 
         In format 4 the fastest convolution was taken without a record of it.
         """
-        config = resolve(self.study.settings, parameters)
+        config = resolve(self.study.settings, parameters, self.study.code)
         if self.study.format == 4 and config.get("convolution"):
             return TrialConfig.from_dict({**config.to_dict(), "convolution": fastest_convolution()})
         return config
@@ -47,6 +48,8 @@ class StudyContext:
         """The name of the trial's folder."""
         study, used = self.study, config.front_end
         values: dict[str, Any] = dict(config.to_dict())
+        if (names := config.own_names) and config.code is not None:
+            values["code"] = config.code.fingerprint_of(names)
         if study.format == 4:
             values = FORMAT_4 | values
             values.pop("convolution", None)

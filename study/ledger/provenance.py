@@ -16,9 +16,10 @@ from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 
+from audiotag.declarations.own_code import fingerprint
 from audiotag.models.backend import COMPILED
 from audiotag.uris import MASK, mask_in_source
-from search_spaces import Space, fingerprint
+from search_spaces import Space
 from study import PROJECT
 from study.ledger.files import write_text
 from study.ledger.schema import Provenance, StudyRecord

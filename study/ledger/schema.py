@@ -6,14 +6,16 @@ long because the records hold one another, and a field is found in one place.
 """
 
 import math
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import cache, cached_property
 from operator import attrgetter
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from audiotag.declarations.own_code import OwnCode
 from audiotag.metrics import DEFAULT, METRICS, Metric
 from audiotag.training.epochs import EpochResult, PretrainingEpoch
+from search_spaces import own_code
 
 FORMAT = 5  # of a new study's folder
 READABLE = (4, 5)  # formats that this version continues; in 4 a trial's key hashed fifteen fixed hyperparameters
@@ -164,6 +166,8 @@ class StudyRecord:
     features: tuple[dict[str, Any], ...]  # front ends
     space_source: str = ""
     space_helpers: dict[str, str] | None = field(default=None, metadata=DROP)  # texts by file; None: not recorded
+    space_path: str | None = field(default=None, metadata=DROP)  # of a file outside search_spaces/
+    own_modules: dict[str, str] | None = field(default=None, metadata=DROP)  # texts of packages' modules in use
     sampler: str | None = None  # None: the space's own
     scheduler: str = "fifo"
     metric: str = DEFAULT  # by whose mean over folds and tags trials are chosen
@@ -180,6 +184,12 @@ class StudyRecord:
     folder: str = ""  # in which it was last run: tells a copy from the original
     continued_with: tuple[Provenance, ...] = ()
     format: int = FORMAT
+
+    @property
+    def code(self) -> OwnCode:
+        """The source of its space, and of what its trials use of installed packages."""
+        code = own_code(self.space, self.space_source, self.space_helpers or {}, self.space_path or "")
+        return replace(code, modules=tuple(sorted((self.own_modules or {}).items())))
 
     @property
     def objective(self) -> Metric:

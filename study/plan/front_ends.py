@@ -17,7 +17,7 @@ def front_ends(scan: SpaceScan, settings: Settings, left_out: Sequence[LeftOut])
     """The front ends of the trials that are run, each once, in a stable order."""
     skipped = [complete(scan.space, trial.params) for trial in left_out]
     used = [parameters for parameters in scan.parameters if parameters not in skipped]
-    return sorted({resolve(settings, parameters).front_end for parameters in used}, key=repr)
+    return sorted({resolve(settings, parameters, scan.space.code).front_end for parameters in used}, key=repr)
 
 
 def needs_stereo(scan: SpaceScan) -> bool:
@@ -31,7 +31,7 @@ def leave_out(scan: SpaceScan, corpus: Corpus, settings: Settings, varied: Seque
     Raises:
         CorpusError: If nothing would be left, or the space has no end and may draw such a trial at any time.
     """
-    configs = [(parameters, resolve(settings, parameters)) for parameters in scan.parameters]
+    configs = [(parameters, resolve(settings, parameters, scan.space.code)) for parameters in scan.parameters]
     needing = [(parameters, config.to_dict()) for parameters, config in configs if config.front_end.imd]
     if not needing or (problem := stereo_problem(corpus)) is None:
         return ()

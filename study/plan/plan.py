@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from itertools import zip_longest
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +21,21 @@ from audiotag.corpus.audio_scan import scan_cache_path
 from audiotag.corpus.corpus import Corpus, open_corpus
 from audiotag.corpus.errors import CorpusError
 from audiotag.corpus.tag_names import SEPARATOR
+from audiotag.declarations.own_code import BETWEEN, read_module
 from audiotag.features.load import default_cache, load_features
 from audiotag.features.log_mel import LogMel
 from audiotag.features.store import cache_bytes
 from audiotag.metrics import DEFAULT
 from audiotag.models.backend import check_convolution
 from audiotag.uris import public_command
-from search_spaces import Space, load_space, space_names
+from search_spaces import Space, is_path, load_space, space_name
 from study import PROJECT
 from study.ledger.clips import write_clips
 from study.ledger.context import Settings, StudyContext, resolve
 from study.ledger.files import LedgerError
 from study.ledger.ledger import STUDY_FILE, Ledger
-from study.ledger.provenance import continued_with, current_provenance, is_same_space, write_changes
+from study.ledger.own_code import study_space, with_sampler
+from study.ledger.provenance import continued_with, current_provenance, write_changes
 from study.ledger.results import corpus_record, is_complete
 from study.ledger.schema import CorpusRecord, LeftOut, StudyRecord
 from study.plan.front_ends import front_ends, leave_out, needs_stereo, stereo_fingerprint
@@ -53,6 +55,7 @@ from study.search.space import SpaceScan, check_space, complete, scan_space
 
 CHIME_HOME, SYNTHETIC = PROJECT / "data" / "chime_home", PROJECT / "data" / "synthetic"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+TRIED = 32  # configurations of a user's own code
 KEPT = ("space", "seed", "protocol", "repeats", "sampler", "scheduler", "metric")  # options that a resumed study keeps
 
 
@@ -115,6 +118,7 @@ def make_plan(request: Request, console: Console) -> Plan:
     plan = _plan_new(request, console) if request.resume is None else _plan_resumed(request, console)
     if trains_on_own_cpu(request):
         _check_convolutions(plan)
+    _try_own_code(plan)
     return plan
 
 
@@ -143,13 +147,7 @@ def _plan_resumed(request: Request, console: Console) -> Plan:
     study = ledger.study
     check_writable(root)
     _check_kept(request, study)
-    if study.space not in space_names():
-        raise PlanError(
-            f"The study `{study.name}` needs search_spaces/{study.space}.py, which is gone: write it again from "
-            f"space_source in {root / STUDY_FILE}."
-        )
-    space = with_sampler(load_space(study.space), study.sampler)
-    _check_same_space(study, space)
+    space = study_space(study, request.trust_code, request.space if request.space and is_path(request.space) else None)
     scan = scan_space(space)
     as_before = replace(
         request,
@@ -175,24 +173,27 @@ def _plan_resumed(request: Request, console: Console) -> Plan:
 def _check_kept(request: Request, study: StudyRecord) -> None:
     """Refuse options that would change what a study keeps."""
     for option, name in (("epochs", "max_epochs"), ("precision", "precision")):
-        kept = {getattr(resolve(study.settings, {"model": model}), name) for model in study.settings}
+        kept = {getattr(resolve(study.settings, {"model": model}, study.code), name) for model in study.settings}
         if (value := getattr(request, option)) is not None and kept != {value}:
             raise PlanError(_changed(f"--{option}", " or ".join(map(str, kept)), value))
     for option in KEPT:
         was, value = getattr(study, option), getattr(request, option)
+        if option == "space" and value is not None:
+            value = space_name(value)
         if value is not None and value != was:
             raise PlanError(_changed(f"--{option}", was, value))
 
 
-def _check_same_space(study: StudyRecord, space: Space) -> None:
-    """Refuse a space whose file, or a module that it imports, is another than when the study began."""
-    if is_same_space(study, space):
-        return
-    own = f"{space.name}.py"
-    was, now = {own: study.space_source, **(study.space_helpers or {})}, {own: space.source, **space.helpers}
-    name = next((name for name in [*was, *now] if was.get(name) != now.get(name)), own)
-    text = first_difference(was.get(name, ""), now.get(name, ""))
-    raise PlanError(_changed(f"the file {name} of the space `{space.name}`", *text))
+def _try_own_code(plan: Plan) -> None:
+    """Try what is a user's own once on a small batch, with some of the hyperparameters that it may have."""
+    configs = [plan.context.config(parameters) for parameters in plan.scan.parameters]
+    own = {str((config.model, config.network, config.augmentation, config.augmenting)): config for config in configs}
+    for config in islice((config for config in own.values() if config.own_names), TRIED):
+        from audiotag.training.try_out import try_out  # imports torch
+
+        front_end = config.front_end
+        frames = front_end.frames(front_end.samples(plan.corpus.clip_seconds))
+        try_out(config, frames, len(plan.corpus.tags))
 
 
 def _check_convolutions(plan: Plan) -> None:
@@ -216,15 +217,6 @@ def _changed(what: str, was: Any, now: Any) -> str:
     )
 
 
-def first_difference(was: str, now: str) -> tuple[str, str]:
-    """The first line in which two texts differ, as each has it."""
-    for number, (old, new) in enumerate(zip_longest(was.splitlines(), now.splitlines()), start=1):
-        if old != new:
-            line = [f"{text.strip()!r} in line {number}" if text is not None else "shorter" for text in (old, new)]
-            return line[0], line[1]
-    return "another one", "this one"
-
-
 def _corpus_difference(was: CorpusRecord, corpus: Corpus) -> tuple[str, str]:
     """What differs in a corpus: the first figure that does, else something within the clips."""
     now = corpus_record(corpus)
@@ -242,7 +234,7 @@ def _newest_unfinished(request: Request) -> Path:
         except LedgerError as error:  # another study's trouble: reported, and passed over
             warnings.warn(str(error), RuntimeWarning, stacklevel=1)
             continue
-        if ledger.study.space == request.space and not is_complete(ledger):
+        if ledger.study.space == space_name(request.space or "") and not is_complete(ledger):
             found.append((ledger.study.created, path.parent))
     if not found:
         raise PlanError(
@@ -300,7 +292,7 @@ def compute_features(plan: Plan, cache: Path | None, console: Console) -> dict[L
 def _describe(name: str, scan: SpaceScan, corpus: Corpus, request: Request) -> StudyRecord:
     """The record of a new study."""
     space, now = scan.space, current_provenance()
-    settings = preset_settings(set(scan.models), corpus.layout.quick, request)
+    settings = preset_settings(set(scan.models), corpus.layout.quick, request, space.code)
     varied = check_space(scan, settings)
     left_out = leave_out(scan, corpus, settings, varied)
     used = front_ends(scan, settings, left_out)
@@ -311,6 +303,8 @@ def _describe(name: str, scan: SpaceScan, corpus: Corpus, request: Request) -> S
         space_fingerprint=space.fingerprint,
         space_source=space.source,
         space_helpers=space.helpers,
+        space_path=space.path or None,
+        own_modules=_modules_in_use(scan, settings),
         question=space.question,
         sampler=space.sampler,
         scheduler=request.scheduler or "fifo",
@@ -333,9 +327,11 @@ def _describe(name: str, scan: SpaceScan, corpus: Corpus, request: Request) -> S
     )
 
 
-def with_sampler(space: Space, sampler: str | None) -> Space:
-    """A space with another sampler than its own, where one is given."""
-    return space if sampler is None else replace(space, sampler=sampler)
+def _modules_in_use(scan: SpaceScan, settings: Settings) -> dict[str, str] | None:
+    """The texts of the modules of installed packages that define networks or augmentations of trials."""
+    configs = (resolve(settings, parameters, scan.space.code) for parameters in scan.parameters)
+    names = {name.partition(BETWEEN)[0] for config in configs for name in config.own_names if BETWEEN in name}
+    return {name: read_module(name) for name in sorted(names)} or None
 
 
 def _count(scan: SpaceScan, asked: int | None, settings: Settings, left_out: Sequence[LeftOut]) -> int:
@@ -352,6 +348,8 @@ def _count(scan: SpaceScan, asked: int | None, settings: Settings, left_out: Seq
             )
         return wanted
     skipped = [complete(space, trial.params) for trial in left_out]
-    found, cannot = ({str(resolve(settings, one).to_dict()) for one in some} for some in (scan.parameters, skipped))
+    found, cannot = (
+        {str(resolve(settings, one, space.code).to_dict()) for one in some} for some in (scan.parameters, skipped)
+    )
     most = len(found - cannot)
     return most if wanted is None else min(wanted, most)

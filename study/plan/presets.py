@@ -3,18 +3,21 @@
 from typing import Any
 
 from audiotag.config import Value, network
+from audiotag.declarations.networks import Network
+from audiotag.declarations.own_code import OwnCode
 from audiotag.models.backend import fastest_convolution
 from study.plan.preflight import trains_on_own_cpu
 from study.plan.request import Request
 
 
-def preset_settings(models: set[str], quick: bool, request: Request) -> dict[str, dict[str, Any]]:
+def preset_settings(
+    models: set[str], quick: bool, request: Request, code: OwnCode | None = None
+) -> dict[str, dict[str, Any]]:
     """Set, by network, the short budget (`quick`), `--epochs`, `--precision`, and the convolution."""
-    return {model: _of_network(model, quick, request) for model in sorted(models)}
+    return {model: _of_network(network(model, code), quick, request) for model in sorted(models)}
 
 
-def _of_network(model: str, quick: bool, request: Request) -> dict[str, Value]:
-    declared = network(model)
+def _of_network(declared: Network, quick: bool, request: Request) -> dict[str, Value]:
     values = dict(declared.quick) if quick else {}
     if request.precision is not None:
         values["precision"] = request.precision

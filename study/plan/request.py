@@ -11,7 +11,8 @@ class Request:
     """The options of `study/run.py`. None: not given.
 
     Attributes:
-        space: The question.
+        space: The question: a name, or the path of a file.
+        trust_code: Run the source that a study keeps, where its file is gone or was changed.
         resume: The study to continue; empty for the newest unfinished one of the space.
         corpus: "synthetic" or a path.
         tag_separator: Of tags within a cell of the corpus's table, beside `;`.
@@ -30,6 +31,7 @@ class Request:
     """
 
     space: str | None = None
+    trust_code: bool = False
     resume: str | None = None
     corpus: str | None = None
     tag_separator: str | None = None

@@ -169,7 +169,7 @@ def call_define(space: Space, trial: Any) -> dict[str, Any]:
     except optuna.TrialPruned:
         raise
     except (Exception, SystemExit) as error:  # whatever a user's own function does wrong
-        raise SpaceError(f"{where} cannot be run: {describe(error)}.") from error
+        raise SpaceError(f"{where} cannot be run: {describe(error, space.folder)}.") from error
     if fixed is None:
         return {}
     if not isinstance(fixed, dict) or not all(isinstance(name, str) for name in fixed):
@@ -276,9 +276,12 @@ def check_space(scan: SpaceScan, settings: Settings) -> tuple[str, ...]:
         SpaceError: For an unknown hyperparameter, a value out of its range, or one that is listed twice.
     """
     space, names = scan.space, dict[str, None]()
-    known = hyperparameter_names()
+    try:
+        known = hyperparameter_names(space.code)
+    except ValueError as error:
+        raise SpaceError(f"The space `{space.name}` does not fit: {error}") from error
     for name in space.baseline or {}:
-        if name not in known:
+        if bare(name) not in known:
             raise SpaceError(
                 f"The space `{space.name}` has BASELINE with `{name}`, but the names are {', '.join(known)}."
             )
@@ -291,9 +294,14 @@ def check_space(scan: SpaceScan, settings: Settings) -> tuple[str, ...]:
     configs = []
     for parameters in scan.parameters:
         try:
-            configs.append(resolve(settings, parameters))
+            configs.append(resolve(settings, parameters, space.code))
         except ValueError as error:
             raise SpaceError(f"The space `{space.name}` does not fit: {error}") from error
         names |= dict.fromkeys(parameters)
     _check_baseline(scan, configs)
-    return tuple(sorted(names, key=known.index))
+    return tuple(sorted(names, key=lambda name: (known.index(bare(name)), name != bare(name))))
+
+
+def bare(name: str) -> str:
+    """A hyperparameter's name without the augmentation of a chain that it is of: "alpha" of "mixup.alpha"."""
+    return name.rpartition(".")[2]

@@ -45,7 +45,7 @@ class Winner:
     @property
     def config(self) -> TrialConfig:
         """The trial's hyperparameters."""
-        return TrialConfig.from_dict(self.result.params)
+        return TrialConfig.from_dict(self.result.params, self.study.code)
 
     @property
     def clip_seconds(self) -> float:

@@ -21,6 +21,7 @@ from study.tracking.mlflow_store import Run, Store, load_mlflow
 from study.tracking.run_keys import fold_key
 
 REQUIREMENTS = ("av", "numpy", "scipy", "soundfile", "soxr", "torch", "torchaudio")  # that a tagger imports
+PROJECT_PACKAGE = "audiotag-study"  # whose part `audiotag` a model holds
 STUDY_ID = "audiotag.study_id"
 ARTIFACTS = "model"  # folder among those of a fold's run
 
@@ -33,7 +34,7 @@ def register_best(store: Store, folder: TrialFolder, summary: str) -> None:
     """
     study, client = store.study, store.client
     try:
-        config = TrialConfig.from_dict(folder.trial.config)
+        config = TrialConfig.from_dict(folder.trial.config, study.code)
     except ValueError:
         return
     if config.front_end.to_dict() not in study.features or study.corpus.clip_seconds is None:
@@ -107,6 +108,17 @@ def upload_model(store: Store, run: Run, config: TrialConfig, weights: Path) -> 
     return f"{run.artifacts}/{ARTIFACTS}"
 
 
+def _own_packages(config: TrialConfig) -> list[str]:
+    """The packages beyond REQUIREMENTS that a network of the user's own imports."""
+    from importlib.metadata import packages_distributions
+
+    if config.code is None or config.model not in config.own_names:
+        return []
+    installed = packages_distributions()
+    found = {package for name in config.code.imported for package in installed.get(name, [])}
+    return sorted(found - {*REQUIREMENTS, PROJECT_PACKAGE})
+
+
 def save_model(path: Path, study: StudyRecord, config: TrialConfig, weights: Path) -> None:
     """Write a fold's model in MLflow's form: tagger.json, weights.pt and the package `audiotag`."""
     from importlib.metadata import version
@@ -132,6 +144,6 @@ def save_model(path: Path, study: StudyRecord, config: TrialConfig, weights: Pat
             data_path=str(data),
             code_paths=[str(PROJECT / "audiotag")],
             signature=mlflow.models.ModelSignature(schema([inputs]), schema([tensor(float32, (-1, len(tags)))])),
-            pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
+            pip_requirements=[f"{package}=={version(package)}" for package in [*REQUIREMENTS, *_own_packages(config)]],
             metadata={"tags": tags, "sample_rate": front_end.sample_rate},
         )

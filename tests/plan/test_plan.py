@@ -12,10 +12,11 @@ from helpers.planning import plan_study
 
 import study.plan.plan
 from audiotag.corpus.corpus import CorpusError
-from search_spaces import SpaceError, fingerprint, load_space
+from audiotag.declarations.own_code import fingerprint
+from search_spaces import SpaceError, load_space
 from study.ledger.files import LedgerError, LedgerWarning
 from study.ledger.ledger import Ledger
-from study.plan.plan import first_difference
+from study.ledger.own_code import OwnCodeError
 from study.plan.preflight import PlanError
 from study.search.space import check_space, scan_space
 from study.session import corpus_notes
@@ -102,7 +103,7 @@ def test_a_study_keeps_its_space_and_its_corpus(
     with pytest.raises(PlanError, match=r"the corpus .* was tags \('x',\), now it is tags \('x', 'y'\)"):
         plan_study(tmp_path, resume="s")
     begun.update_study(space_fingerprint="0", space_source=load_space("joint").source.replace("alpha", "beta"))
-    with pytest.raises(PlanError, match=r"the file joint.py of the space `joint` was .*beta.* now it is .*alpha"):
+    with pytest.raises(OwnCodeError, match=r"/joint\.py was .*beta.* now it is .*alpha"):
         plan_study(tmp_path, resume="s")
 
 
@@ -116,17 +117,11 @@ def test_a_study_keeps_what_its_space_imports(
     ledger = plan_study(tmp_path, corpus=root, space="mine", name="s").open_ledger()
     plan_study(tmp_path, resume="s")
     space_file("_values", "VALUES = [0.5, 2.5]\n")
-    with pytest.raises(PlanError, match=r"the file _values.py of the space `mine` was .*1.5.* now it is .*2.5"):
+    with pytest.raises(OwnCodeError, match=r"/_values\.py was .*1.5.* now it is .*2.5"):
         plan_study(tmp_path, resume="s")
     # as an earlier version recorded it
     ledger.update_study(space_fingerprint=fingerprint(ledger.study.space_source, {}), space_helpers=None)
     assert plan_study(tmp_path, resume="s").study.trials == 2
-
-
-def test_the_first_difference_of_two_texts() -> None:
-    assert first_difference("a\nb", "a\n c ") == ("'b' in line 2", "'c' in line 2")
-    assert first_difference("a", "a\nb") == ("shorter", "'b' in line 2")
-    assert first_difference("a", "a") == ("another one", "this one")
 
 
 @needs_loops  # of Winograd
@@ -229,7 +224,7 @@ def test_a_study_whose_space_is_gone_says_where_its_text_is(
     path = space_file("mine", f'"""Why?"""\n{define}\n')
     plan_study(tmp_path, corpus=root, space="mine", name="s").open_ledger()
     path.unlink()
-    with pytest.raises(PlanError, match=r"search_spaces/mine\.py, which is gone: .*space_source"):
+    with pytest.raises(OwnCodeError, match=r"mine\.py is gone\. .*space_source"):
         plan_study(tmp_path, resume="s")
 
 

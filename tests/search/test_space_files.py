@@ -112,3 +112,37 @@ def test_a_file_that_cannot_be_read_says_why(name: str, space_file: SpaceFile) -
     space_file(name, content)
     with pytest.raises(SpaceError, match=f"(?s)`{name}` .*{why}"):
         load_space(name)
+
+
+# a file elsewhere
+
+
+def test_a_file_elsewhere_is_a_space_with_the_modules_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "question.py").write_text(
+        f"{SPACE}import json\nimport values\nfrom audiotag.config import TrialConfig\n"
+    )
+    (tmp_path / "values.py").write_text("import more\n")
+    (tmp_path / "more.py").write_text("")
+    space = load_space(str(tmp_path / "question.py"))
+    assert (space.name, space.path) == ("question", str(tmp_path / "question.py"))
+    assert sorted(space.helpers) == ["more.py", "values.py"]
+    assert space.define(None) == {"alpha": 1.0}
+    assert "question" not in space_names()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "match"),
+    [
+        ("nothing.py", None, r"There is no file of Python `.*nothing\.py`"),
+        ("question.txt", SPACE, r"There is no file of Python"),
+        ("a question.py", SPACE, "must have a name of letters, digits"),
+        ("question.py", f"{SPACE}\n1 / 0\n", r"ZeroDivisionError.*line 6 of question\.py"),
+        ("question.py", "", "must have a docstring"),
+        ("question.py", f"{SPACE}from . import values\n", "ImportError"),
+    ],
+)
+def test_a_file_elsewhere_that_is_no_space_is_one_line(tmp_path: Path, name: str, text: str | None, match: str) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(SpaceError, match=match):
+        load_space(str(tmp_path / name))
