@@ -26,8 +26,14 @@ def trial_name(config: dict[str, Any], varied: Sequence[str]) -> str:
     shown = {name: own[name] for name in varied if name in own and _is_on(own[name])}
     if "model" in shown and own.get("augmentation") == NO_AUGMENTATION:
         shown.pop("augmentation", None)
-    words = {name: name if value is True else show(value) for name, value in shown.items()}
-    return ", ".join(word if isinstance(shown[name], str | bool) else f"{name} {word}" for name, word in words.items())
+    return ", ".join(in_words(name, value) for name, value in shown.items())
+
+
+def in_words(name: str, value: Any) -> str:
+    """A hyperparameter that does something, as trials' names have it: "mixup", "imd", "alpha 1.5"."""
+    if value is True:
+        return name
+    return value if isinstance(value, str) else f"{name} {show(value)}"
 
 
 def _is_on(value: Any) -> bool:

@@ -8,10 +8,12 @@ import io
 import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from textwrap import wrap
 from typing import Any
 
 LONGEST_LABEL = 22  # characters of a trial's name beside an axis, before it is wrapped
+PARTS = re.compile(  # of a name: its parameters and augmentations, or else words, or else what fits
+    r".{1,LONG}?(?:, |\u00d7 |\+(?=[a-z])|$)|.{1,LONG} |.{1,LONG}".replace("LONG", str(LONGEST_LABEL)), re.DOTALL
+)
 WIDTH, HEIGHT = 4.4, 3.1  # inches; on a page a panel is as wide as its column
 INK, FAINT, GRID, PAPER = "#1b1b1d", "#6a6a70", "#d9d9de", "#fefefe"
 BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION = "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"
@@ -78,9 +80,13 @@ def new_axes(title: str = "", width: float = WIDTH, height: float = HEIGHT, **ax
 
 
 def wrapped(text: str) -> str:
-    """Break a trial's name into lines, between its parameters."""
-    whole = text.replace(" ", "\u00a0").replace(",\u00a0", ", ")  # textwrap breaks at plain spaces alone
-    return "\n".join(wrap(whole, LONGEST_LABEL)).replace("\u00a0", " ")
+    """Break a trial's name into lines: between its parameters and its augmentations, or a long word anywhere."""
+    lines = [""]
+    for part in PARTS.findall(text):
+        if lines[-1] and len(lines[-1] + part.rstrip()) > LONGEST_LABEL:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def as_panel(ax: Any, name: str, alt: str) -> Panel:

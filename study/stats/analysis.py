@@ -27,7 +27,7 @@ from study.stats.bootstrap import (
     resampled_table,
 )
 from study.stats.selection_bias import early_stopping_bias, winners_curse
-from study.stats.significance import Outcome, PairedTest, Untested, adjust, corrected_t, outcome
+from study.stats.significance import Outcome, PairedTest, Untested, adjust, corrected_t_over_folds, outcome
 
 SHOWN_ROWS = 24  # best rows of a larger study, which shows no others
 Interval = tuple[float, float] | None
@@ -210,10 +210,10 @@ def compare(rows: list[ResultRow], baseline: ResultRow | None, study: StudyRecor
     """
     if baseline is None or len(rows) < 2:
         return
-    means, folds = fold_means(rows), len(study.folds)
+    means = fold_means(rows)
     differences = means - means[rows.index(baseline)]
     others = [(row, own) for row, own in zip(rows, differences, strict=True) if row is not baseline]
-    tests = [corrected_t(own[~np.isnan(own)], 1 / max(folds - 1, 1)) for _, own in others]
+    tests = [corrected_t_over_folds(own) for _, own in others]
     for (row, _), test, adjusted in zip(others, tests, adjust(tests), strict=True):
         row.test, row.adjusted = test, adjusted
         row.outcome = outcome(test, adjusted, study.objective)

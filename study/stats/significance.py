@@ -71,6 +71,11 @@ def corrected_t(differences: Sequence[float] | np.ndarray, test_share: float) ->
     return PairedTest(mean, mean - reach, mean + reach, mean / error, p)
 
 
+def corrected_t_over_folds(differences: np.ndarray) -> PairedTest | Untested:
+    """Compute `corrected_t` of k-fold cross-validation: (k,), NaN for a fold where a figure does not exist."""
+    return corrected_t(differences[~np.isnan(differences)], 1 / max(len(differences) - 1, 1))
+
+
 def adjust(tests: Sequence[PairedTest | Untested]) -> list[float | None]:
     """Adjust the p-values of some comparisons by Holm's method; None where there is none.
 

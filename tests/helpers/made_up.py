@@ -2,20 +2,31 @@
 
 import hashlib
 from collections.abc import Collection
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from audiotag.config import TrialConfig, hyperparameter_names
+from audiotag.config import hyperparameter_names
 from audiotag.corpus.layouts.chime_home import EVALUATION
 from audiotag.features.log_mel import LogMel
 from audiotag.metrics import METRICS
+from study.format import own_params
 from study.ledger.clips import CLIPS_FILE
 from study.ledger.ledger import Ledger
 from study.ledger.results import score, study_results
-from study.ledger.schema import FoldRecord, StudyRecord, StudyResults, read_record
+from study.ledger.schema import (
+    Figures,
+    FoldRecord,
+    FoldResult,
+    StudyRecord,
+    StudyResults,
+    TrialResult,
+    read_record,
+)
+from study.stats.analysis import Analysis, choose_baseline, compare, make_row
 
 TAGS = ("c", "m", "f", "v", "p", "b", "o")
 SMALL = {"groups": 12, "clips": 5, "tags": 2, "folds": 3}  # of make_corpus
@@ -58,7 +69,7 @@ def request_of(
         "space_fingerprint": "fedcba9876543210",
         "question": "How strong should mixup be?\n\nFrom none to much, all else equal.",
         "sampler": "exhaustive",
-        "varied": sorted({name for config in configs for name in config}, key=hyperparameter_names().index),
+        "varied": sorted({name for config in configs for name in config}, key=_column),
         "ranges": {},
         "baseline": None,
         "trials": len(configs),
@@ -115,9 +126,7 @@ def make_study(
     if with_clips:
         np.savez(root / CLIPS_FILE, **corpus)
     for number, config in enumerate(configs):
-        ledger.trial(f"{prefix}{number:04}").write_trial(
-            number, TrialConfig.from_dict({**config, "max_epochs": epochs}).to_dict()
-        )
+        ledger.trial(f"{prefix}{number:04}").write_trial(number, own_params({**config, "max_epochs": epochs}))
     for number in range(len(configs) if finished is None else finished):
         gain = gains[number] if gains else 0.1 * (number % 3)
         for fold, repeat in product(folds, range(study.get("repeats", 1))):
@@ -175,6 +184,34 @@ def with_results(ledger: Ledger, status: str = "finished") -> StudyResults:
     results = study_results(ledger, status)
     ledger.write_results(results.to_json())
     return results
+
+
+def analysis_of(
+    ledger: Ledger, configs: list[dict[str, Any]], means: np.ndarray, failed: Collection[int] = (), **study: Any
+) -> Analysis:
+    """The analysis of trials with these means of the objective, (trials, folds), but for those that failed."""
+    varied = tuple(dict.fromkeys(name for config in configs for name in config))
+    corpus = replace(ledger.study.corpus, folds=tuple(range(1, means.shape[1] + 1)))
+    record = replace(ledger.study, varied=varied, corpus=corpus, **study)
+    trials = []
+    for number, (config, own) in enumerate(zip(configs, means.tolist(), strict=True)):
+        by_fold = [{record.metric: Figures({}, None if np.isnan(mean) else mean)} for mean in own]
+        folds = [FoldResult(fold, figures, 0, 1, 1.0) for fold, figures in enumerate(by_fold, 1)]
+        figures, status = {record.metric: Figures({}, float(np.nanmean(own)))}, "finished"
+        if number in failed:
+            folds, figures, status = [], {record.metric: Figures({}, None)}, "failed"
+        params = own_params(config)
+        trial = TrialResult(f"key{number}", number, params, status, 1.0, figures, objective=record.objective)
+        trials.append(replace(trial, folds=tuple(folds)))
+    rows = [make_row("s", trial, varied) for trial in trials if trial.status == "finished"]
+    baseline, reason = choose_baseline(rows, record)
+    compare(rows, baseline, record)
+    return Analysis(ledger, StudyResults(record, "finished", tuple(trials)), [], rows, baseline, reason, rows)
+
+
+def _column(name: str) -> tuple[int, str]:
+    """The place of a hyperparameter in tables; "mixup.alpha" of a chain stands where alpha does."""
+    return hyperparameter_names().index(name.rpartition(".")[2]), name
 
 
 def _quantile(shares: tuple[float, ...]) -> np.ndarray:

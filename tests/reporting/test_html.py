@@ -4,12 +4,12 @@ import re
 import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers.made_up import ALPHAS, SMALL, make_corpus, make_study
+from helpers.pages import Page
 
 from audiotag.metrics import METRICS, Metric
 from study.cli import make_console
@@ -23,34 +23,6 @@ from study.reporting.results_files import markdown_report, write_report, write_r
 from study.reporting.terminal_table import show_results
 
 ODD = ("door/bell (far)", "<script>alert('x')</script>")
-VOID = {"meta", "link", "br", "img"}
-
-
-class Page(HTMLParser):
-    """The tags of a page, their attributes, and its text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.open: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.words: list[str] = []
-        self.feed(text)
-        self.text = " ".join(" ".join(self.words).split())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        if tag not in VOID:
-            self.open.append(tag)
-        self.attributes += attrs
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open[-1:] != ["style"]:
-            self.words.append(data)
 
 
 def page_of(ledger: Ledger) -> Page:

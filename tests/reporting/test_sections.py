@@ -266,3 +266,11 @@ def test_any_name_may_stand_in_a_figure(text: str) -> None:
 def test_names_are_cut_between_parameters() -> None:
     assert wrapped("mixup, alpha 3.24, dropout 0.243") == "mixup, alpha 3.24,\ndropout 0.243"
     assert wrapped("alpha 1.5") == "alpha 1.5"
+
+
+def test_long_names_are_cut_between_augmentations_and_words() -> None:
+    assert wrapped("mixup+spec_augment+freq_mixstyle, alpha 1.5") == "mixup+spec_augment+\nfreq_mixstyle,\nalpha 1.5"
+    assert wrapped("spec_augment \u00d7 freq_mixstyle") == "spec_augment \u00d7\nfreq_mixstyle"
+    assert wrapped("freq_mixstyle.alpha 0.3, gain") == "freq_mixstyle.alpha\n0.3, gain"
+    assert wrapped("learning_rate 1e+06") == "learning_rate 1e+06"
+    assert wrapped(50 * "x") == "\n".join(["x" * 22, "x" * 22, "x" * 6])

@@ -11,6 +11,7 @@ from study.reporting.sections.answer import header
 from study.reporting.sections.by_parameter import by_parameter
 from study.reporting.sections.cost import cost
 from study.reporting.sections.errors_by_tag import errors_by_tag
+from study.reporting.sections.factorial import factorial
 from study.reporting.sections.further_metrics import further
 from study.reporting.sections.paper_tables import cross_validation, evaluation
 from study.reporting.sections.repeat_it import repeat_it
@@ -24,6 +25,7 @@ SECTIONS: tuple[Callable[[Analysis], Section | None], ...] = (
     cross_validation,
     evaluation,
     against_baseline,
+    factorial,
     by_parameter,
     search,
     training,

@@ -1,6 +1,7 @@
 """Each row against the baseline: the corrected t-test over folds, Holm's p, and a figure of the differences."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from audiotag.corpus.errors import count
 from study.format import decimal, signed
@@ -11,10 +12,11 @@ from study.reporting.style import BLUE, FAINT, INK, VERMILION, Panel, as_panel, 
 from study.reporting.tables import Line, Table, range_of
 from study.stats.analysis import Analysis, ResultRow, better_with
 from study.stats.bootstrap import CONFIDENCE
-from study.stats.significance import LEAST_FOLDS
+from study.stats.significance import LEAST_FOLDS, Outcome, PairedTest
 
 TITLE = "Against the baseline"
 INTERVAL = f"{100 * CONFIDENCE:.0f} % interval"
+TEST_COLUMNS = [INTERVAL, "t", "p", "Holm p"]
 LOOKS = {"better": (BLUE, "o"), "worse": (VERMILION, "o"), "indistinguishable": (FAINT, "s")}  # by outcome
 CAPTION = (
     "Difference in {} from the baseline with its 95 % interval (corrected resampled t, for each row alone); "
@@ -45,16 +47,12 @@ def against_baseline(analysis: Analysis) -> Section | None:
 def comparison_table(analysis: Analysis, rows: Sequence[ResultRow], page: bool) -> Table:
     """The test of each row; on a page, whose first table has them, without the intervals of the means."""
     several, tests = analysis.study.has_several_seeds, any(row.tested for row in rows)
-    header = ["trial", "Avg", *[INTERVAL] * (not page), "difference", *[INTERVAL, "t", "p", "Holm p"] * tests]
+    header = ["trial", "Avg", *[INTERVAL] * (not page), "difference", *TEST_COLUMNS * tests]
     header += [*["better with"] * several, "verdict"]
     lines = []
     for row in rows:
         cells = [row.label, decimal(row.mean), *[range_of(row.intervals.get("mean"))] * (not page), difference(row)]
-        if (test := row.tested) is not None:
-            cells += [f"{signed(test.low)} to {signed(test.high)}", f"{test.t:.2f}", p_value(test.p)]
-            cells += [p_value(row.adjusted)]
-        else:
-            cells += [""] * 4 * tests
+        cells += tested_cells(row.tested, row.adjusted) * tests
         cells += [_seeds(row, analysis.baseline)] * several
         lines.append(Line([*cells, verdict(row)], row.outcome or ""))
     return Table(TITLE, header, lines, right=1)
@@ -63,6 +61,13 @@ def comparison_table(analysis: Analysis, rows: Sequence[ResultRow], page: bool) 
 def difference(row: ResultRow) -> str:
     """A row's difference from the baseline, tested or not; empty for the baseline itself."""
     return "" if row.test is None or row.test.difference is None else signed(row.test.difference)
+
+
+def tested_cells(test: PairedTest | None, adjusted: float | None) -> list[str]:
+    """The cells of a test, under `TEST_COLUMNS`; empty where there is none."""
+    if test is None:
+        return [""] * len(TEST_COLUMNS)
+    return [f"{signed(test.low)} to {signed(test.high)}", f"{test.t:.2f}", p_value(test.p), p_value(adjusted)]
 
 
 def p_value(p: float | None) -> str:
@@ -75,21 +80,29 @@ def differences(analysis: Analysis) -> list[Panel]:
     rows = [(row, row.tested) for row in analysis.shown if row.tested is not None]
     if not rows or analysis.baseline is None:
         return []
-    labels = [wrapped(row.label) for row, _ in rows]
+    entries = [(row.label, test, row.outcome) for row, test in rows]
+    ax = draw_tests(entries, f"{analysis.objective.mean_title} minus the baseline's")
+    return [as_panel(ax, "differences", f"Differences from the baseline {analysis.baseline.label}, with intervals")]
+
+
+def draw_tests(entries: Sequence[tuple[str, PairedTest, Outcome | None]], xlabel: str) -> Any:
+    """Draw differences with their intervals, one below the other, each with its label, and return the axes."""
+    labels = [wrapped(label) for label, _, _ in entries]
     ax = new_axes(
         height=0.9 + 0.2 * sum(1.5 + label.count("\n") for label in labels),
-        xlabel=f"{analysis.objective.mean_title} minus the baseline's",
-        ylim=(len(rows) - 0.5, -0.5),
+        xlabel=xlabel,
+        ylim=(len(entries) - 0.5, -0.5),
     )
     ax.axvline(0, color=INK, linewidth=1)
-    for height, (row, test) in enumerate(rows):
-        assert row.outcome is not None, "a tested row has one"
-        colour, marker = LOOKS[row.outcome]
+    for height, (_, test, outcome) in enumerate(entries):
+        assert outcome is not None, "a test has one"
+        colour, marker = LOOKS[outcome]
         ax.plot([test.low, test.high], [height, height], color=colour, linewidth=2.2)
         ax.plot(test.difference, height, marker=marker, color=colour, markersize=6)
-    ax.set_yticks(range(len(rows)), labels)
+    ax.set_yticks(range(len(entries)), labels)
     ax.grid(False, axis="y")
-    return [as_panel(ax, "differences", f"Differences from the baseline {analysis.baseline.label}, with intervals")]
+    ax.locator_params(axis="x", nbins=5)  # long labels leave little room
+    return ax
 
 
 def _seeds(row: ResultRow, baseline: ResultRow | None) -> str:
@@ -109,10 +122,14 @@ def _note(analysis: Analysis) -> str:
     )
     if len(untested) == len(others):
         return without.rstrip()
-    paired = (
-        f"Paired over {count(folds, 'fold')}: t = mean(d) / sqrt({1 / folds + 1 / max(folds - 1, 1):.2f} var(d)) with "
-        f"{folds - 1} degrees of freedom (Nadeau and Bengio's corrected resampled t, because training sets overlap). "
-        f"Holm's p allows for {count(len(others), 'comparison')}. "
-    )
+    paired = f"{paired_over(folds)} Holm's p allows for {count(len(others), 'comparison')}. "
     equality = '"Not distinguishable" is no proof of equality: the interval says how large a difference may still be.'
     return paired + without * bool(untested) + equality
+
+
+def paired_over(folds: int) -> str:
+    """How differences d in some folds are tested."""
+    return (
+        f"Paired over {count(folds, 'fold')}: t = mean(d) / sqrt({1 / folds + 1 / max(folds - 1, 1):.2f} var(d)) with "
+        f"{folds - 1} degrees of freedom (Nadeau and Bengio's corrected resampled t, because training sets overlap)."
+    )
