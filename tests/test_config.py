@@ -252,3 +252,54 @@ def test_values_out_of_range(name: str, requirement: str, values: list[Any]) -> 
     for value in values:
         with pytest.raises(ValueError, match=rf"The value of `{name}` is {value!r}, but must be {requirement}"):
             TrialConfig.from_dict({"augmentation": "mixup", name: value})
+
+
+# --- chains ---
+
+
+def test_a_chain_has_the_hyperparameters_of_each_part_and_qualifies_those_that_two_have() -> None:
+    config = TrialConfig.from_dict({"augmentation": "mixup+spec_augment+freq_mixstyle", "mixup.alpha": 1.5, "masks": 2})
+    own = {**augmentation("spec_augment").parameters, "masks": 2, "mixup.alpha": 1.5, "freq_mixstyle.alpha": 0.3}
+    assert {name: config.get(name) for name in own} == own
+    assert "alpha" not in config.to_dict()
+    assert TrialConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert pickle.loads(pickle.dumps(config)) == config
+    alone = TrialConfig(augmentation="mixup+spec_augment", alpha=1.5)
+    assert alone.get("alpha") == 1.5
+    assert hyperparameter_names() == hyperparameter_names()  # a chain adds no names
+
+
+def test_restrictions_hold_in_a_chain() -> None:
+    values = {"augmentation": "mix+mixup", "mix.alpha": 1.0, "direction": "half"}
+    with pytest.raises(ValueError, match=r"`mix.alpha` is 1.0, but there is no mix.alpha where `direction`"):
+        TrialConfig.from_dict(values)
+    del values["mix.alpha"]
+    config = TrialConfig.from_dict(values)
+    assert "mix.alpha" not in config.to_dict()
+    assert config.get("mixup.alpha") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [
+        ({"augmentation": "mixup+mixup"}, r"'mixup\+mixup', but a chain has no `none`, and none twice"),
+        ({"augmentation": "none+mixup"}, "a chain has no `none`"),
+        ({"augmentation": "mixup+"}, r"The value of `augmentation` is '', but must be one of none, .*mixup"),
+        ({"augmentation": "mixup+mixupp"}, "'mixupp', but must be one of"),
+        (
+            {"augmentation": "mixup+freq_mixstyle", "alpha": 1.5},
+            r"has no alpha \(it has mixup.alpha, freq_",
+        ),
+        ({"augmentation": "mixup+spec_augment", "mixup.alpha": 1.5}, r"has no mixup.alpha \(it has alpha"),
+        ({"augmentation": "mixup", "mixup.alpha": 1.5}, "has no mixup.alpha"),
+        (
+            {"augmentation": "mixup+freq_mixstyle", "mixup.alpha": -1.0},
+            r"`mixup.alpha` is -1.0, but must be a",
+        ),
+        ({"augmentation": 5}, "The value of `augmentation` is 5, but must be one of"),
+        ({"model": ["crnn"]}, r"The value of `model` is \['crnn'\], but must be one of"),
+    ],
+)
+def test_a_chain_that_is_none_is_one_line(values: dict[str, Any], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        TrialConfig.from_dict(values)

@@ -153,7 +153,8 @@ def analyse(ledger: Ledger, results: StudyResults) -> Analysis:
     study = ledger.study
     done = [trial for trial in results.finished if trial.mean is not None]
     params = [own_params(trial.params) for trial in done]
-    named = [name for name in study.varied if len({show(own.get(name)) for own in params}) > 1] or list(study.varied)
+    differing = [name for name in study.varied if len({show(own.get(name)) for own in params}) > 1]
+    named = [name for name in differing if not is_implied(name, params, study)] or differing or list(study.varied)
     rows = [make_row(study.name, trial, named) for trial in done]
     baseline, reason = choose_baseline(rows, study)
     compare(rows, baseline, study)
@@ -171,6 +172,22 @@ def analyse(ledger: Ledger, results: StudyResults) -> Analysis:
         resample(ledger, analysis.shown, ledger.clips(), analysis.missing)
         analysis.stopping_bias = stopping_bias(ledger, analysis.best.key) if study.protocol == "paper" else None
     return analysis
+
+
+def is_implied(name: str, params: Sequence[dict[str, Any]], study: StudyRecord) -> bool:
+    """Whether a hyperparameter follows from the augmentation: each of several has a value of its own, the same always.
+
+    Such as the alpha of mixup and that of Freq-MixStyle, which are no question of the space.
+    """
+    found: dict[str, set[str]] = {}
+    for own in params:
+        if name in own:
+            found.setdefault(str(own.get("augmentation")), set()).add(show(own[name]))
+    return (
+        name not in (*study.ranges, "augmentation")
+        and len(found) > 1
+        and all(len(them) == 1 for them in found.values())
+    )
 
 
 def make_row(study: str, trial: TrialResult, named: Sequence[str]) -> ResultRow:

@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 
 from audiotag.config import NO_AUGMENTATION, augmentation
+from audiotag.declarations.catalogue import CHAIN, split_chain
+from audiotag.declarations.own_code import OwnCode
 from study.format import in_words, own_params
 from study.ledger.schema import TrialResult
 from study.stats.analysis import Analysis, fold_means
 from study.stats.significance import Outcome, PairedTest, Untested, adjust, corrected_t_over_folds, outcome
 
-CHAIN = "+"  # between the augmentations of a trial that has several, in their order
 MOST_FACTORS = 5
 Params = Mapping[str, Any]
 
@@ -91,19 +92,21 @@ def analyse_factorial(analysis: Analysis) -> Factorial | None:
     """
     if analysis.baseline is None:
         return None
-    names, reference = analysis.study.varied, analysis.baseline.params
-    design = find_design([row.params for row in analysis.rows], names, reference)
+    names, reference, code = analysis.study.varied, analysis.baseline.params, analysis.study.code
+    design = find_design([row.params for row in analysis.rows], names, reference, code)
     if design is not None:
         return compute_effects(design, analysis)
     trials = analysis.results.trials
-    design = find_design([own_params(trial.params) for trial in trials], names, reference)
+    design = find_design([own_params(trial.params) for trial in trials], names, reference, code)
     if design is None:
         return None
     finished = {row.key for row in analysis.rows}
     return Factorial(design.factors, unfinished=tuple(trial for trial in trials if trial.key not in finished))
 
 
-def find_design(trials: Sequence[Params], names: Collection[str], reference: Params) -> Design | None:
+def find_design(
+    trials: Sequence[Params], names: Collection[str], reference: Params, code: OwnCode | None = None
+) -> Design | None:
     """Find the factors of trials that are every combination of two to five of them, once each; else None.
 
     A factor is an augmentation that only some trials have, or a hyperparameter with two values that all have. What
@@ -115,10 +118,11 @@ def find_design(trials: Sequence[Params], names: Collection[str], reference: Par
         names: Hyperparameters that may be factors.
         reference: One of the trials; a factor is off where it is as in this one, unless it is something that a trial
             has or has not.
+        code: A user's own, for the parameters of augmentations in it.
     """
     if len(trials) not in [2**k for k in range(2, MOST_FACTORS + 1)]:
         return None
-    held, own = [_held(params, names) for params in trials], _held(reference, names)
+    held, own = [_held(params, names, code) for params in trials], _held(reference, names, code)
     groups = _group_by_change(held, own)
     if groups is None or len(set(zip(*groups, strict=True))) < len(trials) or 2 ** len(groups) > len(trials):
         return None
@@ -145,11 +149,11 @@ def _group_by_change(held: Sequence[Params], own: Params) -> dict[tuple[bool, ..
     return groups
 
 
-def _held(params: Params, names: Collection[str]) -> dict[str, Any]:
+def _held(params: Params, names: Collection[str], code: OwnCode | None) -> dict[str, Any]:
     """What a trial has: its augmentations ("+mixup"), their parameters ("mixup.alpha"), and others among the names."""
     given = params.get("augmentation", NO_AUGMENTATION)
-    chain = [] if given == NO_AUGMENTATION else str(given).split(CHAIN)
-    owners = {parameter: name for name in chain for parameter in _parameters(name)}
+    chain = [] if given == NO_AUGMENTATION else split_chain(given)
+    owners = {parameter: name for name in chain for parameter in _parameters(name, code)}
     held: dict[str, Any] = {f"{CHAIN}{name}": True for name in chain}
     for name, value in params.items():
         if name in owners:
@@ -159,9 +163,9 @@ def _held(params: Params, names: Collection[str]) -> dict[str, Any]:
     return held
 
 
-def _parameters(name: str) -> Iterable[str]:
+def _parameters(name: str, code: OwnCode | None) -> Iterable[str]:
     try:
-        return augmentation(name).parameters
+        return augmentation(name, code).parameters
     except ValueError:  # it is no longer there
         return ()
 

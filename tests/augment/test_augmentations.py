@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from audiotag.augment import Augment, build_augmentations
+from audiotag.augment.mixing import mixup
+from audiotag.augment.spectrogram import freq_mixstyle
 from audiotag.config import TrialConfig, augmentation, augmentation_names
 
 NAMES = augmentation_names()[1:]
@@ -133,3 +135,11 @@ def test_any_batch_gives_finite_features_and_targets_in_0_to_1(
 
 def test_none_is_no_function() -> None:
     assert build_augmentations(TrialConfig()) == []
+
+
+def test_a_chain_takes_its_parts_in_order_each_with_its_own_hyperparameters() -> None:
+    values = {"augmentation": "mixup+freq_mixstyle", "mixup.alpha": 0.5, "freq_mixstyle.alpha": 0.7, "probability": 1.0}
+    first, second = build_augmentations(TrialConfig.from_dict(values))
+    assert (first.func, first.keywords) == (mixup, {"alpha": 0.5})  # type: ignore[attr-defined]
+    assert second.func is freq_mixstyle  # type: ignore[attr-defined]
+    assert second.keywords["alpha"] == 0.7  # type: ignore[attr-defined]

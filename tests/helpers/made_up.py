@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from audiotag.config import hyperparameter_names
+from audiotag.config import TrialConfig, hyperparameter_names
 from audiotag.corpus.layouts.chime_home import EVALUATION
 from audiotag.features.log_mel import LogMel
 from audiotag.metrics import METRICS
-from study.format import own_params
 from study.ledger.clips import CLIPS_FILE
 from study.ledger.ledger import Ledger
 from study.ledger.results import score, study_results
@@ -126,7 +125,9 @@ def make_study(
     if with_clips:
         np.savez(root / CLIPS_FILE, **corpus)
     for number, config in enumerate(configs):
-        ledger.trial(f"{prefix}{number:04}").write_trial(number, own_params({**config, "max_epochs": epochs}))
+        ledger.trial(f"{prefix}{number:04}").write_trial(
+            number, TrialConfig.from_dict({**config, "max_epochs": epochs}).to_dict()
+        )
     for number in range(len(configs) if finished is None else finished):
         gain = gains[number] if gains else 0.1 * (number % 3)
         for fold, repeat in product(folds, range(study.get("repeats", 1))):
@@ -200,7 +201,7 @@ def analysis_of(
         figures, status = {record.metric: Figures({}, float(np.nanmean(own)))}, "finished"
         if number in failed:
             folds, figures, status = [], {record.metric: Figures({}, None)}, "failed"
-        params = own_params(config)
+        params = TrialConfig.from_dict(config).to_dict()
         trial = TrialResult(f"key{number}", number, params, status, 1.0, figures, objective=record.objective)
         trials.append(replace(trial, folds=tuple(folds)))
     rows = [make_row("s", trial, varied) for trial in trials if trial.status == "finished"]

@@ -142,3 +142,36 @@ def test_large_studies_show_the_best_and_the_baseline(tmp_path: Path) -> None:
     assert means == sorted(row.mean for row in found.rows)[:SHOWN_ROWS]
     assert all(row.intervals for row in found.shown)
     assert all(row.test for row in found.rows if row is not found.baseline)
+
+
+MIXUP = {"augmentation": "mixup", "alpha": 1.5}
+STYLE = {"augmentation": "freq_mixstyle", "alpha": 0.3}
+NONE = {"augmentation": "none"}
+
+
+@pytest.mark.parametrize(
+    ("configs", "changes", "scientific", "labels"),
+    [
+        ([NONE, MIXUP, STYLE], {}, ["augmentation"], ["none", "mixup", "freq_mixstyle"]),
+        # sampled: it is chance that each augmentation came with one value
+        (
+            [NONE, MIXUP, STYLE],
+            {"ranges": {"alpha": {"low": 0.1, "high": 5.0, "log": True}}},
+            ["augmentation", "alpha"],
+            ["none", "mixup, alpha 1.5", "freq_mixstyle, alpha 0.3"],
+        ),
+        (
+            [MIXUP, {**MIXUP, "alpha": 0.5}, STYLE],
+            {},
+            ["augmentation", "alpha"],
+            ["mixup, alpha 1.5", "mixup, alpha 0.5", "freq_mixstyle, alpha 0.3"],
+        ),
+        ([MIXUP, {**MIXUP, "alpha": 0.5}], {}, ["alpha"], ["alpha 1.5", "alpha 0.5"]),
+    ],
+)
+def test_what_follows_from_the_augmentation_is_no_question(
+    configs: list[dict[str, Any]], changes: dict[str, Any], scientific: list[str], labels: list[str], tmp_path: Path
+) -> None:
+    analysis = analysed(tmp_path / "s", configs, **changes)
+    assert sorted(analysis.scientific) == sorted(scientific)
+    assert [row.label for row in analysis.rows] == labels

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -275,3 +276,25 @@ def test_held_out_and_validation_clips_do_not_train() -> None:
     config = replace(TINY, max_epochs=2)
     last = trained(config, features=features, targets=targets).model.state_dict()
     assert same_tensors(last, trained(config).model.state_dict())
+
+
+def test_the_first_of_a_chain_draws_what_it_draws_alone_and_the_next_other_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[list[tuple[int, float]]] = []
+
+    def spy(config: TrialConfig) -> list[Augment]:
+        def draw(place: int, x: Tensor, y: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+            drawn[-1].append((place, rng.random()))
+            return x, y
+
+        return [partial(draw, place) for place in range(len(config.augmentation.split("+")))]
+
+    monkeypatch.setattr(audiotag.training.fit, "build_augmentations", spy)
+    for name in ("mixup", "mixup+spec_augment", "mixup+spec_augment+gain"):
+        drawn.append([])
+        trained(replace(TINY, augmentation=name, max_epochs=1))
+    alone, two, three = ([[drawn for at, drawn in found if at == place] for place in range(3)] for found in drawn)
+    assert alone[0] == two[0] == three[0]
+    assert two[1] == three[1]
+    assert len({*three[0], *three[1], *three[2]}) == 3 * len(three[0]) > 3

@@ -71,11 +71,13 @@ def _draw(analysis: Analysis, name: str) -> Panel:
     values, objective = analysis.values(name), analysis.objective
     ax = new_axes(xlabel=name, ylabel=objective.mean_name or f"{objective.column}, mean over tags")
     ax.margins(x=0.08)
-    distinct = sorted(set(values), key=lambda value: (value != NO_AUGMENTATION, value))
-    evenly = isinstance(values[0], str) or len(distinct) <= NUMBERS
+    text = isinstance(values[0], str)  # those stand in the order of the trials
+    distinct = sorted(dict.fromkeys(values), key=lambda value: (value != NO_AUGMENTATION, "" if text else value))
+    evenly = text or len(distinct) <= NUMBERS
     if evenly:
         labels = [show(value) for value in distinct]
-        ax.set_xticks(range(len(distinct)), labels, rotation=25 if max(map(len, labels)) > 6 else None)
+        turned = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"} if max(map(len, labels)) > 6 else {}
+        ax.set_xticks(range(len(distinct)), labels, **turned)
         ax.set_xlim(-0.6, len(distinct) - 0.4)
     elif is_log(analysis, name):
         _set_log(ax)
