@@ -20,9 +20,15 @@ from audiotag.features.log_mel import LogMel
 SCHEDULES = ("always", "intermittent")
 OPTIMIZERS = ("adam", "sgd")
 PRECISIONS = ("fp32", "bf16")
+SAMPLINGS = ("uniform", "balanced")
 
 # What a value must be beyond its default's type: of the training's texts; of numbers, by name
-CHOICES: dict[str, Choices] = {"schedule": SCHEDULES, "optimizer": OPTIMIZERS, "precision": PRECISIONS}
+CHOICES: dict[str, Choices] = {
+    "schedule": SCHEDULES,
+    "optimizer": OPTIMIZERS,
+    "sampling": SAMPLINGS,
+    "precision": PRECISIONS,
+}
 NOT_NEGATIVE = (0.0, math.inf, "a number in [0, inf)")
 SHARE = (0.0, math.nextafter(1.0, 2.0), "a number in [0, 1]")
 RANGES = {  # low <= value < high
@@ -59,6 +65,7 @@ class TrialConfig:
     optimizer: str = "adam"  # open in the paper; sgd has a momentum of 0.9
     learning_rate: float = 1e-3  # open in the paper
     batch_size: int = 44  # clips, or segments of clips; of the CRNN from the paper
+    sampling: str = "uniform"  # which clips an epoch trains on; balanced: those with rare tags more often
     max_epochs: int = 200  # open in the paper
     patience: int = 20  # epochs without a lower validation loss, from the paper
     precision: str = "fp32"  # of convolutions and matrix products; open in the paper

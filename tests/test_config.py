@@ -36,6 +36,7 @@ CHANGES: dict[str, tuple[dict[str, Any], Any, Any, str]] = {
     "max_epochs": ({}, 2, 3, "epochs"),
     "patience": ({"max_epochs": 30}, 1, 2, "epochs"),
     "optimizer": ({}, "adam", "sgd", "weights"),
+    "sampling": ({}, "uniform", "balanced", "weights"),
     "precision": ({}, "fp32", "bf16", "weights"),
 }
 CHOSEN = [({"model": model}, name) for model in network_names() for name in network(model).parameters]
@@ -149,7 +150,16 @@ def test_a_configuration_survives_json_and_pickle(model: str, name: str) -> None
 def test_a_trial_has_what_its_network_and_its_augmentation_have(model: str, name: str) -> None:
     config = TrialConfig(model=model, augmentation=name)
     values = config.to_dict()
-    training = {"model", "augmentation", "optimizer", "learning_rate", "batch_size", "max_epochs", "patience"}
+    training = {
+        "model",
+        "augmentation",
+        "optimizer",
+        "learning_rate",
+        "batch_size",
+        "sampling",
+        "max_epochs",
+        "patience",
+    }
     schedule = set() if name == "none" else {"schedule"}
     own = {*network(model).parameters, *augmentation(name).parameters}
     assert set(values) == training | {"precision"} | schedule | own
@@ -208,6 +218,7 @@ def test_values_at_the_edge(values: dict[str, Any]) -> None:
         ({"augmentation": "Mixup"}, "of `augmentation` is 'Mixup', but must be one of none, .*mixup"),
         ({"optimizer": "adamw"}, "of `optimizer` is 'adamw', but must be one of adam, sgd"),
         ({"augmentation": "mixup", "schedule": "often"}, "of `schedule` is 'often', but must be one of always, interm"),
+        ({"sampling": "weighted"}, "of `sampling` is 'weighted', but must be one of uniform, balanced"),
         ({"convolution": "fft"}, "of `convolution` is 'fft', but must be one of direct, winograd"),
         ({"model": "cgrnn", "imd": 1}, "of `imd` is 1, but must be True or False"),
         ({"imd": True}, "of `imd` is True, but `crnn` has no imd .*dropout"),

@@ -32,6 +32,7 @@ from audiotag.training.device import place_features, to_device
 from audiotag.training.epochs import EpochResult, PretrainingEpoch
 from audiotag.training.optim import SGD, build_optimizer
 from audiotag.training.rng import Stream, make_rng, seed_torch
+from audiotag.training.sampling import draw_clips
 
 SCORING_BATCH = 64  # clips; no gradients are kept, so it may be larger than a training batch
 
@@ -202,11 +203,13 @@ def _train_epoch(
     fold: int,
     device: str,
 ) -> tuple[float, float]:
-    """One pass over the training clips: mean loss and accuracy, weighted by the batches' sizes."""
+    """One pass over as many clips as train: mean loss and accuracy, weighted by the batches' sizes."""
     model, epoch = state.model, len(state.history)
     segments = getattr(model, "segments", None)
-    order = segment_index(train, features.shape[1], segments)
-    order = order[make_rng(seed, fold, epoch, Stream.ORDER).permutation(len(order))]
+    rng = make_rng(seed, fold, epoch, Stream.ORDER)
+    clips = draw_clips(train, targets[train], config.sampling, rng)
+    order = segment_index(clips, features.shape[1], segments)
+    order = order[rng.permutation(len(order))]
     steps = build_augmentations(config) if mixing_on(config.schedule, epoch, config.max_epochs) else []
     augmenting = [(step, make_rng(seed, fold, epoch, Stream.MIXING, place)) for place, step in enumerate(steps)]
     model.train()

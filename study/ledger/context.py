@@ -15,6 +15,9 @@ Settings = dict[str, dict[str, Any]]  # by model: hyperparameters that the space
 # in format 4 every trial had these, whatever its network and augmentation; the key hashes them
 FORMAT_4 = {"imd": False, "alpha": 0.0, "schedule": "always", "gru_units": 0, "gru_layers": 0, "pretrain_epochs": 0}
 
+# hyperparameters that are newer than some studies of format 5, with what these studies did: the key leaves that out
+NEWER = {"sampling": "uniform"}
+
 
 def resolve(settings: Settings, parameters: dict[str, Any], code: OwnCode | None = None) -> TrialConfig:
     """The configuration of a trial whose search-space parameters are given; `code` is that of its space.
@@ -47,7 +50,7 @@ class StudyContext:
     def key(self, config: TrialConfig) -> str:
         """The name of the trial's folder."""
         study, used = self.study, config.front_end
-        values: dict[str, Any] = dict(config.to_dict())
+        values: dict[str, Any] = {name: it for name, it in config.to_dict().items() if NEWER.get(name) != it}
         if (names := config.own_names) and config.code is not None:
             values["code"] = config.code.fingerprint_of(names)
         if study.format == 4:
