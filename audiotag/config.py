@@ -21,11 +21,13 @@ SCHEDULES = ("always", "intermittent")
 OPTIMIZERS = ("adam", "sgd")
 PRECISIONS = ("fp32", "bf16")
 SAMPLINGS = ("uniform", "balanced")
+LOSSES = ("bce", "cross_entropy")
 
 # What a value must be beyond its default's type: of the training's texts; of numbers, by name
 CHOICES: dict[str, Choices] = {
     "schedule": SCHEDULES,
     "optimizer": OPTIMIZERS,
+    "loss": LOSSES,
     "sampling": SAMPLINGS,
     "precision": PRECISIONS,
 }
@@ -65,6 +67,7 @@ class TrialConfig:
     optimizer: str = "adam"  # open in the paper; sgd has a momentum of 0.9
     learning_rate: float = 1e-3  # open in the paper
     batch_size: int = 44  # clips, or segments of clips; of the CRNN from the paper
+    loss: str = "bce"  # binary cross-entropy per tag, from the paper; cross_entropy: over tags, of one per clip
     sampling: str = "uniform"  # which clips an epoch trains on; balanced: those with rare tags more often
     max_epochs: int = 200  # open in the paper
     patience: int = 20  # epochs without a lower validation loss, from the paper

@@ -36,6 +36,7 @@ CHANGES: dict[str, tuple[dict[str, Any], Any, Any, str]] = {
     "max_epochs": ({}, 2, 3, "epochs"),
     "patience": ({"max_epochs": 30}, 1, 2, "epochs"),
     "optimizer": ({}, "adam", "sgd", "weights"),
+    "loss": ({}, "bce", "cross_entropy", "weights"),
     "sampling": ({}, "uniform", "balanced", "weights"),
     "precision": ({}, "fp32", "bf16", "weights"),
 }
@@ -156,6 +157,7 @@ def test_a_trial_has_what_its_network_and_its_augmentation_have(model: str, name
         "optimizer",
         "learning_rate",
         "batch_size",
+        "loss",
         "sampling",
         "max_epochs",
         "patience",
@@ -218,6 +220,7 @@ def test_values_at_the_edge(values: dict[str, Any]) -> None:
         ({"augmentation": "Mixup"}, "of `augmentation` is 'Mixup', but must be one of none, .*mixup"),
         ({"optimizer": "adamw"}, "of `optimizer` is 'adamw', but must be one of adam, sgd"),
         ({"augmentation": "mixup", "schedule": "often"}, "of `schedule` is 'often', but must be one of always, interm"),
+        ({"loss": "mse"}, "of `loss` is 'mse', but must be one of bce, cross_entropy"),
         ({"sampling": "weighted"}, "of `sampling` is 'weighted', but must be one of uniform, balanced"),
         ({"convolution": "fft"}, "of `convolution` is 'fft', but must be one of direct, winograd"),
         ({"model": "cgrnn", "imd": 1}, "of `imd` is 1, but must be True or False"),

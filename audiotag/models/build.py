@@ -16,12 +16,12 @@ def build_network(
 
     Mean and standard deviation (F,) of the training clips become buffers, which `standardise` uses: they are kept in
     the state dict, so that weights and standardisation cannot part. Without them it does nothing until a state dict is
-    loaded. The network's `precision` is for `audiotag.models.precision`.
+    loaded. The network's `precision` is for `audiotag.models.precision`, its `loss` for `audiotag.training.loss`.
     """
     network = load("model", config.model, config.code)(n_columns, n_tags, **config.network)
     network.register_buffer("mean", torch.zeros(n_columns) if mean is None else mean)
     network.register_buffer("scale", torch.ones(n_columns) if scale is None else scale)
-    network.precision = config.precision
+    network.precision, network.loss = config.precision, config.loss
     return network
 
 

@@ -10,7 +10,7 @@ from audiotag.metrics import METRICS
 class EpochResult:
     """One epoch of a fold.
 
-    Losses are binary cross-entropies, means over clips and tags; accuracies are the share of tag decisions at 0.5 that
+    Losses are the trial's (`audiotag.training.loss`); accuracies are the share of tag decisions at 0.5 that
     are right. In training both are those of the batches (clips, or segments of clips) after mixing, against their mixed
     targets, cut at 0.5. `val_means` has of each metric of METRICS the mean over tags on the validation set: NaN where
     no tag has both classes, absent where an earlier version did not compute it.

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from audiotag.augment import build_augmentations
 from audiotag.augment.schedule import final_stretch, mixing_on
@@ -30,6 +29,7 @@ from audiotag.models.precision import computing
 from audiotag.training.batches import gather, segment_index
 from audiotag.training.device import place_features, to_device
 from audiotag.training.epochs import EpochResult, PretrainingEpoch
+from audiotag.training.loss import apply_loss, final_probabilities, mean_loss
 from audiotag.training.optim import SGD, build_optimizer
 from audiotag.training.rng import Stream, make_rng, seed_torch
 from audiotag.training.sampling import draw_clips
@@ -175,7 +175,7 @@ def fit(
         train_loss, train_accuracy = _train_epoch(state, config, placed, targets, split.train, seed, fold, device)
         scores = predict(state.model, placed, split.validation, device=device)
         truth = targets[split.validation]
-        val_loss = _mean_loss(scores, truth)
+        val_loss = mean_loss(config.loss, torch.from_numpy(scores), torch.from_numpy(truth))
         if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
             raise Diverged(f"the loss is not finite in epoch {epoch} of fold {fold}")
         result = EpochResult(
@@ -229,7 +229,7 @@ def _train_epoch(
     return loss_sum / len(order), right / (len(order) * targets.shape[1])
 
 
-def tagging_loss(model: nn.Module, x: Tensor, y: Tensor, device: str) -> tuple[Tensor, Tensor]:
+def tagging_loss(model: Any, x: Tensor, y: Tensor, device: str) -> tuple[Tensor, Tensor]:
     """The mean loss of features (B, L, F) and targets (B, K), and what an epoch adds up.
 
     These (3,) are the sum of the loss, the right decisions, and the outputs that are NaN. torch's cross-entropy raises
@@ -237,10 +237,9 @@ def tagging_loss(model: nn.Module, x: Tensor, y: Tensor, device: str) -> tuple[T
     """
     with computing(model, device):
         probabilities = model(standardise(model, x))
-    mean = F.binary_cross_entropy(probabilities.nan_to_num(0.5), y)
-    decided = probabilities.detach()
-    right = ((decided > 0.5) == (y > 0.5)).sum()
-    return mean, torch.stack([mean.detach() * len(x), right, decided.isnan().sum()])
+    mean, decided = apply_loss(model.loss, probabilities.nan_to_num(0.5), y)
+    right = ((decided.detach() > 0.5) == (y > 0.5)).sum()
+    return mean, torch.stack([mean.detach() * len(x), right, probabilities.detach().isnan().sum()])
 
 
 def take_step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
@@ -254,7 +253,7 @@ def take_step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, features: np.ndarray | Tensor, clips: np.ndarray, *, device: str = "cpu") -> np.ndarray:
+def predict(model: Any, features: np.ndarray | Tensor, clips: np.ndarray, *, device: str = "cpu") -> np.ndarray:
     """Score some clips, indices (n,): probabilities (n, K) float32, without augmentation and dropout."""
     model.eval()
     score = getattr(model, "score", model)
@@ -262,10 +261,4 @@ def predict(model: nn.Module, features: np.ndarray | Tensor, clips: np.ndarray, 
     batches = [index[start : start + SCORING_BATCH] for start in range(0, len(index), SCORING_BATCH)]
     with computing(model, device):
         scores = [score(standardise(model, gather(features, batch, None).to(device))) for batch in batches]
-    return torch.cat(scores).cpu().numpy()
-
-
-def _mean_loss(scores: np.ndarray, truth: np.ndarray) -> float:
-    if not np.isfinite(scores).all():
-        return math.nan
-    return float(F.binary_cross_entropy(torch.from_numpy(scores), torch.from_numpy(truth)))
+    return final_probabilities(model.loss, torch.cat(scores)).cpu().numpy()

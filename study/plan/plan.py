@@ -44,6 +44,7 @@ from study.plan.preflight import (
     check_address,
     check_folds,
     check_loopback,
+    check_losses,
     check_metric,
     check_resources,
     check_writable,
@@ -116,6 +117,7 @@ def make_plan(request: Request, console: Console) -> Plan:
     check_address(request.address)
     check_loopback(request)
     plan = _plan_new(request, console) if request.resume is None else _plan_resumed(request, console)
+    check_losses(plan.corpus, {plan.context.config(parameters).loss for parameters in plan.scan.parameters})
     if trains_on_own_cpu(request):
         _check_convolutions(plan)
     _try_own_code(plan)

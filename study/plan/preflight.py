@@ -3,11 +3,13 @@
 import math
 import os
 import socket
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 
 from audiotag.corpus.corpus import Corpus
+from audiotag.corpus.errors import count
 from audiotag.corpus.splits import split_fold
 from audiotag.metrics import METRICS
 from study.plan.request import Request
@@ -100,6 +102,24 @@ def check_metric(corpus: Corpus, metric: str) -> None:
                 f"--metric is {metric}, but fold {fold} of the corpus `{corpus.name}` has no figure of it{needs}: "
                 f"choose another of {', '.join(METRICS)}."
             )
+
+
+def check_losses(corpus: Corpus, losses: Collection[str]) -> None:
+    """Check that each clip of a corpus has exactly one tag, where a trial's loss is the cross-entropy over tags.
+
+    Raises:
+        PlanError: Where one has none, or several.
+    """
+    if "cross_entropy" not in losses:
+        return
+    tags = corpus.targets.sum(axis=1)
+    if (wrong := np.flatnonzero(tags != 1)).size:
+        clip, many = corpus.clips[wrong[0]], int(tags[wrong[0]])
+        have = f"{count(len(wrong), 'clip')} of the corpus `{corpus.name}` {'has' if len(wrong) == 1 else 'have'}"
+        raise PlanError(
+            f"The value of `loss` is 'cross_entropy', which needs exactly one tag per clip, but {have} none or several "
+            f"(the first is {clip} with {many}): use 'bce'."
+        )
 
 
 def check_address(address: str | None) -> None:

@@ -244,3 +244,18 @@ def test_a_baseline_must_be_a_trial(baseline: dict[str, Any], refused: bool, roo
         return
     with pytest.raises(SpaceError, match="BASELINE"):
         check_space(scan_space(space), {})
+
+
+def test_the_cross_entropy_over_tags_needs_one_tag_per_clip(
+    folder_corpus: Callable[..., Path], tmp_path: Path, space_file: Callable[[str, str], Path]
+) -> None:
+    text = '"""Why?"""\ndef define(trial):\n    trial.suggest_categorical("loss", ["bce", "cross_entropy"])\n'
+    space_file("losses", text)
+    rows = [("a.wav", 0, "x"), ("b.wav", 0, "y"), ("c.wav", 1, "x"), ("d.wav", 1, "y")]
+    own = folder_corpus(rows, seconds=0.2)
+    plan = plan_study(tmp_path, corpus=own, space="losses", name="s")
+    assert plan.study.varied == ("loss",)
+    table = (own / "clips.csv").read_text()
+    (own / "clips.csv").write_text(table.replace("c.wav,1,x", "c.wav,1,x;y").replace("d.wav,1,y", "d.wav,1,"))
+    with pytest.raises(PlanError, match=r"2 clips of .* none or several \(the first is c\.wav with 2\): use 'bce'"):
+        plan_study(tmp_path, corpus=own, space="losses", name="t")

@@ -152,7 +152,7 @@ def test_a_schedule_mixes_in_its_epochs_and_ends_with_the_weights_of_the_last_st
 
 def test_the_best_weights_are_those_of_the_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     losses = iter([0.5, 0.4, 0.6, 0.3, 0.3, 0.8])
-    monkeypatch.setattr(audiotag.training.fit, "_mean_loss", lambda scores, truth: next(losses))
+    monkeypatch.setattr(audiotag.training.fit, "mean_loss", lambda *_: next(losses))
     config = replace(TINY, max_epochs=30, patience=2)
     state = start(config)
     weights = []
