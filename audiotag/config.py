@@ -80,6 +80,11 @@ class TrialConfig:
         given = {**values.pop("network", {}), **values.pop("augmenting", {}), **values}  # as `replace` hands them over
         chosen = {name: given.pop(name, getattr(TrialConfig, name)) for name in ("model", "augmentation")}
         declared, augmenting = network(chosen["model"], code), augmentation(chosen["augmentation"], code)
+        if augmenting.takes_network and not declared.mixing_layers:
+            raise ValueError(
+                f"The value of `augmentation` is {chosen['augmentation']!r}, which mixes inside a network, but "
+                f"`{chosen['model']}` has no layers for it (`mixing_layers`): choose another."
+            )
         defaults = _in_order([augmenting.parameters], [declared.parameters])
         if len(defaults) < len(_training_defaults()) + len(declared.parameters) + len(augmenting.parameters):
             raise DeclarationError(f"Two of {', '.join(chosen.values())} and the training have a name in common.")
@@ -164,6 +169,7 @@ def augmentation(name: str, code: OwnCode | None = None) -> Augmentation:
         parameters={key: value for part in renamed for key, value in part.parameters.items()},
         choices={key: value for part in renamed for key, value in part.choices.items()},
         restrictions=tuple(restriction for part in renamed for restriction in part.restrictions),
+        takes_network=any(part.takes_network for part in parts),
     )
 
 

@@ -18,6 +18,8 @@ from audiotag.declarations.source import (
 
 BATCH = ["x", "y", "rng"]  # the first arguments of an augmentation
 FRONT_END = "front_end"  # a further one of those that ask for bands, seconds or decibels
+NETWORK = "network"  # and of those that mix inside it
+FIRST = (BATCH, [*BATCH, FRONT_END], [*BATCH, NETWORK])
 
 
 @dataclass(frozen=True)
@@ -34,17 +36,18 @@ class Restriction:
 class Augmentation:
     """An augmentation's declaration: what its function's file says of it (`audiotag.augment`)."""
 
-    takes_front_end: bool = False  # whether it has a fourth argument
+    takes_front_end: bool = False  # whether it has a fourth argument,
+    takes_network: bool = False  # or this one
     parameters: Values = field(default_factory=dict)  # its hyperparameters with their defaults
     choices: Mapping[str, Choices] = field(default_factory=dict)  # of those with a list of values (`Literal`)
     restrictions: tuple[Restriction, ...] = ()  # combinations of values that it does not have
 
 
 def is_augmentation(node: ast.stmt) -> bool:
-    """Whether a statement defines an augmentation: a public function of (x, y, rng) or (x, y, rng, front_end)."""
+    """Whether a statement defines an augmentation: a public function of (x, y, rng), and front_end or network."""
     if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
         return False
-    return first_arguments(node) in (BATCH, [*BATCH, FRONT_END])
+    return first_arguments(node) in FIRST
 
 
 def read_augmentation(tree: ast.Module, function: ast.FunctionDef, file: str) -> Augmentation:
@@ -55,9 +58,11 @@ def read_augmentation(tree: ast.Module, function: ast.FunctionDef, file: str) ->
     """
     where = f"the function `{function.name}` in {file}"
     if not is_augmentation(function):
-        raise DeclarationError(f"The arguments of {where} must begin with (x, y, rng, *) or (x, y, rng, front_end, *).")
+        fourth = f"which {FRONT_END} or {NETWORK} may follow"
+        raise DeclarationError(f"The arguments of {where} must begin with (x, y, rng, *), {fourth}.")
     return Augmentation(
         takes_front_end=FRONT_END in first_arguments(function),
+        takes_network=NETWORK in first_arguments(function),
         parameters=keyword_arguments(function, where),
         choices=listed_choices(function),
         restrictions=_read_restrictions(tree, function, file),

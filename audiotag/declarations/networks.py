@@ -32,6 +32,7 @@ class Network:
     quick: Values  # a short budget for the synthetic corpus
     front_end: LogMel
     has_curves: bool  # whether it has `frame_curves`
+    mixing_layers: tuple[str, ...] = ()  # after which its outputs may be mixed
 
 
 def is_network(node: ast.stmt) -> bool:
@@ -58,6 +59,7 @@ def read_network(found: ast.ClassDef, file: str, training: list[str]) -> Network
         quick=_read_values("quick", attributes, QUICK, [*training, *parameters], where),
         front_end=_read_front_end(attributes.get("front_end"), where),
         has_curves="frame_curves" in methods,
+        mixing_layers=_read_layers(attributes.get("mixing_layers"), where),
     )
 
 
@@ -73,6 +75,14 @@ def _read_values(
     if not isinstance(values, dict) or not values.keys() <= set(allowed):
         raise DeclarationError(f"The attribute `{name}` of {where} must be a dict of {', '.join(allowed)}.")
     return values
+
+
+def _read_layers(node: ast.expr | None, where: str) -> tuple[str, ...]:
+    """The class attribute `mixing_layers`: names of modules, as `get_submodule` takes them."""
+    names = () if node is None else literal(node)
+    if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+        raise DeclarationError(f"The attribute `mixing_layers` of {where} must be a tuple of names, written out.")
+    return names
 
 
 def _read_front_end(node: ast.expr | None, where: str) -> LogMel:

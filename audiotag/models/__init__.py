@@ -7,6 +7,8 @@ hyperparameters. `audiotag.config` reads them from the source, and these class a
 front_end: a `LogMel(...)`, from which the features come; the paper's default where there is none. A network whose
     hyperparameter `imd` is True gets it with `imd=True`.
 training_defaults: a dict of the training's own hyperparameters whose defaults differ for this network.
+mixing_layers: a tuple of names of its modules, after which manifold mixup may mix; each is called once per forward
+    pass, for a tensor whose first axis is the batch. Without it there is no manifold mixup.
 quick: a dict, a budget of minutes for the synthetic corpus.
 
 What training and scoring ask of it; x is standardised (`build.standardise`), shapes in `audiotag.models.segments`:

@@ -32,6 +32,7 @@ class CGRNN(FrameConvolutions):
 
     front_end = LogMel(n_fft=512, hop_length=256, n_mels=40, power=1.0, unit_peaks=True)
     training_defaults = {"batch_size": 100}
+    mixing_layers = ("gru", "dense")
     quick = {"max_epochs": 2, "patience": 2}  # training cuts a clip into 22 segments: as many times more steps
     segments = Segmentation(SEGMENT, hop=10)
 

@@ -51,6 +51,7 @@ class CRNN(nn.Module):
         ValueError: If n_columns is not a power of two.
     """
 
+    mixing_layers = ("blocks.0", "blocks.1", "blocks.2")
     quick = {"max_epochs": 4, "patience": 4, "batch_size": 22, "learning_rate": 2e-3}
 
     def __init__(

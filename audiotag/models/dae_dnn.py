@@ -56,6 +56,7 @@ class DAEDNN(nn.Module):
 
     front_end = LogMel(n_fft=320, hop_length=160, n_mels=40)
     training_defaults = {"optimizer": "sgd", "learning_rate": 5e-3, "batch_size": 100}
+    mixing_layers = ("classifier.1", "classifier.4")
     quick = {"max_epochs": 3, "patience": 3, "pretrain_epochs": 3}  # 44 segments per clip: as many times more steps
     segments = Segmentation(CODES + CONTEXT - 1, hop=7)
 

@@ -210,7 +210,7 @@ def _train_epoch(
     clips = draw_clips(train, targets[train], config.sampling, rng)
     order = segment_index(clips, features.shape[1], segments)
     order = order[rng.permutation(len(order))]
-    steps = build_augmentations(config) if mixing_on(config.schedule, epoch, config.max_epochs) else []
+    steps = build_augmentations(config, model) if mixing_on(config.schedule, epoch, config.max_epochs) else []
     augmenting = [(step, make_rng(seed, fold, epoch, Stream.MIXING, place)) for place, step in enumerate(steps)]
     model.train()
     totals = torch.zeros(3, device=device)

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from audiotag.augment import build_augmentations
-from audiotag.config import TrialConfig, split_chain
+from audiotag.config import TrialConfig, augmentation, split_chain
 from audiotag.declarations.own_code import describe_own_error
 from audiotag.declarations.source import DeclarationError
 from audiotag.models.build import build_network
@@ -39,10 +39,16 @@ def try_out(config: TrialConfig, frames: int, n_tags: int) -> None:
     y = torch.from_numpy((rng.random((CLIPS, n_tags)) < 0.5).astype(np.float32))
     for place, name in enumerate(split_chain(config.augmentation)):
         if name in own:
-            step = _guard(f"The augmentation `{name}`", config, partial(build_augmentations, config))[place]
+            step = _guard(f"The augmentation `{name}`", config, partial(_build_step, config, place, columns, n_tags))
             _try_augmentation(name, step, x, y, config)
     if config.model in own:
         _try_network(config, x, y)
+
+
+def _build_step(config: TrialConfig, place: int, columns: int, n_tags: int) -> Callable[..., Any]:
+    """Build the augmentation at a place of the chain, with a network where it asks for one."""
+    takes_network = augmentation(config.augmentation, config.code).takes_network
+    return build_augmentations(config, build_network(config, columns, n_tags) if takes_network else None)[place]
 
 
 def _try_augmentation(name: str, step: Callable[..., Any], x: Tensor, y: Tensor, config: TrialConfig) -> None:
@@ -76,7 +82,14 @@ def _try_network(config: TrialConfig, x: Tensor, y: Tensor) -> None:
         model.train()
         if (segments := getattr(model, "segments", None)) is not None:
             x = x[:, : segments.frames]
+        calls = _watch_layers(what, model)
         result = _guard(what, config, lambda: model((x - model.mean) / model.scale))
+        if wrong := next(
+            (name for name, shapes in calls.items() if [shape[:1] for shape in shapes] != [(len(x),)]), None
+        ):
+            raise TryOutError(
+                f"{what} must call its layer `{wrong}`, of `mixing_layers`, once, for a tensor (clips, ...)."
+            )
         if not isinstance(result, Tensor) or result.shape != shape:
             wanted = f"must return probabilities {list(shape)}, (clips, tags)"
             raise TryOutError(f"{what} returns {_shown(result)} of features {list(x.shape)}, but {wanted}.")
@@ -92,6 +105,19 @@ def _try_network(config: TrialConfig, x: Tensor, y: Tensor) -> None:
         if not any(parameter.requires_grad for parameter in model.parameters()) or not loss.requires_grad:
             raise TryOutError(f"{what} has no parameter that its output depends on: there is nothing to train.")
         _guard(what, config, loss.backward)
+
+
+def _watch_layers(what: str, model: nn.Module) -> dict[str, list[tuple[int, ...]]]:
+    """The shapes of what each layer of `mixing_layers` gives from now on."""
+    calls: dict[str, list[tuple[int, ...]]] = {}
+    for name in getattr(model, "mixing_layers", ()):
+        calls[name] = []
+        try:
+            layer = model.get_submodule(name)
+        except AttributeError:
+            raise TryOutError(f"{what} has no layer `{name}`, which its `mixing_layers` names.") from None
+        layer.register_forward_hook(lambda *given, to=calls[name]: to.append(tuple(getattr(given[2], "shape", ()))))
+    return calls
 
 
 def _guard(what: str, config: TrialConfig, call: Callable[[], Any]) -> Any:

@@ -14,6 +14,7 @@ from audiotag.augment import Augment, build_augmentations
 from audiotag.augment.mixing import mixup
 from audiotag.augment.spectrogram import freq_mixstyle
 from audiotag.config import TrialConfig, augmentation, augmentation_names
+from audiotag.models.build import build_network
 
 NAMES = augmentation_names()[1:]
 FRAMES = 12
@@ -49,7 +50,7 @@ def configured(name: str, **values: Any) -> TrialConfig:
 
 
 def built(config: TrialConfig) -> Augment:
-    (augment,) = build_augmentations(config)
+    (augment,) = build_augmentations(config, build_network(config, config.front_end.columns, 3))
     return augment
 
 

@@ -27,6 +27,7 @@ def test_a_network_is_read_as_python_reads_it(name: str) -> None:
     assert declared.quick == getattr(found, "quick", QUICK)
     assert declared.front_end == getattr(found, "front_end", LogMel())
     assert declared.has_curves == hasattr(found, "frame_curves")
+    assert declared.mixing_layers == getattr(found, "mixing_layers", ())
 
 
 @pytest.mark.parametrize("name", augmentation_names()[1:])
@@ -80,6 +81,7 @@ def test_a_new_network_needs_no_more_than_a_class(tmp_path: Path) -> None:
         ("...", "...\n    training_defaults = make()", "The attribute `training_defaults` .* must be a dict"),
         ("...", "...\n    front_end = LogMel(n_mel=3)", r"`front_end` .* must be a LogMel\(\.\.\.\) of .*n_mels"),
         ("...", "...\n    front_end = OTHER", "`front_end`"),
+        ("...", "...\n    mixing_layers = ['a']", "The attribute `mixing_layers` .* must be a tuple of names"),
     ],
 )
 def test_a_malformed_network_is_one_line(old: str, new: str, match: str, tmp_path: Path) -> None:

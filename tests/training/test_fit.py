@@ -43,8 +43,8 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
         seen.append(x.clone())
         return x, y
 
-    def spy(config: TrialConfig) -> list[Augment]:
-        steps = build_augmentations(config)
+    def spy(config: TrialConfig, network: nn.Module) -> list[Augment]:
+        steps = build_augmentations(config, network)
         return [lambda x, y, rng: steps[0](*look(x, y, rng), rng), *steps[1:]] if steps else [look]
 
     monkeypatch.setattr(audiotag.training.fit, "build_augmentations", spy)
@@ -283,7 +283,7 @@ def test_the_first_of_a_chain_draws_what_it_draws_alone_and_the_next_other_numbe
 ) -> None:
     drawn: list[list[tuple[int, float]]] = []
 
-    def spy(config: TrialConfig) -> list[Augment]:
+    def spy(config: TrialConfig, network: nn.Module) -> list[Augment]:
         def draw(place: int, x: Tensor, y: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
             drawn[-1].append((place, rng.random()))
             return x, y
