@@ -38,12 +38,16 @@ RANGES = {  # low <= value < high
     "band_share": SHARE,
     "dropout": (0.0, 1.0, "a number in [0, 1)"),
     "frame_share": SHARE,
+    "high_weight": SHARE,
     "learning_rate": (math.ulp(0.0), math.inf, "a positive number"),
+    "low_weight": SHARE,
     "max_gain": NOT_NEGATIVE,
     "max_seconds": NOT_NEGATIVE,
     "probability": SHARE,
+    "variant_probability": SHARE,
 }
 APART = ("network", "augmenting", "code")  # fields of a configuration that are no hyperparameters
+OF_AUGMENTATIONS = ("schedule", "variants", "variant_probability", "recordings")  # not of every trial
 # Of a hyperparameter that a trial does not have, these say nothing: earlier studies and users' spaces hold them
 NEUTRAL = (0, "always", "direct")
 
@@ -64,6 +68,9 @@ class TrialConfig:
     model: str = "crnn"  # a file in models/, or a class of a user's own
     augmentation: str = NO_AUGMENTATION  # a function in augment/, or of a user's own, or several: "mixup+spec_augment"
     schedule: str = "always"  # in which epochs the augmentation is on; intermittent: SamplePairing's own paper
+    variants: int = 4  # of each training clip, where the augmentation changes waveforms
+    variant_probability: float = 0.5  # that one of them takes a training clip's place in an epoch
+    recordings: str = ""  # folder of background noise for these; without it other training clips are the noise
     optimizer: str = "adam"  # open in the paper; sgd has a momentum of 0.9
     learning_rate: float = 1e-3  # open in the paper
     batch_size: int = 44  # clips, or segments of clips; of the CRNN from the paper
@@ -88,8 +95,8 @@ class TrialConfig:
         defaults = _in_order([augmenting.parameters], [declared.parameters])
         if len(defaults) < len(_training_defaults()) + len(declared.parameters) + len(augmenting.parameters):
             raise DeclarationError(f"Two of {', '.join(chosen.values())} and the training have a name in common.")
-        if chosen["augmentation"] == NO_AUGMENTATION:
-            del defaults["schedule"]
+        for name in _lacking(chosen["augmentation"], augmenting):
+            del defaults[name]
         for name, value in given.items():
             if name not in defaults:
                 _refuse(name, value, chosen, list(defaults), code)
@@ -125,6 +132,18 @@ class TrialConfig:
         return replace(declared, imd=True) if self.network.get("imd") else declared
 
     @property
+    def waveform_parts(self) -> list[str]:
+        """The augmentations of its chain that change waveforms: the first ones."""
+        parts = split_chain(self.augmentation)
+        return [part for part in parts if catalogue.augmentation(part, self.code).of_waveforms]
+
+    @property
+    def waveform_parameters(self) -> list[str]:
+        """The hyperparameters of these."""
+        names = chain_parameters(self.augmentation, self.code)
+        return [name for part in self.waveform_parts for name in names[part].values()]
+
+    @property
     def own_names(self) -> list[str]:
         """The names of its network and augmentations that are not the project's."""
         kinds = [("model", self.model), *(("augmentation", part) for part in split_chain(self.augmentation))]
@@ -155,7 +174,7 @@ def augmentation(name: str, code: OwnCode | None = None) -> Augmentation:
     A hyperparameter that two parts of a chain have is named after its augmentation too: `mixup.alpha`.
 
     Raises:
-        ValueError: Where there is none, or a chain has one twice.
+        ValueError: Where there is none, or a chain has one twice, or waveforms would be changed after features.
     """
     _require_text("augmentation", name, augmentation_names(code))
     names = split_chain(name)
@@ -164,12 +183,18 @@ def augmentation(name: str, code: OwnCode | None = None) -> Augmentation:
     parts = [catalogue.augmentation(part, code) for part in names]
     if NO_AUGMENTATION in names or len(set(names)) < len(names):
         raise ValueError(f"The value of `augmentation` is {name!r}, but a chain has no `none`, and none twice.")
+    later = [part.of_waveforms for part in parts]
+    if later != sorted(later, reverse=True):
+        first = names[later.index(True)]
+        raise ValueError(f"The value of `augmentation` is {name!r}, but {first} changes waveforms: put it first.")
     renamed = [_rename(part, own) for part, own in zip(parts, chain_parameters(name, code).values(), strict=True)]
     return Augmentation(
         parameters={key: value for part in renamed for key, value in part.parameters.items()},
         choices={key: value for part in renamed for key, value in part.choices.items()},
         restrictions=tuple(restriction for part in renamed for restriction in part.restrictions),
         takes_network=any(part.takes_network for part in parts),
+        of_waveforms=any(part.of_waveforms for part in parts),
+        takes_noise=any(part.takes_noise for part in parts),
     )
 
 
@@ -204,8 +229,15 @@ def _training_defaults() -> dict[str, Value]:
 def _in_order(augmentations: list[Values], networks: list[Values]) -> dict[str, Value]:
     """Defaults of these and of the training, in the order of a table's columns."""
     training = _training_defaults()
-    schedule = {"schedule": training.pop("schedule")}
-    return {name: value for part in (*augmentations, schedule, *networks, training) for name, value in part.items()}
+    shared = {name: training.pop(name) for name in OF_AUGMENTATIONS}
+    return {name: value for part in (*augmentations, shared, *networks, training) for name, value in part.items()}
+
+
+def _lacking(name: str, augmenting: Augmentation) -> list[str]:
+    """The hyperparameters of training that a trial with an augmentation does not have."""
+    lacking = ["schedule"] if name == NO_AUGMENTATION else []
+    lacking += [] if augmenting.of_waveforms else ["variants", "variant_probability"]
+    return lacking + ([] if augmenting.takes_noise else ["recordings"])
 
 
 def _require_text(name: str, value: Any, allowed: tuple[str, ...]) -> None:
@@ -253,7 +285,7 @@ def _refuse(name: str, value: Any, chosen: dict[str, str], names: list[str], cod
     known, bare = hyperparameter_names(code), name.rpartition(".")[2]
     if bare not in known and bare not in names:
         raise ValueError(f"Unknown hyperparameter `{name}`: the hyperparameters are {', '.join([*chosen, *names])}.")
-    if value in NEUTRAL:
+    if value in NEUTRAL or (name in OF_AUGMENTATIONS and value == getattr(TrialConfig, name)):  # as `replace` has it
         return
     of_network = any(name in network(other, code).parameters for other in network_names(code))
     owner = chosen["model" if of_network else "augmentation"]

@@ -26,6 +26,7 @@ from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import Corpus
 from study.ledger.context import StudyContext
 from study.ledger.ledger import trial_folder
+from study.tuning.features import TrialFeatures
 from study.tuning.trial import trial_reports
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -141,7 +142,7 @@ def train(folder: Path, clips: int, trials: int, folds: int) -> None:
         config = TrialConfig.from_dict({"max_epochs": 1, "alpha": 0.1 * number, "augmentation": "mixup"})
         trial = trial_folder(folder, context.key(config))
         trial.write_trial(number, config.to_dict())
-        for _ in trial_reports(config, trial, context, corpus, features, "cpu"):
+        for _ in trial_reports(config, trial, context, corpus, TrialFeatures(features), "cpu"):
             pass
 
 

@@ -33,6 +33,7 @@ from study.ledger.results import corpus_record
 from study.ledger.schema import StudyRecord
 from study.reporting.live_table import LiveTable
 from study.tuning.cluster import count_slots, start_ray, stop_ray
+from study.tuning.features import StudyFeatures
 
 DEVELOPMENT, HELD_BACK, FRAMES, BANDS, TAGS = 1946, 816, 124, 128, "cmfvpbo"
 MEGABYTE = 1e6
@@ -116,7 +117,7 @@ def measure_workers(root: Path, clips: int, held_back: int, seconds: float) -> N
 
     def run() -> None:
         options: dict[str, Any] = {"trials": slots, "slots": slots, "per_trial": per_trial, "listeners": []}
-        run_trials(searcher, context, corpus, {LogMel(): features}, **options)
+        run_trials(searcher, context, corpus, StudyFeatures({LogMel(): features}), **options)
 
     training = Thread(target=run, daemon=True)
     training.start()

@@ -7,14 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from audiotag.cli import FINISHED, INTERRUPTED
 from audiotag.config import TrialConfig
 from audiotag.corpus.errors import count, list_first
 from audiotag.corpus.validate import cell_warnings, tag_warnings
-from audiotag.features.log_mel import LogMel
 from audiotag.metrics import DEFAULT
 from audiotag.models.backend import COMPILED
 from audiotag.uris import public, public_command
@@ -40,6 +38,7 @@ from study.tracking.mlflow_sync import MlflowCopy
 from study.tracking.optuna_db import OptunaCopy
 from study.tracking.tracker import Tracker
 from study.tracking.tracking_uri import StoreUnavailableError, default_uri, stored
+from study.tuning.features import StudyFeatures
 
 Hold = Callable[[float, str], AbstractContextManager[None]]  # of signals, while a block runs, which may take so long
 CATCH_UP = {"finished": 60.0, "interrupted": 10.0}  # s that the end of a session waits for MLflow
@@ -138,7 +137,7 @@ class Session:
     def _train(
         self,
         ledger: Ledger,
-        features: dict[LogMel, np.ndarray],
+        features: StudyFeatures,
         per_trial: dict[str, float],
     ) -> None:
         """Run the trials that are left and write the results, partial ones where it is interrupted."""

@@ -11,6 +11,8 @@ import pytest
 import torch
 from helpers.hyperparameters import another
 
+from audiotag.augment.noises import NO_CLIP
+from audiotag.augment.variants import Variants
 from audiotag.config import (
     TrialConfig,
     augmentation,
@@ -39,6 +41,7 @@ CHANGES: dict[str, tuple[dict[str, Any], Any, Any, str]] = {
     "loss": ({}, "bce", "cross_entropy", "weights"),
     "sampling": ({}, "uniform", "balanced", "weights"),
     "precision": ({}, "fp32", "bf16", "weights"),
+    "variant_probability": ({"augmentation": "pitch_shift"}, 0.3, 0.6, "weights"),
 }
 PAIRS = [  # those that go together
     (model, name)
@@ -48,7 +51,14 @@ PAIRS = [  # those that go together
 ]
 CHOSEN = [({"model": model}, name) for model in network_names() for name in network(model).parameters]
 WITH = {"direction": {"target": "first"}}  # the values beside another one
-CHOSEN += [({"augmentation": kind}, name) for kind in augmentation_names() for name in augmentation(kind).parameters]
+CHOSEN += [
+    ({"augmentation": kind}, name)
+    for kind in augmentation_names()
+    for name in augmentation(kind).parameters
+    if not augmentation(kind).of_waveforms
+]
+# those that a waveform's variants depend on, and with these the weights: tests/augment/test_variants.py
+OF_VARIANTS = {"semitones", "rates", "low_weight", "high_weight", "presets", "variants", "recordings"}
 
 
 def tiny(**values: Any) -> TrialConfig:
@@ -66,7 +76,9 @@ def observed(config: TrialConfig) -> dict[str, Any]:
     features, targets = np.concatenate([features, features]), np.concatenate([targets, 1 - targets])
     split = FoldSplit(np.arange(8), np.arange(8, 16), np.arange(8, 16))
     state = start_fit(config, features, 2, split.train, seed=0, fold=0, device="cpu")
-    results = list(fit(state, config, features, targets, split, seed=0, fold=0, device="cpu"))
+    others = np.random.default_rng(2).normal(size=(8, config.get("variants") or 0, 6, features.shape[2]))
+    variants = Variants(others.astype(np.float32), np.arange(8), np.full(others.shape[:2], NO_CLIP))
+    results = list(fit(state, config, features, targets, split, seed=0, fold=0, device="cpu", variants=variants))
     weights = torch.cat([parameter.detach().flatten() for parameter in state.model.parameters()])
     return {"epochs": len(results), "weights": weights.tolist()}
 
@@ -124,7 +136,7 @@ def test_each_hyperparameter_of_a_network_or_an_augmentation_changes_the_weights
 
 
 def test_each_hyperparameter_has_its_case() -> None:
-    cases = {*CHANGES, *(name for _, name in CHOSEN), "model", "augmentation"}
+    cases = {*CHANGES, *(name for _, name in CHOSEN), *OF_VARIANTS, "model", "augmentation"}
     assert cases == set(hyperparameter_names())
 
 
@@ -133,6 +145,8 @@ def test_each_augmentation_trains_other_weights() -> None:
     seen = []
     strengths = {"alpha": 1.0, "probability": 1.0}
     for name in augmentation_names():
+        if augmentation(name).of_waveforms:
+            continue  # what they change is given as variants
         own = {key: value for key, value in strengths.items() if key in augmentation(name).parameters}
         own |= {"domain": "power"} if name == "mix" else {}  # in log-mels it is mixup
         seen.append(observed(tiny(augmentation=name, **own))["weights"])
@@ -166,9 +180,12 @@ def test_a_trial_has_what_its_network_and_its_augmentation_have(model: str, name
         "max_epochs",
         "patience",
     }
-    schedule = set() if name == "none" else {"schedule"}
-    own = {*network(model).parameters, *augmentation(name).parameters}
-    assert set(values) == training | {"precision"} | schedule | own
+    declared = augmentation(name)
+    shared = set() if name == "none" else {"schedule"}
+    shared |= {"variants", "variant_probability"} if declared.of_waveforms else set()
+    shared |= {"recordings"} if declared.takes_noise else set()
+    own = {*network(model).parameters, *declared.parameters}
+    assert set(values) == training | {"precision"} | shared | own
     assert all(config.get(other) == getattr(config, other) == values[other] for other in values)
     assert all(config.get(other) is None for other in hyperparameter_names() if other not in values)
 
@@ -243,6 +260,15 @@ def test_values_at_the_edge(values: dict[str, Any]) -> None:
             "of `domain` is 'power', but must be log_mel where `direction` is extrapolate",
         ),
         ({"augmentation": "mix", "direction": "half", "alpha": 1.5}, "of `alpha` .* there is no alpha where .*: leave"),
+        ({"variants": 2}, "of `variants` is 2, but `none` has no variants: leave it out"),
+        ({"augmentation": "mixup", "recordings": "a"}, "of `recordings` is 'a', but `mixup` has no recordings"),
+        ({"augmentation": "pitch_shift", "recordings": "a"}, "but `pitch_shift` has no recordings .*semitones"),
+        (
+            {"augmentation": "pitch_shift", "variants": 0},
+            "of `variants` is 0, but must be a whole number of at least 1",
+        ),
+        ({"augmentation": "background_noise", "low_weight": 1.5}, r"of `low_weight` is 1.5, but .* in \[0, 1\]"),
+        ({"augmentation": "mixup+pitch_shift"}, "'mixup.pitch_shift', but pitch_shift changes waveforms: put it first"),
         ({"augmentation": "mix", "probability": 1.1}, r"of `probability` is 1.1, but must be a number in \[0, 1\]"),
     ],
 )

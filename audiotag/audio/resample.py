@@ -18,7 +18,7 @@ def look_ahead(rate: int, sample_rate: int) -> int:
     return 0 if rate == sample_rate else math.ceil(LOOK_AHEAD * max(1.0, rate / sample_rate))
 
 
-def resample(wave: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
+def resample(wave: np.ndarray, rate: float, sample_rate: float) -> np.ndarray:
     """Convert a waveform from `rate` to `sample_rate` (Hz)."""
     return wave if rate == sample_rate else soxr.resample(wave, rate, sample_rate)
 

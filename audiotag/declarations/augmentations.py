@@ -16,10 +16,13 @@ from audiotag.declarations.source import (
     literal,
 )
 
-BATCH = ["x", "y", "rng"]  # the first arguments of an augmentation
+BATCH = ["x", "y", "rng"]  # the first arguments of an augmentation of batches
 FRONT_END = "front_end"  # a further one of those that ask for bands, seconds or decibels
 NETWORK = "network"  # and of those that mix inside it
-FIRST = (BATCH, [*BATCH, FRONT_END], [*BATCH, NETWORK])
+WAVE = ["wave", "sample_rate", "rng"]  # the first arguments of an augmentation of waveforms
+VARIANT, NOISE = "variant", "noise"  # further ones of those that have a list of values, or add another sound
+FIRST = [[*BATCH, *more] for more in ([], [FRONT_END], [NETWORK])]
+FIRST += [[*WAVE, *more] for more in ([], [VARIANT], [NOISE], [VARIANT, NOISE])]
 
 
 @dataclass(frozen=True)
@@ -36,15 +39,18 @@ class Restriction:
 class Augmentation:
     """An augmentation's declaration: what its function's file says of it (`audiotag.augment`)."""
 
-    takes_front_end: bool = False  # whether it has a fourth argument,
-    takes_network: bool = False  # or this one
+    takes_front_end: bool = False  # whether it has such an argument, as below
+    takes_network: bool = False
+    of_waveforms: bool = False  # whether it changes waveforms, and not batches of features
+    takes_variant: bool = False
+    takes_noise: bool = False
     parameters: Values = field(default_factory=dict)  # its hyperparameters with their defaults
     choices: Mapping[str, Choices] = field(default_factory=dict)  # of those with a list of values (`Literal`)
     restrictions: tuple[Restriction, ...] = ()  # combinations of values that it does not have
 
 
 def is_augmentation(node: ast.stmt) -> bool:
-    """Whether a statement defines an augmentation: a public function of (x, y, rng), and front_end or network."""
+    """Whether a statement defines an augmentation: a public function of one of the lists of arguments in FIRST."""
     if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
         return False
     return first_arguments(node) in FIRST
@@ -58,11 +64,15 @@ def read_augmentation(tree: ast.Module, function: ast.FunctionDef, file: str) ->
     """
     where = f"the function `{function.name}` in {file}"
     if not is_augmentation(function):
-        fourth = f"which {FRONT_END} or {NETWORK} may follow"
-        raise DeclarationError(f"The arguments of {where} must begin with (x, y, rng, *), {fourth}.")
+        shown = " or ".join(f"({', '.join(arguments)}, *)" for arguments in FIRST)
+        raise DeclarationError(f"The arguments of {where} must begin with {shown}.")
+    first = first_arguments(function)
     return Augmentation(
-        takes_front_end=FRONT_END in first_arguments(function),
-        takes_network=NETWORK in first_arguments(function),
+        takes_front_end=FRONT_END in first,
+        takes_network=NETWORK in first,
+        of_waveforms=first[: len(WAVE)] == WAVE,
+        takes_variant=VARIANT in first,
+        takes_noise=NOISE in first,
         parameters=keyword_arguments(function, where),
         choices=listed_choices(function),
         restrictions=_read_restrictions(tree, function, file),

@@ -145,7 +145,7 @@ def read_networks(folder: Path) -> dict[str, Source]:
 
 
 def read_augmentations(folder: Path) -> dict[str, Source]:
-    """List the augmentations in a folder: its public functions of (x, y, rng), and front_end or network, by name.
+    """List the augmentations in a folder: its public functions that `is_augmentation` is true of, by name.
 
     Raises:
         DeclarationError: Where two have one name.

@@ -2,8 +2,9 @@
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -39,14 +40,12 @@ def load_features(corpus: Corpus, settings: LogMel, cache: Path, progress: Progr
             its problems.
         CacheError: If the cache cannot be written.
     """
-    samples = settings.samples(corpus.clip_seconds)
+    audio = clip_audio(corpus, settings)
+    samples, files, digests = audio.samples, audio.files, audio.digests
     try:
         shape = (settings.frames(samples), settings.columns)
     except ValueError as error:
         raise CorpusError(str(error)) from error
-    read, files, digests = read_audio, corpus.paths, corpus.digests
-    if settings.imd:
-        read, files, digests = read_stereo, corpus.stereo_paths, corpus.stereo_digests
     buffer = _Waveforms(CLIPS_PER_TASK, 2, samples) if settings.imd else _Waveforms(CLIPS_PER_TASK, samples)
     readers = threading.Semaphore(max(1, (os.cpu_count() or 1) // 2))  # more contend for Python's lock: 7 % slower
     problems: dict[Path, str] = {}
@@ -55,7 +54,7 @@ def load_features(corpus: Corpus, settings: LogMel, cache: Path, progress: Progr
         with readers:
             for clip, wave in zip(clips, buffer.waves, strict=False):
                 try:
-                    wave[:] = read(files[clip], settings.sample_rate, samples)
+                    wave[:] = audio.read(clip)
                 except AudioError as error:
                     problems[files[clip]] = str(error)
                     wave[:] = np.nan  # features that are not finite are not kept
@@ -66,12 +65,37 @@ def load_features(corpus: Corpus, settings: LogMel, cache: Path, progress: Progr
         return values
 
     key = {"version": CACHE_VERSION, "settings": settings.to_dict(), "samples": samples}
-    with nullcontext() if is_cached(cache, key, digests, shape) else _one_torch_thread():  # torch takes 3 s to import
+    with nullcontext() if is_cached(cache, key, digests, shape) else one_torch_thread():  # torch takes 3 s to import
         features = cached_features(cache, key, digests, shape, compute, progress)
     if problems:
         lines = [problems[path] for path in sorted(problems)]
         raise CorpusError(list_first(lines, 3, separator="; "), lines)
-    return features
+    return np.asarray(features)  # no memory map: it travels to other machines
+
+
+@dataclass(frozen=True, eq=False)
+class ClipAudio:
+    """The clips of a corpus as a front end takes them.
+
+    Attributes:
+        files: (N,) their recordings.
+        digests: (N,) hashes of these.
+        samples: Of each clip, S.
+        read: Reads a clip: (S,), in stereo (2, S); raises AudioError.
+    """
+
+    files: tuple[Path, ...]
+    digests: tuple[str, ...]
+    samples: int
+    read: Callable[[int], np.ndarray]
+
+
+def clip_audio(corpus: Corpus, settings: LogMel) -> ClipAudio:
+    """Give the clips of a corpus as a front end takes them: mono, or stereo for the inter-channel difference."""
+    samples, read_file, files, digests = settings.samples(corpus.clip_seconds), read_audio, corpus.paths, corpus.digests
+    if settings.imd:
+        read_file, files, digests = read_stereo, corpus.stereo_paths, corpus.stereo_digests
+    return ClipAudio(files, digests, samples, lambda clip: read_file(files[clip], settings.sample_rate, samples))
 
 
 class _Waveforms(threading.local):
@@ -82,7 +106,7 @@ class _Waveforms(threading.local):
 
 
 @contextmanager
-def _one_torch_thread() -> Iterator[None]:
+def one_torch_thread() -> Iterator[None]:
     """Give torch one thread per operation: the pool has one thread per core already."""
     import torch
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from audiotag.augment import build_augmentations
 from audiotag.augment.schedule import final_stretch, mixing_on
+from audiotag.augment.variants import Variants
 from audiotag.config import TrialConfig
 from audiotag.corpus.splits import FoldSplit
 from audiotag.features.standardise import band_statistics
@@ -33,6 +34,7 @@ from audiotag.training.loss import apply_loss, final_probabilities, mean_loss
 from audiotag.training.optim import SGD, build_optimizer
 from audiotag.training.rng import Stream, make_rng, seed_torch
 from audiotag.training.sampling import draw_clips
+from audiotag.training.variation import ORIGINAL, draw_variants, gather_variants
 
 SCORING_BATCH = 64  # clips; no gradients are kept, so it may be larger than a training batch
 
@@ -158,21 +160,28 @@ def fit(
     seed: int,
     fold: int,
     device: str,
+    variants: Variants | None = None,
 ) -> Iterator[EpochResult]:
     """Train a fold until it stops early or `max_epochs` are done; afterwards the best weights are in `state.best`.
 
-    `state` is kept up to date as by `pretrain`, of which what is left comes first.
+    `state` is kept up to date as by `pretrain`, of which what is left comes first. `variants` are those of the training
+    clips, and maybe of others, where the configuration has an augmentation of waveforms.
 
     Raises:
         Diverged: When an output or a loss is not finite.
+        ValueError: When such variants are not given.
     """
+    if config.waveform_parts and variants is None:
+        raise ValueError(f"The value of `variants` is None, but {config.augmentation} needs those of the clips.")
     for _ in pretrain(state, features, split.train, seed=seed, fold=fold, device=device):
         pass
     placed = place_features(features, device)
     while not state.stopped(config):
         started = time.perf_counter()
         epoch = len(state.history)
-        train_loss, train_accuracy = _train_epoch(state, config, placed, targets, split.train, seed, fold, device)
+        train_loss, train_accuracy = _train_epoch(
+            state, config, placed, targets, split.train, seed, fold, device, variants if config.waveform_parts else None
+        )
         scores = predict(state.model, placed, split.validation, device=device)
         truth = targets[split.validation]
         val_loss = mean_loss(config.loss, torch.from_numpy(scores), torch.from_numpy(truth))
@@ -202,22 +211,28 @@ def _train_epoch(
     seed: int,
     fold: int,
     device: str,
+    variants: Variants | None = None,
 ) -> tuple[float, float]:
     """One pass over as many clips as train: mean loss and accuracy, weighted by the batches' sizes."""
     model, epoch = state.model, len(state.history)
     segments = getattr(model, "segments", None)
+    on = mixing_on(config.schedule, epoch, config.max_epochs)
     rng = make_rng(seed, fold, epoch, Stream.ORDER)
     clips = draw_clips(train, targets[train], config.sampling, rng)
+    numbers = np.full(len(clips), ORIGINAL)
+    if variants is not None and on:
+        own_rng = make_rng(seed, fold, epoch, Stream.VARIANTS)
+        numbers = draw_variants(variants, clips, train, config.variant_probability, own_rng)
     order = segment_index(clips, features.shape[1], segments)
-    order = order[rng.permutation(len(order))]
-    steps = build_augmentations(config, model) if mixing_on(config.schedule, epoch, config.max_epochs) else []
+    order = np.column_stack([order, np.repeat(numbers, len(order) // len(clips))])[rng.permutation(len(order))]
+    steps = build_augmentations(config, model) if on else []
     augmenting = [(step, make_rng(seed, fold, epoch, Stream.MIXING, place)) for place, step in enumerate(steps)]
     model.train()
     totals = torch.zeros(3, device=device)
     with seed_torch(seed, fold, epoch, Stream.DROPOUT, device):
         for start in range(0, len(order), config.batch_size):
             batch = order[start : start + config.batch_size]
-            x, y = gather(features, batch, segments), to_device(targets[batch[:, 0]], device)
+            x, y = gather_variants(features, variants, batch, segments), to_device(targets[batch[:, 0]], device)
             for augment, rng in augmenting:
                 x, y = augment(x, y, rng)
             loss, figures = tagging_loss(model, x, y, device)

@@ -17,6 +17,7 @@ class Stream(IntEnum):
     DROPOUT = 3
     PRETRAINING_ORDER = 4
     PRETRAINING_DROPOUT = 5
+    VARIANTS = 6
 
 
 def make_rng(seed: int, fold: int, epoch: int, stream: Stream, place: int = 0) -> np.random.Generator:

@@ -28,7 +28,7 @@ class TryOutError(ValueError):
 
 
 def try_out(config: TrialConfig, frames: int, n_tags: int) -> None:
-    """Try the networks and augmentations of a configuration that are a user's own.
+    """Try the networks and augmentations of batches of a configuration that are a user's own.
 
     Raises:
         TryOutError: For what raises, or gives other than it must: it names the function, what came and what is wanted.
@@ -37,7 +37,8 @@ def try_out(config: TrialConfig, frames: int, n_tags: int) -> None:
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.uniform(SILENCE, LOUD, (CLIPS, frames, columns)).astype(np.float32))
     y = torch.from_numpy((rng.random((CLIPS, n_tags)) < 0.5).astype(np.float32))
-    for place, name in enumerate(split_chain(config.augmentation)):
+    of_batches = [name for name in split_chain(config.augmentation) if name not in config.waveform_parts]
+    for place, name in enumerate(of_batches):
         if name in own:
             step = _guard(f"The augmentation `{name}`", config, partial(_build_step, config, place, columns, n_tags))
             _try_augmentation(name, step, x, y, config)

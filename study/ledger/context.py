@@ -57,6 +57,8 @@ class StudyContext:
             values = FORMAT_4 | values
             values.pop("convolution", None)
         features = used.to_dict() | ({"stereo": study.stereo} if used.imd else {})
+        if (folder := config.get("recordings")) is not None:
+            features["recordings"] = (study.recordings or {}).get(folder)
         return trial_key(values, study.corpus.fingerprint, features, study.seed, study.protocol, study.repeats)
 
     def key_of(self, parameters: dict[str, Any]) -> str:

@@ -175,6 +175,9 @@ class StudyRecord:
     baseline: dict[str, Any] | None = None  # named by the space
     repeats: int = 1
     stereo: str | None = None  # fingerprint of the stereo recordings, where a trial uses them
+    recordings: dict[str, str] | None = field(
+        default=None, metadata=DROP
+    )  # fingerprints of folders of background noise
     versions: dict[str, str] = field(default_factory=dict)
     git_commit: str | None = None
     git_dirty: bool | None = None

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 
+from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import Corpus, CorpusError
 from audiotag.corpus.validate import stereo_problem
 from audiotag.features.log_mel import LogMel
@@ -15,9 +16,14 @@ from study.search.space import SpaceScan, complete
 
 def front_ends(scan: SpaceScan, settings: Settings, left_out: Sequence[LeftOut]) -> list[LogMel]:
     """The front ends of the trials that are run, each once, in a stable order."""
+    return sorted({config.front_end for config in used_configs(scan, settings, left_out)}, key=repr)
+
+
+def used_configs(scan: SpaceScan, settings: Settings, left_out: Sequence[LeftOut]) -> list[TrialConfig]:
+    """The configurations of the trials that are run, as far as they are known."""
     skipped = [complete(scan.space, trial.params) for trial in left_out]
     used = [parameters for parameters in scan.parameters if parameters not in skipped]
-    return sorted({resolve(settings, parameters, scan.space.code).front_end for parameters in used}, key=repr)
+    return [resolve(settings, parameters, scan.space.code) for parameters in used]
 
 
 def needs_stereo(scan: SpaceScan) -> bool:

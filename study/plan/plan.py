@@ -12,9 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
+from audiotag.augment.variants import load_variants, variant_settings
 from audiotag.cli import progress_bar
 from audiotag.config import TrialConfig
 from audiotag.corpus.audio_scan import scan_cache_path
@@ -23,7 +23,6 @@ from audiotag.corpus.errors import CorpusError
 from audiotag.corpus.tag_names import SEPARATOR
 from audiotag.declarations.own_code import BETWEEN, read_module
 from audiotag.features.load import default_cache, load_features
-from audiotag.features.log_mel import LogMel
 from audiotag.features.store import cache_bytes
 from audiotag.metrics import DEFAULT
 from audiotag.models.backend import check_convolution
@@ -52,7 +51,9 @@ from study.plan.preflight import (
 )
 from study.plan.presets import preset_settings
 from study.plan.request import Request
+from study.plan.variants import check_variants, recordings_fingerprints, varied_configs
 from study.search.space import SpaceScan, check_space, complete, scan_space
+from study.tuning.features import StudyFeatures
 
 CHIME_HOME, SYNTHETIC = PROJECT / "data" / "chime_home", PROJECT / "data" / "synthetic"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -121,6 +122,7 @@ def make_plan(request: Request, console: Console) -> Plan:
     if trains_on_own_cpu(request):
         _check_convolutions(plan)
     _try_own_code(plan)
+    check_variants(varied_configs(plan.scan, plan.study.settings, plan.study.left_out), plan.corpus)
     return plan
 
 
@@ -210,6 +212,9 @@ def _check_front_ends(study: StudyRecord, scan: SpaceScan, corpus: Corpus) -> No
         raise PlanError(_changed("the front ends", list(study.features), list(used)))
     if study.stereo is not None and (now := stereo_fingerprint(corpus)) != study.stereo:
         raise PlanError(_changed(f"the stereo recordings of {corpus.root}", study.stereo, now))
+    recordings = recordings_fingerprints(varied_configs(scan, study.settings, study.left_out))
+    if recordings != study.recordings:
+        raise PlanError(_changed("the recordings for the background", study.recordings, recordings))
 
 
 def _changed(what: str, was: Any, now: Any) -> str:
@@ -277,15 +282,20 @@ def _cache(asked: Path | None) -> Path:
     return asked or default_cache() / "features"
 
 
-def compute_features(plan: Plan, cache: Path | None, console: Console) -> dict[LogMel, np.ndarray]:
-    """The features of all clips (N, T, F) for each front end that a trial may need, from the cache or computed now."""
-    cache = _cache(cache)
-    needed = front_ends(plan.scan, plan.study.settings, plan.study.left_out)
-    found = {}
+def compute_features(plan: Plan, cache: Path | None, console: Console) -> StudyFeatures:
+    """The features and variants of clips for each trial that there may be, from the cache or computed now."""
+    cache, known = _cache(cache), (plan.scan, plan.study.settings, plan.study.left_out)
+    needed, varied = front_ends(*known), varied_configs(*known)
+    found = StudyFeatures({})
     with progress_bar(console) as bar:
         for number, front_end in enumerate(needed, start=1):
             progress = _follow(bar, f"computing features ({number} of {len(needed)})")
-            found[front_end] = load_features(plan.corpus, front_end, cache, progress)
+            found.clips[front_end] = load_features(plan.corpus, front_end, cache, progress)
+        for number, config in enumerate(varied, start=1):
+            if (settings := variant_settings(config)) is not None:
+                names = "+".join(config.waveform_parts)
+                progress = _follow(bar, f"computing variants by {names} ({number} of {len(varied)})")
+                found.variants[settings] = load_variants(plan.corpus, config, cache, progress)
     megabytes = cache_bytes(cache) / 1e6
     console.print(f"Features {megabytes:.0f} MB in {cache} (may be deleted)", soft_wrap=True)
     return found
@@ -323,6 +333,7 @@ def _describe(name: str, scan: SpaceScan, corpus: Corpus, request: Request) -> S
         settings=settings,
         stereo=stereo_fingerprint(corpus) if any(front_end.imd for front_end in used) else None,
         features=tuple(front_end.to_dict() for front_end in used),
+        recordings=recordings_fingerprints(varied_configs(scan, settings, left_out)),
         **asdict(now),
         command=public_command(["python", *sys.argv]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -14,7 +14,6 @@ from ray import tune
 from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import Corpus
 from audiotag.corpus.splits import FoldSplit, split_fold
-from audiotag.features.log_mel import LogMel
 from audiotag.models.backend import ConvolutionError
 from audiotag.training.device import GPUShareError, use_gpu
 from audiotag.training.epochs import EpochResult, PretrainingEpoch
@@ -26,6 +25,7 @@ from study.ledger.progress import Report
 from study.ledger.results import merge_seeds, score, summarise
 from study.ledger.schema import FoldRecord, FoldResult, StudyRecord
 from study.ledger.trial_folder import TrialFolder
+from study.tuning.features import StudyFeatures, TrialFeatures
 
 SHOWN = (LedgerWarning,)  # warnings that reach the user
 
@@ -35,7 +35,7 @@ def run_trial(
     *,
     context: StudyContext,
     corpus: Corpus,
-    features: dict[LogMel, np.ndarray],
+    features: StudyFeatures,
     threads: int,
     card: float,
 ) -> None:
@@ -48,7 +48,7 @@ def run_trial(
         parameters: The search-space parameters.
         context: What the trials share.
         corpus: Its audio is not read.
-        features: Of each front end (N, T, F), of which the trial takes its own.
+        features: Of all trials, of which this one takes its own.
         threads: Of torch.
         card: The share of a GPU that the trial may use, 0 for none.
     """
@@ -63,7 +63,7 @@ def run_trial(
             if device == "cuda":
                 use_gpu(card)
             with folder.locked():
-                for report in trial_reports(config, folder, context, corpus, features[config.front_end], device):
+                for report in trial_reports(config, folder, context, corpus, features.of(config), device):
                     texts = tuple(str(warning.message) for warning in caught if issubclass(warning.category, SHOWN))
                     caught.clear()
                     tune.report(replace(report, warnings=texts).to_dict())
@@ -79,7 +79,7 @@ def trial_reports(
     folder: TrialFolder,
     context: StudyContext,
     corpus: Corpus,
-    features: np.ndarray,
+    features: TrialFeatures,
     device: str,
 ) -> Iterator[Report]:
     """A trial's reports, one per epoch and one at the end of each fold, after which it may be pruned.
@@ -115,7 +115,7 @@ def train_fold(
     folder: TrialFolder,
     protocol: str,
     corpus: Corpus,
-    features: np.ndarray,
+    features: TrialFeatures,
     fold: int,
     seed: int,
     device: str,
@@ -127,20 +127,20 @@ def train_fold(
     folder.set_fold_aside(fold)
     split = split_fold(corpus, fold, protocol, seed)
     training: dict[str, Any] = {"seed": seed, "fold": fold, "device": device}
-    state = start_fit(config, features, len(corpus.tags), split.train, **training)
+    state = start_fit(config, features.clips, len(corpus.tags), split.train, **training)
     if (saved := folder.read_running(fold)) is not None:
         try:
             state.load_state_dict(saved)
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:  # of another network
             folder.set_running_aside(error)
-            state = start_fit(config, features, len(corpus.tags), split.train, **training)
-    for epoch in pretrain(state, features, split.train, **training):
+            state = start_fit(config, features.clips, len(corpus.tags), split.train, **training)
+    for epoch in pretrain(state, features.clips, split.train, **training):
         folder.write_running(fold, state.state_dict())
         yield epoch
-    for result in fit(state, config, features, corpus.targets, split, **training):
+    for result in fit(state, config, features.clips, corpus.targets, split, variants=features.variants, **training):
         folder.write_running(fold, state.state_dict())
         yield result
-    _finish_fold(folder, fold, state, split, corpus, features, device)
+    _finish_fold(folder, fold, state, split, corpus, features.clips, device)
 
 
 def _finish_fold(

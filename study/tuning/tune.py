@@ -4,13 +4,11 @@ import logging
 import warnings
 from typing import Any, Protocol, TypeVar
 
-import numpy as np
 from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from audiotag.corpus.corpus import Corpus
-from audiotag.features.log_mel import LogMel
 from search_spaces import SpaceError
 from study.ledger.context import StudyContext
 from study.ledger.files import LedgerError, LedgerWarning
@@ -20,6 +18,7 @@ from study.ledger.pruning import read_pruned
 from study.search.searcher import LedgerSearcher
 from study.search.space import quiet_optuna
 from study.tuning.failures import LowMemory, explain, last_error, why_low_on_memory
+from study.tuning.features import StudyFeatures
 from study.tuning.trainable import train_trial
 
 RESTARTS = 3  # of a trial whose worker died; it continues from its last epoch
@@ -123,7 +122,7 @@ def run_trials(
     searcher: LedgerSearcher,
     context: StudyContext,
     corpus: Corpus,
-    features: dict[LogMel, np.ndarray],
+    features: StudyFeatures,
     *,
     trials: int,
     slots: int,
@@ -146,7 +145,7 @@ def run_trials(
         train_trial,
         context=context,
         corpus=corpus,
-        features={front_end: np.asarray(values) for front_end, values in features.items()},
+        features=features,
         threads=max(1, int(per_trial["cpu"])),
         card=per_trial["gpu"],
     )

@@ -1,4 +1,4 @@
-"""The contract of every augmentation, a new one too: what it returns, and that its randomness is the generator's."""
+"""The contract of every augmentation of batches: what it returns, and that its randomness is the generator's."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from audiotag.augment.spectrogram import freq_mixstyle
 from audiotag.config import TrialConfig, augmentation, augmentation_names
 from audiotag.models.build import build_network
 
-NAMES = augmentation_names()[1:]
+NAMES = [name for name in augmentation_names()[1:] if not augmentation(name).of_waveforms]
 FRAMES = 12
 STRENGTHS = ("alpha", "probability", "max_gain", "max_seconds")  # at 0 of any of them an augmentation does nothing
 SHARES = ("frame_share", "band_share")  # at 0 of both

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from audiotag.augment.variants import Variants
 from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import EVALUATION, Corpus
 from helpers.small_study import STUDY
@@ -15,6 +16,7 @@ from study.ledger.context import StudyContext
 from study.ledger.ledger import trial_folder
 from study.ledger.progress import Report
 from study.ledger.trial_folder import TrialFolder
+from study.tuning.features import TrialFeatures
 from study.tuning.trial import trial_reports
 
 CLIPS, TAGS, FOLDS, SEED = 30, ("a", "b"), (0, 1), 5
@@ -63,10 +65,15 @@ def make_folder(root: Path, name: str = "s", config: TrialConfig = CONFIG) -> Tr
 
 
 def reports(
-    folder: TrialFolder, features: np.ndarray | None = None, config: TrialConfig = CONFIG, **context: Any
+    folder: TrialFolder,
+    features: np.ndarray | None = None,
+    config: TrialConfig = CONFIG,
+    variants: Variants | None = None,
+    **context: Any,
 ) -> Iterator[Report]:
     values = make_features() if features is None else features
-    return trial_reports(config, folder, make_context(folder.path.parents[1], **context), make_corpus(), values, "cpu")
+    study = make_context(folder.path.parents[1], **context)
+    return trial_reports(config, folder, study, make_corpus(), TrialFeatures(values, variants), "cpu")
 
 
 def content(folder: TrialFolder) -> list[Any]:

@@ -30,7 +30,7 @@ def root(folder_corpus: Write) -> Path:
 
 
 def check_features(plan: Plan, folder: Path) -> None:
-    for features in compute_features(plan, folder / "cache", Console(file=io.StringIO())).values():
+    for features in compute_features(plan, folder / "cache", Console(file=io.StringIO())).clips.values():
         assert np.isfinite(features).all()
 
 

@@ -22,6 +22,7 @@ from study import tag
 from study.ledger.ledger import Ledger
 from study.tagging.table import clock, tag_table
 from study.tagging.tagging import Tagged, TaggedClip
+from study.tuning.features import TrialFeatures
 from study.tuning.trial import trial_reports
 
 SECONDS = 0.5
@@ -52,7 +53,7 @@ def studies(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = ledger.trial("key")
     folder.write_trial(0, config.to_dict())
     features = load_features(corpus, LogMel(), place / "cache")
-    list(trial_reports(config, folder, plan.context, corpus, features, "cpu"))
+    list(trial_reports(config, folder, plan.context, corpus, TrialFeatures(features), "cpu"))
     return place / "studies"
 
 

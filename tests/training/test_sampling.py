@@ -56,16 +56,16 @@ def test_all_segments_of_a_drawn_clip_are_trained_on(model: str, monkeypatch: py
     """Of the only clip that is drawn, as often as there are training clips."""
     monkeypatch.setattr(audiotag.training.fit, "draw_clips", lambda clips, *_: np.full(len(clips), clips[3]))
     seen = []
+    cut = audiotag.training.fit.gather_variants
     monkeypatch.setattr(
-        audiotag.training.fit, "gather", lambda *arguments: seen.append(arguments[1]) or gather(*arguments)
+        audiotag.training.fit, "gather_variants", lambda *given: seen.append(given[2][:, :2]) or cut(*given)
     )
-    gather = audiotag.training.batches.gather
     values = {"model": model, "batch_size": 8, "max_epochs": 1, "sampling": "balanced"}
     config = TrialConfig.from_dict(values | ({"pretrain_epochs": 1} if model == "dae_dnn" else {"gru_units": 2}))
     features = np.random.default_rng(0).normal(size=(16, 110, config.front_end.columns)).astype(np.float32)
     state = start(config, features=features)
     list(audiotag.training.fit.pretrain(state, features, SPLIT.train, seed=0, fold=0, device="cpu"))
-    seen.clear()
+    assert seen == []
     audiotag.training.fit._train_epoch(state, config, features, TARGETS, SPLIT.train, 0, 0, "cpu")
     starts = list(state.model.segments.starts(110))
     assert len(starts) > 1

@@ -1,6 +1,8 @@
 """One trial without Ray: what it writes, what it reports, and that it goes on where it was interrupted."""
 
 import math
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ from helpers.small_trial import (
 )
 
 import study.tuning.trial
+from audiotag.augment.noises import NO_CLIP
+from audiotag.augment.variants import Variants
 from audiotag.config import TrialConfig
 from audiotag.metrics import tag_eers
 from audiotag.training.device import GPUShareError
@@ -30,6 +34,7 @@ from audiotag.training.fit import predict, start_fit
 from study.ledger.files import LedgerWarning, WriteError
 from study.ledger.progress import Report
 from study.ledger.trial_folder import TrialFolder
+from study.tuning.features import StudyFeatures
 from study.tuning.trial import run_trial
 
 # reference
@@ -97,6 +102,25 @@ def test_a_trial_interrupted_after_any_epoch_ends_as_an_unbroken_one(tmp_path: P
     assert content(stopped) == content(unbroken)
     epochs = [(row.fold, row.epoch.epoch) for row in seen if row.epoch is not None]
     assert epochs == [(fold, epoch) for fold in FOLDS for epoch in range(3)]  # none twice
+
+
+@pytest.mark.parametrize("stop", [1, 4, 6])
+def test_a_trial_with_variants_that_is_interrupted_ends_as_an_unbroken_one(tmp_path: Path, stop: int) -> None:
+    config = replace(CONFIG, augmentation="time_stretch", augmenting={})
+    clips = make_corpus().development
+    values = make_features()[clips][:, None] + np.arange(4, dtype=np.float32)[:, None, None]
+    variants = Variants(values, clips, np.full((len(clips), 4), NO_CLIP))
+
+    def run(folder: TrialFolder) -> Iterator[Report]:
+        return reports(folder, config=config, variants=variants)
+
+    unbroken, stopped = (make_folder(tmp_path, name, config) for name in ("unbroken", "stopped"))
+    list(run(unbroken))
+    broken_off(run, stopped, stop)
+    assert content(stopped) == content(unbroken)
+    plain = make_folder(tmp_path, "plain")
+    list(reports(plain, config=replace(CONFIG, augmentation="none", augmenting={})))
+    assert content(plain) != content(unbroken)
 
 
 @pytest.mark.slow
@@ -206,7 +230,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(card))
         monkeypatch.setattr(study.tuning.trial, "use_gpu", lambda share: None)
         monkeypatch.setattr(study.tuning.trial, "trial_reports", trained)
-        features = {CONFIG.front_end: make_features()}
+        features = StudyFeatures({CONFIG.front_end: make_features()})
         shared: dict[str, Any] = {"corpus": make_corpus(), "features": features, "threads": 1, "card": card}
         run_trial(PARAMETERS, context=make_context(tmp_path), **shared)
         return [Report.from_dict(values) for values in told]
