@@ -46,6 +46,7 @@ RANGES = {  # low <= value < high
     "probability": SHARE,
     "variant_probability": SHARE,
 }
+DOMAIN, WAVEFORM = "domain", "waveform"  # a hyperparameter and its value of augmentations of batches of waveforms
 APART = ("network", "augmenting", "code")  # fields of a configuration that are no hyperparameters
 OF_AUGMENTATIONS = ("schedule", "variants", "variant_probability", "recordings")  # not of every trial
 # Of a hyperparameter that a trial does not have, these say nothing: earlier studies and users' spaces hold them
@@ -111,6 +112,7 @@ class TrialConfig:
         parts = {"network": declared.parameters, "augmenting": augmenting.parameters}
         apart = {part: {name: found[name] for name in names if name in found} for part, names in parts.items()}
         self.__dict__.update(chosen | found | apart | {"code": code})  # every name is an attribute
+        _check_order(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], code: OwnCode | None = None) -> "TrialConfig":
@@ -130,6 +132,11 @@ class TrialConfig:
         """The network's front end; with the inter-channel difference where `imd` is on."""
         declared = network(self.model, self.code).front_end
         return replace(declared, imd=True) if self.network.get("imd") else declared
+
+    @property
+    def mixes_waveforms(self) -> bool:
+        """Whether the first of its augmentations of batches gets waveforms, before the front end."""
+        return any(bare(name) == DOMAIN and value == WAVEFORM for name, value in self.augmenting.items())
 
     @property
     def waveform_parts(self) -> list[str]:
@@ -240,6 +247,23 @@ def _lacking(name: str, augmenting: Augmentation) -> list[str]:
     return lacking + ([] if augmenting.takes_noise else ["recordings"])
 
 
+def bare(name: str) -> str:
+    """Give a hyperparameter's name without the augmentation of a chain that it is of: "alpha" of "mixup.alpha"."""
+    return name.rpartition(".")[2]
+
+
+def _check_order(config: TrialConfig) -> None:
+    """Refuse waveforms in a batch where they are features already."""
+    parts = split_chain(config.augmentation)
+    words = chain_parameters(config.augmentation, config.code)
+    mixing = [part for part in parts if config.augmenting.get(words[part].get(DOMAIN, "")) == WAVEFORM]
+    if mixing and mixing != parts[:1]:
+        raise ValueError(
+            f"The value of `{words[mixing[-1]][DOMAIN]}` is {WAVEFORM!r} in {config.augmentation!r}, but the first "
+            "alone of a chain can mix waveforms: put it there, or choose another domain."
+        )
+
+
 def _require_text(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     if not isinstance(value, str):
         raise ValueError(f"The value of `{name}` is {value!r}, but must be one of {', '.join(allowed)}.")
@@ -256,7 +280,7 @@ def _check(name: str, value: Any, default: Value, choices: Choices | None) -> No
         least = min(1, default)
         fits, wanted = number and isinstance(value, int) and value >= least, f"a whole number of at least {least}"
     elif isinstance(default, float):
-        low, high, wanted = RANGES.get(name.rpartition(".")[2], (-math.inf, math.inf, "a finite number"))
+        low, high, wanted = RANGES.get(bare(name), (-math.inf, math.inf, "a finite number"))
         fits = number and low <= value < high and math.isfinite(value)
     else:
         fits, wanted = isinstance(value, str), "a text"
@@ -282,8 +306,8 @@ def _restrict(found: dict[str, Any], given: Values, restriction: Restriction) ->
 
 def _refuse(name: str, value: Any, chosen: dict[str, str], names: list[str], code: OwnCode | None) -> None:
     """Refuse a hyperparameter that a trial does not have, unless its value says nothing."""
-    known, bare = hyperparameter_names(code), name.rpartition(".")[2]
-    if bare not in known and bare not in names:
+    known, short = hyperparameter_names(code), bare(name)
+    if short not in known and short not in names:
         raise ValueError(f"Unknown hyperparameter `{name}`: the hyperparameters are {', '.join([*chosen, *names])}.")
     if value in NEUTRAL or (name in OF_AUGMENTATIONS and value == getattr(TrialConfig, name)):  # as `replace` has it
         return

@@ -36,7 +36,7 @@ def mix(
     *,
     target: Literal["soft", "first", "union"] = "soft",
     direction: Literal["interpolate", "extrapolate", "half"] = "interpolate",
-    domain: Literal["log_mel", "power"] = "log_mel",
+    domain: Literal["log_mel", "power", "waveform"] = "log_mel",
     lambdas: Literal["per_batch", "per_clip"] = "per_batch",
     dominant: bool = False,
     alpha: float = 1.5,
@@ -53,7 +53,8 @@ def mix(
         direction: "interpolate", l x_i + (1 - l) x_j; "extrapolate", (1 + l) x_i - l x_j, with the target of the first
             and in log-mels only; "half", (x_i + x_j) / 2, where lambda is 1/2 and alpha has no meaning.
         domain: What x stands for above: "log_mel", the features, whose mean is a geometric one; "power", band powers,
-            which is what two sounds at once would give (in all but their phases).
+            which is what two sounds at once would give (in all but their phases); "waveform", samples, before the front
+            end: x is (B, S) then, or (B, 2, S).
         lambdas: One per batch, or one per clip.
         dominant: Whether max(l, 1 - l) takes the place of l, so that the first clip dominates.
         alpha: Of the Beta distribution.

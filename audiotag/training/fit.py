@@ -17,12 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from audiotag.augment import build_augmentations
+from audiotag.augment import Augment, build_augmentations
 from audiotag.augment.schedule import final_stretch, mixing_on
 from audiotag.augment.variants import Variants
 from audiotag.config import TrialConfig
 from audiotag.corpus.splits import FoldSplit
+from audiotag.features.log_mel import LogMel, log_mel
 from audiotag.features.standardise import band_statistics
+from audiotag.features.waves import Waves
 from audiotag.metrics import METRICS
 from audiotag.models.backend import check_convolution
 from audiotag.models.build import build_network, standardise
@@ -161,26 +163,31 @@ def fit(
     fold: int,
     device: str,
     variants: Variants | None = None,
+    waves: Waves | None = None,
 ) -> Iterator[EpochResult]:
     """Train a fold until it stops early or `max_epochs` are done; afterwards the best weights are in `state.best`.
 
     `state` is kept up to date as by `pretrain`, of which what is left comes first. `variants` are those of the training
-    clips, and maybe of others, where the configuration has an augmentation of waveforms.
+    clips, and maybe of others, where the configuration has an augmentation of waveforms; `waves` are those of the same
+    clips where it mixes waveforms.
 
     Raises:
         Diverged: When an output or a loss is not finite.
-        ValueError: When such variants are not given.
+        ValueError: When such variants or waveforms are not given.
     """
     if config.waveform_parts and variants is None:
         raise ValueError(f"The value of `variants` is None, but {config.augmentation} needs those of the clips.")
+    if config.mixes_waveforms and waves is None:
+        raise ValueError(f"The value of `waves` is None, but {config.augmentation} mixes those of the clips.")
     for _ in pretrain(state, features, split.train, seed=seed, fold=fold, device=device):
         pass
     placed = place_features(features, device)
     while not state.stopped(config):
         started = time.perf_counter()
         epoch = len(state.history)
+        more = variants if config.waveform_parts else None, waves if config.mixes_waveforms else None
         train_loss, train_accuracy = _train_epoch(
-            state, config, placed, targets, split.train, seed, fold, device, variants if config.waveform_parts else None
+            state, config, placed, targets, split.train, seed, fold, device, *more
         )
         scores = predict(state.model, placed, split.validation, device=device)
         truth = targets[split.validation]
@@ -212,6 +219,7 @@ def _train_epoch(
     fold: int,
     device: str,
     variants: Variants | None = None,
+    waves: Waves | None = None,
 ) -> tuple[float, float]:
     """One pass over as many clips as train: mean loss and accuracy, weighted by the batches' sizes."""
     model, epoch = state.model, len(state.history)
@@ -225,15 +233,21 @@ def _train_epoch(
         numbers = draw_variants(variants, clips, train, config.variant_probability, own_rng)
     order = segment_index(clips, features.shape[1], segments)
     order = np.column_stack([order, np.repeat(numbers, len(order) // len(clips))])[rng.permutation(len(order))]
-    steps = build_augmentations(config, model) if on else []
-    augmenting = [(step, make_rng(seed, fold, epoch, Stream.MIXING, place)) for place, step in enumerate(steps)]
+    built = build_augmentations(config, model) if on else []
+    augmenting = [(step, make_rng(seed, fold, epoch, Stream.MIXING, place)) for place, step in enumerate(built)]
     model.train()
     totals = torch.zeros(3, device=device)
     with seed_torch(seed, fold, epoch, Stream.DROPOUT, device):
         for start in range(0, len(order), config.batch_size):
             batch = order[start : start + config.batch_size]
-            x, y = gather_variants(features, variants, batch, segments), to_device(targets[batch[:, 0]], device)
-            for augment, rng in augmenting:
+            y, steps = targets[batch[:, 0]], augmenting
+            if waves is None or not augmenting:
+                x, y = gather_variants(features, variants, batch, segments), to_device(y, device)
+            else:
+                frames = segments.frames if segments else features.shape[1]
+                first, *steps = augmenting
+                x, y = _mix_waves(*first, waves.cut(batch[:, 0], batch[:, 1], frames), y, waves.front_end, device)
+            for augment, rng in steps:
                 x, y = augment(x, y, rng)
             loss, figures = tagging_loss(model, x, y, device)
             take_step(state.optimizer, loss)
@@ -242,6 +256,14 @@ def _train_epoch(
     if broken:
         raise Diverged(f"the outputs are not finite in epoch {epoch} of fold {fold}")
     return loss_sum / len(order), right / (len(order) * targets.shape[1])
+
+
+def _mix_waves(
+    mix: Augment, rng: np.random.Generator, waves: np.ndarray, targets: np.ndarray, front_end: LogMel, device: str
+) -> tuple[Tensor, Tensor]:
+    """Mix waveforms (B, S) on the host; give the features (B, L, F) of the mixtures, and their targets (B, K)."""
+    x, y = mix(torch.from_numpy(waves), torch.from_numpy(targets), rng)
+    return to_device(log_mel(x.numpy(), front_end), device), to_device(y.numpy(), device)
 
 
 def tagging_loss(model: Any, x: Tensor, y: Tensor, device: str) -> tuple[Tensor, Tensor]:

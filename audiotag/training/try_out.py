@@ -41,9 +41,18 @@ def try_out(config: TrialConfig, frames: int, n_tags: int) -> None:
     for place, name in enumerate(of_batches):
         if name in own:
             step = _guard(f"The augmentation `{name}`", config, partial(_build_step, config, place, columns, n_tags))
-            _try_augmentation(name, step, x, y, config)
+            given = _waves(config, frames) if config.mixes_waveforms and place == 0 else x
+            _try_augmentation(name, step, given, y, config)
     if config.model in own:
         _try_network(config, x, y)
+
+
+def _waves(config: TrialConfig, frames: int) -> Tensor:
+    """Noise of so many frames, (B, samples), or (B, 2, samples) in stereo."""
+    front_end = config.front_end
+    samples = (frames - 1) * front_end.hop_length + front_end.n_fft
+    shape = (CLIPS, *([2] if front_end.imd else []), samples)
+    return torch.from_numpy(np.random.default_rng(1).uniform(-0.5, 0.5, shape).astype(np.float32))
 
 
 def _build_step(config: TrialConfig, place: int, columns: int, n_tags: int) -> Callable[..., Any]:

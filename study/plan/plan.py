@@ -24,6 +24,7 @@ from audiotag.corpus.tag_names import SEPARATOR
 from audiotag.declarations.own_code import BETWEEN, read_module
 from audiotag.features.load import default_cache, load_features
 from audiotag.features.store import cache_bytes
+from audiotag.features.waves import load_waves
 from audiotag.metrics import DEFAULT
 from audiotag.models.backend import check_convolution
 from audiotag.uris import public_command
@@ -37,7 +38,7 @@ from study.ledger.own_code import study_space, with_sampler
 from study.ledger.provenance import continued_with, current_provenance, write_changes
 from study.ledger.results import corpus_record, is_complete
 from study.ledger.schema import CorpusRecord, LeftOut, StudyRecord
-from study.plan.front_ends import front_ends, leave_out, needs_stereo, stereo_fingerprint
+from study.plan.front_ends import front_ends, leave_out, needs_stereo, stereo_fingerprint, used_configs
 from study.plan.preflight import (
     PlanError,
     check_address,
@@ -296,6 +297,9 @@ def compute_features(plan: Plan, cache: Path | None, console: Console) -> StudyF
                 names = "+".join(config.waveform_parts)
                 progress = _follow(bar, f"computing variants by {names} ({number} of {len(varied)})")
                 found.variants[settings] = load_variants(plan.corpus, config, cache, progress)
+        mixing = {config.front_end for config in used_configs(*known) if config.mixes_waveforms}
+        for front_end in sorted(mixing, key=repr):
+            found.waves[front_end] = load_waves(plan.corpus, front_end, _follow(bar, "reading waveforms"))
     megabytes = cache_bytes(cache) / 1e6
     console.print(f"Features {megabytes:.0f} MB in {cache} (may be deleted)", soft_wrap=True)
     return found

@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FixedTrial
 
-from audiotag.config import TrialConfig, hyperparameter_names
+from audiotag.config import TrialConfig, bare, hyperparameter_names
 from search_spaces import Space, SpaceError, describe
 from study.ledger.context import Settings, resolve
 from study.search.combinations import Walk, is_endless, repeated
@@ -300,8 +300,3 @@ def check_space(scan: SpaceScan, settings: Settings) -> tuple[str, ...]:
         names |= dict.fromkeys(parameters)
     _check_baseline(scan, configs)
     return tuple(sorted(names, key=lambda name: (known.index(bare(name)), name != bare(name))))
-
-
-def bare(name: str) -> str:
-    """A hyperparameter's name without the augmentation of a chain that it is of: "alpha" of "mixup.alpha"."""
-    return name.rpartition(".")[2]

@@ -7,6 +7,7 @@ import numpy as np
 from audiotag.augment.variants import Variants, VariantSettings, variant_settings
 from audiotag.config import TrialConfig
 from audiotag.features.log_mel import LogMel
+from audiotag.features.waves import Waves
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,16 +16,22 @@ class TrialFeatures:
 
     clips: np.ndarray
     variants: Variants | None = None
+    waves: Waves | None = None  # where the trial mixes waveforms
 
 
 @dataclass(frozen=True, eq=False)
 class StudyFeatures:
-    """Features by front end, and variants by what they depend on."""
+    """Features and waveforms by front end, and variants by what they depend on."""
 
     clips: dict[LogMel, np.ndarray]
     variants: dict[VariantSettings, Variants] = field(default_factory=dict)
+    waves: dict[LogMel, Waves] = field(default_factory=dict)
 
     def of(self, config: TrialConfig) -> TrialFeatures:
         """Give a trial its own."""
         settings = variant_settings(config)
-        return TrialFeatures(self.clips[config.front_end], None if settings is None else self.variants[settings])
+        return TrialFeatures(
+            self.clips[config.front_end],
+            None if settings is None else self.variants[settings],
+            self.waves[config.front_end] if config.mixes_waveforms else None,
+        )

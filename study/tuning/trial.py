@@ -137,7 +137,8 @@ def train_fold(
     for epoch in pretrain(state, features.clips, split.train, **training):
         folder.write_running(fold, state.state_dict())
         yield epoch
-    for result in fit(state, config, features.clips, corpus.targets, split, variants=features.variants, **training):
+    training |= {"variants": features.variants, "waves": features.waves}
+    for result in fit(state, config, features.clips, corpus.targets, split, **training):
         folder.write_running(fold, state.state_dict())
         yield result
     _finish_fold(folder, fold, state, split, corpus, features.clips, device)

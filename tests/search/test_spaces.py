@@ -62,9 +62,9 @@ def test_targets_are_compared_with_none_at_one_alpha() -> None:
 def test_mixing_has_every_point_of_the_family_once() -> None:
     scan = scan_space(load_space("mixing"))
     configs = {TrialConfig.from_dict(row) for row in scan.parameters}
-    assert len(configs) == len(scan.parameters) == 1 + 6 + 4 * (4 * 6 + 4)  # none, half, alphas of the others
+    assert len(configs) == len(scan.parameters) == 1 + 9 + 4 * (4 * 9 + 4)  # none, half, alphas of the others
     points = {(c.get("direction"), c.get("target"), c.get("domain")) for c in configs}
-    assert len(points) == 1 + 6 + 6 + 1
+    assert len(points) == 1 + 9 + 9 + 1
 
 
 def test_only_a_sampled_space_has_ranges() -> None:
