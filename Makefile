@@ -42,6 +42,7 @@ bench: install
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/ledger.py
 	$(BIN)/python benchmarks/features.py
+	$(BIN)/python benchmarks/variants.py
 	$(BIN)/python benchmarks/trials.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/growth.py

@@ -18,6 +18,7 @@ def run_filter(wave: np.ndarray, sample_rate: int, name: str, options: str) -> n
 
     channels = np.atleast_2d(wave)
     graph, time_base, layout = Graph(), Fraction(1, sample_rate), LAYOUTS[len(channels)]
+    graph.threads = 1  # whoever has many waveforms has threads of their own
     source = graph.add_abuffer(sample_rate=sample_rate, format="fltp", layout=layout, time_base=time_base)
     parts = [graph.add(name, options), graph.add("aformat", "sample_fmts=fltp"), graph.add("abuffersink")]
     graph.link_nodes(source, *parts).configure()

@@ -21,7 +21,7 @@ from audiotag.config import TrialConfig, augmentation
 from audiotag.corpus.audio_scan import Progress
 from audiotag.corpus.corpus import Corpus
 from audiotag.declarations.catalogue import load
-from audiotag.declarations.own_code import describe_own_error
+from audiotag.declarations.own_code import OwnCode, describe_own_error
 from audiotag.declarations.source import DeclarationError, Value
 from audiotag.features.load import CACHE_VERSION, clip_audio, one_torch_thread
 from audiotag.features.log_mel import LogMel, log_mel
@@ -73,9 +73,9 @@ def variant_settings(config: TrialConfig) -> VariantSettings | None:
 
 
 def _source_of(name: str, config: TrialConfig) -> str:
-    if name not in config.own_names or config.code is None:
+    if name not in config.own_names:
         return VERSION
-    return config.code.fingerprint_of([name])
+    return (config.code or OwnCode("", "")).fingerprint_of([name])
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,8 +28,14 @@ class StudyFeatures:
     waves: dict[LogMel, Waves] = field(default_factory=dict)
 
     def of(self, config: TrialConfig) -> TrialFeatures:
-        """Give a trial its own."""
+        """Give a trial its own.
+
+        Raises:
+            LookupError: For variants that nobody computed: a sampled space may have more than were seen.
+        """
         settings = variant_settings(config)
+        if settings is not None and settings not in self.variants:
+            raise LookupError(f"no variants by {config.augmentation} were computed for {config.augmenting}")
         return TrialFeatures(
             self.clips[config.front_end],
             None if settings is None else self.variants[settings],
