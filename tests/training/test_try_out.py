@@ -40,6 +40,7 @@ def augmenting(body: str, arguments: str = "x, y, rng", before: str = "") -> str
 def test_what_keeps_the_contract_passes(body: str) -> None:
     tried(augmenting(body), augmentation="own")
     tried(augmenting(body), augmentation="mixup+own")
+    tried(augmenting(body), augmentation="pitch_shift+own")
     tried(augmenting(f"assert front_end.n_mels == x.shape[2]; {body}", "x, y, rng, front_end"), augmentation="own")
     tried(NETWORK, model="Tiny")
 
