@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 import audiotag.training.fit
 from audiotag.augment import Augment, build_augmentations
-from audiotag.config import TrialConfig
+from audiotag.config import TrialConfig, augmentation, augmentation_names, bare
 from audiotag.features.standardise import band_statistics
 from audiotag.models.build import standardise
 from audiotag.training.fit import predict
@@ -298,3 +298,27 @@ def test_the_first_of_a_chain_draws_what_it_draws_alone_and_the_next_other_numbe
     assert alone[0] == two[0] == three[0]
     assert two[1] == three[1]
     assert len({*three[0], *three[1], *three[2]}) == 3 * len(three[0]) > 3
+
+
+OF_BATCHES = [name for name in augmentation_names()[1:] if not augmentation(name).of_waveforms]
+
+
+@pytest.mark.parametrize("name", [*OF_BATCHES, "mixup+spec_augment", "mix+manifold_mixup+noise"])
+def test_a_fold_resumes_to_the_same_bits_with_each_augmentation(name: str) -> None:
+    own = augmentation(name).parameters
+    strengths = {
+        key: value for key in own for word, value in (("alpha", 0.7), ("probability", 0.8)) if bare(key) == word
+    }
+    config = TrialConfig.from_dict({**TINY.to_dict(), "max_epochs": 2, "augmentation": name, **strengths})
+    features = np.random.default_rng(0).normal(-9, 3, (16, 12, config.front_end.columns)).astype(np.float32)
+    begin = partial(start, features=features)
+    whole = begin(config)
+    list(epochs(whole, config, features=features))
+    half = begin(config)
+    next(epochs(half, config, features=features))
+    resumed = reopened(half, config, begin)
+    list(epochs(resumed, config, features=features))
+    assert same_bits(resumed, whole)
+    plain = begin(replace(TINY, max_epochs=2))
+    list(epochs(plain, replace(TINY, max_epochs=2), features=features))
+    assert not same_tensors(whole.model.state_dict(), plain.model.state_dict())
