@@ -12,12 +12,14 @@ from helpers.planning import plan_study
 from rich.console import Console
 
 from audiotag.augment.variants import VariantError, variant_settings
+from audiotag.config import TrialConfig
 from audiotag.corpus.errors import CorpusError
 from study.ledger.context import StudyContext
 from study.ledger.schema import read_record, write_record
 from study.plan.plan import Plan, compute_features
 from study.plan.preflight import PlanError
 from study.plan.variants import varied_configs
+from study.tuning.features import StudyFeatures
 
 ROWS = [(f"{number}.wav", number % 2, "x" if number % 4 < 2 else "") for number in range(8)]
 SPACE = '"""Which?"""\ndef define(trial):\n    {lines}\n'
@@ -160,3 +162,12 @@ def test_an_own_function_is_tried(root: Path, tmp_path: Path, space_file: Write)
     space_file("asked", SPACE.format(lines='return {"augmentation": "own"}') + own)
     with pytest.raises(VariantError, match=r"The augmentation `own` returns an array of shape \(9,\)"):
         plan_study(tmp_path, corpus=root, space="asked")
+
+
+def test_variants_that_nobody_computed_are_named(root: Path, tmp_path: Path) -> None:
+    """A sampled space may propose what no sample of it had."""
+    plan = plan_study(tmp_path, corpus=root, space="claims")
+    features = StudyFeatures({TrialConfig().front_end: np.zeros((8, 5, 128), np.float32)})
+    assert features.of(plan.context.config({"augmentation": "mixup"})).variants is None
+    with pytest.raises(LookupError, match=r"no variants by pitch_shift were computed for .*'-2 -1 1 2'"):
+        features.of(plan.context.config({"augmentation": "pitch_shift"}))
