@@ -73,7 +73,12 @@ def corrected_t(differences: Sequence[float] | np.ndarray, test_share: float) ->
 
 def corrected_t_over_folds(differences: np.ndarray) -> PairedTest | Untested:
     """Compute `corrected_t` of k-fold cross-validation: (k,), NaN for a fold where a figure does not exist."""
-    return corrected_t(differences[~np.isnan(differences)], 1 / max(len(differences) - 1, 1))
+    return corrected_t(differences[~np.isnan(differences)], share_of_test(len(differences)))
+
+
+def share_of_test(folds: int) -> float:
+    """Test clips per training clip in k-fold cross-validation."""
+    return 1 / max(folds - 1, 1)
 
 
 def adjust(tests: Sequence[PairedTest | Untested]) -> list[float | None]:
@@ -97,6 +102,19 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(raised, 1.0)
     return adjusted.tolist()
+
+
+def holm_levels(p_values: Sequence[float]) -> list[float]:
+    """The level that each p has to lie below for Holm's method to call it real, the other p-values as they are.
+
+    That is .05 / (m - r) for m comparisons of which r others are called real whatever this one is.
+    """
+    levels = []
+    for place in range(len(p_values)):
+        others = [1.0 if place == other else p for other, p in enumerate(p_values)]
+        called = sum(p < ALPHA for p in holm(others))
+        levels.append(ALPHA / (len(p_values) - called))
+    return levels
 
 
 def outcome(test: PairedTest | Untested, adjusted: float | None, objective: Metric) -> Outcome:

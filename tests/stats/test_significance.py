@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from audiotag.metrics import METRICS, equal_error_rate
-from study.stats.significance import ALPHA, PairedTest, Untested, adjust, corrected_t, holm, outcome
+from study.stats.significance import ALPHA, PairedTest, Untested, adjust, corrected_t, holm, holm_levels, outcome
 
 EER, AP = METRICS["eer"], METRICS["ap"]
 FIVE_FOLDS = 1 / 4  # test clips per training clip
@@ -147,3 +147,22 @@ def test_the_outcome_knows_which_figures_are_good() -> None:
     assert outcome(lower, 0.01, EER) == outcome(higher, 0.01, AP) == "better"
     assert outcome(higher, 0.01, EER) == outcome(lower, 0.01, AP) == "worse"
     assert outcome(lower, 0.05, EER) == "indistinguishable"
+
+
+def test_levels_worked_by_hand() -> None:
+    """Of .01, .04, .03 and .005 Holm calls the first and the last real. Either needs the level that the other leaves
+    (.05 / 3); the two in between need .05 / 2.
+    """
+    assert holm_levels([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.05 / 3, 0.05 / 2, 0.05 / 2, 0.05 / 3])
+    assert holm_levels([0.7]) == [0.05]
+    assert holm_levels([]) == []
+
+
+def test_a_p_below_its_level_is_called_real_and_one_above_is_not() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        p = (rng.random(5) ** 4).tolist()
+        for place, level in enumerate(holm_levels(p)):
+            for factor, real in ((0.999, True), (1.001, False)):
+                moved = [*p[:place], factor * level, *p[place + 1 :]]
+                assert (holm(moved)[place] < ALPHA) == real
