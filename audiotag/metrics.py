@@ -273,6 +273,9 @@ class Metric:
             figure of a tag, and whose mean, are means over labels: in that mean a tag weighs as much as it has clips.
         limits: Of its figures.
         needs: What clips must have for it, if that is more than tags.
+        margin: Means that differ by no more count as the same, unless a study has a margin of its own. One point in a
+            hundred: tables of the field print two places, and Benavoli et al. (2017) take as much for accuracies. Of
+            d' a tenth, which around 2 is what a hundredth of AUROC makes.
     """
 
     name: str
@@ -284,6 +287,7 @@ class Metric:
     by_label: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     limits: tuple[float, float] = (0.0, 1.0)
     needs: str = ""
+    margin: float = 0.01
 
     @property
     def column(self) -> str:
@@ -333,7 +337,7 @@ METRICS = {
         Metric(EER, "Equal error rate", tag_eers, lower_is_better=True, short="EER"),
         Metric("ap", "Average precision", each_tag(average_precision), False, short="AP", mean_name="mAP"),
         Metric("auroc", "Area under the ROC curve", each_tag(area_under_roc), False, short="AUROC"),
-        Metric("dprime", "Sensitivity index d'", each_tag(d_prime), False, short="d'", limits=(-math.inf, math.inf)),
+        Metric("dprime", "Sensitivity index d'", each_tag(d_prime), False, short="d'", limits=(-math.inf, math.inf), margin=0.1),
         Metric(
             "lwlrap",
             "Label-weighted label-ranking average precision",

@@ -17,6 +17,7 @@ from audiotag.uris import public
 SOME_FAILED = 3  # one more exit code
 STUDIES = Path("studies")
 TRUST_HELP = "run the source that the study keeps, where its own file is gone or was changed"
+MARGIN_HELP = "means that differ by no more count as the same (default .01, of d' .1; a study keeps its own)"
 PLAIN_WIDTH = 160  # columns of a table that goes to a file or a pipe
 _said: set[str] = set()  # warnings
 

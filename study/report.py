@@ -7,9 +7,9 @@ from functools import partial
 
 from rich.console import Console
 
-from audiotag.cli import FINISHED, Parser, parse_path, parse_text
+from audiotag.cli import FINISHED, Parser, parse_nonnegative, parse_path, parse_text
 from study import PROJECT
-from study.cli import STUDIES, TRUST_HELP, make_console, run_command
+from study.cli import MARGIN_HELP, STUDIES, TRUST_HELP, make_console, run_command
 from study.ledger.ledger import Ledger
 from study.ledger.results import is_complete
 from study.reporting.results_files import write_results
@@ -24,6 +24,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     several = "of a study; several are also compared with each other"
     add("names", nargs="+", type=parse_text, metavar="NAME", help=several)
     add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
+    add("--margin", type=parse_nonnegative(float), metavar="D", help=MARGIN_HELP)
     add("--trust-code", action="store_true", help=TRUST_HELP)
     add("--tracking-uri", type=parse_text, metavar="URI", help="MLflow server or store to bring up to date")
     return parser.parse_args(words)
@@ -53,22 +54,24 @@ def rebuild_all(arguments: argparse.Namespace) -> int:
             warn_of(error)
             available[uri] = False
     for ledger, uri in zip(ledgers, uris, strict=True):
-        rebuild(ledger, uri if available[uri] else None, console, arguments.trust_code)
+        rebuild(ledger, uri if available[uri] else None, console, arguments.trust_code, arguments.margin)
     if len(ledgers) > 1:
         from study.reporting.comparison import write_comparison
 
-        path = write_comparison(ledgers, arguments.studies.absolute(), console)
+        path = write_comparison(ledgers, arguments.studies.absolute(), console, arguments.margin)
         console.print(f"\nThe comparison: {path}", soft_wrap=True)
     else:
         show_next(ledgers[0].root, arguments.studies, arguments.tracking_uri, uris[0], console)
     return FINISHED
 
 
-def rebuild(ledger: Ledger, uri: str | None, console: Console, trusted: bool = False) -> None:
+def rebuild(
+    ledger: Ledger, uri: str | None, console: Console, trusted: bool = False, margin: float | None = None
+) -> None:
     """Write a study's results, report and views again, without MLflow where `uri` is None, and show its table."""
     with ledger.locked():
         status = "finished" if is_complete(ledger) else "interrupted"
-        results = write_results(ledger, status, redraw=True)
+        results = write_results(ledger, status, redraw=True, margin=margin)
         try:
             rebuild_views(ledger, uri, status, trusted)
         finally:

@@ -30,7 +30,7 @@ from audiotag.cli import (
 from audiotag.config import PRECISIONS
 from audiotag.metrics import DEFAULT, METRICS
 from search_spaces import SAMPLERS
-from study.cli import STUDIES, TRUST_HELP, run_command
+from study.cli import MARGIN_HELP, STUDIES, TRUST_HELP, run_command
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 10.0  # s after a signal in which a block that holds signals may still end by itself
@@ -79,6 +79,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     add("--sampler", choices=SAMPLERS, help="what proposes the trials; default: the space's own")
     add("--scheduler", choices=("fifo", "asha"), help="asha: prunes weak trials after some folds; default: fifo, none")
     add("--metric", choices=tuple(METRICS), help=f"by whose mean trials are chosen (default {DEFAULT})")
+    add("--margin", type=parse_nonnegative(float), metavar="D", help=MARGIN_HELP)
     add("--cpus-per-trial", type=parse_positive(float), metavar="F", help="cores, also a fraction (default 1)")
     add(
         "--gpus-per-trial",

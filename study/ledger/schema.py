@@ -171,6 +171,7 @@ class StudyRecord:
     sampler: str | None = None  # None: the space's own
     scheduler: str = "fifo"
     metric: str = DEFAULT  # by whose mean over folds and tags trials are chosen
+    margin: float | None = None  # means that differ by no more count as the same; None: an earlier version did not say
     ranges: dict[str, dict[str, Any]] = field(default_factory=dict)  # of numeric parameters: "low", "high", "log"
     baseline: dict[str, Any] | None = None  # named by the space
     repeats: int = 1

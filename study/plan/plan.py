@@ -25,7 +25,7 @@ from audiotag.declarations.own_code import BETWEEN, read_module
 from audiotag.features.load import default_cache, load_features
 from audiotag.features.store import cache_bytes
 from audiotag.features.waves import load_waves
-from audiotag.metrics import DEFAULT
+from audiotag.metrics import DEFAULT, METRICS
 from audiotag.models.backend import check_convolution
 from audiotag.uris import public_command
 from search_spaces import Space, is_path, load_space, space_name
@@ -59,7 +59,16 @@ from study.tuning.features import StudyFeatures
 CHIME_HOME, SYNTHETIC = PROJECT / "data" / "chime_home", PROJECT / "data" / "synthetic"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 TRIED = 32  # configurations of a user's own code
-KEPT = ("space", "seed", "protocol", "repeats", "sampler", "scheduler", "metric")  # options that a resumed study keeps
+KEPT = (
+    "space",
+    "seed",
+    "protocol",
+    "repeats",
+    "sampler",
+    "scheduler",
+    "metric",
+    "margin",
+)  # options that a resumed study keeps
 
 
 @dataclass(frozen=True, eq=False)
@@ -325,6 +334,7 @@ def _describe(name: str, scan: SpaceScan, corpus: Corpus, request: Request) -> S
         sampler=space.sampler,
         scheduler=request.scheduler or "fifo",
         metric=request.metric or DEFAULT,
+        margin=METRICS[request.metric or DEFAULT].margin if request.margin is None else request.margin,
         varied=varied,
         ranges=scan.ranges,
         baseline=space.baseline,

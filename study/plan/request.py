@@ -24,6 +24,7 @@ class Request:
         seed, repeats, protocol: Of the training.
         sampler, scheduler: Of the search.
         metric: By which it chooses, one of METRICS.
+        margin: Means that differ by no more count as the same.
         cpus_per_trial, gpus_per_trial, address: Of Ray.
         cache: The folder of features.
         studies: The folder of studies.
@@ -46,6 +47,7 @@ class Request:
     sampler: str | None = None
     scheduler: str | None = None
     metric: str | None = None
+    margin: float | None = None
     cpus_per_trial: float | None = None
     gpus_per_trial: float | None = None
     address: str | None = None

@@ -18,7 +18,16 @@ from study.reporting.sections.against_baseline import INTERVAL, against_baseline
 from study.reporting.sections.paper_tables import cross_validation
 from study.reporting.style import style
 from study.reporting.tables import CROSS_VALIDATION, Line, Table, further_metrics, mean_of, metrics_of, range_of
-from study.stats.analysis import Analysis, ResultRow, analyse, choose_baseline, compare, make_row
+from study.stats.analysis import (
+    Analysis,
+    ResultRow,
+    analyse,
+    choose_baseline,
+    compare,
+    compare_tags,
+    make_row,
+    margin_of,
+)
 
 LONGEST_NAME = 120  # characters of a file's name
 UNTESTED = {  # differences that leave nothing to test, and the fields that show them
@@ -39,7 +48,7 @@ DIFFERENCES = UNTESTED | {
 }
 
 
-def join(found: Sequence[Analysis]) -> Analysis:
+def join(found: Sequence[Analysis], margin: float | None = None) -> Analysis:
     """Join all shown rows against the first study's baseline; a trial that two studies share is there once."""
     varied = list(dict.fromkeys(name for each in found for name in each.study.varied))
     shown = [row for each in found for row in each.shown]
@@ -51,7 +60,9 @@ def join(found: Sequence[Analysis]) -> Analysis:
         rows.setdefault(row.key, made)
     first, merged = found[0], list(rows.values())
     baseline = rows.get(first.baseline.key) if first.baseline else choose_baseline(merged, first.study)[0]
-    compare(merged, baseline, first.study)
+    margin = margin_of(first.study) if margin is None else margin
+    compare(merged, baseline, first.study, margin)
+    compare_tags(merged, baseline, first.study)
     trials = tuple(row.result for row in merged)
     return Analysis(
         first.ledger,
@@ -61,6 +72,7 @@ def join(found: Sequence[Analysis]) -> Analysis:
         baseline=baseline,
         baseline_reason=f"the baseline of {first.study.name} ({first.baseline_reason})",
         shown=merged,
+        margin=margin,
     )
 
 
@@ -72,12 +84,13 @@ def file_name(names: Sequence[str]) -> str:
     return f"{name[: LONGEST_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def write_comparison(ledgers: Sequence[Ledger], folder: Path, console: Console) -> Path:
+def write_comparison(ledgers: Sequence[Ledger], folder: Path, console: Console, margin: float | None = None) -> Path:
     """Write comparison-A+B.html and .md beside the studies, show the table, and return the page's path."""
-    found = [analyse(each, study_results(each, "finished" if is_complete(each) else "interrupted")) for each in ledgers]
+    statuses = ["finished" if is_complete(each) else "interrupted" for each in ledgers]
+    found = [analyse(each, study_results(each, status), margin) for each, status in zip(ledgers, statuses, strict=True)]
     different = [text for text, part in DIFFERENCES.items() if len({str(part(each.study)) for each in found}) > 1]
     tested = not UNTESTED.keys() & set(different)
-    parts = [join(found)] if tested else [join([each]) for each in found]
+    parts = [join(found, margin)] if tested else [join([each], margin) for each in found]
     answers = [answer(part) for part in parts if tested]
     names = [ledger.root.name for ledger in ledgers]
     title, path = f"Comparison of {', '.join(names)}", folder / f"{file_name(names)}.html"

@@ -18,11 +18,12 @@ from study.stats.analysis import analyse
 REPORT, TABLE, FIGURES = "report.html", "table.md", "figures"  # the last a folder
 
 
-def write_results(ledger: Ledger, status: str, redraw: bool = False) -> StudyResults:
+def write_results(ledger: Ledger, status: str, redraw: bool = False, margin: float | None = None) -> StudyResults:
     """Write results.json, table.md and report.html from the ledger, unless they are up to date.
 
     The results come first, and a report that cannot be drawn costs one warning. `redraw` draws it in any case. A report
     of earlier results goes before the new ones come: one that is there belongs to them, wherever the program is killed.
+    `margin` stands in for the study's own.
     """
     results = study_results(ledger, status)
     content, report, table = results.to_json(), ledger.root / REPORT, ledger.root / TABLE
@@ -33,7 +34,7 @@ def write_results(ledger: Ledger, status: str, redraw: bool = False) -> StudyRes
         write_text(table, markdown_report(results))
     if redraw or not current:
         try:
-            write_report(ledger, results)
+            write_report(ledger, results, margin)
         except Exception as error:  # whatever it is, the results are safe
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             text = f"The report of {ledger.root.name} could not be drawn ({reason}); its results are in {ledger.root}."
@@ -41,9 +42,9 @@ def write_results(ledger: Ledger, status: str, redraw: bool = False) -> StudyRes
     return results
 
 
-def write_report(ledger: Ledger, results: StudyResults) -> None:
+def write_report(ledger: Ledger, results: StudyResults, margin: float | None = None) -> None:
     """Write report.html, its figures, and table.md with what they show."""
-    analysis = analyse(ledger, results)
+    analysis = analyse(ledger, results, margin)
     with style():
         sections = [section for make in SECTIONS if (section := make(analysis)) is not None]
     question = results.study.question.partition("\n")[0]

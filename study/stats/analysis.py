@@ -22,12 +22,17 @@ from study.stats.bootstrap import (
     centred,
     draw_groups,
     interval,
+    interval_of_difference,
     resampled_label_means,
     resampled_means,
     resampled_table,
 )
+from study.stats.comparison import Comparison, compare_by_tag, compare_second, compare_trials, second_metric
+from study.stats.posterior import Posterior
+from study.stats.power import Resolution
+from study.stats.remedy import Remedy
 from study.stats.selection_bias import early_stopping_bias, winners_curse
-from study.stats.significance import Outcome, PairedTest, Untested, adjust, corrected_t_over_folds, outcome
+from study.stats.significance import Outcome, PairedTest, Untested
 
 SHOWN_ROWS = 24  # best rows of a larger study, which shows no others
 Interval = tuple[float, float] | None
@@ -45,6 +50,12 @@ class ResultRow:
         best_share: Of the draws in which it is the best of the shown rows.
         test: Against the baseline; None of the baseline itself.
         adjusted: Holm's p; None where nothing is tested.
+        posterior: Whether it is better, the same or worse; None where nothing is tested, as the next two.
+        resolution: What its test could have shown.
+        remedy: What would show a difference of the observed size.
+        paired_interval: Of its difference on other recordings, by the bootstrap.
+        second: The same comparison in a second metric, where there is one.
+        by_tag: And of each tag, Holm's correction over the tags.
     """
 
     study: str
@@ -57,6 +68,12 @@ class ResultRow:
     test: PairedTest | Untested | None = None
     adjusted: float | None = None
     outcome: Outcome | None = None
+    posterior: Posterior | None = None
+    resolution: Resolution | None = None
+    remedy: Remedy | None = None
+    paired_interval: Interval = None
+    second: Comparison | None = None
+    by_tag: dict[str, Comparison] = field(default_factory=dict)
 
     @property
     def tested(self) -> PairedTest | None:
@@ -89,6 +106,7 @@ class Analysis:
         scientific: Hyperparameters that differ between the trials that have them.
         rows: Finished trials, by number.
         shown: All of them, or the best and the baseline.
+        margin: Means that differ by no more count as the same.
         missing: What could not be computed, and why.
         selection_bias: What to add to the best mean, because it was chosen as the best.
         stopping_bias: What to add to it, because its folds chose their own epochs.
@@ -101,6 +119,7 @@ class Analysis:
     baseline: ResultRow | None
     baseline_reason: str
     shown: list[ResultRow]
+    margin: float = 0.0
     missing: list[str] = field(default_factory=list)
     selection_bias: float | None = None
     stopping_bias: float | None = None
@@ -116,8 +135,14 @@ class Analysis:
         return self.study.objective
 
     @property
+    def second(self) -> Metric | None:
+        """The metric in which rows are compared a second time; None where none is."""
+        there = any(row.second is not None for row in self.rows)
+        return second_metric(self.objective) if there else None
+
+    @property
     def best(self) -> ResultRow | None:
-        """The row with the best mean, the first of equals."""
+        """The row with the best mean, the first of equals: the one that cross-validation chooses."""
         return min(self.rows, key=attrgetter("rank"), default=None)
 
     @property
@@ -148,16 +173,17 @@ class Analysis:
         return None if self.seed_sd is None else self.seed_sd * math.sqrt(2 / self.study.repeats)
 
 
-def analyse(ledger: Ledger, results: StudyResults) -> Analysis:
-    """Analyse a study from its ledger and its results."""
+def analyse(ledger: Ledger, results: StudyResults, margin: float | None = None) -> Analysis:
+    """Analyse a study from its ledger and its results; `margin` stands in for the study's own."""
     study = ledger.study
+    margin = margin_of(study) if margin is None else margin
     done = [trial for trial in results.finished if trial.mean is not None]
     params = [own_params(trial.params) for trial in done]
     differing = [name for name in study.varied if len({show(own.get(name)) for own in params}) > 1]
     named = [name for name in differing if not is_implied(name, params, study)] or differing or list(study.varied)
     rows = [make_row(study.name, trial, named) for trial in done]
     baseline, reason = choose_baseline(rows, study)
-    compare(rows, baseline, study)
+    compare(rows, baseline, study, margin)
     analysis = Analysis(
         ledger,
         results,
@@ -166,10 +192,12 @@ def analyse(ledger: Ledger, results: StudyResults) -> Analysis:
         baseline=baseline,
         baseline_reason=reason,
         shown=rows if len(rows) <= SHOWN_ROWS + 1 else best_rows(rows, baseline),
+        margin=margin,
         selection_bias=winners_curse(fold_means(rows), study.objective) if len(rows) > 1 else None,
     )
+    compare_tags(analysis.shown, baseline, study)
     if analysis.best is not None:
-        resample(ledger, analysis.shown, ledger.clips(), analysis.missing)
+        resample(ledger, analysis.shown, ledger.clips(), analysis.missing, baseline)
         analysis.stopping_bias = stopping_bias(ledger, analysis.best.key) if study.protocol == "paper" else None
     return analysis
 
@@ -219,21 +247,34 @@ def fold_means(rows: Sequence[ResultRow]) -> np.ndarray:
     return np.array(means, dtype=np.float64)  # NaN for None
 
 
-def compare(rows: list[ResultRow], baseline: ResultRow | None, study: StudyRecord) -> None:
-    """Fill in each row's test against the baseline, Holm's correction over all of them, and the outcome.
+def margin_of(study: StudyRecord) -> float:
+    """The margin of a study: its own, or else that of its metric."""
+    return study.objective.margin if study.margin is None else study.margin
+
+
+def compare(rows: list[ResultRow], baseline: ResultRow | None, study: StudyRecord, margin: float | None = None) -> None:
+    """Fill in what each row's comparison with the baseline shows; Holm's correction is over all of them.
 
     With repeats a fold's figure is its mean over seeds, and the test still counts folds, not trainings: repeats make
     the differences steadier and add no degrees of freedom, which is conservative.
     """
     if baseline is None or len(rows) < 2:
         return
-    means = fold_means(rows)
-    differences = means - means[rows.index(baseline)]
-    others = [(row, own) for row, own in zip(rows, differences, strict=True) if row is not baseline]
-    tests = [corrected_t_over_folds(own) for _, own in others]
-    for (row, _), test, adjusted in zip(others, tests, adjust(tests), strict=True):
-        row.test, row.adjusted = test, adjusted
-        row.outcome = outcome(test, adjusted, study.objective)
+    margin = margin_of(study) if margin is None else margin
+    others = [row for row in rows if row is not baseline]
+    trials = [row.result for row in others]
+    for row, part in zip(others, compare_trials(trials, baseline.result, study, margin), strict=True):
+        row.test, row.adjusted, row.outcome = part.test, part.adjusted, part.outcome
+        row.posterior, row.resolution, row.remedy = part.posterior, part.resolution, part.remedy
+    for row, second in zip(others, compare_second(trials, baseline.result, study), strict=True):
+        row.second = second
+
+
+def compare_tags(rows: Sequence[ResultRow], baseline: ResultRow | None, study: StudyRecord) -> None:
+    """Fill in each row's comparison with the baseline tag by tag; Holm's correction is over the tags of a row."""
+    for row in rows:
+        if baseline is not None and row is not baseline:
+            row.by_tag = compare_by_tag(row.result, baseline.result, study)
 
 
 def best_rows(rows: list[ResultRow], baseline: ResultRow | None) -> list[ResultRow]:
@@ -250,8 +291,14 @@ def better_with(row: ResultRow, baseline: ResultRow) -> int:
     return sum(own < other for own, other in ranks)
 
 
-def resample(ledger: Ledger, rows: list[ResultRow], clips: Clips | None, missing: list[str]) -> None:
-    """Fill in the rows' intervals, or say in `missing` why there are none."""
+def resample(
+    ledger: Ledger,
+    rows: list[ResultRow],
+    clips: Clips | None,
+    missing: list[str],
+    baseline: ResultRow | None = None,
+) -> None:
+    """Fill in the rows' intervals, and those of differences from the baseline, or say in `missing` why not."""
     if clips is None:
         missing.append(
             "No intervals, no curves by tag, and no metrics that are newer than the folds: the study's folder has no "
@@ -267,6 +314,11 @@ def resample(ledger: Ledger, rows: list[ResultRow], clips: Clips | None, missing
     except (KeyError, OSError, ValueError, IndexError) as error:
         missing.append(f"No intervals: the probabilities of {row.label} do not fit the clips ({error}).")
         return
+    if baseline in rows:
+        others = means[rows.index(baseline)]
+        for row, own in zip(rows, means, strict=True):
+            if row is not baseline:
+                row.paired_interval = interval_of_difference(own - others, row.mean - baseline.mean)
     drawn = rows[0].result.objective.sign * np.array(means)
     if len(rows) > 1 and (defined := ~np.isnan(drawn).any(axis=0)).any():
         wins = np.bincount(drawn[:, defined].argmin(axis=0), minlength=len(rows)) / defined.sum()

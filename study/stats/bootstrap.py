@@ -178,9 +178,19 @@ def interval(draws: np.ndarray, figure: float, metric: Metric) -> tuple[float, f
     Returns:
         Low and high end; None where fewer than half of the draws are numbers, or all are the same.
     """
+    if (ends := interval_of_difference(draws, figure)) is None:
+        return None
+    least, most = metric.limits
+    return max(least, ends[0]), min(most, ends[1])
+
+
+def interval_of_difference(draws: np.ndarray, difference: float) -> tuple[float, float] | None:
+    """Compute the percentile interval of a difference of figures, which has no limits, from its draws; as `interval`.
+
+    The draws are paired: both figures are of the same recordings in each.
+    """
     defined = draws[~np.isnan(draws)]
     if len(defined) < max(2, len(draws) / 2) or np.ptp(defined) == 0:
         return None
-    low, high = np.quantile(centred(defined, figure), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    least, most = metric.limits
-    return max(least, float(low)), min(most, float(high))
+    low, high = np.quantile(centred(defined, difference), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
