@@ -66,6 +66,11 @@ def signed(value: float) -> str:
     return f"{value:+.3f}".replace("0.", ".", 1)
 
 
+def probability(p: float) -> str:
+    """A probability in two places, that of neither 0 nor 1: .71, < .01, > .99."""
+    return "< .01" if p < 0.005 else "> .99" if p > 0.995 else decimal(p, 2)
+
+
 def seeds_in_words(seeds: Sequence[int]) -> str:
     """Seeds as words: "seed 0", "seeds 0 and 1", "seeds 0 to 2"."""
     first, *others = seeds

@@ -10,6 +10,7 @@ from rich.console import Console
 from audiotag.cli import FINISHED, Parser, parse_nonnegative, parse_path, parse_text
 from study import PROJECT
 from study.cli import MARGIN_HELP, STUDIES, TRUST_HELP, make_console, run_command
+from study.ledger.findings import read_findings
 from study.ledger.ledger import Ledger
 from study.ledger.results import is_complete
 from study.reporting.results_files import write_results
@@ -75,7 +76,9 @@ def rebuild(
         try:
             rebuild_views(ledger, uri, status, trusted)
         finally:
-            show_results(results, console)  # last: a closed pipe (`| head`) ends the command here
+            show_results(
+                results, console, read_findings(ledger)
+            )  # last: a closed pipe (`| head`) ends the command here
 
 
 def warn_of(error: Exception) -> None:

@@ -22,6 +22,7 @@ from study.cli import SOME_FAILED, STUDIES
 from study.format import seeds_in_words
 from study.ledger.clips import write_clips
 from study.ledger.files import LedgerError
+from study.ledger.findings import read_findings
 from study.ledger.ledger import STUDY_FILE, Ledger
 from study.ledger.provenance import provenance_changes
 from study.ledger.results import count_ended, is_complete, study_results
@@ -209,7 +210,7 @@ class Session:
             results = write_results(ledger, status)
             tracker.end(status)
             if status == "finished":
-                show_results(results, self.console)
+                show_results(results, self.console, read_findings(ledger))
         finally:
             tracker.end(status)
             view.close(status, CATCH_UP["finished"])
@@ -274,7 +275,7 @@ def announce(plan: Plan, uri: str, console: Console) -> None:
         say("         a short budget for this corpus; --epochs overrides")
     if (objective := study.objective).name != DEFAULT:
         extreme = "lowest" if objective.lower_is_better else "highest"
-        say(f"Metric   {objective.title}: the trial with the {extreme} {objective.mean_title} is the best")
+        say(f"Metric   {objective.title}: the trial with the {extreme} {objective.mean_title} is chosen")
     say(f"Protocol {study.protocol}, {seeds_in_words(study.seeds)}; MLflow {public(uri)}")
     for note in corpus_notes(plan):
         say(f"note: {note}", style="yellow")

@@ -12,9 +12,9 @@ from study.format import decimal
 from study.ledger.files import write_text
 from study.ledger.ledger import Ledger
 from study.ledger.results import is_complete, study_results
-from study.reporting.prose import answer, verdict
+from study.reporting.prose import answer, p_value, verdict
 from study.reporting.section import Section, render
-from study.reporting.sections.against_baseline import INTERVAL, against_baseline, difference, p_value
+from study.reporting.sections.against_baseline import INTERVAL, against_baseline, difference
 from study.reporting.sections.paper_tables import cross_validation
 from study.reporting.style import style
 from study.reporting.tables import CROSS_VALIDATION, Line, Table, further_metrics, mean_of, metrics_of, range_of

@@ -4,12 +4,19 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 from audiotag.corpus.errors import count
-from study.format import decimal, seeds_in_words
+from study.format import decimal, probability, seeds_in_words, signed
 from study.ledger.schema import StudyRecord, StudyResults
 from study.reporting.tables import SD_SEEDS
 from study.stats.analysis import SHOWN_ROWS, Analysis, ResultRow
-from study.stats.significance import Untested
+from study.stats.significance import Outcome, PairedTest, Untested
 
+DISTINGUISHED: dict[Outcome, str] = {  # outcomes in tables
+    "better": "better",
+    "worse": "worse",
+    "indistinguishable": "not distinguishable",
+    "untested": "not tested",
+}
+BOLD = "Bold: the row that cross-validation chose."
 PROTOCOLS = {
     "paper": "the held-out fold also stopped the training, so the figures are optimistic",
     "nested": "the held-out folds were only scored",
@@ -31,17 +38,21 @@ def answer(analysis: Analysis) -> str:
     against = f"the baseline, {_with_mean(baseline)}"
     if better:
         first = min(better, key=attrgetter("rank"))
-        text = f"By more than chance, {_with_mean(first)} is better than {against}."
+        text = f"By more than chance, {_with_mean(first)} is better than {against}.{_but(first, analysis)}"
+        if best is not first:
+            text += f" Cross-validation chose {_with_mean(best)}, which is not distinguishable from it."
     elif best is baseline:
         text = f"No trial has a better {mean} than {against}."
     elif isinstance(best.test, Untested):
-        reason = best.test.reason
-        text = f"{_with_mean(best)} has the best {mean}, but its lead over {against}, is not tested ({reason})."
+        text = (
+            f"Cross-validation chose {_with_mean(best)}, but its lead over {against}, is not tested "
+            f"({best.test.reason})."
+        )
     else:
         folds, gap = count(len(analysis.study.folds), "fold"), decimal(abs(baseline.mean - best.mean))
         text = (
-            f"No trial is better than {against}, by more than chance: {_with_mean(best)} is best, but {folds} cannot "
-            f"tell a difference of {gap} from 0."
+            f"No trial is better than {against}, by more than chance. Cross-validation chose {_with_mean(best)}, whose "
+            f"lead of {gap} is not distinguishable from 0 over {folds}{_same(best)}."
         )
     tested = sum(row.tested is not None for row in others)
     counts = f" Better by more than chance: {len(better)} of {len(others)}; worse: {len(worse)}."
@@ -53,16 +64,50 @@ def answer(analysis: Analysis) -> str:
 
 def verdict(row: ResultRow) -> str:
     """What a row's comparison with the baseline shows."""
+    is_same = row.posterior is not None and row.posterior.is_same
     match row.outcome:
         case None:
             return "the baseline"
         case "indistinguishable":
-            return "not distinguishable"
+            return "the same within the margin" if is_same else DISTINGUISHED["indistinguishable"]
         case "better" | "worse":
-            return f"{row.outcome} than the baseline"
+            return f"{row.outcome} than the baseline{', but within the margin' * is_same}"
         case "untested":
             assert isinstance(row.test, Untested)
             return f"not tested: {row.test.reason}"
+
+
+def in_metric(row: ResultRow, analysis: Analysis) -> str | None:
+    """What a row's verdict in the second metric is, where it is another one."""
+    second, metric = row.second, analysis.second
+    if second is None or metric is None or not isinstance(second.test, PairedTest) or second.outcome == row.outcome:
+        return None
+    shown = f"is {DISTINGUISHED[second.outcome]}"
+    from_it = " from the baseline" if second.outcome == "indistinguishable" else " by more than chance"
+    figures = f"{signed(second.test.difference)}, Holm p {p_value(second.adjusted)}"
+    return f"In {metric.mean_title}, {row.label} {shown}{from_it} ({figures})."
+
+
+def p_value(p: float | None) -> str:
+    """A p-value as text."""
+    return "" if p is None else "< .001" if p < 1e-3 else decimal(p)
+
+
+def _same(row: ResultRow) -> str:
+    """That a row is the same as the baseline, where it is."""
+    if row.posterior is None or not row.posterior.is_same:
+        return ""
+    return f"; within the margin the two are the same, with a probability of {probability(row.posterior.same)}"
+
+
+def _but(row: ResultRow, analysis: Analysis) -> str:
+    """What takes from a row that is better: that it matters little, or that it is worse in the second metric."""
+    text = ""
+    if row.posterior is not None and row.posterior.is_same:
+        text += f" But the difference lies within the margin, with a probability of {probability(row.posterior.same)}."
+    if row.second is not None and row.second.outcome == "worse" and analysis.second is not None:
+        text += f" But its {analysis.second.mean_title} is worse by more than chance: a gain in one metric only."
+    return text
 
 
 def _with_mean(row: ResultRow) -> str:
@@ -85,7 +130,7 @@ def context(results: StudyResults) -> str:
     return (
         f"{partial}Corpus {corpus.name}{synthetic}, {corpus.development_clips} clips in {len(study.folds)} folds, "
         f"{seeds_in_words(study.seeds)}. Protocol {study.protocol}: {PROTOCOLS[study.protocol]}. "
-        f"Var is the variance over the tags, times 1000.{SEEDS * study.has_several_seeds} {left_out(study)}"
+        f"{BOLD} Var is the variance over the tags, times 1000.{SEEDS * study.has_several_seeds} {left_out(study)}"
     ).rstrip()
 
 

@@ -1,13 +1,15 @@
-"""results.json, table.md, report.html and figures/: what a study found, as files."""
+"""results.json, table.md, report.html, findings.json and figures/: what a study found, as files."""
 
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from study.ledger.files import remove, write_text
+from study.ledger.findings import FINDINGS_FILE, remove_findings, write_findings
 from study.ledger.ledger import Ledger
 from study.ledger.results import study_results
 from study.ledger.schema import StudyResults
+from study.reporting.conclusion import conclude
 from study.reporting.prose import context, failures
 from study.reporting.section import render
 from study.reporting.sections import SECTIONS
@@ -27,9 +29,11 @@ def write_results(ledger: Ledger, status: str, redraw: bool = False, margin: flo
     """
     results = study_results(ledger, status)
     content, report, table = results.to_json(), ledger.root / REPORT, ledger.root / TABLE
-    current = report.is_file() and table.is_file() and content == ledger.read_results()
+    written = all((ledger.root / name).is_file() for name in (REPORT, TABLE, FINDINGS_FILE))
+    current = written and content == ledger.read_results()
     if not current:
         remove(report)
+        remove_findings(ledger)
         ledger.write_results(content)
         write_text(table, markdown_report(results))
     if redraw or not current:
@@ -43,7 +47,7 @@ def write_results(ledger: Ledger, status: str, redraw: bool = False, margin: flo
 
 
 def write_report(ledger: Ledger, results: StudyResults, margin: float | None = None) -> None:
-    """Write report.html, its figures, and table.md with what they show."""
+    """Write report.html, its figures, table.md with what they show, and findings.json with what they conclude."""
     analysis = analyse(ledger, results, margin)
     with style():
         sections = [section for make in SECTIONS if (section := make(analysis)) is not None]
@@ -52,6 +56,7 @@ def write_report(ledger: Ledger, results: StudyResults, margin: float | None = N
     parts = [f"## {section.title}\n\n{section.markdown}\n" for section in sections if section.markdown]
     write_figures(ledger.root / FIGURES, [panel for section in sections for panel in section.panels])
     write_text(ledger.root / TABLE, "\n".join([markdown_report(results), *parts]))
+    write_findings(ledger, conclude(analysis))
     write_text(ledger.root / REPORT, page)
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from audiotag.corpus.errors import count
 from audiotag.uris import public, public_command
 from study.cli import STUDIES
+from study.ledger.findings import Findings
 from study.ledger.schema import StudyResults
 from study.reporting.prose import context, failures, rest
 from study.reporting.results_files import REPORT, TABLE
@@ -18,8 +19,8 @@ from study.stats.analysis import SHOWN_ROWS
 FURTHER = 1  # metrics beside the objective
 
 
-def show_results(results: StudyResults, console: Console) -> None:
-    """Print the tables; of a large study the best rows of each, and how many more there are."""
+def show_results(results: StudyResults, console: Console, findings: Findings | None = None) -> None:
+    """Print the tables, of a large study the best rows of each and how many more there are; then the answer."""
     judged, pruned = results.with_status("finished", "failed"), results.with_status("pruned")
     say = partial(console.print, soft_wrap=not console.is_terminal)  # a terminal would break words
     best = best_trials(judged)
@@ -43,6 +44,20 @@ def show_results(results: StudyResults, console: Console) -> None:
     failed = failures(results)
     for line in [*failed[:SHOWN_ROWS], *rest(len(failed), "first")]:
         say(line, style="red")
+    if findings is not None:
+        show_answer(findings, console)
+
+
+def show_answer(findings: Findings, console: Console) -> None:
+    """Print the answer, what goes with it, and the caveats."""
+    say = partial(console.print, soft_wrap=not console.is_terminal, highlight=False, markup=False)
+    say(f"\n{findings.answer}")
+    for line in findings.details:
+        say(f"- {line}")
+    if findings.command is not None:
+        console.print(f"- To settle it: {findings.command}", soft_wrap=True, highlight=False, markup=False)
+    for line in findings.caveats:
+        say(f"- Caution: {line}", style="yellow")
 
 
 def not_shown(table: Table, left_out: Sequence[int], width: int) -> list[str]:

@@ -135,6 +135,11 @@ class Analysis:
         return self.study.objective
 
     @property
+    def own_margin(self) -> float:
+        """The study's own margin, whatever this analysis has."""
+        return margin_of(self.study)
+
+    @property
     def second(self) -> Metric | None:
         """The metric in which rows are compared a second time; None where none is."""
         there = any(row.second is not None for row in self.rows)

@@ -50,6 +50,12 @@ class Remedy:
     repeats: int | None = None
     seed_share: float | None = None
 
+    def buys_seeds(self, seeds: int) -> bool:
+        """Whether seeds would do, and partitions, with so many seeds each as now, take no fewer trainings."""
+        if self.repeats is None:
+            return False
+        return self.partitions is None or self.repeats <= self.partitions * seeds
+
 
 def find_remedy(
     differences: np.ndarray, test_share: float, level: float, by_seed: np.ndarray | None = None

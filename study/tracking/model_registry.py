@@ -91,7 +91,7 @@ def _describe(study: StudyRecord, name: str) -> str:
     tags = ", ".join(f"`{tag}`" for tag in study.tags)
     repeats = f", once with each of {seeds_in_words(study.seeds)}" if study.has_several_seeds else ""
     return (
-        f"The fold models of the best trial of **{study.name}** on `{study.corpus.name}`: "
+        f"The fold models of the best trial of `{study.name}` on `{study.corpus.name}`: "
         f"{study.question.splitlines()[0]}"
         f'\n\n`mlflow.pyfunc.load_model("models:/{name}@fold_{study.folds[0]}").predict(waveforms)` takes mono '
         "waveforms (clips, samples), or (clips, 2, samples) for a stereo front end, float32 in [-1, 1], and returns "

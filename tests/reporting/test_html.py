@@ -64,7 +64,7 @@ def test_page_has_every_section_and_escapes_names(odd: Ledger) -> None:
     page = page_of(odd)
     for part in (
         "Is <b>this</b> & that escaped?",
-        "Partial. 10 of 11 trials are done",
+        "Partial: 10 of 11 trials are done",
         *("door/bell (far)", "<script>alert('x')</script>", "it broke off: <TypeError> & more"),
         *("Equal error rate, mean over the folds", "Against the baseline", "By parameter", "The search", "Training"),
         *("Errors by tag", "Cost", "How far to trust this", "Repeat it"),
@@ -88,7 +88,15 @@ def test_figures_are_images_with_words_and_files_too(odd: Ledger) -> None:
 def test_markdown_ends_with_answer_comparisons_and_limits(odd: Ledger) -> None:
     text = (odd.root / "table.md").read_text(encoding="utf-8")
     titles = [line for line in text.splitlines() if line.startswith("## ")]
-    assert titles[-4:] == ["## Answer", "## Against the baseline", "## Further metrics", "## How far to trust this"]
+    assert titles[-7:] == [
+        "## Answer",
+        "## Against the baseline",
+        "## Better, the same or worse",
+        "## What this study can see",
+        "## Tag by tag against the baseline",
+        "## Further metrics",
+        "## How far to trust this",
+    ]
     assert "Trial key0009 failed" in text
 
 

@@ -15,7 +15,10 @@ from study.reporting.sections.factorial import factorial
 from study.reporting.sections.further_metrics import further
 from study.reporting.sections.paper_tables import cross_validation, evaluation
 from study.reporting.sections.repeat_it import repeat_it
+from study.reporting.sections.resolution import resolution
 from study.reporting.sections.search import search
+from study.reporting.sections.tags_against_baseline import tags_against_baseline
+from study.reporting.sections.three_answers import three_answers
 from study.reporting.sections.training_curves import training
 from study.reporting.sections.trust import trust
 from study.stats.analysis import Analysis
@@ -25,6 +28,9 @@ SECTIONS: tuple[Callable[[Analysis], Section | None], ...] = (
     cross_validation,
     evaluation,
     against_baseline,
+    three_answers,
+    resolution,
+    tags_against_baseline,
     factorial,
     by_parameter,
     search,

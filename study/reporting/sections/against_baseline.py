@@ -5,7 +5,7 @@ from typing import Any
 
 from audiotag.corpus.errors import count
 from study.format import decimal, signed
-from study.reporting.prose import verdict
+from study.reporting.prose import p_value, verdict
 from study.reporting.section import Section
 from study.reporting.sections.paper_tables import hidden
 from study.reporting.style import BLUE, FAINT, INK, VERMILION, Panel, as_panel, new_axes, wrapped
@@ -68,11 +68,6 @@ def tested_cells(test: PairedTest | None, adjusted: float | None) -> list[str]:
     if test is None:
         return [""] * len(TEST_COLUMNS)
     return [f"{signed(test.low)} to {signed(test.high)}", f"{test.t:.2f}", p_value(test.p), p_value(adjusted)]
-
-
-def p_value(p: float | None) -> str:
-    """A p-value as text."""
-    return "" if p is None else "< .001" if p < 1e-3 else decimal(p)
 
 
 def differences(analysis: Analysis) -> list[Panel]:

@@ -1,14 +1,15 @@
 """The head of the report: question, answer, what a reader must know before any figure, and the study's key facts."""
 
 from study.format import seeds_in_words
-from study.reporting.prose import answer, left_out
+from study.reporting.conclusion import conclude
+from study.reporting.prose import left_out
 from study.reporting.section import Section, render
 from study.stats.analysis import Analysis
 
 
 def header(analysis: Analysis) -> Section:
     """The head of the page."""
-    study, text = analysis.study, answer(analysis)
-    words = {"answer": text, "left_out": left_out(study), "seeds": seeds_in_words(study.seeds)}
-    html = render("sections/answer.html", analysis=analysis, study=study, **words)
-    return Section("Answer", html, markdown=text)
+    study, found = analysis.study, conclude(analysis)
+    words = {"left_out": left_out(study), "seeds": seeds_in_words(study.seeds)}
+    html = render("sections/answer.html", analysis=analysis, study=study, found=found, **words)
+    return Section("Answer", html, markdown=found.markdown)

@@ -45,8 +45,8 @@ def edges(analysis: Analysis) -> list[str]:
     """Say whether the best row lies at the edge of what was tried."""
     if analysis.best is None or len(analysis.rows) < 3:
         return []
-    found = [f"The best trial's {line}: the best may lie beyond." for line in at_edge(analysis, analysis.best)]
-    return found or ["The best trial lies at no edge of what was tried."]
+    found = [f"The chosen trial's {line}: better values may lie beyond." for line in at_edge(analysis, analysis.best)]
+    return found or ["The chosen trial lies at no edge of what was tried."]
 
 
 def at_edge(analysis: Analysis, row: ResultRow) -> list[str]:

@@ -14,14 +14,13 @@ SHOWN = 50  # failed and pruned trials
 def cost(analysis: Analysis) -> Section:
     """Trials, epochs and seconds."""
     trials = analysis.results.trials
-    epochs = [(training.epochs, trial.params.get("max_epochs")) for trial in trials for training in trial.trainings]
+    epochs = [training.epochs for trial in trials for training in trial.trainings]
     lines = render_lines(
         "sections/cost.txt",
         analysis=analysis,
         trials=trials,
         trainings=len(epochs),
-        epochs=sum(round(own) for own, _ in epochs),
-        full=sum(own == most for own, most in epochs),
+        epochs=sum(map(round, epochs)),
     )
     parts = {f"{how.capitalize()} trial": analysis.results.with_status(how) for how in ("failed", "pruned")}
     tables = [_table(title, found, analysis.study.varied) for title, found in parts.items() if found]

@@ -15,9 +15,9 @@ from study.stats.analysis import Analysis, ResultRow, held_out
 
 RATES = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6])  # ticks of error rates
 CAPTION = (
-    "Misses against false alarms of the best row and the baseline, on the axes of a DET plot, means over the folds; "
-    "where a curve meets the dotted line lies its equal error rate (EER), up to averaging. The EERs are those of the "
-    "tables."
+    "Misses against false alarms of the row that cross-validation chose and of the baseline, on the axes of a DET "
+    "plot, means over the folds; where a curve meets the dotted line lies its equal error rate (EER), up to averaging. "
+    "The EERs are those of the tables."
 )
 SEEDS = " Each fold was trained with several seeds; curves are also their means."
 
@@ -33,7 +33,7 @@ def errors_by_tag(analysis: Analysis) -> Section | None:
 
 
 def _draw(analysis: Analysis, clips: Clips, best: ResultRow, baseline: ResultRow) -> list[Panel]:
-    shown = [("baseline", baseline, INK, "--"), ("best", best, BLUE, "-")]
+    shown = [("baseline", baseline, INK, "--"), ("chosen", best, BLUE, "-")]
     shown = shown[1:] if best is baseline else shown
     ledger = analysis.ledger
     scored = [(name, row, colour, dash, [*chain(*held_out(ledger, row, clips))]) for name, row, colour, dash in shown]

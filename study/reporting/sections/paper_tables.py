@@ -1,20 +1,20 @@
 """The tables in the paper's form, with 95 % intervals: cross-validation, and evaluation where the corpus has it."""
 
 from audiotag.metrics import EER
-from study.reporting.prose import rest
+from study.reporting.prose import BOLD, rest
 from study.reporting.section import Section
 from study.reporting.tables import CROSS_VALIDATION, EVALUATION, SD_SEEDS, footnotes, paper_table, splits
 from study.stats.analysis import Analysis
 
 CAPTION = (
     "{column} of each tag, mean over the folds; Avg, {mean}; Var, {variance}. "
-    "Small: 95 % intervals by a bootstrap over groups, for as many other recordings of the same kind and the same "
-    "networks. Best in: the share of those draws in which the row is the best of those shown."
+    "{bold} Small: 95 % intervals by a bootstrap over groups, for as many other recordings of the same kind and the "
+    "same networks. Best in: the share of those draws in which the row is the best of those shown."
 )
 SEEDS = f" {SD_SEEDS}: the standard deviation of Avg from seed to seed."
 EVALUATION_CAPTION = (
     "Clips that no fold trained on, scored by the mean probability of the fold models; nothing is selected on them. "
-    "In bold, the row that cross-validation chose. Intervals as above."
+    "{bold} Intervals as above."
 )
 
 
@@ -24,6 +24,7 @@ def cross_validation(analysis: Analysis) -> Section | None:
     caption = CAPTION.format(
         column=objective.column,
         mean="their mean" if objective.by_label is None else f"{objective.mean_name}, mean over the folds",
+        bold=BOLD,
         variance="their sample variance times 1000" + ", as published" * (objective.name == EER),
     )
     caption += SEEDS * analysis.study.has_several_seeds + hidden(analysis)
@@ -33,7 +34,7 @@ def cross_validation(analysis: Analysis) -> Section | None:
 def evaluation(analysis: Analysis) -> Section | None:
     """The table of the evaluation split."""
     there = EVALUATION in splits(analysis.results.finished)
-    return _section(analysis, EVALUATION, EVALUATION_CAPTION, []) if there else None
+    return _section(analysis, EVALUATION, EVALUATION_CAPTION.format(bold=BOLD), []) if there else None
 
 
 def hidden(analysis: Analysis) -> str:

@@ -1,0 +1,179 @@
+"""What a study concludes: its answer, what goes with it, and the caveats that decide. Made once, shown everywhere."""
+
+import shlex
+from collections.abc import Iterator
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from audiotag.corpus.errors import count, list_first
+from audiotag.corpus.tables import EVALUATION
+from study.cli import STUDIES
+from study.format import decimal, probability, signed
+from study.ledger.findings import Findings, TrialFindings
+from study.ledger.ledger import Ledger
+from study.ledger.schema import StudyRecord
+from study.reporting.prose import answer, in_metric
+from study.stats.analysis import Analysis, ResultRow
+from study.stats.power import Resolution
+from study.stats.remedy import MOST, Remedy
+
+FEW_GROUPS = 20  # of which a bootstrap gives intervals that are too narrow (Cameron, Gelbach and Miller 2008)
+FEW_CLIPS = 10  # with a tag in a fold: fewer, and a single one moves its figure by more than a tenth
+OFTEN = "in four of five studies"  # a power of 80 % in words
+
+
+def conclude(analysis: Analysis) -> Findings:
+    """Conclude what a report says, and what the terminal, MLflow and Optuna repeat."""
+    return Findings(
+        answer=answer(analysis),
+        details=tuple(details(analysis)),
+        command=settling_command(analysis),
+        caveats=tuple(caveats(analysis)),
+        margin=analysis.margin,
+        chosen=None if analysis.best is None else analysis.best.key,
+        baseline=None if analysis.baseline is None else analysis.baseline.key,
+        trials=tuple(_findings_of(row) for row in analysis.rows),
+    )
+
+
+def _findings_of(row: ResultRow) -> TrialFindings:
+    values: dict[str, Any] = {}
+    if (ends := row.intervals.get("mean")) is not None:
+        values |= {"low": ends[0], "high": ends[1]}
+    if row.test is not None:
+        values |= {"difference": row.test.difference, "outcome": row.outcome, "p_holm": row.adjusted}
+    if row.tested is not None:
+        values |= {"difference_low": row.tested.low, "difference_high": row.tested.high}
+    if (found := row.posterior) is not None:
+        values |= {"p_better": found.better, "p_same": found.same, "p_worse": found.worse}
+    return TrialFindings(row.key, **values, by_tag={tag: part.outcome for tag, part in row.by_tag.items()})
+
+
+def subject(analysis: Analysis) -> ResultRow | None:
+    """The row that an answer is about: the best that is better, or else the best but for the baseline."""
+    better = [row for row in analysis.others if row.outcome == "better"]
+    return min(better or analysis.others, key=attrgetter("rank"), default=None)
+
+
+def details(analysis: Analysis) -> Iterator[str]:
+    """Say of the row that the answer is about what is probable, what could not be seen, and what would settle it."""
+    row = subject(analysis)
+    if row is None:
+        return
+    if row.tested is not None and row.posterior is not None:
+        test = row.tested
+        figures = f"{signed(test.difference)}, 95 % interval {signed(test.low)} to {signed(test.high)}"
+        yield f"{row.label} against the baseline: {figures}; {three_answers(row, analysis.margin)}."
+    if is_open(row) and row.tested and row.resolution and row.remedy:
+        yield resolution_in_words(row.resolution, analysis)
+        yield remedy_in_words(row.remedy, row.resolution, abs(row.tested.difference), analysis)
+    yield from filter(None, (in_metric(row, analysis), in_tags(row)))
+
+
+def is_open(row: ResultRow) -> bool:
+    """Whether a row is tested, and neither better, nor worse, nor the same."""
+    return row.outcome == "indistinguishable" and not (row.posterior is not None and row.posterior.is_same)
+
+
+def three_answers(row: ResultRow, margin: float) -> str:
+    """The probabilities that a row is better than the baseline, the same or worse."""
+    assert row.posterior is not None, "a row without a test has none"
+    better, same, worse = (probability(p) for p in (row.posterior.better, row.posterior.same, row.posterior.worse))
+    return f"P(better) {better}, P(the same within {margin_in_words(margin)}) {same}, P(worse) {worse}"
+
+
+def margin_in_words(margin: float) -> str:
+    """A margin as text: as many places as it has."""
+    return f"{margin:g}".removeprefix("0") or "0"
+
+
+def resolution_in_words(found: Resolution, analysis: Analysis) -> str:
+    """What a comparison could have seen."""
+    folds, others = count(len(analysis.study.folds), "fold"), len(analysis.others)
+    rows = f" and {others} comparisons" * (others > 1)
+    return (
+        f"With {folds}{rows} a difference is called real from {decimal(found.called_real)} on, and a true one of "
+        f"{decimal(found.seen)} is found {OFTEN}."
+    )
+
+
+def remedy_in_words(remedy: Remedy, found: Resolution, difference: float, analysis: Analysis) -> str:
+    """What would settle a difference of the observed size."""
+    size = f"If the true difference is as large as the observed one ({decimal(difference)})"
+    if remedy.buys_seeds(analysis.study.repeats):
+        share = f"some {100 * (remedy.seed_share or 0):.0f} % of the variance of the differences comes from seeds"
+        return f"{size}, {remedy.repeats} seeds would find it {OFTEN}: {share}."
+    if remedy.partitions is not None:
+        return f"{size}, {remedy.partitions} partitions of the corpus into folds would find it {OFTEN}."
+    times = (found.seen / difference) ** 2
+    return (
+        f"{size}, even {MOST} partitions of the corpus would not find it {OFTEN}, because training sets overlap. It "
+        f"takes more recordings: some {times:.0f} times as many, if the spread of differences falls with their root."
+    )
+
+
+def settling_command(analysis: Analysis) -> str | None:
+    """The command that would settle what the answer leaves open."""
+    row, study = subject(analysis), analysis.study
+    if row is None or row.remedy is None or not is_open(row):
+        return None
+    if row.remedy.buys_seeds(study.repeats):
+        return seeds_command(study, row.remedy.repeats)
+    partitions = row.remedy.partitions
+    return None if partitions is None else partitions_command(analysis.ledger, partitions)
+
+
+def partitions_command(ledger: Ledger, partitions: int) -> str:
+    """The command that adds partitions to a finished study."""
+    words = ["python", "study/run.py", "--resume", ledger.root.name, "--partitions", str(partitions)]
+    folder = ledger.root.parent
+    return shlex.join([*words, "--studies", str(folder)] if folder != STUDIES.absolute() else words)
+
+
+def seeds_command(study: StudyRecord, repeats: int | None) -> str:
+    """The command that asks a study's question with more seeds; it is a new study, which trains all again."""
+    words = shlex.split(study.command)
+    for option in ("--name", "--repeats"):
+        if option in words:
+            place = words.index(option)
+            del words[place : place + 2]
+    return shlex.join([*words, "--repeats", str(repeats)])
+
+
+def in_tags(row: ResultRow) -> str | None:
+    """Which tags a row is better and worse in, by more than chance; None where it is in none."""
+    found = {how: [tag for tag, part in row.by_tag.items() if part.outcome == how] for how in ("better", "worse")}
+    said = [f"{how} in {list_first(tags)}" for how, tags in found.items() if tags]
+    tested = sum(part.outcome != "untested" for part in row.by_tag.values())
+    return f"By tag, {row.label} is {' and '.join(said)} (Holm over {count(tested, 'tag')})." if said else None
+
+
+def caveats(analysis: Analysis) -> Iterator[str]:
+    """What may overturn the answer."""
+    study, clips = analysis.study, analysis.ledger.clips()
+    if study.corpus.kind == "synthetic":
+        yield "The corpus is synthetic: these figures show that the study works and say nothing about real recordings."
+    trainings = [
+        (part.epochs, trial.params.get("max_epochs")) for trial in analysis.results.trials for part in trial.trainings
+    ]
+    if full := sum(epochs == most for epochs, most in trainings):
+        yield (
+            f"{full} of {len(trainings)} trainings reached the epoch limit before they stopped by themselves: with "
+            "more epochs the answer may be another."
+        )
+    if clips is None or not analysis.rows:
+        return
+    development = clips.folds != EVALUATION
+    groups = len(np.unique(clips.groups[development]))
+    if groups < FEW_GROUPS:
+        yield f"The clips come from {count(groups, 'group')} of recordings: of so few, intervals come out too narrow."
+    numbers = [clips.targets[clips.folds == fold].sum(axis=0) for fold in study.folds]
+    least = dict(zip(study.tags, np.min(numbers, axis=0).tolist(), strict=True))
+    few = [f"{tag} {number}" for tag, number in sorted(least.items(), key=lambda item: item[1]) if number < FEW_CLIPS]
+    if few:
+        yield (
+            f"{len(few)} of {count(len(least), 'tag')} {'has' if len(few) == 1 else 'have'} fewer than {FEW_CLIPS} "
+            f"clips in some fold ({list_first(few)}): one clip moves the figure of such a tag by a tenth or more."
+        )

@@ -1,0 +1,69 @@
+"""What this study can see: from which difference on a row is called real, and what would settle the others."""
+
+from collections.abc import Sequence
+
+from audiotag.corpus.errors import count
+from study.format import decimal, signed
+from study.reporting.conclusion import OFTEN
+from study.reporting.section import Section
+from study.reporting.sections.paper_tables import hidden
+from study.reporting.tables import Line, Table
+from study.stats.analysis import Analysis, ResultRow
+from study.stats.remedy import MOST
+
+TITLE = "What this study can see"
+INTRO = (
+    "With differences that vary over the {folds} as these do (s, their standard deviation), a difference is called "
+    "real from the third figure on: p < .05 after Holm\u2019s correction, the other rows as they are. A true "
+    "difference of that size is found in about half of such studies, one of the fourth figure " + OFTEN + "."
+)
+NOTE = (
+    "Partitions and seeds: how many in all would find a true difference as large as the observed one "
+    + OFTEN
+    + ". The "
+    "observed difference may be far from the true one, and s comes from {n} differences: over five, its 95 % interval "
+    "reaches from .6 to 2.9 times s. More partitions narrow the interval around the mean over training sets of these "
+    "recordings; only more recordings say more of other ones."
+)
+ONE_SEED = " How much of s comes from seeds is not known with one seed; --repeats 3 tells."
+SEVERAL = " Of the variance of the differences, seeds make the share in the column: what more seeds can take away."
+
+
+def resolution(analysis: Analysis) -> Section | None:
+    """What each comparison could have shown."""
+    if not any(row.resolution is not None for row in analysis.rows):
+        return None
+    folds = len(analysis.study.folds)
+    intro = INTRO.format(folds=count(folds, "fold"))
+    note = NOTE.format(n=folds) + (SEVERAL if analysis.study.has_several_seeds else ONE_SEED)
+    text = "\n\n".join([intro, resolution_table(analysis, analysis.rows).markdown(), note])
+    table = resolution_table(analysis, analysis.shown)
+    return Section(TITLE, intro=intro, tables=[table], notes=[note + hidden(analysis)], markdown=text)
+
+
+def resolution_table(analysis: Analysis, rows: Sequence[ResultRow]) -> Table:
+    """A line for each comparison that is tested."""
+    several = analysis.study.has_several_seeds
+    header = ["trial", "difference", "s", "called real from", "80 % power at", "partitions"]
+    header += ["seeds", "seeds\u2019 share"] * several
+    lines = []
+    for row in rows:
+        if row.resolution is None or row.tested is None:
+            continue
+        found = row.resolution
+        figures = [signed(row.tested.difference), *map(decimal, (found.sd, found.called_real, found.seen))]
+        lines.append(Line([row.label, *figures, *_remedy_cells(row, several)]))
+    return Table(TITLE, header, lines)
+
+
+def _remedy_cells(row: ResultRow, several: bool) -> list[str]:
+    """What would settle a row; empty where it is settled."""
+    remedy = row.remedy
+    share = "" if remedy is None or remedy.seed_share is None else f"{100 * remedy.seed_share:.0f} %"
+    settled = row.outcome != "indistinguishable" or (row.posterior is not None and row.posterior.is_same)
+    if remedy is None or settled:
+        return ["", *["", share] * several]
+    partitions, seeds = (
+        f"over {MOST}" if number is None else str(number) for number in (remedy.partitions, remedy.repeats)
+    )
+    return [partitions, *[seeds, share] * several]
