@@ -5,8 +5,12 @@ from collections.abc import Mapping
 from audiotag.corpus.errors import count
 from audiotag.metrics import EER, METRICS
 from study.format import decimal, seeds_in_words
+from study.ledger.findings import Findings
 from study.ledger.schema import Figures, StudyRecord, StudyResults, TrialRecord, TrialResult
 from study.tracking.metric_names import evaluation_prefix
+
+ANSWERS = "### What studies found"  # heading of an experiment's description
+LONGEST_DESCRIPTION = 5000  # characters that MLflow takes for an experiment
 
 
 def describe_experiment(study: StudyRecord) -> str:
@@ -24,14 +28,35 @@ def describe_experiment(study: StudyRecord) -> str:
         f"{varied} and `{mean}`, sort by `{mean}` ({order}), select the trials and press *Compare*.\n"
         "- For box plots over the folds, filter ``tags.`audiotag.level` = 'fold'`` instead.\n"
         "- The artifact `report.html` of a study's run says which differences are more than chance.\n\n"
-        f"{metrics}\n\n`.../mean`: mean over tags and folds; `.../sd_seeds`: standard deviation of the mean over seeds."
+        f"{metrics}\n\n`.../mean`: mean over tags and folds; `.../mean_low`, `.../mean_high`: its 95 % interval on "
+        "other recordings; `.../sd_seeds`: standard deviation of the mean over seeds.\n\n"
+        "`vs_baseline/...`: the difference from the baseline in the metric that chooses, with its 95 % interval, "
+        "Holm's p, and the probabilities that the trial is better, the same within the margin, or worse."
     )
+
+
+def with_answer(description: str, study: StudyRecord, answer: str) -> str:
+    """Add a study's answer to an experiment's description, whoever wrote that, in place of an earlier one.
+
+    Of more answers than MLflow takes, the first are left out.
+    """
+    head, _, tail = description.partition(ANSWERS)
+    mine = f"- `{study.name}` on `{study.corpus.name}`: "
+    lines = tail.strip().splitlines()
+    answers = [line for line in lines if line.startswith("- `") and not line.startswith(mine)]
+    others = [line for line in lines if not line.startswith("- `")]  # of users
+    answers.append(f"{mine}{' '.join(answer.split())}")
+    while True:
+        text = "\n".join([head.rstrip(), "", ANSWERS, "", *answers, *others])
+        if len(text) <= LONGEST_DESCRIPTION or len(answers) == 1:
+            return text
+        answers.pop(0)
 
 
 def describe_study(study: StudyRecord) -> str:
     """Describe the run of a study in progress."""
     text = (
-        f"{study.question}\n\n**{study.name}**: {study.trials} trials of {len(study.folds)} folds on "
+        f"{study.question}\n\n`{study.name}`: {study.trials} trials of {len(study.folds)} folds on "
         f"`{study.corpus.name}`, protocol {study.protocol}, {seeds_in_words(study.seeds)}.\n\n"
     )
     if study.corpus.kind == "synthetic":
@@ -39,15 +64,16 @@ def describe_study(study: StudyRecord) -> str:
     return f"{text}Started with `{study.command}`; continue it with `--resume {study.name}`."
 
 
-def describe_results(results: StudyResults, best: str) -> str:
-    """Describe the run of a study that has ended; `best` is the name of the best trial."""
+def describe_results(results: StudyResults, chosen: str, findings: Findings | None) -> str:
+    """Describe the run of a study that has ended; `chosen` is the name of the trial with the best mean."""
     text = f"{count(len(results.finished), 'trial')} finished, {len(results.with_status('failed'))} failed"
     if pruned := results.with_status("pruned"):
         text += f", {len(pruned)} pruned (tag `audiotag.status`; they have no `{results.study.metric}/mean`)"
     if results.best is not None:
-        text += f". The best is {best}: {_means(results.best.figures)}"
+        text += f". Cross-validation chose {chosen}: {_means(results.best.figures)}"
     text += ".\n\nThe artifact `report.html` says which differences are more than chance."
-    return f"{describe_study(results.study)}\n\n{text}"
+    conclusion = "" if findings is None else f"{findings.markdown}\n\n"
+    return f"{conclusion}{describe_study(results.study)}\n\n{text}"
 
 
 def describe_trial(study: StudyRecord, trial: TrialRecord, name: str, result: TrialResult | None) -> str:

@@ -5,9 +5,13 @@ from collections.abc import Mapping, Sequence
 
 from audiotag.metrics import EER
 from audiotag.training.epochs import EpochResult
+from study.ledger.findings import TrialFindings
 from study.ledger.schema import Figures
 
 PARTS = ("mean", "var_classes", "var_folds", "sd_seeds")  # fields of Figures: eer/mean stands beside eer/<tag>
+ENDS = ("mean_low", "mean_high")  # of the mean's interval, which stand there, too
+BASELINE = "vs_baseline"
+COMPARED = ("difference", "difference_low", "difference_high", "p_holm", "p_better", "p_same", "p_worse")
 
 
 def epoch_values(epoch: EpochResult) -> dict[str, float]:
@@ -26,6 +30,12 @@ def figure_values(figures: Mapping[str, Figures]) -> dict[str, float | None]:
     return values
 
 
+def finding_values(trial: TrialFindings, metric: str) -> dict[str, float | None]:
+    """What the report says of a trial: eer/mean_low, eer/mean_high, vs_baseline/difference, ..."""
+    values = {f"{metric}/{name}": end for name, end in zip(ENDS, (trial.low, trial.high), strict=True)}
+    return values | {f"{BASELINE}/{name}": getattr(trial, name) for name in COMPARED}
+
+
 def evaluation_values(figures: Mapping[str, Figures]) -> dict[str, float | None]:
     """The figures of a trial on the evaluation split."""
     return figure_values({evaluation_prefix(metric): part for metric, part in figures.items()})
@@ -39,13 +49,13 @@ def evaluation_prefix(metric: str) -> str:
 def tag_names(tags: Sequence[str]) -> dict[str, str]:
     """The name of each tag in a metric's name: MLflow takes letters, digits and `_-.: `; the rest becomes `_`.
 
-    Names that coincide, with each other or with one of PARTS, get _2, _3, ...
+    Names that coincide, with each other or with one of PARTS or ENDS, get _2, _3, ...
     """
     names: dict[str, str] = {}
     for tag in tags:
         plain = re.sub(r"[^\w.: -]", "_", tag)[:200]
         plain = plain if plain.strip(".") else "_"  # "." and ".." mean folders to MLflow
-        taken = (*PARTS, *names.values())
+        taken = (*PARTS, *ENDS, *names.values())
         numbered = (plain if number == 1 else f"{plain}_{number}" for number in range(1, len(taken) + 2))
         names[tag] = next(name for name in numbered if name not in taken)
     return names

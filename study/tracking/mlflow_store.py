@@ -24,7 +24,7 @@ from audiotag.files import size_of
 from audiotag.training.epochs import EpochResult
 from audiotag.uris import public
 from study.ledger.schema import StudyRecord
-from study.tracking.descriptions import describe_experiment
+from study.tracking.descriptions import LONGEST_DESCRIPTION, describe_experiment, with_answer
 from study.tracking.metric_names import epoch_values
 from study.tracking.run_keys import STUDY, RunKey
 from study.tracking.tracking_uri import (
@@ -309,6 +309,17 @@ class Store:
         new = {name: value for name, value in values.items() if name not in run.metrics and value is not None}
         if new:
             self.log(run, [], new)
+
+    def replace(self, run: Run, values: Mapping[str, float | None]) -> None:
+        """Bring metrics of a run up to date that change with other trials, whether it has ended or not."""
+        if any(value is not None and run.metrics.get(name) != value for name, value in values.items()):
+            self.log(run, [], values)
+
+    def note_answer(self, answer: str) -> None:
+        """Put a study's answer into the description of its experiment, beside those of others."""
+        known = self.client.get_experiment(self.experiment).tags.get(NOTE) or describe_experiment(self.study)
+        if (text := with_answer(known, self.study, answer)) != known and len(text) <= LONGEST_DESCRIPTION:
+            self.client.set_experiment_tag(self.experiment, NOTE, text)
 
     def set_status(self, run: Run, status: str) -> None:
         """RUNNING, FINISHED, FAILED or KILLED."""

@@ -1,7 +1,8 @@
 """The ledger as MLflow shows it: a copy that can be thrown away and made again.
 
 One writer. An update may be killed anywhere, go on later, or start again with an empty store. A run is marked FINISHED
-after everything else is in it, and then is not written again.
+after everything else is in it, and then is not written again, but for
+what the report concludes of a trial, which changes with the others.
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from audiotag.metrics import DEFAULT
 from audiotag.training.epochs import EpochResult
 from audiotag.uris import public
 from study.format import trial_name
+from study.ledger.findings import FINDINGS_FILE, Findings, read_findings
 from study.ledger.learning_curves import mean_curves
 from study.ledger.ledger import RESULTS_FILE, Ledger
 from study.ledger.provenance import current_program
@@ -17,13 +19,13 @@ from study.ledger.results import finished_folds, study_results, trial_result
 from study.ledger.schema import FoldResult, SeedFold, TrialResult
 from study.ledger.trial_folder import TrialFolder
 from study.tracking.descriptions import describe_results, describe_study, describe_trial
-from study.tracking.metric_names import evaluation_values, figure_values
+from study.tracking.metric_names import evaluation_values, figure_values, finding_values
 from study.tracking.mlflow_store import FAILURE, NAME, NOTE, PARENT, STATUS, Run, Store, translated
 from study.tracking.model_registry import register_best
 from study.tracking.run_keys import STUDY, RunKey, fold_key
 from study.tracking.tracker import Progress
 
-ARTIFACTS = ("report.html", "table.md", RESULTS_FILE)  # of a study, with the folder of figures
+ARTIFACTS = ("report.html", "table.md", RESULTS_FILE, FINDINGS_FILE)  # of a study, with the folder of figures
 FIGURES = "figures"
 GIT_COMMIT, GIT_DIRTY = "audiotag.git_commit", "audiotag.git_dirty"  # tags of a study's run
 ENDS = {"finished": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
@@ -138,6 +140,13 @@ class MlflowCopy:
             store.log(run, epochs, {})
             store.set_status(run, status)
 
+    def _copy_findings(self, store: Store, findings: Findings) -> None:
+        """Copy what the report concludes: the answer, and the figures of each trial, which change with other trials."""
+        for trial in findings.trials:
+            if (run := store.runs.get(RunKey("trial", trial.key))) is not None:
+                store.replace(run, finding_values(trial, self._study.metric))
+        store.note_answer(findings.answer)
+
     def _end_study(self, store: Store, run: Run, status: str) -> None:
         results = study_results(self._ledger, status)
         values: dict[str, float | None] = {
@@ -148,7 +157,10 @@ class MlflowCopy:
             values |= {f"best/{metric}_mean": part.mean for metric, part in best.figures.items()}
             name = store.runs[RunKey("trial", best.key)].tags[NAME]
         store.log(run, [], values)
-        store.run(STUDY, self._study.name, {}, {NOTE: describe_results(results, name)})
+        findings = read_findings(self._ledger)
+        store.run(STUDY, self._study.name, {}, {NOTE: describe_results(results, name, findings)})
+        if findings is not None:
+            self._copy_findings(store, findings)
         for name_of_file in ARTIFACTS:
             if (path := self._ledger.root / name_of_file).is_file():
                 store.client.log_artifact(run.id, str(path))

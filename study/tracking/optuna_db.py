@@ -13,6 +13,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 
 from search_spaces import Space
+from study.ledger.findings import read_findings
 from study.ledger.ledger import Ledger
 from study.ledger.results import trial_result
 from study.ledger.schema import StudyRecord
@@ -21,6 +22,8 @@ from study.search.space import quiet_optuna
 from study.tracking.tracker import Progress
 
 FILE = "optuna.db"
+NOTE_VERSION, NOTE_PIECE, NOTE_LENGTH = "dashboard:note_ver", "dashboard:note_str:", 2045  # optuna-dashboard's
+NOTE_END = "(Written with the report; your own note in its place stays.)"
 
 
 def open_storage(path: Path) -> RDBStorage:
@@ -62,6 +65,8 @@ class OptunaCopy:
             else:
                 number = storage.create_new_trial(study_id, trial)
             self._trials[folder.key] = number, trial
+        if progress.status != "running" and (findings := read_findings(self._ledger)) is not None:
+            _set_note(storage, study_id, f"{findings.markdown}\n\n{NOTE_END}")
         self._storage = storage
 
     def _open(self) -> RDBStorage:
@@ -96,6 +101,25 @@ class OptunaCopy:
             return folder.read_trial() is not None
         result = trial_result(self._ledger, folder)
         return result is not None and (state_of(result), result.mean) == (trial.state, trial.value)
+
+
+def _set_note(storage: RDBStorage, study: int, text: str) -> None:
+    """Write the note that optuna-dashboard shows beside a study, unless a user has written another one.
+
+    optuna-dashboard's `save_note` does this, but it is no dependency. These are its names: system attributes, the text
+    in pieces. A piece of an earlier, longer note is emptied.
+    """
+    known = storage.get_study_system_attrs(study)
+    pieces = sorted(
+        (name for name in known if name.startswith(NOTE_PIECE)), key=lambda name: int(name[len(NOTE_PIECE) :])
+    )
+    before = "".join(known[name] for name in pieces)
+    if before == text or (before and not before.endswith(NOTE_END)):
+        return
+    parts = [text[start : start + NOTE_LENGTH] for start in range(0, len(text), NOTE_LENGTH)]
+    storage.set_study_system_attr(study, NOTE_VERSION, known.get(NOTE_VERSION, 0) + 1)
+    for number in range(max(len(parts), len(pieces))):
+        storage.set_study_system_attr(study, f"{NOTE_PIECE}{number}", parts[number] if number < len(parts) else "")
 
 
 def _find_study(storage: RDBStorage, record: StudyRecord) -> int:

@@ -28,10 +28,12 @@ from helpers.tracked import (
 )
 
 from audiotag.metrics import METRICS
+from study.ledger.findings import read_findings
 from study.ledger.ledger import Ledger
 from study.ledger.pruning import PRUNED_FILE, write_pruned
 from study.ledger.results import study_results
 from study.ledger.schema import Provenance
+from study.reporting.results_files import write_results
 from study.tracking import mlflow_store, mlflow_sync
 from study.tracking.mlflow_store import load_mlflow
 from study.tracking.mlflow_sync import MlflowCopy
@@ -113,7 +115,7 @@ def test_runs_are_named_tagged_nested_and_described(ledger: Ledger, uri: str) ->
     study = {"corpus": "tiny", "corpus_fingerprint": "f00d", "protocol": "paper", "seed": "7", "space": "mixup_alpha"}
     assert store["study",]["params"] == study | {"trials": "2", "folds": "2"}
     assert store["study",]["tags"]["mlflow.runName"] == "first"
-    assert "The best is alpha" in store["study",]["tags"]["mlflow.note.content"]
+    assert "Cross-validation chose alpha" in store["study",]["tags"]["mlflow.note.content"]
     experiment = client_of(uri).get_experiment_by_name("mixup_alpha")
     assert "columns `alpha` and" in experiment.tags["mlflow.note.content"]
 
@@ -395,3 +397,49 @@ def test_deleted_runs_are_made_again(ledger: Ledger, uri: str, deleted: tuple[st
     run = next(run for run in runs_of(uri) if key_of(run) == deleted)
     client_of(uri).delete_run(run.info.run_id)
     assert copy_to(uri, ledger) == before
+
+
+# what the report concludes
+
+
+def test_what_the_report_says_of_trials_is_in_their_runs(tmp_path: Path, uri: str) -> None:
+    ledger = make_study(tmp_path / "s", MADE_UP[:3], corpus=make_corpus(**SMALL), gains=[0.0, 0.3, 1.5])
+    write_results(ledger, "finished")
+    store, found = copy_to(uri, ledger), read_findings(ledger)
+    for trial in found.trials:
+        points = store["trial", trial.key]["points"]
+        wanted = {"eer/mean_low": trial.low, "eer/mean_high": trial.high, "vs_baseline/p_better": trial.p_better}
+        wanted |= {"vs_baseline/difference": trial.difference, "vs_baseline/p_holm": trial.p_holm}
+        wanted |= {"vs_baseline/difference_low": trial.difference_low, "vs_baseline/p_same": trial.p_same}
+        there = without_none(wanted)
+        assert {name: points.get(name) for name in there} == {name: [(0, value)] for name, value in there.items()}
+    baseline = store["trial", found.baseline]["points"]
+    assert not [name for name in baseline if name.startswith("vs_baseline/")]
+    assert store["study",]["tags"]["mlflow.note.content"].startswith(found.markdown)
+    assert copy_to(uri, Ledger.open(ledger.root)) == store
+
+
+def test_figures_that_change_with_the_margin_are_brought_up_to_date(tmp_path: Path, uri: str) -> None:
+    ledger = make_study(tmp_path / "s", MADE_UP[:2], corpus=make_corpus(**SMALL), gains=[0.0, 0.3])
+    write_results(ledger, "finished")
+    before = copy_to(uri, ledger)
+    write_results(ledger, "finished", redraw=True, margin=1.0)
+    after, key = copy_to(uri, Ledger.open(ledger.root)), ("trial", ledger.trials()[1].key)
+    assert before[key]["points"]["vs_baseline/p_same"][-1][1] < after[key]["points"]["vs_baseline/p_same"][-1][1]
+    assert after[key]["points"]["vs_baseline/p_holm"] == before[key]["points"]["vs_baseline/p_holm"]
+    assert after[key]["status"] == "FINISHED"
+
+
+def test_the_experiment_lists_the_answer_of_each_study_once(tmp_path: Path, uri: str) -> None:
+    ledgers = [
+        make_study(tmp_path / name, MADE_UP[:2], corpus=make_corpus(**SMALL), gains=[0.0, gain])
+        for name, gain in (("one", 0.1), ("two", 1.5))
+    ]
+    for ledger in (*ledgers, ledgers[0]):
+        write_results(ledger, "finished")
+        copy_to(uri, Ledger.open(ledger.root))
+    text = client_of(uri).get_experiment_by_name("mixup_alpha").tags["mlflow.note.content"]
+    answers = [read_findings(ledger).answer for ledger in ledgers]
+    assert text.splitlines()[-2:] == [f"- `two` on `made_up`: {answers[1]}", f"- `one` on `made_up`: {answers[0]}"]
+    assert text.count("### What studies found") == 1
+    assert text.startswith("How strong should mixup be?")
