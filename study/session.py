@@ -32,6 +32,7 @@ from study.plan.request import Request
 from study.reporting.live_table import LiveTable
 from study.reporting.prose import left_out
 from study.reporting.results_files import write_results
+from study.reporting.sensitivity import ScaleLine, design_line
 from study.reporting.terminal_table import password_notes, report_command, show_next, show_results
 from study.search.asha import Rungs, rungs_in_words
 from study.tracking.mlflow_store import check_server, load_mlflow
@@ -168,7 +169,7 @@ class Session:
                 trials=plan.study.trials - count_ended(ledger),
                 slots=slots,
                 per_trial=per_trial,
-                listeners=[live, tracker, view],
+                listeners=[live, tracker, view, ScaleLine(ledger, self.console)],
                 scheduler=make_scheduler(plan, ledger),
             )
 
@@ -276,6 +277,8 @@ def announce(plan: Plan, uri: str, console: Console) -> None:
     if (objective := study.objective).name != DEFAULT:
         extreme = "lowest" if objective.lower_is_better else "highest"
         say(f"Metric   {objective.title}: the trial with the {extreme} {objective.mean_title} is chosen")
+    if line := design_line(study):
+        say(f"Sees     {line}")
     say(f"Protocol {study.protocol}, {seeds_in_words(study.seeds)}; MLflow {public(uri)}")
     for note in corpus_notes(plan):
         say(f"note: {note}", style="yellow")
