@@ -337,7 +337,15 @@ METRICS = {
         Metric(EER, "Equal error rate", tag_eers, lower_is_better=True, short="EER"),
         Metric("ap", "Average precision", each_tag(average_precision), False, short="AP", mean_name="mAP"),
         Metric("auroc", "Area under the ROC curve", each_tag(area_under_roc), False, short="AUROC"),
-        Metric("dprime", "Sensitivity index d'", each_tag(d_prime), False, short="d'", limits=(-math.inf, math.inf), margin=0.1),
+        Metric(
+            "dprime",
+            "Sensitivity index d'",
+            each_tag(d_prime),
+            False,
+            short="d'",
+            limits=(-math.inf, math.inf),
+            margin=0.1,
+        ),
         Metric(
             "lwlrap",
             "Label-weighted label-ranking average precision",
