@@ -17,10 +17,11 @@ from study.ledger.schema import StudyRecord
 from study.reporting.prose import answer, in_metric
 from study.stats.analysis import Analysis, ResultRow
 from study.stats.power import Resolution
-from study.stats.remedy import MOST, Remedy
+from study.stats.remedy import MOST
 
 FEW_GROUPS = 20  # of which a bootstrap gives intervals that are too narrow (Cameron, Gelbach and Miller 2008)
 FEW_CLIPS = 10  # with a tag in a fold: fewer, and a single one moves its figure by more than a tenth
+MORE = "training sets overlap in all of them, so it takes more recordings"
 OFTEN = "in four of five studies"  # a power of 80 % in words
 
 
@@ -68,7 +69,7 @@ def details(analysis: Analysis) -> Iterator[str]:
         yield f"{row.label} against the baseline: {figures}; {three_answers(row, analysis.margin)}."
     if is_open(row) and row.tested and row.resolution and row.remedy:
         yield resolution_in_words(row.resolution, analysis)
-        yield remedy_in_words(row.remedy, row.resolution, abs(row.tested.difference), analysis)
+        yield remedy_in_words(row, analysis)
     yield from filter(None, (in_metric(row, analysis), in_tags(row)))
 
 
@@ -99,29 +100,34 @@ def resolution_in_words(found: Resolution, analysis: Analysis) -> str:
     )
 
 
-def remedy_in_words(remedy: Remedy, found: Resolution, difference: float, analysis: Analysis) -> str:
-    """What would settle a difference of the observed size."""
+def remedy_in_words(row: ResultRow, analysis: Analysis) -> str:
+    """What would settle an open row: show a difference of the observed size, or that there is none that matters."""
+    assert row.tested, "an open row is tested"
+    assert row.remedy, "and its differences vary"
+    remedy, difference, margin = row.remedy, abs(row.tested.difference), margin_in_words(analysis.margin)
+    if difference <= analysis.margin:
+        within = f"The observed difference ({decimal(difference)}) lies within the margin of {margin}"
+        if remedy.alike is not None:
+            return f"{within}: {remedy.alike} partitions with such differences would call the rows the same."
+        return f"{within}, but even {MOST} partitions could not call the rows the same: {MORE}."
     size = f"If the true difference is as large as the observed one ({decimal(difference)})"
     if remedy.buys_seeds(analysis.study.repeats):
         share = f"some {100 * (remedy.seed_share or 0):.0f} % of the variance of the differences comes from seeds"
         return f"{size}, {remedy.repeats} seeds would find it {OFTEN}: {share}."
     if remedy.partitions is not None:
         return f"{size}, {remedy.partitions} partitions of the corpus into folds would find it {OFTEN}."
-    times = (found.seen / difference) ** 2
-    return (
-        f"{size}, even {MOST} partitions of the corpus would not find it {OFTEN}, because training sets overlap. It "
-        f"takes more recordings: some {times:.0f} times as many, if the spread of differences falls with their root."
-    )
+    return f"{size}, even {MOST} partitions of the corpus would not find it {OFTEN}: {MORE}."
 
 
 def settling_command(analysis: Analysis) -> str | None:
     """The command that would settle what the answer leaves open."""
     row, study = subject(analysis), analysis.study
-    if row is None or row.remedy is None or not is_open(row):
+    if row is None or row.remedy is None or row.tested is None or not is_open(row):
         return None
-    if row.remedy.buys_seeds(study.repeats):
+    within = abs(row.tested.difference) <= analysis.margin
+    if not within and row.remedy.buys_seeds(study.repeats):
         return seeds_command(study, row.remedy.repeats)
-    partitions = row.remedy.partitions
+    partitions = row.remedy.alike if within else row.remedy.partitions
     return None if partitions is None else partitions_command(analysis.ledger, partitions)
 
 

@@ -61,7 +61,7 @@ def compare_trials(
                 part,
                 posterior=posterior_of(own[there], share, margin, objective),
                 resolution=resolution_of(own[there], share, level),
-                remedy=find_remedy(own[there], share, level, None if by_seed is None else by_seed[there]),
+                remedy=find_remedy(own[there], share, level, margin, None if by_seed is None else by_seed[there]),
             )
         whole.append(part)
     return whole

@@ -45,7 +45,12 @@ def posterior_of(differences: np.ndarray, test_share: float, margin: float, metr
     """
     if len(differences) < LEAST_FOLDS or np.ptp(differences) < ROUNDING:
         return None
-    n, scale = len(differences), float(differences.std(ddof=1)) * error(len(differences), test_share)
-    mean = metric.sign * float(differences.mean())  # below 0 is better
-    better, worse = (float(stdtr(n - 1, (-margin - side * mean) / scale)) for side in (1, -1))
-    return Posterior(better, max(1 - better - worse, 0.0), worse)
+    mean, sd = metric.sign * float(differences.mean()), float(differences.std(ddof=1))
+    return Posterior(*probabilities(mean, sd, len(differences), test_share, margin))
+
+
+def probabilities(mean: float, sd: float, n: int, test_share: float, margin: float) -> tuple[float, float, float]:
+    """How probable it is that the difference lies below the margin, within it, and above, given n of this mean."""
+    scale = sd * error(n, test_share)
+    below, above = (float(stdtr(n - 1, (-margin - side * mean) / scale)) for side in (1, -1))
+    return below, max(1 - below - above, 0.0), above

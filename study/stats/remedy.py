@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from study.stats.posterior import DECIDED, probabilities
 from study.stats.power import POWER, power_of
 from study.stats.significance import ROUNDING
 
@@ -42,6 +43,8 @@ class Remedy:
 
     Attributes:
         partitions: In all, of k folds each.
+        alike: Partitions after which a difference within the margin, like the observed one, is called none; None also
+            where it is not within the margin.
         repeats: Seeds in all; None also where their part is not known, because there is one seed.
         seed_share: Their part in the variance; None where it is not known.
     """
@@ -49,6 +52,7 @@ class Remedy:
     partitions: int | None
     repeats: int | None = None
     seed_share: float | None = None
+    alike: int | None = None
 
     def buys_seeds(self, seeds: int) -> bool:
         """Whether seeds would do, and partitions, with so many seeds each as now, take no fewer trainings."""
@@ -58,7 +62,7 @@ class Remedy:
 
 
 def find_remedy(
-    differences: np.ndarray, test_share: float, level: float, by_seed: np.ndarray | None = None
+    differences: np.ndarray, test_share: float, level: float, margin: float, by_seed: np.ndarray | None = None
 ) -> Remedy | None:
     """Find what would settle paired differences (n,), without NaN; None where they do not vary or have a mean of 0.
 
@@ -66,25 +70,25 @@ def find_remedy(
         differences: One per fold and partition.
         test_share: Test clips per training clip, 1 / (k - 1) of k folds.
         level: Below which p has to lie.
+        margin: Differences up to it count as none.
         by_seed: The same differences of each seed, (n, seeds), if there are several.
     """
     if len(differences) < 2 or np.ptp(differences) < ROUNDING or abs(differences.mean()) < ROUNDING:
         return None
     difference, sd = float(differences.mean()), float(differences.std(ddof=1))
     k, n = round(1 / test_share) + 1, len(differences)
-    partitions = next(
-        (r for r in range(-(-n // k) + 1, MOST + 1) if power_of(difference, sd, r * k, test_share, level) >= POWER),
-        None,
-    )
+    more = range(-(-n // k) + 1, MOST + 1)
+    partitions = next((r for r in more if power_of(difference, sd, r * k, test_share, level) >= POWER), None)
+    alike = next((r for r in more if probabilities(difference, sd, r * k, test_share, margin)[1] >= DECIDED), None)
     if by_seed is None:
-        return Remedy(partitions)
+        return Remedy(partitions, alike=alike)
     parts, seeds = split_variance(by_seed), by_seed.shape[1]
     deviations = {repeats: parts.sd(repeats) for repeats in range(seeds + 1, MOST + 1)}
     repeats = next(
         (own for own, at in deviations.items() if not at or power_of(difference, at, n, test_share, level) >= POWER),
         None,
     )
-    return Remedy(partitions, repeats, parts.seed_share)
+    return Remedy(partitions, repeats, parts.seed_share, alike)
 
 
 def split_variance(differences: np.ndarray) -> Components:

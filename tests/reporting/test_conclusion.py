@@ -90,11 +90,26 @@ def test_a_better_row_needs_no_remedy(clear: Analysis) -> None:
 def test_the_cheaper_remedy_comes_with_its_command(
     unclear: Analysis, remedy: Remedy, parts: tuple[str, ...], command: str | None
 ) -> None:
-    found = with_row(unclear, remedy=remedy)
+    found = replace(with_row(unclear, remedy=remedy), margin=0.001)
     line = list(details(found))[2]
     assert all(part in line for part in parts)
     said = settling_command(found)
     assert said is None if command is None else said.endswith(command) or f"{command} " in said
+
+
+@pytest.mark.parametrize(("alike", "command"), [(6, "--partitions 6"), (None, None)])
+def test_a_row_within_the_margin_is_told_what_would_call_it_the_same(
+    unclear: Analysis, alike: int | None, command: str | None
+) -> None:
+    row = unclear.rows[-1]
+    found = replace(with_row(unclear, remedy=Remedy(None, alike=alike)), margin=abs(row.tested.difference) + 0.001)
+    line = list(details(found))[2]
+    assert "lies within the margin" in line
+    assert ("6 partitions" in line) == (alike == 6)
+    said = settling_command(found)
+    assert said is None if command is None else f"{command} " in said
+    (table,) = resolution(found).tables
+    assert table.texts()[-1][5:] == ["", "6" if alike else "over 20"]
 
 
 def test_a_row_that_is_the_same_is_settled(unclear: Analysis) -> None:

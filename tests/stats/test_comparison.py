@@ -41,7 +41,7 @@ def test_each_row_has_posterior_resolution_and_remedy_of_its_differences(whole: 
     for row, own, level in zip(whole.rows[1:], differences, levels, strict=True):
         assert row.posterior == posterior_of(own, 1 / 4, 0.02, METRICS["eer"])
         assert row.resolution == resolution_of(own, 1 / 4, level)
-        assert row.remedy == find_remedy(own, 1 / 4, level)
+        assert row.remedy == find_remedy(own, 1 / 4, level, 0.02)
         assert (row.outcome == "better") == (abs(row.tested.difference) > row.resolution.called_real)
 
 

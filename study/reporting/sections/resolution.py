@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from audiotag.corpus.errors import count
 from study.format import decimal, signed
-from study.reporting.conclusion import OFTEN
+from study.reporting.conclusion import OFTEN, is_open
 from study.reporting.section import Section
 from study.reporting.sections.paper_tables import hidden
 from study.reporting.tables import Line, Table
@@ -44,7 +44,7 @@ def resolution(analysis: Analysis) -> Section | None:
 def resolution_table(analysis: Analysis, rows: Sequence[ResultRow]) -> Table:
     """A line for each comparison that is tested."""
     several = analysis.study.has_several_seeds
-    header = ["trial", "difference", "s", "called real from", "80 % power at", "partitions"]
+    header = ["trial", "difference", "s", "called real from", "80 % power at", "partitions", "to be the same"]
     header += ["seeds", "seeds\u2019 share"] * several
     lines = []
     for row in rows:
@@ -52,18 +52,20 @@ def resolution_table(analysis: Analysis, rows: Sequence[ResultRow]) -> Table:
             continue
         found = row.resolution
         figures = [signed(row.tested.difference), *map(decimal, (found.sd, found.called_real, found.seen))]
-        lines.append(Line([row.label, *figures, *_remedy_cells(row, several)]))
+        lines.append(Line([row.label, *figures, *_remedy_cells(row, analysis.margin, several)]))
     return Table(TITLE, header, lines)
 
 
-def _remedy_cells(row: ResultRow, several: bool) -> list[str]:
+def _remedy_cells(row: ResultRow, margin: float, several: bool) -> list[str]:
     """What would settle a row; empty where it is settled."""
-    remedy = row.remedy
+    remedy, test = row.remedy, row.tested
     share = "" if remedy is None or remedy.seed_share is None else f"{100 * remedy.seed_share:.0f} %"
-    settled = row.outcome != "indistinguishable" or (row.posterior is not None and row.posterior.is_same)
-    if remedy is None or settled:
-        return ["", *["", share] * several]
-    partitions, seeds = (
-        f"over {MOST}" if number is None else str(number) for number in (remedy.partitions, remedy.repeats)
-    )
-    return [partitions, *[seeds, share] * several]
+    if remedy is None or test is None or not is_open(row):
+        return ["", "", *["", share] * several]
+    if abs(test.difference) <= margin:
+        return ["", _number(remedy.alike), *["", share] * several]
+    return [_number(remedy.partitions), "", *[_number(remedy.repeats), share] * several]
+
+
+def _number(number: int | None) -> str:
+    return f"over {MOST}" if number is None else str(number)
