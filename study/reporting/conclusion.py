@@ -14,13 +14,17 @@ from study.format import decimal, probability, signed
 from study.ledger.findings import Findings, TrialFindings
 from study.ledger.ledger import Ledger
 from study.ledger.schema import StudyRecord
-from study.reporting.prose import answer, in_metric
+from study.reporting.prose import answer, in_metric, margin_in_words
 from study.stats.analysis import Analysis, ResultRow
 from study.stats.power import Resolution
 from study.stats.remedy import MOST
 
 FEW_GROUPS = 20  # of which a bootstrap gives intervals that are too narrow (Cameron, Gelbach and Miller 2008)
 FEW_CLIPS = 10  # with a tag in a fold: fewer, and a single one moves its figure by more than a tenth
+MARGIN_CHOSEN = (
+    "The margin of {} was chosen with this report, when the figures were known, and proves little; the study\u2019s "
+    "own is {}."
+)
 MORE = "training sets overlap in all of them, so it takes more recordings"
 OFTEN = "in four of five studies"  # a power of 80 % in words
 
@@ -83,11 +87,6 @@ def three_answers(row: ResultRow, margin: float) -> str:
     assert row.posterior is not None, "a row without a test has none"
     better, same, worse = (probability(p) for p in (row.posterior.better, row.posterior.same, row.posterior.worse))
     return f"P(better) {better}, P(the same within {margin_in_words(margin)}) {same}, P(worse) {worse}"
-
-
-def margin_in_words(margin: float) -> str:
-    """A margin as text: as many places as it has."""
-    return f"{margin:g}".removeprefix("0") or "0"
 
 
 def resolution_in_words(found: Resolution, analysis: Analysis) -> str:
@@ -161,6 +160,8 @@ def caveats(analysis: Analysis) -> Iterator[str]:
     study, clips = analysis.study, analysis.ledger.clips()
     if study.corpus.kind == "synthetic":
         yield "The corpus is synthetic: these figures show that the study works and say nothing about real recordings."
+    if analysis.margin != analysis.own_margin:
+        yield MARGIN_CHOSEN.format(margin_in_words(analysis.margin), margin_in_words(analysis.own_margin))
     trainings = [
         (part.epochs, trial.params.get("max_epochs")) for trial in analysis.results.trials for part in trial.trainings
     ]

@@ -52,7 +52,7 @@ def answer(analysis: Analysis) -> str:
         folds, gap = count(len(analysis.study.folds), "fold"), decimal(abs(baseline.mean - best.mean))
         text = (
             f"No trial is better than {against}, by more than chance. Cross-validation chose {_with_mean(best)}, whose "
-            f"lead of {gap} is not distinguishable from 0 over {folds}{_same(best)}."
+            f"lead of {gap} is not distinguishable from 0 over {folds}{_same(best, analysis.margin)}."
         )
     tested = sum(row.tested is not None for row in others)
     counts = f" Better by more than chance: {len(better)} of {len(others)}; worse: {len(worse)}."
@@ -88,23 +88,30 @@ def in_metric(row: ResultRow, analysis: Analysis) -> str | None:
     return f"In {metric.mean_title}, {row.label} {shown}{from_it} ({figures})."
 
 
+def margin_in_words(margin: float) -> str:
+    """A margin as text: as many places as it has."""
+    return f"{margin:g}".removeprefix("0") or "0"
+
+
 def p_value(p: float | None) -> str:
     """A p-value as text."""
     return "" if p is None else "< .001" if p < 1e-3 else decimal(p)
 
 
-def _same(row: ResultRow) -> str:
+def _same(row: ResultRow, margin: float) -> str:
     """That a row is the same as the baseline, where it is."""
     if row.posterior is None or not row.posterior.is_same:
         return ""
-    return f"; within the margin the two are the same, with a probability of {probability(row.posterior.same)}"
+    same = probability(row.posterior.same)
+    return f"; within {margin_in_words(margin)} the two are the same, with a probability of {same}"
 
 
 def _but(row: ResultRow, analysis: Analysis) -> str:
     """What takes from a row that is better: that it matters little, or that it is worse in the second metric."""
     text = ""
     if row.posterior is not None and row.posterior.is_same:
-        text += f" But the difference lies within the margin, with a probability of {probability(row.posterior.same)}."
+        margin, same = margin_in_words(analysis.margin), probability(row.posterior.same)
+        text += f" But the two are the same within {margin}, with a probability of {same}."
     if row.second is not None and row.second.outcome == "worse" and analysis.second is not None:
         text += f" But its {analysis.second.mean_title} is worse by more than chance: a gain in one metric only."
     return text

@@ -55,8 +55,12 @@ def with_answer(description: str, study: StudyRecord, answer: str) -> str:
 
 def describe_study(study: StudyRecord) -> str:
     """Describe the run of a study in progress."""
+    return f"{study.question}\n\n{_about(study)}"
+
+
+def _about(study: StudyRecord) -> str:
     text = (
-        f"{study.question}\n\n`{study.name}`: {study.trials} trials of {len(study.folds)} folds on "
+        f"`{study.name}`: {study.trials} trials of {len(study.folds)} folds on "
         f"`{study.corpus.name}`, protocol {study.protocol}, {seeds_in_words(study.seeds)}.\n\n"
     )
     if study.corpus.kind == "synthetic":
@@ -73,7 +77,7 @@ def describe_results(results: StudyResults, chosen: str, findings: Findings | No
         text += f". Cross-validation chose {chosen}: {_means(results.best.figures)}"
     text += ".\n\nThe artifact `report.html` says which differences are more than chance."
     conclusion = "" if findings is None else f"{findings.markdown}\n\n"
-    return f"{conclusion}{describe_study(results.study)}\n\n{text}"
+    return f"{results.study.question}\n\n{conclusion}{_about(results.study)}\n\n{text}"
 
 
 def describe_trial(study: StudyRecord, trial: TrialRecord, name: str, result: TrialResult | None) -> str:

@@ -16,13 +16,12 @@ from study.reporting.conclusion import (
     caveats,
     conclude,
     details,
-    margin_in_words,
     partitions_command,
     seeds_command,
     settling_command,
     subject,
 )
-from study.reporting.prose import answer, verdict
+from study.reporting.prose import answer, margin_in_words, verdict
 from study.reporting.results_files import write_results
 from study.reporting.sections.resolution import resolution
 from study.reporting.sections.tags_against_baseline import tags_against_baseline
@@ -122,7 +121,7 @@ def test_a_row_that_is_the_same_is_settled(unclear: Analysis) -> None:
 def test_a_better_row_within_the_margin_or_worse_in_the_second_metric_is_no_plain_win(clear: Analysis) -> None:
     assert "But" not in answer(clear)
     small = with_row(clear, posterior=Posterior(0.02, 0.97, 0.01))
-    assert "But the difference lies within the margin" in answer(small)
+    assert "But the two are the same within .01" in answer(small)
     assert verdict(small.rows[-1]).startswith("better than the baseline, but")
     torn = with_row(clear, second=replace(clear.rows[-1].second, outcome="worse"))
     assert "But its mAP is worse" in answer(torn)

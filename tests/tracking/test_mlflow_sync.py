@@ -415,7 +415,7 @@ def test_what_the_report_says_of_trials_is_in_their_runs(tmp_path: Path, uri: st
         assert {name: points.get(name) for name in there} == {name: [(0, value)] for name, value in there.items()}
     baseline = store["trial", found.baseline]["points"]
     assert not [name for name in baseline if name.startswith("vs_baseline/")]
-    assert store["study",]["tags"]["mlflow.note.content"].startswith(found.markdown)
+    assert store["study",]["tags"]["mlflow.note.content"].startswith(f"{ledger.study.question}\n\n{found.markdown}\n\n")
     assert copy_to(uri, Ledger.open(ledger.root)) == store
 
 

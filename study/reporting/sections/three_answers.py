@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from study.format import probability, signed
-from study.reporting.conclusion import margin_in_words
-from study.reporting.prose import DISTINGUISHED, p_value
+from study.reporting.prose import DISTINGUISHED, margin_in_words, p_value
 from study.reporting.section import Section
 from study.reporting.sections.paper_tables import hidden
 from study.reporting.tables import Line, Table
@@ -14,12 +13,7 @@ TITLE = "Better, the same or worse"
 INTRO = (
     "How probable it is that the {mean} of a row is better than that of the baseline by more than {margin}, the same "
     "within {margin}, or worse by more (correlated t posterior of the differences over the folds, flat prior, each row "
-    "alone). {stated}"
-)
-STATED = "The margin is the study\u2019s own."
-CHOSEN = (
-    "The margin was chosen with this report; the study\u2019s own is {own}. A margin that is chosen when the figures "
-    "are known proves little."
+    "alone)."
 )
 PAIRED = (
     "On other recordings: the 95 % interval of the difference by a bootstrap over groups, the same draws for both "
@@ -35,9 +29,7 @@ def three_answers(analysis: Analysis) -> Section | None:
     """The probabilities of each row that is tested."""
     if not any(row.posterior is not None for row in analysis.rows):
         return None
-    own, margin = analysis.own_margin, margin_in_words(analysis.margin)
-    stated = STATED if own == analysis.margin else CHOSEN.format(own=margin_in_words(own))
-    intro = INTRO.format(mean=analysis.objective.mean_title, margin=margin, stated=stated)
+    intro = INTRO.format(mean=analysis.objective.mean_title, margin=margin_in_words(analysis.margin))
     intervals = any(row.paired_interval for row in analysis.rows)
     notes = [f"{PAIRED} " * intervals + SECOND * (analysis.second is not None)]
     text = "\n\n".join([intro, probability_table(analysis, analysis.rows).markdown(), *notes])
