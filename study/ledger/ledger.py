@@ -24,6 +24,7 @@ from audiotag.uris import public
 from study.ledger.clips import Clips, read_clips
 from study.ledger.files import LedgerError, LedgerWarning, WriteError, read_json, write_json
 from study.ledger.identity import STUDY_FILE, identify
+from study.ledger.partitions import in_partition
 from study.ledger.schema import READABLE, RecordError, StudyRecord, TrialResult, read_record, write_record
 from study.ledger.trial_folder import TrialFolder
 
@@ -45,7 +46,7 @@ class Ledger:
     Attributes:
         root: Its path.
         study: Its record.
-        ended: Results of trials that have ended, by key (filled by `study.ledger.results`).
+        ended: Results of trials of which nothing is left to be trained, by key (filled by `study.ledger.results`).
     """
 
     def __init__(self, root: Path, study: StudyRecord) -> None:
@@ -150,17 +151,18 @@ class Ledger:
         return "another process" if driver is None else f"process {driver.pid} on {driver.host} since {driver.since}"
 
     def update_study(self, **changes: Any) -> None:
-        """Change the study's record: how many trials it has, and with which program it goes on."""
+        """Change the study's record: its numbers of trials and partitions, and with which program it goes on."""
         study = replace(self.study, **changes)
         if study != self.study:
             write_json(self.root / STUDY_FILE, write_record(study))
             self.study = study
+            self.ended.clear()  # with more partitions none has ended
 
-    def clips(self) -> Clips | None:
-        """The clips of the study's corpus; None as long as they are missing or damaged."""
+    def clips(self, partition: int = 1) -> Clips | None:
+        """The clips of the study's corpus, in the folds of a partition; None as long as they are missing or damaged."""
         if self._clips is None:
             self._clips = read_clips(self.root)
-        return self._clips
+        return self._clips and in_partition(self._clips, self.study, partition)
 
     def trial(self, key: str) -> TrialFolder:
         """The folder of a trial, which may not exist yet."""

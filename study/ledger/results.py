@@ -15,9 +15,12 @@ from study.ledger.paper import published_row
 from study.ledger.pruning import read_pruned
 from study.ledger.schema import (
     CorpusRecord,
+    FailedPartition,
     Figures,
     FoldRecord,
     FoldResult,
+    OverPartitions,
+    PartitionResult,
     SeedFold,
     SeedResult,
     StudyRecord,
@@ -30,16 +33,17 @@ from study.ledger.trial_folder import TrialFolder
 def study_results(ledger: Ledger, status: str) -> StudyResults:
     """The content of results.json; `status` is finished or interrupted.
 
-    A trial that has neither finished nor failed, and was not pruned, is left out: its folds are in the ledger, but it
-    has no result yet.
+    A trial that has neither finished the corpus's own folds nor failed, and was not pruned, is left out: its folds are
+    in the ledger, but it has no result yet.
     """
     results = [trial_result(ledger, folder) for folder in ledger.trials()]
     return StudyResults(ledger.study, status, tuple(result for result in results if result is not None))
 
 
 def count_ended(ledger: Ledger) -> int:
-    """How many trials of a study have finished or failed, or were pruned."""
-    return sum(trial_result(ledger, folder) is not None for folder in ledger.trials())
+    """How many trials of a study have finished, in all partitions, or failed, or were pruned."""
+    results = (trial_result(ledger, folder) for folder in ledger.trials())
+    return sum(result is not None and not result.goes_on for result in results)
 
 
 def is_complete(ledger: Ledger) -> bool:
@@ -48,29 +52,29 @@ def is_complete(ledger: Ledger) -> bool:
 
 
 def trial_result(ledger: Ledger, folder: TrialFolder) -> TrialResult | None:
-    """The result of a trial; None while it has not ended.
+    """The result of a trial; None while it has neither finished the corpus's own folds nor ended otherwise.
 
     Results of ended trials are kept by the ledger: reading a trial's files takes 4 ms of CPU time, and a session needs
-    every result several times. A trial without a result is read anew each time, so that damage is reported each time.
+    every result several times. One that goes on is read anew each time, so that damage is reported each time.
     """
-    if folder.key not in ledger.ended and (result := _read_result(ledger, folder)) is not None:
+    if (known := ledger.ended.get(folder.key)) is not None:
+        return known
+    if (result := _read_result(ledger, folder)) is not None and not result.goes_on:
         ledger.ended[folder.key] = result
-    return ledger.ended.get(folder.key)
+    return result
 
 
 def _read_result(ledger: Ledger, folder: TrialFolder) -> TrialResult | None:
     study, trial, failure = ledger.study, folder.trial, folder.read_failure()
-    parts = folder.for_seeds(study.seeds)
-    folds = [
-        merge_seeds([with_all_metrics(*pair, ledger) for pair in zip(records, parts, strict=True)], study.seeds)
-        for records in finished_folds(folder, study)
-    ]
+    folds = _read_folds(ledger, folder)
     pruned = read_pruned(folder) if failure is None else None
     whole = failure is None and pruned is None
     if whole and len(folds) < len(study.folds):
         return None
     scored = folds if whole else []
     seeds = seed_results(scored, study) if study.has_several_seeds else ()
+    partitions = _read_partitions(ledger, folder) if whole else ()
+    stopped = _read_stop(folder, study) if whole else None
     return TrialResult(
         key=folder.key,
         number=trial.number,
@@ -85,11 +89,57 @@ def _read_result(ledger: Ledger, folder: TrialFolder) -> TrialResult | None:
         reason=failure if failure is not None else pruned.reason if pruned is not None else None,
         pruned=pruned,
         published=published_row(trial.config) if study.corpus.kind == "chime_home" else None,
+        partitions=partitions,
+        over_partitions=_over_partitions([folds, *(own.folds for own in partitions)], study) if partitions else None,
+        failed_partition=stopped,
+        goes_on=whole and stopped is None and len(partitions) < len(study.drawn),
     )
 
 
+def _read_folds(ledger: Ledger, folder: TrialFolder) -> list[FoldResult]:
+    """The finished folds of a partition, in which `folder` is the trial's, with all metrics."""
+    study = ledger.study
+    parts = folder.for_seeds(study.seeds)
+    return [
+        merge_seeds([with_all_metrics(*pair, ledger) for pair in zip(records, parts, strict=True)], study.seeds)
+        for records in finished_folds(folder, study)
+    ]
+
+
+def _read_partitions(ledger: Ledger, folder: TrialFolder) -> tuple[PartitionResult, ...]:
+    """What a trial has of the partitions that were drawn: those that it has finished, one after the other."""
+    study, found = ledger.study, []
+    for partition in study.partitions[1:]:
+        part = folder.for_partition(partition)
+        folds = _read_folds(ledger, part)
+        if len(folds) < len(study.folds):
+            break
+        figures, evaluation = summarise(folds, study.tags), score_evaluation(part, study)
+        found.append(PartitionResult(partition, figures, evaluation, tuple(folds), sum(fold.seconds for fold in folds)))
+    return tuple(found)
+
+
+def _over_partitions(parts: Sequence[Sequence[FoldResult]], study: StudyRecord) -> OverPartitions:
+    return OverPartitions(len(parts), summarise([fold for part in parts for fold in part], study.tags))
+
+
+def _read_stop(folder: TrialFolder, study: StudyRecord) -> FailedPartition | None:
+    """Why a trial has no result of a partition that was drawn, and is not trained on later ones."""
+    reasons = {partition: folder.for_partition(partition).read_failure() for partition in study.partitions[1:]}
+    return next((FailedPartition(number, reason) for number, reason in reasons.items() if reason is not None), None)
+
+
+def in_progress(folder: TrialFolder, study: StudyRecord) -> TrialFolder:
+    """A trial's folder for the first partition that it has not finished, or else for the last."""
+    parts = [folder.for_partition(partition) for partition in study.partitions]
+    return next((part for part in parts if len(finished_folds(part, study)) < len(study.folds)), parts[-1])
+
+
 def finished_folds(folder: TrialFolder, study: StudyRecord) -> list[list[FoldRecord]]:
-    """The records of a trial's folds that are finished with every seed, one list per fold with one record per seed."""
+    """The records of a trial's folds that are finished with every seed, one list per fold with one record per seed.
+
+    They are those of the partition for which `folder` is.
+    """
     parts = folder.for_seeds(study.seeds)
     found = []
     for fold in study.folds:
@@ -104,13 +154,16 @@ def merged_folds(folder: TrialFolder, study: StudyRecord) -> list[FoldResult]:
 
 
 def with_all_metrics(record: FoldRecord, folder: TrialFolder, ledger: Ledger) -> FoldRecord:
-    """A fold's record with the metrics that are newer than it, from its scores; `folder` is that of its seed.
+    """A fold's record with the metrics that are newer than it, from its scores.
 
-    Without the study's clips, or with scores that do not fit them, it has those that it has.
+    `folder` is that of its seed and partition. Without the study's clips, or with scores that do not fit them, it has
+    those that it has.
     """
-    if METRICS.keys() <= record.figures.keys() or (clips := ledger.clips()) is None:
+    if METRICS.keys() <= record.figures.keys():
         return record
     try:
+        if (clips := ledger.clips(folder.partition)) is None:
+            return record
         scores = folder.read_scores(record.fold, "held_out", "held_out_clips")
         targets = clips.held_out(record.fold, scores["held_out_clips"]).targets
         found = score(targets, scores["held_out"], ledger.study.tags)
@@ -222,7 +275,7 @@ def score(targets: np.ndarray, scores: np.ndarray, tags: Sequence[str]) -> dict[
 def score_evaluation(folder: TrialFolder, study: StudyRecord) -> dict[str, Figures]:
     """Figures on the evaluation split of the mean probability of all fold models; empty without such a split.
 
-    Nothing is selected on them.
+    The models are those of the partition for which `folder` is. Nothing is selected on the figures.
     """
     rows = study.corpus.evaluation_targets
     if not rows:

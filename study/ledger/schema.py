@@ -12,6 +12,8 @@ from operator import attrgetter
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 from audiotag.declarations.own_code import OwnCode
 from audiotag.metrics import DEFAULT, METRICS, Metric
 from audiotag.training.epochs import EpochResult, PretrainingEpoch
@@ -147,8 +149,16 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
+class DrawnPartition:
+    """A partition of the development clips into folds that was drawn: every one but the corpus's own."""
+
+    seed: int  # of the division, and of what is random in its trainings where the study's seed is its first
+    folds: str  # of each clip in the order of clips.npz, -1 for the evaluation split, between spaces
+
+
+@dataclass(frozen=True)
 class StudyRecord:
-    """study.json: the request, resolved. It never changes, but for `trials`, `continued_with` and `folder`."""
+    """study.json: the request, resolved. It never changes, but for `trials`, `drawn`, `continued_with` and `folder`."""
 
     name: str = field(metadata={"key": "study"})
     id: str
@@ -187,6 +197,7 @@ class StudyRecord:
     tracking_uri: str = ""  # of MLflow's copy when the study began; not recorded where it had a password
     folder: str = ""  # in which it was last run: tells a copy from the original
     continued_with: tuple[Provenance, ...] = ()
+    drawn: tuple[DrawnPartition, ...] = field(default=(), metadata=DROP)  # partitions 2, 3, ...
     format: int = FORMAT
 
     @property
@@ -207,8 +218,22 @@ class StudyRecord:
 
     @property
     def folds(self) -> tuple[int, ...]:
-        """The folds of the corpus, in the order in which trials take them."""
+        """The folds of the corpus, in the order in which trials take them; those of each partition."""
         return self.corpus.folds
+
+    @property
+    def partitions(self) -> range:
+        """The numbers of the partitions: 1 is the corpus's own."""
+        return range(1, 2 + len(self.drawn))
+
+    @property
+    def has_several_partitions(self) -> bool:
+        """Whether each trial is cross-validated over several partitions."""
+        return bool(self.drawn)
+
+    def clip_folds(self, partition: int) -> np.ndarray:
+        """The fold of each clip (N,) int64 in a partition that was drawn."""
+        return np.array(self.drawn[partition - 2].folds.split(), dtype=np.int64)
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -318,6 +343,33 @@ class SeedResult:
 
 
 @dataclass(frozen=True)
+class PartitionResult:
+    """What a partition that was drawn gives alone: as a trial's own fields say it of the corpus's folds."""
+
+    partition: int
+    figures: dict[str, Figures] = field(metadata={**FLAT, "flat": ("mean", "var_classes", "var_folds")})
+    evaluation: dict[str, Figures] = field(metadata={"flat": ("mean", "var_classes"), "prefix": "eval_"})
+    folds: tuple[FoldResult, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class OverPartitions:
+    """Means over the folds of all partitions that a trial has finished, and variances of these."""
+
+    partitions: int
+    figures: dict[str, Figures] = field(metadata={**FLAT, "flat": ("mean", "var_classes", "var_folds")})
+
+
+@dataclass(frozen=True)
+class FailedPartition:
+    """Why a trial has no result of a partition that was drawn, and gets none of later ones."""
+
+    partition: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class PublishedRow:
     """A row of the paper's Table 1."""
 
@@ -329,7 +381,9 @@ class PublishedRow:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """A trial that has ended, as results.json, tables, MLflow and the report show it.
+    """A trial with a result, as results.json, tables, MLflow and the report show it.
+
+    But for `partitions`, `over_partitions` and `failed_partition`, all is of the corpus's own folds.
 
     Attributes:
         status: "finished", "failed" or "pruned"; only finished trials have figures.
@@ -338,6 +392,8 @@ class TrialResult:
         reason: Why it failed or was pruned.
         evaluation: Figures on the evaluation split, by the mean probability of the fold models; empty without one.
         folds: The finished ones.
+        partitions: What each partition that was drawn gives, as far as they are finished.
+        goes_on: Whether partitions of it are left to be trained.
         objective: Of its study.
     """
 
@@ -355,6 +411,10 @@ class TrialResult:
     )
     published: PublishedRow | None = field(default=None, metadata=DROP)
     folds: tuple[FoldResult, ...] = ()
+    partitions: tuple[PartitionResult, ...] = field(default=(), metadata=DROP)
+    over_partitions: OverPartitions | None = field(default=None, metadata=DROP)
+    failed_partition: FailedPartition | None = field(default=None, metadata=DROP)
+    goes_on: bool = field(default=False, metadata=SKIP)
     objective: Metric = field(default=METRICS[DEFAULT], metadata=SKIP)
 
     @property
@@ -368,9 +428,19 @@ class TrialResult:
         return self.objective.rank(self.mean)
 
     @property
+    def folds_by_partition(self) -> list[tuple[FoldResult, ...]]:
+        """The folds of each finished partition, the corpus's own first."""
+        return [self.folds, *(own.folds for own in self.partitions)]
+
+    @property
     def trainings(self) -> list[FoldResult | SeedFold]:
-        """Its folds, with several seeds each seed's training of each fold."""
-        return [training for fold in self.folds for training in fold.repeats or (fold,)]
+        """The folds of all its partitions, with several seeds each seed's training of each fold."""
+        return [training for part in self.folds_by_partition for fold in part for training in fold.repeats or (fold,)]
+
+    @property
+    def total_seconds(self) -> float:
+        """Of all its partitions."""
+        return self.seconds + sum(own.seconds for own in self.partitions)
 
     def to_json(self) -> dict[str, Any]:
         """The trial's entry in results.json."""
@@ -380,7 +450,7 @@ class TrialResult:
 
 @dataclass(frozen=True)
 class StudyResults:
-    """The content of results.json: the trials that have ended, by their numbers."""
+    """The content of results.json: the trials that have a result, by their numbers."""
 
     study: StudyRecord
     status: str  # finished or interrupted
@@ -412,5 +482,6 @@ class StudyResults:
         found |= {"protocol": study.protocol, "seed": study.seed}
         found |= {"metric": study.metric} if study.metric != DEFAULT else {}
         found |= {"repeats": study.repeats} if study.has_several_seeds else {}
+        found |= {"partitions": len(study.partitions)} if study.has_several_partitions else {}
         trials = [trial.to_json() for trial in self.trials]
         return found | {"status": self.status, "tags": list(study.tags), "trials": trials}

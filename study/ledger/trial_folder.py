@@ -38,17 +38,26 @@ class TrialFolder:
     """The folder of a trial.
 
     A finished fold is three files; its JSON is written last, names the sizes of the other two and so says that they are
-    whole. With several seeds each seed has folds of its own, and `for_seeds` gives the folder as each of them sees it.
+    whole. Each seed of several, and each partition, has folds of its own: `for_seeds` and `for_partition` give the
+    folder as these see it.
+
+    Attributes:
+        partition: Whose folds it has; 1 is the corpus's own.
     """
 
-    def __init__(self, path: Path, seed: int | None = None) -> None:
+    def __init__(self, path: Path, seed: int | None = None, partition: int = 1) -> None:
         self.path = path
         self.key = path.name
+        self.partition = partition
         self._seed = seed  # None: the study's own
 
     def for_seeds(self, seeds: list[int]) -> list["TrialFolder"]:
         """The folder for each seed: the first one's folds are fold_<k>.*, the others' fold_<k>_seed_<s>.*."""
-        return [self, *(TrialFolder(self.path, seed) for seed in seeds[1:])]
+        return [self, *(TrialFolder(self.path, seed, self.partition) for seed in seeds[1:])]
+
+    def for_partition(self, partition: int) -> "TrialFolder":
+        """The folder for a partition: the folds of those that were drawn are fold_<k>_partition_<p>.*."""
+        return TrialFolder(self.path, self._seed, partition)
 
     def read_trial(self) -> TrialRecord | None:
         """The trial's number and configuration; None before they are written.
@@ -113,7 +122,8 @@ class TrialFolder:
         path = self.path / RUNNING_FILE
         try:
             saved = look(partial(torch.load, path, map_location="cpu", weights_only=True))
-            return saved["state"] if (saved["fold"], saved.get("seed")) == (fold, self._seed) else None
+            owner = {name: value for name, value in saved.items() if name != "state"}
+            return saved["state"] if owner == self._owner(fold) else None
         except FileNotFoundError:
             return None
         except Exception as error:  # whatever a torn file makes of the unpickler
@@ -133,8 +143,13 @@ class TrialFolder:
         """
         import torch
 
-        owner = {"fold": fold} | ({} if self._seed is None else {"seed": self._seed})
-        write_file(self.path / RUNNING_FILE, lambda file: torch.save({**owner, "state": state}, file))
+        content = {**self._owner(fold), "state": state}
+        write_file(self.path / RUNNING_FILE, lambda file: torch.save(content, file))
+
+    def _owner(self, fold: int) -> dict[str, int]:
+        """What tells the training of a fold from others of the trial."""
+        drawn = {} if self.partition == 1 else {"partition": self.partition}
+        return {"fold": fold, **drawn, **({} if self._seed is None else {"seed": self._seed})}
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -160,14 +175,14 @@ class TrialFolder:
             lock.release()
 
     def read_failure(self) -> str | None:
-        """Why the trial failed, in a line; None where it did not."""
-        failure = read_json(self.path / FAILURE_FILE, partial(read_record, FailureRecord))
+        """Why the trial failed in this partition, in a line; None where it did not."""
+        failure = read_json(self._failure_path, partial(read_record, FailureRecord))
         return failure.reason if failure else None
 
     def write_failure(self, reason: str) -> None:
-        """Mark the trial as failed. Its finished folds stay."""
+        """Mark the trial as failed in this partition. Its finished folds stay."""
         make_folder(self.path)
-        write_json(self.path / FAILURE_FILE, write_record(FailureRecord(reason)))
+        write_json(self._failure_path, write_record(FailureRecord(reason)))
 
     def written(self) -> tuple[float, float]:
         """When the first and the last of its records were written (s since 1970); now where none is seen."""
@@ -178,9 +193,13 @@ class TrialFolder:
         """Where the best weights of a fold are."""
         return self._fold_path(fold, "pt")
 
+    @property
+    def _failure_path(self) -> Path:
+        return self.path / (FAILURE_FILE if self.partition == 1 else f"failed_partition_{self.partition}.json")
+
     def _fold_path(self, fold: int, suffix: str) -> Path:
-        owner = "" if self._seed is None else f"_seed_{self._seed}"
-        return self.path / f"fold_{fold}{owner}.{suffix}"
+        name = "_".join(f"{name}_{number}" for name, number in self._owner(fold).items())
+        return self.path / f"{name}.{suffix}"
 
 
 def _is_zip(path: Path) -> bool:

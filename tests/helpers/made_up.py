@@ -15,6 +15,7 @@ from audiotag.features.log_mel import LogMel
 from audiotag.metrics import METRICS
 from study.ledger.clips import CLIPS_FILE
 from study.ledger.ledger import Ledger
+from study.ledger.partitions import record_partitions
 from study.ledger.results import score, study_results
 from study.ledger.schema import (
     Figures,
@@ -44,6 +45,14 @@ def make_corpus(
     fold = np.where(group < groups - evaluation, group % folds, EVALUATION)
     names = np.array([f"clip_{number:05}" for number in range(len(group))])
     return {"names": names, "targets": targets, "folds": fold, "groups": group}
+
+
+def divide_anew(corpus: dict[str, np.ndarray], partition: int) -> np.ndarray:
+    """Folds of a partition other than the corpus's own: groups dealt in a random order."""
+    group, fold = corpus["groups"], corpus["folds"]
+    names = np.unique(fold[fold != EVALUATION])
+    dealt = np.random.default_rng((4, partition)).permutation(int(group.max()) + 1) % len(names)
+    return np.where(fold == EVALUATION, EVALUATION, names[dealt[group]])
 
 
 def request_of(
@@ -109,9 +118,10 @@ def make_study(
     prefix: str = "key",
     kind: str = "folder",
     written: Collection[str] | None = None,
+    partitions: int = 1,
     **study: Any,
 ) -> Ledger:
-    """A study whose first `finished` trials (default: all) have every fold.
+    """A study whose first `finished` trials (default: all) have every fold of every partition.
 
     `gains`, one per trial, add to the separation of the tags' scores: more is a lower EER. `written` names the metrics
     that the folds' records have, as of an earlier version.
@@ -121,7 +131,9 @@ def make_study(
     tags = TAGS[: corpus["targets"].shape[1]] if tags is None else tags
     folds = sorted(int(fold) for fold in np.unique(corpus["folds"]) if fold != EVALUATION)
     content = request_of(root, configs, corpus, tags, folds, epochs, kind)
-    ledger = Ledger.create(root, read_record(StudyRecord, content | study))
+    record = read_record(StudyRecord, content | study)
+    drawn = record_partitions([divide_anew(corpus, number) for number in range(2, partitions + 1)], record.seed)
+    ledger = Ledger.create(root, replace(record, drawn=drawn))
     if with_clips:
         np.savez(root / CLIPS_FILE, **corpus)
     for number, config in enumerate(configs):
@@ -130,8 +142,9 @@ def make_study(
         )
     for number in range(len(configs) if finished is None else finished):
         gain = gains[number] if gains else 0.1 * (number % 3)
-        for fold, repeat in product(folds, range(study.get("repeats", 1))):
-            finish_fold(ledger, f"{prefix}{number:04}", number, fold, corpus, tags, epochs, gain, repeat, written)
+        for partition, fold, repeat in product(ledger.study.partitions, folds, range(study.get("repeats", 1))):
+            key = f"{prefix}{number:04}"
+            finish_fold(ledger, key, number, fold, corpus, tags, epochs, gain, repeat, written, partition)
     return ledger
 
 
@@ -146,20 +159,24 @@ def finish_fold(
     gain: float,
     repeat: int = 0,
     written: Collection[str] | None = None,
+    partition: int = 1,
 ) -> None:
     """Write a fold: scores that trials share but for a little noise of their own, and a plausible history."""
-    parts = {"held_out": corpus["folds"] == fold, "evaluation": corpus["folds"] == EVALUATION}
+    divided = corpus["folds"] if partition == 1 else ledger.study.clip_folds(partition)
+    parts = {"held_out": divided == fold, "evaluation": divided == EVALUATION}
+    more = [repeat, partition] if partition > 1 else [repeat] * (repeat > 0)
     scores = {}
     for name, mask in parts.items():
-        shared = np.random.default_rng((1, fold if name == "held_out" else 99))  # hard clips are hard for every fold
-        own = np.random.default_rng((2, number, fold, *[repeat] * (repeat > 0)))
+        hard = [fold, *more[1:]] if name == "held_out" else [99]  # clips are hard for every trial, or every fold
+        shared = np.random.default_rng((1, *hard))
+        own = np.random.default_rng((2, number, fold, *more))
         targets = corpus["targets"][mask]
         noise = shared.normal(size=targets.shape) + 0.3 * own.normal(size=targets.shape)
         scores[name] = (1 / (1 + np.exp(1 - (1.8 + gain) * targets - noise))).astype(np.float32)
         scores[f"{name}_clips"] = corpus["names"][mask]
     whole = score(corpus["targets"][parts["held_out"]], scores["held_out"], tags)
     figures = {name: part for name, part in whole.items() if written is None or name in written}
-    rng = np.random.default_rng((3, number, fold, *[repeat] * (repeat > 0)))
+    rng = np.random.default_rng((3, number, fold, *more))
     rows = []
     best = max(0, epochs - 2)
     for epoch in range(epochs):
@@ -175,7 +192,7 @@ def finish_fold(
         away = 0.2 * abs(epoch - best) / epochs
         values = {name: part.mean and part.mean + METRICS[name].sign * away for name, part in figures.items()}
         rows.append(row | {f"val_{name}_mean": value for name, value in values.items()})
-    folder = ledger.trial(key).for_seeds(ledger.study.seeds)[repeat]
+    folder = ledger.trial(key).for_partition(partition).for_seeds(ledger.study.seeds)[repeat]
     record = FoldRecord(fold, figures, best, epochs, 1.5 * epochs, tuple(rows), (), folder.trial)
     folder.write_fold(record, scores, {})
 
