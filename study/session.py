@@ -25,7 +25,7 @@ from study.ledger.files import LedgerError
 from study.ledger.findings import read_findings
 from study.ledger.ledger import STUDY_FILE, Ledger
 from study.ledger.provenance import provenance_changes
-from study.ledger.results import count_ended, is_complete, study_results
+from study.ledger.results import count_ended, folds_done, is_complete, study_results
 from study.plan.plan import Plan, compute_features, make_plan
 from study.plan.preflight import lacks_bf16
 from study.plan.request import Request
@@ -155,7 +155,8 @@ class Session:
         self._note_changes(ledger, per_trial)
         tracker, view = self._views(ledger)
         most = max(context.config(parameters).max_epochs for parameters in plan.scan.parameters)
-        live = LiveTable(self.console, ledger.study, done=done, slots=slots, max_epochs=most)
+        folds = folds_done(ledger)
+        live = LiveTable(self.console, ledger.study, done=done, slots=slots, max_epochs=most, folds=folds)
         tracker.start()
         view.start()
 

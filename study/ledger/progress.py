@@ -13,8 +13,8 @@ class Report:
     """An epoch, the end of a fold, or the end of a trial.
 
     Attributes:
-        mean: Of the study's objective, over finished folds and tags; never NaN.
-        folds_done: With every seed.
+        mean: Of the study's objective, over tags and the finished folds of the corpus's own partition; never NaN.
+        folds_done: With every seed, of all partitions.
         fold, seed: The training in progress; None in a report between folds.
         epoch, pretraining: What it gave, one of them in each report of an epoch.
         failed: Why the trial has no result, in its last report.
@@ -31,6 +31,7 @@ class Report:
     failed: str | None = None
     halted: str | None = None
     warnings: tuple[str, ...] = ()
+    partition: int = 1  # of the training in progress
 
     @property
     def ends_fold(self) -> bool:

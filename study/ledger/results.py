@@ -46,6 +46,16 @@ def count_ended(ledger: Ledger) -> int:
     return sum(result is not None and not result.goes_on for result in results)
 
 
+def folds_done(ledger: Ledger) -> dict[str, int]:
+    """How many folds, of all partitions, each trial has finished that goes on; by its key."""
+    study, found = ledger.study, {}
+    for folder in ledger.trials():
+        if (result := trial_result(ledger, folder)) is None or result.goes_on:
+            parts = [folder.for_partition(partition) for partition in study.partitions]
+            found[folder.key] = sum(len(finished_folds(part, study)) for part in parts)
+    return found
+
+
 def is_complete(ledger: Ledger) -> bool:
     """Whether every trial of a study has ended."""
     return count_ended(ledger) >= ledger.study.trials

@@ -3,6 +3,7 @@
 import math
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
@@ -31,11 +32,12 @@ class LiveRow:
         cells: Its parameters.
         name: The same in a line.
         state: "running", "waiting" for resources to go on, or one of ENDED.
-        folds_done: With every seed.
+        training: The partition, fold and seed in progress.
+        folds_done: With every seed, of all partitions.
         trainings_done: Of a fold with a seed.
         epoch: From 1, as text; "pre 1" in the pretraining.
         best: Best validation means of the training in progress, by metric.
-        mean: Over the finished folds.
+        mean: Over the finished folds of the corpus's own partition.
         began: When the training in progress did, on the monotonic clock.
         epoch_seconds: Of the last epochs.
     """
@@ -44,7 +46,7 @@ class LiveRow:
     cells: list[str]
     name: str
     state: str = "running"
-    fold: int | None = None
+    training: tuple[int, int | None, int | None] | None = None
     seed: int | None = None
     folds_done: int = 0
     trainings_done: int = 0
@@ -59,13 +61,22 @@ class LiveRow:
 class LiveTable:
     """Follows a study: a live table in a terminal, a plain line per finished fold elsewhere.
 
-    `done` trials had ended before, and `slots` run side by side. A training takes at most `max_epochs`: with them the
-    time left is estimated until one has finished. Of a large study the table shows the running trials and the last of
-    the others.
+    `done` trials had ended before, others had the `folds` that they go on from, by key, and `slots` run side by side. A
+    training takes at most `max_epochs`: with them the time left is estimated until one has finished. Of a large study
+    the table shows the running trials and the last of the others.
     """
 
-    def __init__(self, console: Console, study: StudyRecord, *, done: int, slots: int, max_epochs: int) -> None:
-        self.console, self.study = console, study
+    def __init__(
+        self,
+        console: Console,
+        study: StudyRecord,
+        *,
+        done: int,
+        slots: int,
+        max_epochs: int,
+        folds: Mapping[str, int] | None = None,
+    ) -> None:
+        self.console, self.study, self.folds_before = console, study, folds or {}
         self.done_before, self.slots, self.max_epochs = done, slots, max_epochs
         self.followed = list({metric.name: metric for metric in (METRICS[EER], study.objective)}.values())  # by epoch
         self.rows: dict[str, LiveRow] = {}
@@ -86,7 +97,7 @@ class LiveTable:
         self.slots = slots
         for row in self.rows.values():
             if row.state == "running":
-                row.state, row.fold = "waiting", None  # a fold that goes on is timed anew
+                row.state, row.training = "waiting", None  # a fold that goes on is timed anew
 
     def started(self, key: str, config: dict[str, Any]) -> None:
         """Note that a trial got its resources (again, if it broke off)."""
@@ -108,13 +119,13 @@ class LiveTable:
         if report.folds_done > row.folds_done:
             row.folds_done, row.mean = report.folds_done, report.mean
             mean_so_far = f"{self.study.objective.mean_title} so far {row.mean:.3f}"
-            progress = f"{row.folds_done} of {len(self.study.folds)} folds, {mean_so_far}"
+            progress = f"{row.folds_done} of {self._folds} folds, {mean_so_far}"
             self._print_line(row, f"{progress} ({self.time_left()})")
         result = report.epoch or report.pretraining
         if result is None:
             return
-        if (row.fold, row.seed) != (report.fold, report.seed):
-            row.fold, row.seed, row.began = report.fold, report.seed, now - result.seconds
+        if row.training != (training := (report.partition, report.fold, report.seed)):
+            row.training, row.seed, row.began = training, report.seed, now - result.seconds
         row.epoch = f"{'pre ' if report.pretraining else ''}{result.epoch + 1}"
         if report.epoch:
             row.val_loss = report.epoch.val_loss
@@ -138,9 +149,10 @@ class LiveTable:
     def time_left(self) -> str:
         """The time left in words: from finished trainings where there are any, else at most what all epochs take."""
         running = [row for row in self.rows.values() if row.state == "running"]
-        each = len(self.study.folds) * self.study.repeats
+        each = self._folds * self.study.repeats
         begun = [row for row in self.rows.values() if row.state not in ENDED]
         left = (self.study.trials - self._ended()) * each - sum(row.trainings_done for row in begun)
+        left -= self.study.repeats * sum(folds for key, folds in self.folds_before.items() if key not in self.rows)
         epochs = [seconds for row in self.rows.values() for seconds in row.epoch_seconds]
         if left <= 0:
             return "nearly done"
@@ -153,7 +165,7 @@ class LiveTable:
 
     def render(self) -> RichTable:
         """Draw the table as wide and as high as the terminal."""
-        several, folds = self.study.has_several_seeds, len(self.study.folds)
+        several, folds = self.study.has_several_seeds, self._folds
         epoch, loss, mean = "epoch", "val loss", self.study.objective.mean_title
         best = [f"best {metric.mean_column}" for metric in self.followed]
         header = ["trial", *self.study.varied, "fold", *["seed"] * several, epoch, loss, *best, mean, ""]
@@ -174,6 +186,11 @@ class LiveTable:
         table.title = f"{self._ended()} of {self.study.trials} trials done, {self.time_left()}"
         table.title_justify = "left"
         return table
+
+    @property
+    def _folds(self) -> int:
+        """The folds of a trial, in all partitions."""
+        return len(self.study.folds) * len(self.study.partitions)
 
     def _trainings_done(self, report: Report) -> int:
         """How many trainings a trial has behind it: seeds come in turn, fold after fold."""

@@ -132,7 +132,7 @@ def make_searcher(scan: SpaceScan, ledger: Ledger, context: StudyContext) -> Led
         study = optuna.create_study(storage=storage, study_name=ledger.root.name, direction=direction)
         unfinished = {}
         for folder in ledger.trials():
-            if (result := trial_result(ledger, folder)) is not None:
+            if (result := trial_result(ledger, folder)) is not None and not result.goes_on:
                 study.add_trial(optuna_trial(folder, ledger.study, space, result))
                 seen.add(folder.key)
             else:

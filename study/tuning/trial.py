@@ -5,6 +5,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ray import tune
 
 from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import Corpus
+from audiotag.corpus.partitions import partition_seed
 from audiotag.corpus.splits import FoldSplit, split_fold
 from audiotag.models.backend import ConvolutionError
 from audiotag.training.device import GPUShareError, use_gpu
@@ -21,6 +23,7 @@ from audiotag.training.fit import Diverged, FitState, fit, predict, pretrain, st
 from study.ledger.context import StudyContext
 from study.ledger.files import LedgerWarning, WriteError
 from study.ledger.ledger import trial_folder
+from study.ledger.partitions import in_partition
 from study.ledger.progress import Report
 from study.ledger.results import merge_seeds, score, summarise
 from study.ledger.schema import FoldRecord, FoldResult, StudyRecord
@@ -85,29 +88,40 @@ def trial_reports(
     """A trial's reports, one per epoch and one at the end of each fold, after which it may be pruned.
 
     Each is in the ledger before it is yielded. A fold is trained with each seed before the next one begins, and is done
-    when all seeds have it.
+    when all seeds have it; so are all folds of a partition before those of the next.
     """
     study, seeds = context.study, context.study.seeds
-    parts = folder.for_seeds(seeds)
     done: list[FoldResult] = []
-    for fold in corpus.fold_numbers:
+    for partition, fold in product(study.partitions, corpus.fold_numbers):
+        parts = folder.for_partition(partition).for_seeds(seeds)
+        divided = in_partition(corpus, study, partition)
         left = [(seed, part) for seed, part in zip(seeds, parts, strict=True) if part.read_fold(fold) is None]
         if done and left:
             yield Report(_mean(done, study), len(done))
         for seed, part in left:
+            drawn = partition_seed(seed, partition)
             try:
-                for result in train_fold(config, part, study.protocol, corpus, features, fold, seed, device):
+                for result in train_fold(config, part, study.protocol, divided, features, fold, drawn, device):
                     mean = _mean(done, study) if done else _so_far(result, study)
-                    yield _report(result, Report(mean, len(done), fold, seed))
+                    yield _report(result, Report(mean, len(done), fold, seed, partition=partition))
             except Diverged as diverged:
                 reason = str(diverged) + (f" with seed {seed}" if len(seeds) > 1 else "")
-                folder.write_failure(reason)
-                yield Report(study.objective.worst, len(done), failed=reason)
+                yield _end(parts[0], reason, done, study)
                 return
         records = [record for part in parts if (record := part.read_fold(fold)) is not None]
         assert len(records) == len(seeds), "train_fold ends with the fold's record"
         done.append(merge_seeds(records, seeds))
     yield Report(_mean(done, study), len(done))
+
+
+def _end(folder: TrialFolder, reason: str, done: list[FoldResult], study: StudyRecord) -> Report:
+    """Record that a trial failed in the partition of `folder`; of a later one it keeps the result of those before."""
+    folder.write_failure(reason)
+    if folder.partition == 1:
+        return Report(study.objective.worst, len(done), failed=reason)
+    text = f"Trial {folder.key} failed in partition {folder.partition}: {reason}; it keeps its result of those before."
+    warnings.warn(text, LedgerWarning, stacklevel=2)
+    return Report(_mean(done, study), len(done))
 
 
 def train_fold(
@@ -122,7 +136,8 @@ def train_fold(
 ) -> Iterator[EpochResult | PretrainingEpoch]:
     """Train one fold, from its last saved epoch where there is one, and end with the fold's record in the ledger.
 
-    `folder` is the trial's as this seed sees it.
+    `folder` is the trial's for this seed and partition, `corpus` has the partition's folds, and `seed` is that of the
+    training (`partition_seed`).
     """
     folder.set_fold_aside(fold)
     split = split_fold(corpus, fold, protocol, seed)
@@ -190,8 +205,8 @@ def _report(result: EpochResult | PretrainingEpoch, report: Report) -> Report:
 
 
 def _mean(done: list[FoldResult], study: StudyRecord) -> float:
-    """Mean of the objective over finished folds; Optuna must never get NaN."""
-    mean = summarise(done, study.tags)[study.metric].mean
+    """Mean of the objective over finished folds of the corpus's own partition; Optuna must never get NaN."""
+    mean = summarise(done[: len(study.folds)], study.tags)[study.metric].mean
     return study.objective.worst if mean is None else mean
 
 

@@ -15,6 +15,7 @@ from study.ledger.files import LedgerError, LedgerWarning
 from study.ledger.ledger import trial_folder
 from study.ledger.progress import Report
 from study.ledger.pruning import read_pruned
+from study.ledger.results import in_progress
 from study.search.searcher import LedgerSearcher
 from study.search.space import quiet_optuna
 from study.tuning.failures import LowMemory, explain, last_error, why_low_on_memory
@@ -91,7 +92,7 @@ class Relay(tune.Callback):
         """Tell that a trial broke off for good, once the ledger says so."""
         reason = f"it broke off {trial.num_failures} times, the last time because {self._why(trial)}"
         key = self._key(trial)
-        trial_folder(self._context.root, key).write_failure(reason)
+        in_progress(trial_folder(self._context.root, key), self._context.study).write_failure(reason)
         self._tell("ended", key, reason)
 
     def _why(self, trial: Trial) -> str:

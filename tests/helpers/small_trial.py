@@ -11,9 +11,11 @@ import torch
 from audiotag.augment.variants import Variants
 from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import EVALUATION, Corpus
+from audiotag.corpus.partitions import draw_partitions
 from helpers.small_study import STUDY
 from study.ledger.context import StudyContext
 from study.ledger.ledger import trial_folder
+from study.ledger.partitions import record_partitions
 from study.ledger.progress import Report
 from study.ledger.trial_folder import TrialFolder
 from study.tuning.features import TrialFeatures
@@ -53,9 +55,12 @@ def make_features() -> np.ndarray:
 
 
 def make_context(
-    root: Path, repeats: int = 1, protocol: str = "paper", seed: int = SEED, metric: str = "eer"
+    root: Path, repeats: int = 1, protocol: str = "paper", seed: int = SEED, metric: str = "eer", partitions: int = 1
 ) -> StudyContext:
-    return StudyContext(root, replace(STUDY, seed=seed, protocol=protocol, repeats=repeats, metric=metric))
+    drawn = record_partitions(draw_partitions(make_corpus(), seed, partitions), seed)
+    corpus = replace(STUDY.corpus, folds=FOLDS)
+    study = replace(STUDY, seed=seed, protocol=protocol, repeats=repeats, metric=metric, drawn=drawn, corpus=corpus)
+    return StudyContext(root, study)
 
 
 def make_folder(root: Path, name: str = "s", config: TrialConfig = CONFIG) -> TrialFolder:
@@ -69,11 +74,12 @@ def reports(
     features: np.ndarray | None = None,
     config: TrialConfig = CONFIG,
     variants: Variants | None = None,
+    corpus: Corpus | None = None,
     **context: Any,
 ) -> Iterator[Report]:
-    values = make_features() if features is None else features
+    values, clips = make_features() if features is None else features, corpus or make_corpus()
     study = make_context(folder.path.parents[1], **context)
-    return trial_reports(config, folder, study, make_corpus(), TrialFeatures(values, variants), "cpu")
+    return trial_reports(config, folder, study, clips, TrialFeatures(values, variants), "cpu")
 
 
 def content(folder: TrialFolder) -> list[Any]:

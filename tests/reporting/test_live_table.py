@@ -11,7 +11,7 @@ from rich.console import Console
 from audiotag.config import TrialConfig
 from audiotag.training.epochs import EpochResult, PretrainingEpoch
 from study.ledger.progress import Report
-from study.ledger.schema import StudyRecord
+from study.ledger.schema import DrawnPartition, StudyRecord
 from study.reporting.live_table import LiveTable
 from study.stats.analysis import SHOWN_ROWS
 
@@ -117,3 +117,22 @@ def test_with_repeats_the_seed_is_shown_and_every_training_counts(
         assert table.time_left() == left[number]
     table.reported("key", Report(0.3, 2))
     assert table.time_left() == "nearly done"
+
+
+def test_folds_of_all_partitions_count_and_those_of_trials_that_go_on_are_not_ahead(
+    study: StudyRecord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two trials of two folds, each trained on the corpus's own before this session."""
+    now = 0.0
+    monkeypatch.setattr("study.reporting.live_table.time.monotonic", lambda: now)
+    grown = replace(study, drawn=(DrawnPartition(1, ""),))
+    folds = {"key": 2, "other": 2}
+    table = LiveTable(Console(width=120, height=100), grown, done=0, slots=1, max_epochs=9, folds=folds)
+    table.started("key", CONFIG)
+    table.reported("key", Report(0.3, 2))
+    for fold in (0, 1):
+        now = 60.0 * fold + 1.0
+        table.reported("key", replace(epoch(fold, folds_done=2 + fold), partition=2))
+        assert cells(table)["fold"] == f"{3 + fold}/4"
+    assert table.time_left() == "about 3 min left"  # one of this trial, two of the other
+    assert "3 of 4 folds, mean EER so far" in capsys.readouterr().out

@@ -7,6 +7,7 @@ from helpers.made_up import make_corpus, make_study
 
 from audiotag.metrics import METRICS
 from study.ledger.ledger import Ledger
+from study.ledger.partitions import record_partitions
 from study.ledger.pruning import read_passed, read_pruned, write_passed, write_pruned
 from study.ledger.results import is_complete, merged_folds, running_means, study_results
 from study.ledger.schema import Figures, FoldRecord
@@ -114,6 +115,22 @@ def test_between_rungs_nothing_is_decided(folds: int, tmp_path: Path) -> None:
     last = ledger.trials()[-1]
     assert Rungs(ledger).judge(last.key, folds, 0.9) is None
     assert read_passed(last) == ()
+
+
+def test_partitions_that_were_drawn_decide_nothing(tmp_path: Path) -> None:
+    """A trial is judged after 1 and 2 folds of the corpus's own, and by these alone."""
+    ledger = make(tmp_path / "s", [0.1] * 5, [0.1] * 5, [0.1] * 5, [0.1] * 5, [])
+    ledger.update_study(drawn=record_partitions([FIVE["folds"][::-1]], seed=0))
+    *_, last, new = ledger.trials()
+    figures = {"eer": Figures(dict.fromkeys(TAGS, 0.9), 0.9)}
+    for fold in range(5):
+        record = FoldRecord(fold, figures, 0, 1, 2.0, (), (), last.trial)
+        last.for_partition(2).write_fold(record, {}, {})
+    rungs = Rungs(ledger)
+    assert [rungs.judge(last.key, folds, 0.9) for folds in range(5, 11)] == [None] * 6
+    pruned = rungs.judge(new.key, 1, 0.2)
+    assert pruned is not None
+    assert pruned.bound == pytest.approx(0.1)
 
 
 def test_failed_trials_do_not_count_and_pruned_ones_do(tmp_path: Path) -> None:

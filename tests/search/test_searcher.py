@@ -5,14 +5,16 @@ from typing import Any
 
 import optuna
 import pytest
-from helpers.made_up import make_corpus, make_study
+from helpers.made_up import ALPHAS, make_corpus, make_study
 from helpers.searching import searcher_of
+from optuna.trial import TrialState
 from ray.tune.search.optuna import OptunaSearch
 
 from search_spaces import SpaceError, load_space
 from study.ledger.ledger import Ledger
 from study.ledger.progress import METRIC, Report
 from study.ledger.pruning import write_pruned
+from study.ledger.results import study_results
 from study.search.searcher import LedgerSearcher
 
 FINISHED = {METRIC: 0.3}
@@ -79,6 +81,21 @@ def test_an_unfinished_trial_is_proposed_first_after_a_kill(ledger: Ledger) -> N
     assert [row["alpha"] for row in proposals] == [0.1, 0.5, 1.0, 1.5, 2.0, 5.0]  # in the order of the space
     assert resumed.suggest("z") == "FINISHED"
     assert [folder.trial.number for folder in ledger.trials()] == list(range(7))
+
+
+def test_a_trial_with_a_partition_left_is_proposed_again_and_learned_from_once_it_has_ended(tmp_path: Path) -> None:
+    """Its value is the mean over the corpus's own folds, whatever the partitions give."""
+    corpus = make_corpus(groups=6, clips=4, tags=2, folds=2)
+    ledger = make_study(tmp_path / "s", ALPHAS[:2], corpus=corpus, epochs=1, partitions=2)
+    for path in ledger.trials()[1].path.glob("fold_1_partition_2.*"):
+        path.unlink()
+    first, second = study_results(ledger, "interrupted").trials
+    assert [trial.goes_on for trial in (first, second)] == [False, True]
+    searcher = searcher_of(ledger)
+    assert searcher._ot_study.best_value == first.mean
+    assert len(searcher._ot_study.get_trials(states=[TrialState.COMPLETE])) == 1
+    proposed = searcher.suggest("a")
+    assert (proposed["augmentation"], proposed["alpha"]) == ("mixup", second.params["alpha"])
 
 
 def test_a_space_that_fails_for_a_proposal_ends_the_study_in_a_line(ledger: Ledger) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from helpers.made_up import SMALL, make_corpus, make_study
+from helpers.small_study import fold_record
 from helpers.small_trial import PARAMETERS, make_context
 from ray import tune
 from ray.exceptions import OutOfMemoryError
@@ -68,6 +69,17 @@ def test_a_trial_that_broke_off_for_good_is_failed_in_the_ledger_first(tmp_path:
     assert event == "ended"
     assert "4 times" in reason
     assert trial_folder(tmp_path, key).read_failure() == reason
+
+
+def test_a_trial_that_broke_off_for_good_in_a_later_partition_keeps_its_result(tmp_path: Path) -> None:
+    context = make_context(tmp_path, partitions=2)
+    key = context.key_of(PARAMETERS)
+    folder = trial_folder(tmp_path, _made(tmp_path, key))
+    for fold in context.study.folds:
+        folder.write_fold(fold_record(folder, fold, 0.1, 0.2), {}, {})
+    Relay([], context).on_trial_error(0, [], trial_of(Report(0.3)))
+    assert folder.read_failure() is None
+    assert "4 times" in (folder.for_partition(2).read_failure() or "")
 
 
 def test_an_epoch_is_progress_and_a_fold_that_was_there_before_is_not(tmp_path: Path) -> None:
