@@ -75,6 +75,12 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     add("--precision", choices=PRECISIONS, help="of convolutions and matrix products (default fp32)")
     add("--seed", type=parse_nonnegative(int), metavar="N", help="of everything random (default 0)")
     add("--repeats", type=parse_positive(int), metavar="R", help="train each fold with R seeds: seed, seed + 1, ...")
+    add(
+        "--partitions",
+        type=parse_positive(int),
+        metavar="R",
+        help="cross-validate over the corpus's own folds and R - 1 others, drawn; with --resume it can grow",
+    )
     add("--protocol", choices=("paper", "nested"), help="paper: the held-out fold also stops training (default)")
     add("--sampler", choices=SAMPLERS, help="what proposes the trials; default: the space's own")
     add("--scheduler", choices=("fifo", "asha"), help="asha: prunes weak trials after some folds; default: fifo, none")

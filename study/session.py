@@ -12,7 +12,7 @@ from rich.console import Console
 from audiotag.cli import FINISHED, INTERRUPTED
 from audiotag.config import TrialConfig
 from audiotag.corpus.errors import count, list_first
-from audiotag.corpus.validate import cell_warnings, tag_warnings
+from audiotag.corpus.validate import cell_warnings, tag_warnings, torn_groups
 from audiotag.metrics import DEFAULT
 from audiotag.models.backend import COMPILED
 from audiotag.uris import public, public_command
@@ -268,6 +268,9 @@ def announce(plan: Plan, uri: str, console: Console) -> None:
         f"Clips    {len(corpus.development)} in {len(study.folds)} folds, {len(corpus.tags)} tags"
         + (f"; {len(corpus.evaluation)} for evaluation" if len(corpus.evaluation) else "")
     )
+    if study.has_several_partitions:
+        others = count(len(study.drawn), "other")
+        say(f"         {len(study.partitions)} partitions: the corpus's own folds and {others}, drawn from the seed")
     seeds = f", each fold with {study.repeats} seeds" if study.has_several_seeds else ""
     rungs = rungs_in_words(len(study.folds)) if study.scheduler == "asha" else ""
     say(f"Trials   {study.trials} ({plan.space.sampler}{rungs}){seeds}")
@@ -292,6 +295,8 @@ def corpus_notes(plan: Plan) -> list[str]:
     notes += [f"without {clip}: {reason}" for clip, reason in corpus.skipped.items()]
     notes += [f"{count(len(clips), 'clip')} {what}: {list_first(clips)}" for what, clips in corpus.doubts.items()]
     notes += [note] if (note := left_out(plan.study)) else []
+    if plan.study.has_several_partitions and (torn := torn_groups(corpus)):
+        notes.append(f"{count(len(torn), 'group')} in several of the corpus's own folds; drawn folds keep groups whole")
     return notes + cell_warnings(corpus)
 
 

@@ -61,12 +61,21 @@ def _why_not_stereo(path: Path) -> str | None:
     return None if channels == 2 else f"the number of its channels is {channels}, not 2"
 
 
-def fold_warnings(corpus: Corpus) -> list[str]:
-    """Warn of groups in several folds, and of tags that a fold cannot score."""
+def torn_groups(corpus: Corpus) -> list[str]:
+    """List the groups that lie in several folds."""
+    return [group for group, folds in _folds_by_group(corpus).items() if len(folds - {EVALUATION}) > 1]
+
+
+def _folds_by_group(corpus: Corpus) -> dict[str, set[int]]:
     folds_of = defaultdict(set)
     for group, fold in zip(corpus.groups.tolist(), corpus.folds.tolist(), strict=True):
         folds_of[group].add(fold)
-    straddling = [group for group, folds in folds_of.items() if len(folds - {EVALUATION}) > 1]
+    return folds_of
+
+
+def fold_warnings(corpus: Corpus) -> list[str]:
+    """Warn of groups in several folds, and of tags that a fold cannot score."""
+    folds_of, straddling = _folds_by_group(corpus), torn_groups(corpus)
     shared = [group for group, folds in folds_of.items() if EVALUATION in folds and len(folds) > 1]
     warnings = []
     if straddling:

@@ -1,4 +1,7 @@
-"""Random numbers that derive from (seed, fold, epoch) and from nothing else."""
+"""Random numbers that derive from (seed, fold, epoch) and from nothing else.
+
+Each partition of a corpus into folds has a seed of its own (`audiotag.corpus.partitions.partition_seed`).
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -20,6 +20,7 @@ from audiotag.config import TrialConfig
 from audiotag.corpus.audio_scan import scan_cache_path
 from audiotag.corpus.corpus import Corpus, open_corpus
 from audiotag.corpus.errors import CorpusError
+from audiotag.corpus.partitions import draw_partitions
 from audiotag.corpus.tag_names import SEPARATOR
 from audiotag.declarations.own_code import BETWEEN, read_module
 from audiotag.features.load import default_cache, load_features
@@ -35,6 +36,7 @@ from study.ledger.context import Settings, StudyContext, resolve
 from study.ledger.files import LedgerError
 from study.ledger.ledger import STUDY_FILE, Ledger
 from study.ledger.own_code import study_space, with_sampler
+from study.ledger.partitions import in_partition, record_partitions
 from study.ledger.provenance import continued_with, current_provenance, write_changes
 from study.ledger.results import corpus_record, is_complete
 from study.ledger.schema import CorpusRecord, LeftOut, StudyRecord
@@ -46,6 +48,7 @@ from study.plan.preflight import (
     check_loopback,
     check_losses,
     check_metric,
+    check_partition,
     check_resources,
     check_writable,
     trains_on_own_cpu,
@@ -77,7 +80,7 @@ class Plan:
 
     Attributes:
         root: Its folder.
-        study: Its record, with the number of trials that are asked for.
+        study: Its record, with the numbers of trials and partitions that are asked for.
         scan: Its space.
         corpus: Its corpus.
         ledger: Of a resumed study; None of a new one, whose folder does not exist yet.
@@ -101,14 +104,18 @@ class Plan:
 
     @property
     def grows(self) -> bool:
-        """Whether the study gets more trials than it had."""
-        return self.ledger is not None and self.study.trials > self.ledger.study.trials
+        """Whether the study gets more trials or partitions than it had."""
+        if self.ledger is None:
+            return False
+        before = self.ledger.study
+        return self.study.trials > before.trials or len(self.study.partitions) > len(before.partitions)
 
     def open_ledger(self) -> Ledger:
-        """The study's ledger: made now if the study is new, else told how many trials and which program go on."""
-        ledger = self.ledger or Ledger.create(self.root, self.study)
+        """The study's ledger: made now if the study is new, else told how it grows and which program goes on."""
+        ledger, study = self.ledger or Ledger.create(self.root, self.study), self.study
         if self.ledger is not None:
-            ledger.update_study(trials=self.study.trials, continued_with=continued_with(ledger.study))
+            program = continued_with(ledger.study)
+            ledger.update_study(trials=study.trials, drawn=study.drawn, continued_with=program)
         write_changes(self.root)
         write_clips(self.root, self.corpus)
         return ledger
@@ -152,7 +159,8 @@ def _plan_new(request: Request, console: Console) -> Plan:
     check_folds(corpus, request.protocol or "paper", request.seed or 0)
     if request.metric is not None:
         check_metric(corpus, request.metric)
-    return Plan(root, _describe(name, scan, corpus, request), scan, corpus)
+    study = _with_partitions(_describe(name, scan, corpus, request), corpus, request.partitions or 1)
+    return Plan(root, study, scan, corpus)
 
 
 def _plan_resumed(request: Request, console: Console) -> Plan:
@@ -181,7 +189,22 @@ def _plan_resumed(request: Request, console: Console) -> Plan:
         if request.trials < study.trials:
             raise PlanError(f"--trials is {request.trials}, but the study has {study.trials}: it can only grow.")
         study = replace(study, trials=_count(scan, request.trials, study.settings, study.left_out))
+    if request.partitions is not None:
+        if request.partitions < (has := len(study.partitions)):
+            raise PlanError(f"--partitions is {request.partitions}, but the study has {has}: it can only grow.")
+        study = _with_partitions(study, corpus, request.partitions)
     return Plan(root, study, scan, corpus, ledger)
+
+
+def _with_partitions(study: StudyRecord, corpus: Corpus, partitions: int) -> StudyRecord:
+    """The study with so many partitions, of which it keeps those that it has."""
+    known = [study.clip_folds(partition) for partition in study.partitions[1:]]
+    drawn = draw_partitions(corpus, study.seed, partitions, known)
+    grown = replace(study, drawn=study.drawn + record_partitions(drawn, study.seed)[len(known) :])
+    for partition in grown.partitions[1 + len(known) :]:
+        divided = in_partition(corpus, grown, partition)
+        check_partition(divided, partition, study.protocol, study.seed, study.metric)
+    return grown
 
 
 def _check_kept(request: Request, study: StudyRecord) -> None:

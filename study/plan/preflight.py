@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audiotag.corpus.corpus import Corpus
+from audiotag.corpus.corpus import Corpus, scoring_problems
 from audiotag.corpus.errors import count
 from audiotag.corpus.splits import split_fold
 from audiotag.metrics import METRICS
@@ -86,6 +86,25 @@ def check_folds(corpus: Corpus, protocol: str, seed: int) -> None:
             split_fold(corpus, fold, protocol, seed)
         except ValueError as error:
             raise PlanError(f"Fold {fold} of the corpus `{corpus.name}`: {error}") from error
+
+
+def check_partition(corpus: Corpus, partition: int, protocol: str, seed: int, metric: str) -> None:
+    """Check that the folds of a partition that was drawn can be trained on and scored; the corpus has these folds.
+
+    Raises:
+        PlanError: Where they cannot.
+    """
+    problems = scoring_problems(corpus)
+    try:
+        check_folds(corpus, protocol, seed)
+        check_metric(corpus, metric)
+    except PlanError as error:
+        problems.append(str(error))
+    if problems:
+        raise PlanError(
+            f"The folds that were drawn for partition {partition} cannot be used: {problems[0]} "
+            f"Or ask for --partitions {partition - 1}."
+        )
 
 
 def check_metric(corpus: Corpus, metric: str) -> None:

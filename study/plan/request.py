@@ -21,7 +21,7 @@ class Request:
         trials: How many.
         epochs: The most per fold, and per pretraining.
         precision: Of convolutions and matrix products.
-        seed, repeats, protocol: Of the training.
+        seed, repeats, partitions, protocol: Of the training.
         sampler, scheduler: Of the search.
         metric: By which it chooses, one of METRICS.
         margin: Means that differ by no more count as the same.
@@ -43,6 +43,7 @@ class Request:
     precision: str | None = None
     seed: int | None = None
     repeats: int | None = None
+    partitions: int | None = None
     protocol: str | None = None
     sampler: str | None = None
     scheduler: str | None = None

@@ -10,10 +10,12 @@ import pytest
 from helpers.loops import needs_loops
 from helpers.planning import plan_study
 
+import audiotag.corpus.partitions
 import study.plan.plan
 from audiotag.corpus.corpus import CorpusError
 from audiotag.declarations.own_code import fingerprint
 from search_spaces import SpaceError, load_space
+from study.ledger.context import StudyContext
 from study.ledger.files import LedgerError, LedgerWarning
 from study.ledger.ledger import Ledger
 from study.ledger.own_code import OwnCodeError
@@ -21,7 +23,7 @@ from study.plan.preflight import PlanError
 from study.search.space import check_space, scan_space
 from study.session import corpus_notes
 
-ROWS = [("a.wav", 0, "x"), ("b.wav", 0, ""), ("c.wav", 1, "x"), ("d.wav", 1, "")]
+ROWS = [(f"{name}.wav", number // 4, "x" * (number % 2 == 0)) for number, name in enumerate("abcdefgh")]
 
 
 @pytest.fixture
@@ -32,7 +34,8 @@ def root(folder_corpus: Callable[..., Path]) -> Path:
 @pytest.fixture
 def begun(root: Path, tmp_path: Path) -> Ledger:
     """A study of three trials of a sampled space, none of which has begun."""
-    return plan_study(tmp_path, corpus=root, space="joint", trials=3, epochs=2, name="s").open_ledger()
+    options = {"trials": 3, "epochs": 2, "partitions": 2}
+    return plan_study(tmp_path, corpus=root, space="joint", name="s", **options).open_ledger()
 
 
 def test_a_new_study_makes_no_folder_before_its_ledger_is_opened(root: Path, tmp_path: Path) -> None:
@@ -57,6 +60,56 @@ def test_a_resumed_study_needs_no_options(begun: Ledger, tmp_path: Path) -> None
     assert (grown.study.trials, grown.grows) == (5, True)
     assert grown.open_ledger().study.trials == 5
     assert plan_study(tmp_path, resume="s").study.trials == 5
+
+
+def test_a_study_gets_more_partitions_and_keeps_those_that_it_has(
+    begun: Ledger, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = StudyContext(begun.root, begun.study).key_of({})
+    grown = plan_study(tmp_path, resume="s", partitions=3)
+    assert (grown.grows, list(grown.study.partitions)) == (True, [1, 2, 3])
+    assert grown.study.drawn[:1] == begun.study.drawn
+    whole = plan_study(tmp_path, corpus=root, space="joint", trials=3, epochs=2, partitions=3, name="t").study
+    assert grown.study.drawn == whole.drawn
+    ledger = grown.open_ledger()
+    assert StudyContext(ledger.root, ledger.study).key_of({}) == key
+    with monkeypatch.context() as patch:  # as if another version drew others
+        patch.setattr(audiotag.corpus.partitions, "ORDERS", 1)
+        patch.setattr(audiotag.corpus.partitions, "partition_seed", lambda *_: 1)
+        assert plan_study(tmp_path, resume="s").study.drawn == grown.study.drawn
+        assert plan_study(tmp_path, resume="s", partitions=3).grows is False
+
+
+def test_a_plan_without_partitions_has_those_of_the_corpus_alone(root: Path, tmp_path: Path) -> None:
+    first = plan_study(tmp_path, corpus=root, space="mixup_alpha")
+    assert (first.study.drawn, list(first.study.partitions)) == ((), [1])
+    again = plan_study(tmp_path, corpus=root, space="mixup_alpha", partitions=1)
+    assert again.study.drawn == ()
+
+
+@pytest.mark.parametrize(
+    ("rows", "line"),
+    [
+        ([(*row, "house") for row in ROWS], "it has 1 of them for 2 folds"),
+        # the corpus's own folds tear the group that has the tag
+        ([(*row, row[2] or row[0]) for row in ROWS], r"partition 2 cannot be used: Fold . has one class only"),
+    ],
+)
+def test_partitions_that_cannot_be_drawn_or_scored_are_refused(
+    rows: list[tuple[Any, ...]], line: str, folder_corpus: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = folder_corpus(rows, header="filename,fold,tags,group", seconds=0.2)
+    with pytest.raises(ValueError, match=rf"{line}.* (Ask|Or ask) for --partitions 1"):
+        plan_study(tmp_path, corpus=root, space="mixup_alpha", partitions=2)
+
+
+def test_official_folds_that_tear_groups_are_noted(folder_corpus: Callable[..., Path], tmp_path: Path) -> None:
+    rows = [(f"{number}.wav", number % 2, "x" * (number % 4 > 1), f"g{number // 4}") for number in range(24)]
+    root = folder_corpus(rows, header="filename,fold,tags,group", seconds=0.2)
+    plain, more = (plan_study(tmp_path, corpus=root, space="mixup_alpha", partitions=number) for number in (1, 2))
+    assert [note for note in corpus_notes(more) if note not in corpus_notes(plain)] == [
+        "6 groups in several of the corpus's own folds; drawn folds keep groups whole"
+    ]
 
 
 def test_the_newest_unfinished_study_of_a_space_is_continued(begun: Ledger, root: Path, tmp_path: Path) -> None:
@@ -87,6 +140,7 @@ def test_the_newest_unfinished_study_of_a_space_is_continued(begun: Ledger, root
         ({"epochs": 3}, "--epochs was 2, now it is 3"),
         ({"precision": "bf16"}, "--precision was fp32, now it is bf16"),
         ({"trials": 2}, "--trials is 2, but the study has 3"),
+        ({"partitions": 1}, "--partitions is 1, but the study has 2: it can only grow"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
