@@ -100,7 +100,7 @@ def _read_result(ledger: Ledger, folder: TrialFolder) -> TrialResult | None:
         pruned=pruned,
         published=published_row(trial.config) if study.corpus.kind == "chime_home" else None,
         partitions=partitions,
-        over_partitions=_over_partitions([folds, *(own.folds for own in partitions)], study) if partitions else None,
+        over_partitions=over_partitions(folds, partitions, study.tags),
         failed_partition=stopped,
         goes_on=whole and stopped is None and len(partitions) < len(study.drawn),
     )
@@ -129,8 +129,14 @@ def _read_partitions(ledger: Ledger, folder: TrialFolder) -> tuple[PartitionResu
     return tuple(found)
 
 
-def _over_partitions(parts: Sequence[Sequence[FoldResult]], study: StudyRecord) -> OverPartitions:
-    return OverPartitions(len(parts), summarise([fold for part in parts for fold in part], study.tags))
+def over_partitions(
+    folds: Sequence[FoldResult], partitions: Sequence[PartitionResult], tags: Sequence[str]
+) -> OverPartitions | None:
+    """Summarise the corpus's own folds with those of the partitions that were drawn; None where there are none."""
+    if not partitions:
+        return None
+    every = [*folds, *(fold for own in partitions for fold in own.folds)]
+    return OverPartitions(1 + len(partitions), summarise(every, tags))
 
 
 def _read_stop(folder: TrialFolder, study: StudyRecord) -> FailedPartition | None:

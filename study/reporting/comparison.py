@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import takewhile
 from operator import attrgetter
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from rich.console import Console
 from study.format import decimal
 from study.ledger.files import write_text
 from study.ledger.ledger import Ledger
-from study.ledger.results import is_complete, study_results
+from study.ledger.results import is_complete, over_partitions, study_results
+from study.ledger.schema import StudyRecord, TrialResult
 from study.reporting.prose import answer, p_value, verdict
 from study.reporting.section import Section, render
 from study.reporting.sections.against_baseline import INTERVAL, against_baseline, difference
@@ -44,6 +46,7 @@ UNTESTED = {  # differences that leave nothing to test, and the fields that show
 DIFFERENCES = UNTESTED | {
     "The seeds differ: the folds are the same, the initial weights and the order of clips are not.": attrgetter("seed"),
     "The repeats differ: a figure of one study is a mean over more seeds than one of another.": attrgetter("repeats"),
+    "The partitions differ: differences are tested over those that all studies have.": attrgetter("drawn"),
     "The settings that no space varies differ: see each study's own report.": attrgetter("settings"),
 }
 
@@ -54,19 +57,21 @@ def join(found: Sequence[Analysis], margin: float | None = None) -> Analysis:
     shown = [row for each in found for row in each.shown]
     named = [name for name in varied if len({str(row.params.get(name)) for row in shown}) > 1] or varied
     rows: dict[str, ResultRow] = {}
+    partitions = common_partitions([each.study for each in found])
     for row in shown:
-        made = make_row(row.study, row.result, named)
+        made = make_row(row.study, first_partitions(row.result, partitions, found[0].study), named)
         made.label, made.intervals = f"{made.label} ({row.study})", row.intervals
         rows.setdefault(row.key, made)
     first, merged = found[0], list(rows.values())
+    study = replace(first.study, varied=(), drawn=first.study.drawn[: partitions - 1])
     baseline = rows.get(first.baseline.key) if first.baseline else choose_baseline(merged, first.study)[0]
-    margin = margin_of(first.study) if margin is None else margin
-    compare(merged, baseline, first.study, margin)
-    compare_tags(merged, baseline, first.study)
+    margin = margin_of(study) if margin is None else margin
+    compare(merged, baseline, study, margin)
+    compare_tags(merged, baseline, study)
     trials = tuple(row.result for row in merged)
     return Analysis(
         first.ledger,
-        replace(first.results, status="finished", trials=trials, study=replace(first.study, varied=())),
+        replace(first.results, status="finished", trials=trials, study=study),
         scientific=named,
         rows=merged,
         baseline=baseline,
@@ -74,6 +79,18 @@ def join(found: Sequence[Analysis], margin: float | None = None) -> Analysis:
         shown=merged,
         margin=margin,
     )
+
+
+def common_partitions(studies: Sequence[StudyRecord]) -> int:
+    """How many partitions, from the first on, divide the corpus alike in all of some studies."""
+    drawn = zip(*(study.drawn for study in studies), strict=False)
+    return 1 + sum(1 for _ in takewhile(lambda them: len({each.folds for each in them}) == 1, drawn))
+
+
+def first_partitions(result: TrialResult, partitions: int, study: StudyRecord) -> TrialResult:
+    """A trial's result with so many of its partitions at most."""
+    kept = result.partitions[: partitions - 1]
+    return replace(result, partitions=kept, over_partitions=over_partitions(result.folds, kept, study.tags))
 
 
 def file_name(names: Sequence[str]) -> str:

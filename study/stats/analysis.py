@@ -198,7 +198,9 @@ def analyse(ledger: Ledger, results: StudyResults, margin: float | None = None) 
         baseline_reason=reason,
         shown=rows if len(rows) <= SHOWN_ROWS + 1 else best_rows(rows, baseline),
         margin=margin,
-        selection_bias=winners_curse(fold_means(rows), study.objective) if len(rows) > 1 else None,
+        selection_bias=winners_curse(fold_means(rows)[:, : len(study.folds)], study.objective)
+        if len(rows) > 1
+        else None,
     )
     compare_tags(analysis.shown, baseline, study)
     if analysis.best is not None:
@@ -247,9 +249,17 @@ def choose_baseline(rows: list[ResultRow], study: StudyRecord) -> tuple[ResultRo
 
 
 def fold_means(rows: Sequence[ResultRow]) -> np.ndarray:
-    """Mean of the objective of each row in each fold, (rows, folds); NaN where a fold has none."""
-    means = [[fold.figures[row.result.objective.name].mean for fold in row.result.folds] for row in rows]
-    return np.array(means, dtype=np.float64)  # NaN for None
+    """Mean of the objective of each row in each fold of each partition, (rows, r k).
+
+    The corpus's own folds come first. NaN where a fold has no mean, and for partitions that a row has not finished.
+    """
+    means = [
+        [[fold.figures[row.result.objective.name].mean for fold in folds] for folds in row.result.folds_by_partition]
+        for row in rows
+    ]
+    most = max(map(len, means), default=1)
+    padded = [own + [[None] * len(own[0])] * (most - len(own)) for own in means]
+    return np.array(padded, dtype=np.float64).reshape(len(rows), -1)  # NaN for None
 
 
 def margin_of(study: StudyRecord) -> float:
@@ -260,8 +270,9 @@ def margin_of(study: StudyRecord) -> float:
 def compare(rows: list[ResultRow], baseline: ResultRow | None, study: StudyRecord, margin: float | None = None) -> None:
     """Fill in what each row's comparison with the baseline shows; Holm's correction is over all of them.
 
-    With repeats a fold's figure is its mean over seeds, and the test still counts folds, not trainings: repeats make
-    the differences steadier and add no degrees of freedom, which is conservative.
+    With several partitions the differences are those in the folds of all of them. With repeats a fold's figure is its
+    mean over seeds, and the test still counts folds, not trainings: repeats make the differences steadier and add no
+    degrees of freedom, which is conservative.
     """
     if baseline is None or len(rows) < 2:
         return

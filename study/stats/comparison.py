@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from audiotag.metrics import EER, METRICS, Metric
-from study.ledger.schema import Figures, StudyRecord, TrialResult
+from study.ledger.schema import Figures, FoldResult, StudyRecord, TrialResult
 from study.stats.posterior import Posterior, posterior_of
 from study.stats.power import Resolution, resolution_of
 from study.stats.remedy import Remedy, find_remedy
@@ -102,8 +102,7 @@ def second_metric(objective: Metric) -> Metric:
 
 def differences_of(trial: TrialResult, baseline: TrialResult, metric: str, tag: str | None = None) -> np.ndarray:
     """A trial's figure in each fold minus the baseline's, (n,): a metric's mean, or its figure of a tag."""
-    pairs = zip(trial.folds, baseline.folds, strict=True)
-    found = [[_figure(fold.figures.get(metric), tag) for fold in pair] for pair in pairs]
+    found = [[_figure(fold.figures.get(metric), tag) for fold in pair] for pair in _paired_folds(trial, baseline)]
     own, other = np.array(found, dtype=np.float64).reshape(-1, 2).T  # NaN for None
     return own - other
 
@@ -121,7 +120,13 @@ def differences_by_seed(trial: TrialResult, baseline: TrialResult) -> np.ndarray
         return None
     metric = trial.objective.name
     own, other = (
-        np.array([[part.figures[metric].mean for part in fold.repeats] for fold in each.folds], dtype=np.float64)
-        for each in (trial, baseline)
+        np.array([[part.figures[metric].mean for part in fold.repeats] for fold in folds], dtype=np.float64)
+        for folds in zip(*_paired_folds(trial, baseline), strict=True)
     )
     return own - other
+
+
+def _paired_folds(trial: TrialResult, baseline: TrialResult) -> list[tuple[FoldResult, FoldResult]]:
+    """The folds of both, in pairs, of each partition that both have finished."""
+    partitions = zip(trial.folds_by_partition, baseline.folds_by_partition, strict=False)
+    return [pair for own, other in partitions for pair in zip(own, other, strict=True)]

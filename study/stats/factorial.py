@@ -193,26 +193,29 @@ def compute_effects(design: Design, analysis: Analysis) -> Factorial:
     out from four factors on: each would raise the bar for the others.
     """
     k = len(design.factors)
-    means = fold_means(analysis.rows)  # (rows, folds)
+    means = fold_means(analysis.rows)  # (rows, r k)
+    partitions = means.shape[1] // len(analysis.study.folds)
     cells = np.empty((*[2] * k, means.shape[1]))
     cells[tuple(np.array(design.cells, dtype=int).T)] = means
     most = k if k <= 3 else 2
     groups = [group for order in range(1, most + 1) for group in combinations(range(k), order)]
     places = [(place,) for place in range(k)]
-    alone = [corrected_t_over_folds(_change(cells, place, others_on=False)).difference for place in range(k)]
+    alone = [corrected_t_over_folds(_change(cells, place, False), partitions).difference for place in range(k)]
     return Factorial(
         design.factors,
-        effects=tuple(_effects(design, analysis, groups, [contrast(cells, group) for group in groups])),
-        on_top=tuple(_effects(design, analysis, places, [_change(cells, place, True) for place in range(k)])),
+        effects=tuple(_effects(design, analysis, groups, [contrast(cells, group) for group in groups], partitions)),
+        on_top=tuple(
+            _effects(design, analysis, places, [_change(cells, place, True) for place in range(k)], partitions)
+        ),
         alone=tuple(alone),
     )
 
 
 def contrast(cells: np.ndarray, factors: Collection[int]) -> np.ndarray:
-    """Compute the effect of a factor, or the interaction of several, in each fold, (folds,).
+    """Compute the effect of a factor, or the interaction of several, in each fold of each partition, (r k,).
 
     Args:
-        cells: (2, ..., 2, folds), an axis per factor, off before on.
+        cells: (2, ..., 2, r k), an axis per factor, off before on.
         factors: Their axes.
     """
     for axis in reversed(range(cells.ndim - 1)):
@@ -222,17 +225,21 @@ def contrast(cells: np.ndarray, factors: Collection[int]) -> np.ndarray:
 
 
 def _change(cells: np.ndarray, place: int, others_on: bool) -> np.ndarray:
-    """What a factor changes in each fold, (folds,), where the others are all on, or all off."""
+    """What a factor changes in each fold of each partition, (r k,), where the others are all on, or all off."""
     off, on = np.moveaxis(cells, place, 0)
     others = (int(others_on),) * (off.ndim - 1)
     return on[others] - off[others]
 
 
 def _effects(
-    design: Design, analysis: Analysis, groups: Sequence[Sequence[int]], by_fold: Sequence[np.ndarray]
+    design: Design,
+    analysis: Analysis,
+    groups: Sequence[Sequence[int]],
+    by_fold: Sequence[np.ndarray],
+    partitions: int,
 ) -> Iterator[Effect]:
-    """Test some effects (folds,) of groups of factors, with Holm's correction over all of them."""
-    tests = [corrected_t_over_folds(values) for values in by_fold]
+    """Test some effects (r k,) of groups of factors, with Holm's correction over all of them."""
+    tests = [corrected_t_over_folds(values, partitions) for values in by_fold]
     for group, test, adjusted in zip(groups, tests, adjust(tests), strict=True):
         factors = tuple(design.factors[place] for place in group)
         yield Effect(factors, test, adjusted, outcome(test, adjusted, analysis.objective))

@@ -71,9 +71,16 @@ def corrected_t(differences: Sequence[float] | np.ndarray, test_share: float) ->
     return PairedTest(mean, mean - reach, mean + reach, mean / error, p)
 
 
-def corrected_t_over_folds(differences: np.ndarray) -> PairedTest | Untested:
-    """Compute `corrected_t` of k-fold cross-validation: (k,), NaN for a fold where a figure does not exist."""
-    return corrected_t(differences[~np.isnan(differences)], share_of_test(len(differences)))
+def corrected_t_over_folds(differences: np.ndarray, partitions: int = 1) -> PairedTest | Untested:
+    """Compute `corrected_t` of r times k-fold cross-validation.
+
+    Source: Bouckaert and Frank 2004, section 3.2: r k differences, r k - 1 degrees of freedom.
+
+    Args:
+        differences: (r k,), NaN for a fold where a figure does not exist.
+        partitions: r.
+    """
+    return corrected_t(differences[~np.isnan(differences)], share_of_test(len(differences) // partitions))
 
 
 def share_of_test(folds: int) -> float:
