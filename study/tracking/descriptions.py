@@ -29,7 +29,8 @@ def describe_experiment(study: StudyRecord) -> str:
         "- For box plots over the folds, filter ``tags.`audiotag.level` = 'fold'`` instead.\n"
         "- The artifact `report.html` of a study's run says which differences are more than chance.\n\n"
         f"{metrics}\n\n`.../mean`: mean over tags and folds; `.../mean_low`, `.../mean_high`: its 95 % interval on "
-        "other recordings; `.../sd_seeds`: standard deviation of the mean over seeds.\n\n"
+        "other recordings; `.../sd_seeds`: standard deviation of the mean over seeds; `partitions/..._mean`: mean over "
+        "the folds of all partitions, those that were drawn included.\n\n"
         "`vs_baseline/...`: the difference from the baseline in the metric that chooses, with its 95 % interval, "
         "Holm's p, and the probabilities that the trial is better, the same within the margin, or worse."
     )
@@ -60,7 +61,7 @@ def describe_study(study: StudyRecord) -> str:
 
 def _about(study: StudyRecord) -> str:
     text = (
-        f"`{study.name}`: {study.trials} trials of {len(study.folds)} folds on "
+        f"`{study.name}`: {study.trials} trials of {folds_in_words(study)} on "
         f"`{study.corpus.name}`, protocol {study.protocol}, {seeds_in_words(study.seeds)}.\n\n"
     )
     if study.corpus.kind == "synthetic":
@@ -86,6 +87,12 @@ def describe_trial(study: StudyRecord, trial: TrialRecord, name: str, result: Tr
     if result is not None:
         text += f" {result.status.capitalize()}: {result.reason or _means(result.figures)}."
     return text
+
+
+def folds_in_words(study: StudyRecord) -> str:
+    """How often each trial is trained: "5 folds", "5 folds in each of 2 partitions"."""
+    each = f" in each of {len(study.partitions)} partitions" if study.has_several_partitions else ""
+    return f"{count(len(study.folds), 'fold')}{each}"
 
 
 def _means(figures: Mapping[str, Figures]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from audiotag.metrics import EER
 from audiotag.training.epochs import EpochResult
 from study.ledger.findings import TrialFindings
-from study.ledger.schema import Figures
+from study.ledger.schema import Figures, OverPartitions
 
 PARTS = ("mean", "var_classes", "var_folds", "sd_seeds")  # fields of Figures: eer/mean stands beside eer/<tag>
 ENDS = ("mean_low", "mean_high")  # of the mean's interval, which stand there, too
@@ -34,6 +34,11 @@ def finding_values(trial: TrialFindings, metric: str) -> dict[str, float | None]
     """What the report says of a trial: eer/mean_low, eer/mean_high, vs_baseline/difference, ..."""
     values = {f"{metric}/{name}": end for name, end in zip(ENDS, (trial.low, trial.high), strict=True)}
     return values | {f"{BASELINE}/{name}": getattr(trial, name) for name in COMPARED}
+
+
+def partition_values(over: OverPartitions) -> dict[str, float | None]:
+    """The means of a trial over all its partitions: partitions/eer_mean, ... of each metric."""
+    return {f"partitions/{name}_mean": part.mean for name, part in over.figures.items()}
 
 
 def evaluation_values(figures: Mapping[str, Figures]) -> dict[str, float | None]:

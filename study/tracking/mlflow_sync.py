@@ -6,6 +6,7 @@ what the report concludes of a trial, which changes with the others.
 """
 
 from collections.abc import Sequence
+from itertools import product
 
 from audiotag.metrics import DEFAULT
 from audiotag.training.epochs import EpochResult
@@ -19,7 +20,7 @@ from study.ledger.results import finished_folds, study_results, trial_result
 from study.ledger.schema import FoldResult, SeedFold, TrialResult
 from study.ledger.trial_folder import TrialFolder
 from study.tracking.descriptions import describe_results, describe_study, describe_trial
-from study.tracking.metric_names import evaluation_values, figure_values, finding_values
+from study.tracking.metric_names import evaluation_values, figure_values, finding_values, partition_values
 from study.tracking.mlflow_store import FAILURE, NAME, NOTE, PARENT, STATUS, Run, Store, translated
 from study.tracking.model_registry import register_best
 from study.tracking.run_keys import STUDY, RunKey, fold_key
@@ -28,6 +29,8 @@ from study.tracking.tracker import Progress
 ARTIFACTS = ("report.html", "table.md", RESULTS_FILE, FINDINGS_FILE)  # of a study, with the folder of figures
 FIGURES = "figures"
 GIT_COMMIT, GIT_DIRTY = "audiotag.git_commit", "audiotag.git_dirty"  # tags of a study's run
+PARTITIONS = "audiotag.partitions"
+JOINING = {"fold": "", "partition": "of ", "seed": "with "}  # in the name of a fold's run
 ENDS = {"finished": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 
 
@@ -78,6 +81,8 @@ class MlflowCopy:
         tags = {NOTE: describe_study(study), GIT_COMMIT: program.git_commit or "unknown"}
         if program.git_dirty is not None:
             tags[GIT_DIRTY] = str(program.git_dirty).lower()
+        if study.has_several_partitions:  # a tag, because a study may get more of them
+            tags[PARTITIONS] = str(len(study.partitions))
         run = store.run(STUDY, study.name, params, tags)
         store.log_dataset(run)
         return run
@@ -89,13 +94,16 @@ class MlflowCopy:
         tags = {PARENT: store.runs[STUDY].id, NOTE: describe_trial(study, trial, name, result)}
         if result is not None and result.reason is not None:
             tags |= {STATUS: "pruned"} if result.status == "pruned" else {FAILURE: result.reason}
+        if result is not None and (stopped := result.failed_partition) is not None:
+            tags[FAILURE] = f"in partition {stopped.partition}: {stopped.reason}"
         run = store.run(RunKey("trial", folder.key), name, trial.config, tags)
         store.log_dataset(run)
         in_progress = "RUNNING" if progress.status == "running" else "KILLED"
-        status = in_progress if result is None else ENDS[result.status]
-        for fold in study.folds:
-            for seed, part in zip(study.seeds, folder.for_seeds(study.seeds), strict=True):
-                epochs = progress.epochs.get((folder.key, fold, seed), [])
+        status = in_progress if result is None or result.goes_on else ENDS[result.status]
+        for partition, fold in product(study.partitions, study.folds):
+            parts = folder.for_partition(partition).for_seeds(study.seeds)
+            for seed, part in zip(study.seeds, parts, strict=True):
+                epochs = progress.epochs.get((folder.key, partition, fold, seed), [])
                 self._copy_fold(store, part, fold, seed, epochs, "KILLED" if status == "FINISHED" else status)
         values = {} if result is None else figure_values(result.figures) | evaluation_values(result.evaluation)
         if run.status == "FINISHED":
@@ -104,33 +112,41 @@ class MlflowCopy:
             records = [record for fold in finished_folds(folder, study) for record in fold]
             curves = mean_curves([record.history for record in records]) if status == "FINISHED" else []
             store.log(run, curves, values)
+        if result is not None and result.over_partitions is not None and not result.goes_on:
+            store.log(run, [], partition_values(result.over_partitions))  # with more partitions they change
         store.set_status(run, status)
         if result is not None:
             self._add_to_folds(store, result)
+        if result is not None and not result.goes_on:
             store.ended.add(folder.key)
 
     def _add_to_folds(self, store: Store, result: TrialResult) -> None:
         """Add metrics that are newer than the runs of a trial's folds."""
-        for fold in result.folds:
+        study, parts = self._study, enumerate(result.folds_by_partition, start=1)
+        for partition, fold in ((number, fold) for number, folds in parts for fold in folds):
             trainings: Sequence[FoldResult | SeedFold] = fold.repeats or (fold,)
-            for seed, training in zip(self._study.seeds, trainings, strict=True):
-                if (run := store.runs.get(fold_key(self._study, result.key, fold.fold, seed))) is not None:
+            for seed, training in zip(study.seeds, trainings, strict=True):
+                if (run := store.runs.get(fold_key(study, result.key, fold.fold, seed, partition))) is not None:
                     store.add(run, figure_values(training.figures))
 
     def _copy_fold(
         self, store: Store, folder: TrialFolder, fold: int, seed: int, epochs: Sequence[EpochResult], status: str
     ) -> None:
-        """Copy a fold's training with one seed, once it has an epoch; it gets `status` as long as it goes on."""
-        key = fold_key(self._study, folder.key, fold, seed)
+        """Copy a fold's training with one seed, once it has an epoch; it gets `status` as long as it goes on.
+
+        `folder` is the trial's for this seed and partition.
+        """
+        key = fold_key(self._study, folder.key, fold, seed, folder.partition)
         known = store.runs.get(key)
         finished = known is not None and known.status == "FINISHED"
         record = None if finished else folder.read_fold(fold)
         if known is None and record is None and not epochs:
             return
-        own = {"fold": fold} | ({"seed": seed} if key.seed else {})
+        own = {"fold": fold} | ({"partition": folder.partition} if key.partition else {})
+        own |= {"seed": seed} if key.seed else {}
         config = folder.trial.config
         params = {name: config[name] for name in self._study.varied if name in config} | own
-        name = " with ".join(f"{name} {value}" for name, value in own.items())
+        name = " ".join(f"{JOINING[name]}{name} {value}" for name, value in own.items())
         run = store.run(key, name, params, {PARENT: store.runs[RunKey("trial", folder.key)].id})
         if record is not None:
             values = {name: getattr(record, name) for name in ("best_epoch", "epochs", "seconds")}

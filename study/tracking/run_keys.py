@@ -7,12 +7,17 @@ from study.ledger.schema import StudyRecord
 
 
 class RunKey(NamedTuple):
-    """A run of a study: its level ("study", "trial" or "fold"), the trial's key, the fold, and the seed of several."""
+    """A run of a study.
+
+    Its level ("study", "trial" or "fold"), the trial's key, the fold, the seed of several, and the partition where that
+    is not the corpus's own.
+    """
 
     level: str
     trial: str = ""
     fold: str = ""
     seed: str = ""
+    partition: str = ""
 
     @property
     def tags(self) -> dict[str, str]:
@@ -28,6 +33,7 @@ class RunKey(NamedTuple):
 STUDY = RunKey("study")
 
 
-def fold_key(study: StudyRecord, trial: str, fold: int, seed: int) -> RunKey:
-    """The key of a fold's run; with several seeds each has its own."""
-    return RunKey("fold", trial, str(fold), str(seed) if study.has_several_seeds else "")
+def fold_key(study: StudyRecord, trial: str, fold: int, seed: int, partition: int = 1) -> RunKey:
+    """The key of a fold's run; with several seeds each has its own, and so has each partition."""
+    drawn = str(partition) if partition > 1 else ""
+    return RunKey("fold", trial, str(fold), str(seed) if study.has_several_seeds else "", drawn)

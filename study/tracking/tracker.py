@@ -12,7 +12,7 @@ from study.tracking.mlflow_store import TrackingError, reason
 
 INTERVAL, LONGEST_PAUSE = 2.0, 30.0  # s between updates, and at most between attempts during an outage
 
-Training = tuple[str, int | None, int | None]  # a trial's key, fold, seed
+Training = tuple[str, int, int | None, int | None]  # a trial's key, partition, fold, seed
 
 
 @dataclass
@@ -72,7 +72,8 @@ class Tracker:
     def reported(self, key: str, report: Report) -> None:
         """As a listener: an epoch, or the end of a fold."""
         if report.epoch is not None and self._copy.shows_epochs:
-            self._progress.epochs.setdefault((key, report.fold, report.seed), []).append(report.epoch)
+            training = (key, report.partition, report.fold, report.seed)
+            self._progress.epochs.setdefault(training, []).append(report.epoch)
             self._changed.set()
         elif report.ends_fold:
             self._changed.set()

@@ -61,7 +61,7 @@ def live(*trainings: tuple[str, int, int], seed: int = 7, status: str = "running
     """Epochs of folds in progress: (trial, fold, epoch)."""
     progress = Progress(status)
     for key, fold, epoch in trainings:
-        progress.epochs.setdefault((key, fold, seed), []).append(epoch_result(key, fold, epoch))
+        progress.epochs.setdefault((key, 1, fold, seed), []).append(epoch_result(key, fold, epoch))
     return progress
 
 

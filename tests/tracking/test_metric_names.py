@@ -37,7 +37,7 @@ def test_a_second_metric_is_in_mlflow_without_another_edit(
     ledger: Ledger = make_ledger(tmp_path / "two", "a" * 32, repeats=2)
     finish(ledger, "key0", "key1")
     progress = live(("key0", 0, 0))
-    (epoch,) = progress.epochs["key0", 0, 7]
+    (epoch,) = progress.epochs["key0", 1, 0, 7]
     epoch.val_means["map"] = 0.75
     copy = MlflowCopy(ledger, uri)
     (ledger.trial("key0").path / "fold_0.json").unlink()

@@ -75,7 +75,7 @@ def test_a_copy_that_shows_epochs_gets_them_until_their_trial_has_ended() -> Non
     tracker.reported("key0", Report(0.5, 0, 0, 7, pretraining=PretrainingEpoch(0, 1.0, 1.0)))
     tracker.reported("key0", SECOND)
     wait_for(lambda: len(copy.updates) == 2)
-    assert copy.updates[1].epochs == {("key0", 0, 7): [FIRST.epoch, SECOND.epoch]}
+    assert copy.updates[1].epochs == {("key0", 1, 0, 7): [FIRST.epoch, SECOND.epoch]}
     tracker.ended("key0", None)
     assert tracker.close("interrupted", 30)
     assert (copy.updates[-1].epochs, copy.updates[-1].status) == ({}, "interrupted")
@@ -114,7 +114,7 @@ def test_an_outage_costs_one_warning_and_nothing_else(error: Exception, line: st
     wait_for(lambda: len(said) == 2)
     assert said[1] == "the copy is up to date again."
     assert tracker.close("interrupted", 30)
-    assert copy.updates[-1].epochs == {("key0", 0, 7): [FIRST.epoch, SECOND.epoch]}
+    assert copy.updates[-1].epochs == {("key0", 1, 0, 7): [FIRST.epoch, SECOND.epoch]}
 
 
 def test_a_copy_known_to_fail_is_reported_once_it_works() -> None:
