@@ -244,7 +244,8 @@ class Session:
         """Show the commands that come next; return the exit code."""
         results = study_results(ledger, "finished")
         show_next(ledger.root, self.request.studies, self.request.tracking_uri, self.uri, self.console)
-        return SOME_FAILED if results.with_status("failed") else FINISHED
+        failed = results.with_status("failed") or any(trial.failed_partition for trial in results.trials)
+        return SOME_FAILED if failed else FINISHED
 
 
 def make_scheduler(plan: Plan, ledger: Ledger) -> Any:

@@ -6,7 +6,7 @@ from operator import attrgetter
 from audiotag.corpus.errors import count
 from study.format import decimal, probability, seeds_in_words, signed
 from study.ledger.schema import StudyRecord, StudyResults
-from study.reporting.tables import SD_SEEDS
+from study.reporting.tables import SD_SEEDS, over_column
 from study.stats.analysis import SHOWN_ROWS, Analysis, ResultRow
 from study.stats.significance import Outcome, PairedTest, Untested
 
@@ -49,7 +49,7 @@ def answer(analysis: Analysis) -> str:
             f"({best.test.reason})."
         )
     else:
-        folds, gap = count(len(analysis.study.folds), "fold"), decimal(abs(baseline.mean - best.mean))
+        folds, gap = folds_in_words(analysis.study), decimal(abs(_difference(best, baseline)))
         text = (
             f"No trial is better than {against}, by more than chance. Cross-validation chose {_with_mean(best)}, whose "
             f"lead of {gap} is not distinguishable from 0 over {folds}{_same(best, analysis.margin)}."
@@ -60,6 +60,21 @@ def answer(analysis: Analysis) -> str:
     if not tested:
         counts = " Nothing is tested."
     return so_far + text + counts * (len(others) > 1 or bool(worse)) + _caution(analysis, better, baseline)
+
+
+def folds_in_words(study: StudyRecord) -> str:
+    """The folds over which differences are tested: "5 folds", "10 folds of 2 partitions"."""
+    partitions, folds = len(study.partitions), len(study.folds)
+    if partitions == 1:
+        return count(folds, "fold")
+    return f"{partitions * folds} folds of {partitions} partitions"
+
+
+def _difference(row: ResultRow, baseline: ResultRow) -> float:
+    """How far a row is from the baseline: with several partitions as it is tested, over all of them."""
+    if row.tested is not None and row.result.partitions:
+        return row.tested.difference
+    return row.mean - baseline.mean
 
 
 def verdict(row: ResultRow) -> str:
@@ -132,13 +147,32 @@ def _caution(analysis: Analysis, better: Sequence[ResultRow], baseline: ResultRo
 def context(results: StudyResults) -> str:
     """What the figures are of, and how far they can be trusted, in a paragraph."""
     study, corpus = results.study, results.study.corpus
-    partial = "" if results.status == "finished" else f"Interrupted: {len(results.trials)} of {study.trials} trials. "
+    partial = "" if results.status == "finished" else f"Interrupted: {progress(results)}. "
     synthetic = " (synthetic: says nothing about real recordings)" if corpus.kind == "synthetic" else ""
     return (
         f"{partial}Corpus {corpus.name}{synthetic}, {corpus.development_clips} clips in {len(study.folds)} folds, "
-        f"{seeds_in_words(study.seeds)}. Protocol {study.protocol}: {PROTOCOLS[study.protocol]}. "
+        f"{seeds_in_words(study.seeds)}. {_partitions(study)}"
+        f"Protocol {study.protocol}: {PROTOCOLS[study.protocol]}. "
         f"{BOLD} Var is the variance over the tags, times 1000.{SEEDS * study.has_several_seeds} {left_out(study)}"
     ).rstrip()
+
+
+def progress(results: StudyResults) -> str:
+    """How many trials have ended, and how many more have a result but not all partitions."""
+    going_on = sum(trial.goes_on for trial in results.trials)
+    ended = f"{len(results.trials) - going_on} of {results.study.trials} trials"
+    return f"{ended}; {count(going_on, 'other')} without all partitions" if going_on else ended
+
+
+def _partitions(study: StudyRecord) -> str:
+    """What is of the corpus's own folds, and what of all partitions; nothing where there are no others."""
+    if not study.has_several_partitions:
+        return ""
+    return (
+        f"{over_column(study)} is the mean over {len(study.partitions)} partitions of the clips into folds, of which "
+        f"{len(study.drawn)} {'was' if len(study.drawn) == 1 else 'were'} drawn; all else in this table is of the "
+        "corpus's own folds. "
+    )
 
 
 def left_out(study: StudyRecord) -> str:
@@ -148,8 +182,13 @@ def left_out(study: StudyRecord) -> str:
 
 
 def failures(results: StudyResults) -> list[str]:
-    """A line per failed trial."""
-    return [f"Trial {trial.key} failed: {trial.reason}." for trial in results.with_status("failed")]
+    """A line per failed trial, and per trial that failed in a later partition."""
+    lines = [f"Trial {trial.key} failed: {trial.reason}." for trial in results.with_status("failed")]
+    stops = [(trial.key, trial.failed_partition) for trial in results.trials if trial.failed_partition is not None]
+    return lines + [
+        f"Trial {key} failed in partition {stop.partition}: {stop.reason}. Its figures are of those before."
+        for key, stop in stops
+    ]
 
 
 def rest(total: int, which: str, shown: int = SHOWN_ROWS) -> list[str]:

@@ -1,9 +1,9 @@
 """Tables as data, for the terminal, Markdown and HTML; among them the one in the paper's form.
 
 A row per trial: the objective of each tag, their mean (Avg) and variance (Var, in 1e-3). Beside them the standard
-deviation over seeds (SD seeds), where there are several, the mean on the evaluation set (Eval), where the corpus has
-one, the mean of each further metric, and what the row took (Time, summed over the folds). On the paper's corpus the
-published row follows, in a table of EERs.
+deviation over seeds (SD seeds) and the mean over all partitions (Avg 2x5), where there are several, the mean on the
+evaluation set (Eval), where the corpus has one, the mean of each further metric, and what the row took (Time, summed
+over all folds). On the paper's corpus the published row follows, in a table of EERs.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -161,7 +161,7 @@ def paper_table(
         if has_published(trial, study.objective):
             lines.append(published_line(trial, study.tags, header, len(names)))
     tags = range(len(names), len(names) + len(study.tags))
-    last = ("Var", "Eval")  # before Avg, which stays
+    last = ("Var", "Eval", over_column(study))  # before Avg, which stays
     behind = sorted(range(len(header) - 1, tags.stop, -1), key=lambda number: header[number] in last)
     extra = [header.index(metric.mean_column, tags.stop + 1) for metric in further]
     spare = [extra, tags, *([number] for number in behind)]
@@ -192,6 +192,17 @@ def parameter_columns(study: StudyRecord, page: bool) -> Sequence[str]:
     return study.varied if not page or 0 < len(study.varied) <= MOST_COLUMNS else ["trial"]
 
 
+def over_column(study: StudyRecord) -> str:
+    """The column of the mean over the folds of all partitions: "Avg 2x5"."""
+    return f"Avg {len(study.partitions)}x{len(study.folds)}"
+
+
+def over_mean(trial: TrialResult, study: StudyRecord) -> float | None:
+    """The mean of the objective over the folds of all partitions; None where the trial lacks one."""
+    over = trial.over_partitions
+    return None if over is None or over.partitions < len(study.partitions) else over.figures[study.metric].mean
+
+
 def _columns(
     study: StudyRecord,
     trials: Sequence[TrialResult],
@@ -204,12 +215,14 @@ def _columns(
     columns: dict[str, Callable[[TrialResult], str]] = {}
     if first and study.has_several_seeds:
         columns[SD_SEEDS] = lambda trial: decimal(trial.figures[study.metric].sd_seeds)
+    if first and study.has_several_partitions:
+        columns[over_column(study)] = lambda trial: decimal(over_mean(trial, study))
     if first and not rows and EVALUATION in splits(trials):
         columns["Eval"] = lambda trial: decimal(mean_of(trial, EVALUATION, study.metric))
     for metric in further:
         columns[metric.mean_column] = lambda trial, name=metric.name: decimal(mean_of(trial, split, name))  # type: ignore[misc]
     if first and not rows:
-        columns["Time"] = lambda trial: duration(trial.seconds)
+        columns["Time"] = lambda trial: duration(trial.total_seconds)
     if first and any(row.best_share for row in rows.values()):
         columns["best in"] = lambda trial: f"{100 * (rows[trial.key].best_share or 0):.0f} %"
     return columns

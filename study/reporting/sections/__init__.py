@@ -14,6 +14,7 @@ from study.reporting.sections.errors_by_tag import errors_by_tag
 from study.reporting.sections.factorial import factorial
 from study.reporting.sections.further_metrics import further
 from study.reporting.sections.paper_tables import cross_validation, evaluation
+from study.reporting.sections.partitions import partitions
 from study.reporting.sections.repeat_it import repeat_it
 from study.reporting.sections.resolution import resolution
 from study.reporting.sections.search import search
@@ -27,6 +28,7 @@ SECTIONS: tuple[Callable[[Analysis], Section | None], ...] = (
     header,
     cross_validation,
     evaluation,
+    partitions,
     against_baseline,
     three_answers,
     resolution,

@@ -5,11 +5,12 @@ from typing import Any
 
 from audiotag.corpus.errors import count
 from study.format import decimal, signed
-from study.reporting.prose import p_value, verdict
+from study.ledger.schema import StudyRecord
+from study.reporting.prose import folds_in_words, p_value, verdict
 from study.reporting.section import Section
 from study.reporting.sections.paper_tables import hidden
 from study.reporting.style import BLUE, FAINT, INK, VERMILION, Panel, as_panel, new_axes, wrapped
-from study.reporting.tables import Line, Table, range_of
+from study.reporting.tables import Line, Table, over_column, over_mean, range_of
 from study.stats.analysis import Analysis, ResultRow, better_with
 from study.stats.bootstrap import CONFIDENCE
 from study.stats.significance import LEAST_FOLDS, Outcome, PairedTest
@@ -46,12 +47,14 @@ def against_baseline(analysis: Analysis) -> Section | None:
 
 def comparison_table(analysis: Analysis, rows: Sequence[ResultRow], page: bool) -> Table:
     """The test of each row; on a page, whose first table has them, without the intervals of the means."""
-    several, tests = analysis.study.has_several_seeds, any(row.tested for row in rows)
-    header = ["trial", "Avg", *[INTERVAL] * (not page), "difference", *TEST_COLUMNS * tests]
+    study, several, tests = analysis.study, analysis.study.has_several_seeds, any(row.tested for row in rows)
+    over = [over_column(study)] * study.has_several_partitions
+    header = ["trial", "Avg", *[INTERVAL] * (not page), *over, "difference", *TEST_COLUMNS * tests]
     header += [*["better with"] * several, "verdict"]
     lines = []
     for row in rows:
-        cells = [row.label, decimal(row.mean), *[range_of(row.intervals.get("mean"))] * (not page), difference(row)]
+        cells = [row.label, decimal(row.mean), *[range_of(row.intervals.get("mean"))] * (not page)]
+        cells += [*[decimal(over_mean(row.result, study))] * len(over), difference(row)]
         cells += tested_cells(row.tested, row.adjusted) * tests
         cells += [_seeds(row, analysis.baseline)] * several
         lines.append(Line([*cells, verdict(row)], row.outcome or ""))
@@ -109,7 +112,7 @@ def _seeds(row: ResultRow, baseline: ResultRow | None) -> str:
 
 
 def _note(analysis: Analysis) -> str:
-    folds, others = len(analysis.study.folds), analysis.others
+    others = analysis.others
     untested = [row for row in others if row.tested is None]
     without = (
         f"A difference is tested over {LEAST_FOLDS} folds or more, unless it is the same in all of them: how far it "
@@ -117,14 +120,17 @@ def _note(analysis: Analysis) -> str:
     )
     if len(untested) == len(others):
         return without.rstrip()
-    paired = f"{paired_over(folds)} Holm's p allows for {count(len(others), 'comparison')}. "
+    paired = f"{paired_over(analysis.study)} Holm's p allows for {count(len(others), 'comparison')}. "
     equality = '"Not distinguishable" is no proof of equality: the interval says how large a difference may still be.'
     return paired + without * bool(untested) + equality
 
 
-def paired_over(folds: int) -> str:
-    """How differences d in some folds are tested."""
+def paired_over(study: StudyRecord) -> str:
+    """How differences d in the folds of a study are tested."""
+    folds, trainings = len(study.folds), len(study.folds) * len(study.partitions)
+    over = ", over partitions as Bouckaert and Frank use it" * study.has_several_partitions
     return (
-        f"Paired over {count(folds, 'fold')}: t = mean(d) / sqrt({1 / folds + 1 / max(folds - 1, 1):.2f} var(d)) with "
-        f"{folds - 1} degrees of freedom (Nadeau and Bengio's corrected resampled t, because training sets overlap)."
+        f"Paired over {folds_in_words(study)}: t = mean(d) / sqrt({1 / trainings + 1 / max(folds - 1, 1):.2f} var(d)) "
+        f"with {trainings - 1} degrees of freedom (Nadeau and Bengio's corrected resampled t, because training sets "
+        f"overlap{over})."
     )

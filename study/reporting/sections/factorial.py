@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from audiotag.corpus.errors import list_first
 from study.format import signed, trial_name
+from study.ledger.schema import StudyRecord
 from study.reporting.section import Section
 from study.reporting.sections.against_baseline import RULE, TEST_COLUMNS, draw_tests, paired_over, tested_cells
 from study.reporting.style import Panel, as_panel
@@ -65,7 +66,7 @@ def factorial(analysis: Analysis) -> Section | None:
     intro = INTRO.format(trials=len(analysis.rows), factors=_in_words(found.factors), mean=mean)
     intro += OF_THREE * (_largest(found) == 3)
     tables = [effects_table(found), on_top_table(found)]
-    example, notes = _example(found, mean), _notes(found, len(analysis.study.folds))
+    example, notes = _example(found, mean), _notes(found, analysis.study)
     parts = [f"### {table.title}\n\n{table.markdown()}" for table in tables]
     return Section(
         TITLE,
@@ -150,7 +151,7 @@ def _example(found: Factorial, mean: str) -> list[str]:
     return [EXAMPLE.format(a=first.on, b=second.on, mean=mean, off=off, on=on, without=without, name=_name(pair))]
 
 
-def _notes(found: Factorial, folds: int) -> list[str]:
+def _notes(found: Factorial, study: StudyRecord) -> list[str]:
     """How the figures are to be taken."""
     interactions = []
     if any(effect.tested for effect in found.effects):
@@ -159,15 +160,15 @@ def _notes(found: Factorial, folds: int) -> list[str]:
         interactions.append(STILL)
     if len(found.factors) > _largest(found):
         interactions.append(PAIRS_ALONE)
-    return [f"{ON_TOP}{_paired(found, folds)}", *[" ".join(interactions)] * bool(interactions)]
+    return [f"{ON_TOP}{_paired(found, study)}", *[" ".join(interactions)] * bool(interactions)]
 
 
-def _paired(found: Factorial, folds: int) -> str:
+def _paired(found: Factorial, study: StudyRecord) -> str:
     """How the tables' rows are tested; nothing where none is."""
     if not any(effect.tested for effect in (*found.effects, *found.on_top)):
         return ""
     rows = f"{len(found.effects)} rows of the first table, and apart from them for the {len(found.on_top)}"
-    return f" {paired_over(folds)} Holm's p allows for the {rows} of the second."
+    return f" {paired_over(study)} Holm's p allows for the {rows} of the second."
 
 
 def _unfinished(found: Factorial, analysis: Analysis) -> str:

@@ -3,7 +3,15 @@
 from audiotag.metrics import EER
 from study.reporting.prose import BOLD, rest
 from study.reporting.section import Section
-from study.reporting.tables import CROSS_VALIDATION, EVALUATION, SD_SEEDS, footnotes, paper_table, splits
+from study.reporting.tables import (
+    CROSS_VALIDATION,
+    EVALUATION,
+    SD_SEEDS,
+    footnotes,
+    over_column,
+    paper_table,
+    splits,
+)
 from study.stats.analysis import Analysis
 
 CAPTION = (
@@ -12,6 +20,7 @@ CAPTION = (
     "same networks. Best in: the share of those draws in which the row is the best of those shown."
 )
 SEEDS = f" {SD_SEEDS}: the standard deviation of Avg from seed to seed."
+PARTITIONS = " {}: the mean over the folds of all partitions; all else is of the corpus's own folds."
 EVALUATION_CAPTION = (
     "Clips that no fold trained on, scored by the mean probability of the fold models; nothing is selected on them. "
     "{bold} Intervals as above."
@@ -27,7 +36,8 @@ def cross_validation(analysis: Analysis) -> Section | None:
         bold=BOLD,
         variance="their sample variance times 1000" + ", as published" * (objective.name == EER),
     )
-    caption += SEEDS * analysis.study.has_several_seeds + hidden(analysis)
+    caption += SEEDS * analysis.study.has_several_seeds
+    caption += PARTITIONS.format(over_column(analysis.study)) * analysis.study.has_several_partitions + hidden(analysis)
     return _section(analysis, CROSS_VALIDATION, caption, analysis.missing) if analysis.rows else None
 
 
