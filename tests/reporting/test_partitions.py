@@ -15,7 +15,7 @@ from study.ledger.results import study_results
 from study.reporting.prose import answer, context, failures, folds_in_words, progress
 from study.reporting.results_files import REPORT, TABLE, write_results
 from study.reporting.sections.against_baseline import comparison_table, paired_over
-from study.reporting.sections.partitions import count_torn_groups, partition_table, partitions
+from study.reporting.sections.partitions import TITLE, count_torn_groups, partition_table, partitions
 from study.reporting.tables import CROSS_VALIDATION, Table, paper_table
 from study.reporting.terminal_table import show_results
 from study.stats.analysis import Analysis, analyse, fold_means
@@ -94,7 +94,7 @@ def test_a_lead_that_is_not_real_is_the_one_that_was_tested(tmp_path: Path) -> N
     assert best.outcome == "indistinguishable"
     gap = decimal(abs(best.tested.difference))
     assert gap != decimal(abs(best.mean - found.rows[0].mean))
-    assert f"6 folds of 2 partitions cannot tell a difference of {gap} from 0" in answer(found)
+    assert f"lead of {gap} is not distinguishable from 0 over 6 folds of 2 partitions" in answer(found)
 
 
 def test_groups_in_several_of_the_corpus_own_folds_are_told(tmp_path: Path) -> None:
@@ -129,8 +129,10 @@ def test_a_study_of_one_partition_says_nothing_of_it(tmp_path: Path) -> None:
     assert partitions(found) is None
     assert not any(name.startswith("Avg ") for name in paper_table(ledger.study, [], CROSS_VALIDATION).header)
     write_results(ledger, "finished", redraw=True)
-    for file in (REPORT, TABLE):
-        assert "partition" not in (ledger.root / file).read_text().lower()
+    for file in (REPORT, TABLE):  # but for what more of them would settle
+        text = (ledger.root / file).read_text()
+        assert TITLE not in text
+        assert "of 1 partition" not in text
 
 
 def test_every_page_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
