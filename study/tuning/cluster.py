@@ -1,5 +1,6 @@
 """Ray, started or joined. Imports as little as possible: the rest is imported while Ray starts."""
 
+import gc
 import logging
 import os
 import sys
@@ -176,8 +177,17 @@ def temporary_folder() -> Path:
 
 
 def stop_ray() -> None:
-    """End our cluster with all its workers, or leave the one that was joined."""
-    ray.shutdown()
+    """End our cluster with all its workers, or leave the one that was joined.
+
+    What Tune leaves behind refers to Ray in circles. Garbage is collected before and not meanwhile: another thread that
+    drops a reference while Ray shuts down would end the process ("The core worker has already been shutdown").
+    """
+    gc.collect()
+    gc.disable()
+    try:
+        ray.shutdown()
+    finally:
+        gc.enable()
 
 
 def count_slots(per_trial: dict[str, float]) -> int:

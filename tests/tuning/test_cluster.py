@@ -1,11 +1,13 @@
 """Ray, started as a study starts it: what its workers get, how many trials fit, and what it refuses."""
 
 import ast
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -46,6 +48,22 @@ def per_trial() -> Iterator[dict[str, float]]:
     with restored():
         yield start_ray(None, None, None)
         stop_ray()
+
+
+def test_nothing_that_refers_to_ray_is_freed_while_it_shuts_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread that frees one of its references then ends the whole process, without a word of ours."""
+
+    class Knot:
+        """Freed by the garbage collector alone."""
+
+        def __init__(self) -> None:
+            self.own = self
+
+    left, during = weakref.ref(Knot()), list[object]()
+    monkeypatch.setattr(ray, "shutdown", lambda: during.extend([left(), gc.isenabled()]))
+    stop_ray()
+    assert during == [None, False]
+    assert gc.isenabled()
 
 
 @pytest.mark.slow
