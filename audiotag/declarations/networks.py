@@ -1,9 +1,10 @@
 """What a network's source says of it: the arguments and attributes of its class."""
 
 import ast
+import math
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, fields
+from typing import Any
 
 from audiotag.declarations.source import (
     Choices,
@@ -49,7 +50,10 @@ def read_network(found: ast.ClassDef, file: str, training: list[str]) -> Network
     """
     where = f"the class `{found.name}` in {file}"
     if not is_network(found):
-        raise DeclarationError(f"The method `__init__` of {where} must begin with (self, n_columns, n_tags, *).")
+        missing = "" if "__init__" in _methods(found) else " be written out, where a base class has it, too, and"
+        raise DeclarationError(
+            f"The method `__init__` of {where} must{missing} begin with (self, n_columns, n_tags, *)."
+        )
     methods, attributes = _methods(found), assigned(found.body)
     parameters = keyword_arguments(methods["__init__"], where)
     return Network(
@@ -90,7 +94,20 @@ def _read_front_end(node: ast.expr | None, where: str) -> LogMel:
         case None:
             return LogMel()
         case ast.Call(func=ast.Name(id="LogMel") | ast.Attribute(attr="LogMel"), args=[], keywords=words):
-            with suppress(TypeError, ValueError):
-                return LogMel(**{str(word.arg): ast.literal_eval(word.value) for word in words})
-    known = ", ".join(entry.name for entry in fields(LogMel))
-    raise DeclarationError(f"The attribute `front_end` of {where} must be a LogMel(...) of {known}.")
+            values = {str(word.arg): literal(word.value) for word in words}
+            defaults: dict[str, Any] = {entry.name: entry.default for entry in fields(LogMel)}
+            if all(_fits(value, defaults.get(name)) for name, value in values.items()):
+                try:
+                    return LogMel(**values)
+                except ValueError as error:
+                    raise DeclarationError(f"The attribute `front_end` of {where} cannot be: {error}") from error
+    known = ", ".join(f"{entry.name} ({type(entry.default).__name__})" for entry in fields(LogMel))
+    raise DeclarationError(f"The attribute `front_end` of {where} must be a LogMel(...) of {known}, written out.")
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Whether a front end may have a value where its default is this one: numbers are positive."""
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    numbers = {int: int, float: int | float}.get(type(default))
+    return numbers is not None and isinstance(value, numbers) and 0 < value < math.inf
