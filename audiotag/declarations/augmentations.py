@@ -63,6 +63,8 @@ def read_augmentation(tree: ast.Module, function: ast.FunctionDef, file: str) ->
         DeclarationError: Where something is missing or not written out; `file` is shown.
     """
     where = f"the function `{function.name}` in {file}"
+    if function.name.startswith("_"):
+        raise DeclarationError(f"The name of {where} begins with an underscore, as of one that trials do not name.")
     if not is_augmentation(function):
         shown = " or ".join(f"({', '.join(arguments)}, *)" for arguments in FIRST)
         raise DeclarationError(f"The arguments of {where} must begin with {shown}.")

@@ -20,6 +20,7 @@ from audiotag.declarations.source import DeclarationError, parse
 ROOT = Path(__file__).parents[1]
 NO_AUGMENTATION = "none"
 CHAIN = "+"  # between the augmentations of a chain
+FORMS = {"model": "class {}(nn.Module)", "augmentation": "def {}(x, y, rng, *, ...)"}  # of an own definition
 
 
 @dataclass(frozen=True)
@@ -99,17 +100,23 @@ def find_source(kind: str, name: str, code: OwnCode | None = None) -> Source:
         return there[name]
     if code is not None and name in (own := code.definitions()):
         return Source(*own[name])
+    if code is not None and (why := code.why_not(name, FORMS[kind].format(name))):
+        raise ValueError(f"The value of `{kind}` is {name!r}, which {why}")
     raise ValueError(f"The value of `{kind}` is {name!r}, but must be one of {', '.join(known)}.")
 
 
 def _in_package(kind: str, name: str, code: OwnCode | None) -> Source:
     module, _, attribute = name.partition(BETWEEN)
+    if not all(part.isidentifier() for part in (*module.split("."), attribute)):
+        raise ValueError(f"The value of `{kind}` is {name!r}, but must be 'package.module{BETWEEN}name'.")
     recorded = dict(code.modules).get(module) if code is not None else None
     tree = parse(read_module(module) if recorded is None else recorded, module)
     for node in tree.body:
         if isinstance(node, Definition) and node.name == attribute:
             return Source(node, tree, module)
-    raise ValueError(f"The value of `{kind}` is {name!r}, but the module {module} defines no `{attribute}`.")
+    raise ValueError(
+        f"The value of `{kind}` is {name!r}, but the module {module} defines no `{attribute}`: name the one that does."
+    )
 
 
 def _own(kind: str, code: OwnCode | None) -> list[str]:

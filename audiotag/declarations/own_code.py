@@ -84,8 +84,28 @@ class OwnCode:
             elif isinstance(node, ast.ImportFrom) and (helper := self._helper(node, file)) and helper not in seen:
                 there = dict(self._defined(helper, helpers[helper], seen | {helper}))
                 for alias in node.names:
-                    if alias.name in there:
+                    if alias.name == "*":
+                        yield from ((name, found) for name, found in there.items() if not name.startswith("_"))
+                    elif alias.name in there:
                         yield alias.asname or alias.name, there[alias.name]
+
+    def why_not(self, name: str, wanted: str) -> str:
+        """Say why a name in its file is no definition, in words that go on after "which"; empty of an unknown name."""
+        for node in ast.walk(parse(self.text, self.file)):
+            match node:
+                case ast.ImportFrom(module=str(module), level=0):
+                    real = next((alias.name for alias in node.names if name == (alias.asname or alias.name)), None)
+                    if real is not None:
+                        return f"{self.file} imports from {module}: name it '{module}{BETWEEN}{real}'."
+                case (
+                    ast.Name(id=known, ctx=ast.Store())
+                    | ast.FunctionDef(name=known)
+                    | ast.AsyncFunctionDef(name=known)
+                    | ast.ClassDef(name=known)
+                ):
+                    if known == name:
+                        return f"{self.file} must define by `{wanted}`, not indented."
+        return ""
 
     def _helper(self, node: ast.ImportFrom, file: str) -> str | None:
         """The helper that a statement of a file imports from; None where it is another module."""
