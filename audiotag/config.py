@@ -94,8 +94,7 @@ class TrialConfig:
                 f"`{chosen['model']}` has no layers for it (`mixing_layers`): choose another."
             )
         defaults = _in_order([augmenting.parameters], [declared.parameters])
-        if len(defaults) < len(_training_defaults()) + len(declared.parameters) + len(augmenting.parameters):
-            raise DeclarationError(f"Two of {', '.join(chosen.values())} and the training have a name in common.")
+        _refuse_common({chosen["augmentation"]: augmenting.parameters, chosen["model"]: declared.parameters})
         for name in _lacking(chosen["augmentation"], augmenting):
             del defaults[name]
         for name, value in given.items():
@@ -262,6 +261,17 @@ def _check_order(config: TrialConfig) -> None:
             f"The value of `{words[mixing[-1]][DOMAIN]}` is {WAVEFORM!r} in {config.augmentation!r}, but the first "
             "alone of a chain can mix waveforms: put it there, or choose another domain."
         )
+
+
+def _refuse_common(owners: dict[str, Values]) -> None:
+    """Refuse a hyperparameter's name that two of the augmentation, the network and the training have."""
+    owned = [(name, owner) for owner, parameters in owners.items() for name in parameters]
+    owned += [(name, "the training") for name in ("model", "augmentation", *_training_defaults(), *APART)]
+    for place, (name, owner) in enumerate(owned):
+        if other := next((other for known, other in owned[place + 1 :] if known == name), None):
+            raise DeclarationError(
+                f"The name of the hyperparameter `{name}` of {owner} is taken by {other}: rename it."
+            )
 
 
 def _require_text(name: str, value: Any, allowed: tuple[str, ...]) -> None:

@@ -54,6 +54,9 @@ def keyword_arguments(function: ast.FunctionDef, where: str) -> dict[str, Value]
         if not isinstance(value, Value):
             kinds = "a bool, an int, a float or a str"
             raise DeclarationError(f"The default of `{argument.arg}` of {where} must be {kinds}, written out.")
+        match argument.annotation, value:
+            case ast.Name(id="float"), int() if not isinstance(value, bool):
+                value = float(value)  # `width: float = 1` may be 0.5, too
         found[argument.arg] = value
     return found
 

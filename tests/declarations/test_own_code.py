@@ -64,6 +64,7 @@ def test_own_functions_and_classes_stand_beside_the_projects() -> None:
         ("from {}layers import Tiny as Small", "Small"),
         ("from {}parts.deep import Tiny", "Tiny"),
         ("from {}parts import Tiny", "Tiny"),
+        ("from {}layers import *", "Tiny"),
     ],
 )
 def test_definitions_may_stand_in_helpers(line: str, name: str, package: str) -> None:
@@ -100,6 +101,16 @@ def test_code_survives_json() -> None:
     assert read_code(json.loads(json.dumps(asdict(own)))) == own
 
 
+def test_a_number_that_is_to_be_a_float_may_be_written_as_an_int() -> None:
+    text = "def erase(x, y, rng, *, width: float = 1, often: int = 1, on: bool = True): ..."
+    config = TrialConfig(augmentation="erase", width=0.5, code=code(text))
+    assert config.to_dict()["width"] == 0.5
+    default = TrialConfig(augmentation="erase", code=code(text)).to_dict()
+    assert [type(default[name]) for name in ("width", "often", "on")] == [float, int, bool]
+    with pytest.raises(ValueError, match="must be a whole number"):
+        TrialConfig(augmentation="erase", often=0.5, code=code(text))
+
+
 # --- packages ---
 
 
@@ -128,6 +139,9 @@ def test_a_package_s_function_and_class_are_named_with_their_module(package: Pat
         ("their_package.noise:blur", "the module their_package.noise defines no `blur`"),
         ("their_package.nois:erase", r"module their_package\.nois cannot be used here \(there is no such module\)"),
         ("no_such_package.a:erase", r"cannot be used here \(ModuleNotFoundError"),
+        (":erase", "':erase', but must be 'package.module:name'"),
+        ("their_package.noise:", "must be 'package.module:name'"),
+        ("their_package/noise.py:erase", "must be 'package.module:name'"),
         ("their_package.noise:Tiny", "is no function"),
     ],
 )
@@ -146,19 +160,63 @@ def test_a_package_of_another_version_is_refused(package: Path) -> None:
 # --- malformed ---
 
 
+def test_a_function_with_an_underscore_is_not_named_by_trials() -> None:
+    with pytest.raises(DeclarationError, match=r"`_erase` in question\.py begins with an underscore"):
+        TrialConfig(augmentation="_erase", code=code(ERASE.replace("erase", "_erase")))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "match"),
+    [
+        (
+            "def __init__(self, n_columns, n_tags, *,",
+            "def __init__(self, bands, n_tags, *,",
+            r"must begin with \(self,",
+        ),
+        ("def __init__", "def build", r"must be written out, where a base class has it, too, and begin with \(self,"),
+        ("n_mels=8", "n_mels=N", r"must be a LogMel\(\.\.\.\) of .*n_mels \(int\), .*, written out"),
+        ("n_mels=8", "n_mels='8'", r"n_mels \(int\)"),
+        ("n_mels=8", "n_mels=8.0", r"n_mels \(int\)"),
+        ("n_mels=8", "n_mels=0", r"n_mels \(int\)"),
+        ("n_mels=8", "n_mels=True", r"n_mels \(int\)"),
+        ("n_mels=8", "mels=8", r"n_mels \(int\)"),
+        ("n_mels=8", "imd=1", r"imd \(bool\)"),
+        ("n_mels=8", "imd=True", "`front_end` of the class `Tiny` in question.py cannot be: The value of `power`"),
+    ],
+)
+def test_what_a_network_s_source_lacks_is_one_line(old: str, new: str, match: str) -> None:
+    assert NETWORK.count(old) == 1
+    with pytest.raises(DeclarationError, match=match):
+        TrialConfig(model="Tiny", code=code(NETWORK.replace(old, new)))
+
+
 @pytest.mark.parametrize(
     ("text", "values", "match"),
     [
         ("def erase(x, y, rnd, *, width=1.0): ...", {}, r"`erase` in question\.py must begin with \(x, y, rng, \*\)"),
         ("def erase(x, y, rng, *, width): ...", {}, "The default of `width` of the function `erase`"),
-        ("erase = 1", {}, "must be one of none, .*"),
+        ("pass", {}, "must be one of none, .*"),
+        (
+            "erase = lambda x, y, rng: (x, y)",
+            {},
+            r"which question\.py must define by `def erase\(x, y, rng, \*, \.\.\.\)`",
+        ),
+        ("async " + ERASE, {}, r"must define by `def erase\("),
+        (f"if True:\n    {ERASE.replace('    ', '        ')}", {}, r"must define by `def erase\(.*, not indented"),
+        (
+            "from noises.all import hum as erase",
+            {},
+            "which question.py imports from noises.all: name it 'noises.all:hum'",
+        ),
         ("class erase: ...", {}, "`erase` in question.py is no function"),
         (ERASE, {"widht": 0.1}, "Unknown hyperparameter `widht`: .*width"),
         (ERASE, {"width": "a"}, "The value of `width` is 'a', but must be a finite number"),
         (ERASE + "def mixup(x, y, rng): ...", {}, "The name of the function `mixup` in question.py is taken"),
         (ERASE + "class CRNN:\n    def __init__(self, n_columns, n_tags): ...", {}, ""),
         ("def erase(x, y, rng:\n", {}, r"question\.py is not valid Python: .* in line 1"),
-        (ERASE.replace("width:", "dropout:"), {}, "have a name in common"),
+        (ERASE.replace("width:", "dropout:"), {}, "hyperparameter `dropout` of erase is taken by crnn: rename it"),
+        (ERASE.replace("width:", "patience:"), {}, "hyperparameter `patience` of erase is taken by the training"),
+        (ERASE.replace("width:", "code:"), {}, "hyperparameter `code` of erase is taken by the training"),
     ],
 )
 def test_what_a_source_lacks_is_one_line(text: str, values: dict[str, float], match: str) -> None:
