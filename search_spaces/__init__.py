@@ -136,8 +136,7 @@ def load_kept_space(name: str, source: str, helpers: dict[str, str], path: str) 
         SpaceError: As `load_space`.
     """
     try:
-        with redirect_stdout(sys.stderr):
-            module = load_module(own_code(name, source, helpers, path))
+        module = load_module(own_code(name, source, helpers, path))
     except DeclarationError as error:
         raise SpaceError(f"The space `{name}` cannot be read: {error}") from error
     return _make_space(name, module, source, helpers, path)

@@ -16,7 +16,7 @@ import tempfile
 import tokenize
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -179,11 +179,11 @@ def load_module(code: OwnCode) -> Any:
     for name in helpers:
         sys.modules.pop(name, None)  # of another study
     parent = f"{code.package}." if code.package else ""
-    with importable(folder, code.package):
+    with importable(folder, code.package), redirect_stdout(sys.stderr):
         try:
             module = run_module(folder / code.file, f"{parent}own_{code.fingerprint}")
         except (Exception, SystemExit) as error:  # whatever a user's own file does wrong
-            raise DeclarationError(f"The file {code.file} cannot be run: {describe_error(error, [folder])}.") from error
+            raise DeclarationError(f"The file {code.file} cannot be run: {describe_own_error(error, code)}.") from error
         for name in helpers:  # those that a function imports when it is called
             with suppress(Exception, SystemExit):
                 importlib.import_module(name)
@@ -260,7 +260,10 @@ def describe_own_error(error: BaseException, code: OwnCode | None) -> str:
     """Say what went wrong in code that was run by `load_own`, and in which line of it."""
     folders = [] if code is None else [_folder(code)]
     files = [sys.modules[name].__file__ for name, _ in (() if code is None else code.modules) if name in sys.modules]
-    return describe_error(error, [*folders, *(Path(file) for file in files if file)])
+    what = describe_error(error, [*folders, *(Path(file) for file in files if file)])
+    if isinstance(error, FileNotFoundError):
+        what += "; the source is run alone, in another folder: name other files by their absolute paths"
+    return what
 
 
 def _is_within(file: Path, folders: list[Path]) -> bool:

@@ -3,8 +3,11 @@
 Shapes: B clips of the batch, T frames, F values per frame, K tags.
 """
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import chdir, redirect_stdout
 from functools import partial
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -12,14 +15,19 @@ import torch
 from torch import Tensor, nn
 
 from audiotag.augment import build_augmentations
-from audiotag.config import TrialConfig, augmentation, split_chain
+from audiotag.config import TrialConfig, augmentation, network, split_chain
+from audiotag.declarations.catalogue import load
+from audiotag.declarations.networks import QUICK, Network
 from audiotag.declarations.own_code import describe_own_error
 from audiotag.declarations.source import DeclarationError
-from audiotag.models.build import build_network
-from audiotag.training.fit import tagging_loss
+from audiotag.features.log_mel import LogMel
+from audiotag.models.build import build_network, standardise
+from audiotag.models.precision import computing
+from audiotag.training.fit import predict, start_fit, tagging_loss, take_step
 from audiotag.training.rng import Stream, make_rng, seed_torch
 
 CLIPS = 4  # of the batch
+SET = ("mean", "scale", "precision", "loss")  # attributes that `build_network` gives a network
 SILENCE, LOUD = -18.0, 2.0  # of the log-mels in it
 
 
@@ -28,7 +36,7 @@ class TryOutError(ValueError):
 
 
 def try_out(config: TrialConfig, frames: int, n_tags: int) -> None:
-    """Try the networks and augmentations of batches of a configuration that are a user's own.
+    """Try the networks and augmentations of batches that are a user's own, in an empty folder, on the CPU.
 
     Raises:
         TryOutError: For what raises, or gives other than it must: it names the function, what came and what is wanted.
@@ -37,14 +45,17 @@ def try_out(config: TrialConfig, frames: int, n_tags: int) -> None:
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.uniform(SILENCE, LOUD, (CLIPS, frames, columns)).astype(np.float32))
     y = torch.from_numpy((rng.random((CLIPS, n_tags)) < 0.5).astype(np.float32))
-    of_batches = [name for name in split_chain(config.augmentation) if name not in config.waveform_parts]
-    for place, name in enumerate(of_batches):
-        if name in own:
-            step = _guard(f"The augmentation `{name}`", config, partial(_build_step, config, place, columns, n_tags))
-            given = _waves(config, frames) if config.mixes_waveforms and place == 0 else x
-            _try_augmentation(name, step, given, y, config)
-    if config.model in own:
-        _try_network(config, x, y)
+    of_batches = [part for part in split_chain(config.augmentation) if part not in config.waveform_parts]
+    with TemporaryDirectory() as empty, chdir(empty), redirect_stdout(sys.stderr):  # workers have another folder, too
+        for place, name in enumerate(of_batches):
+            if name in own:
+                step = _guard(
+                    f"The augmentation `{name}`", config, partial(_build_step, config, place, columns, n_tags)
+                )
+                given = _waves(config, frames) if config.mixes_waveforms and place == 0 else x
+                _try_augmentation(name, step, given, y, config)
+        if config.model in own:
+            _try_network(config, x, y)
 
 
 def _waves(config: TrialConfig, frames: int) -> Tensor:
@@ -62,59 +73,131 @@ def _build_step(config: TrialConfig, place: int, columns: int, n_tags: int) -> C
 
 
 def _try_augmentation(name: str, step: Callable[..., Any], x: Tensor, y: Tensor, config: TrialConfig) -> None:
-    what = f"The augmentation `{name}`"
+    what, words = f"The augmentation `{name}`", {"x": "features", "y": "targets"}
     found = []
     for _ in range(2):
         given = x.clone(), y.clone()
         found.append(_guard(what, config, partial(step, *given, make_rng(0, 0, 0, Stream.MIXING))))
-        if not all(map(torch.equal, given, (x, y))):
-            raise TryOutError(f"{what} changes what it is given: make a copy first (`x = x.clone()`), and change that.")
+        for word, now, was in zip(words, given, (x, y), strict=True):
+            if not torch.equal(now, was):
+                remedy = f"make a copy first (`{word} = {word}.clone()`), and change that"
+                raise TryOutError(f"{what} changes the {words[word]} that it is given: {remedy}.")
     result = found[0]
     if not (isinstance(result, tuple) and len(result) == 2 and all(isinstance(part, Tensor) for part in result)):
         raise TryOutError(f"{what} returns {_shown(result)}, but must return features and targets: `return x, y`.")
-    for label, part, was in zip(("features", "targets"), result, (x, y), strict=True):
+    for label, part, was in zip(words.values(), result, (x, y), strict=True):
         if part.shape != was.shape or part.dtype != was.dtype:
-            wanted = f"must be {_shown(was)}, as it was given"
-            raise TryOutError(f"{what} returns {label} {_shown(part)}, but they {wanted}.")
+            raise TryOutError(f"{what} returns {label} {_shown(part)}, but they must be {_shown(was)}, as given.")
         if not torch.isfinite(part).all():
             raise TryOutError(f"{what} returns {label} with NaN or infinity, but they must be finite.")
     if result[1].min() < 0 or result[1].max() > 1:
         low, high = result[1].min().item(), result[1].max().item()
         raise TryOutError(f"{what} returns targets from {low:g} to {high:g}, but they must be in [0, 1].")
     if not all(map(torch.equal, found[0], found[1])):
-        raise TryOutError(f"{what} draws other numbers each time: draw all of them from `rng`, NumPy's generator.")
+        remedy = "draw all random numbers from `rng`, NumPy's generator, and keep no state"
+        raise TryOutError(f"{what} gives other features or targets each time: {remedy}.")
 
 
 def _try_network(config: TrialConfig, x: Tensor, y: Tensor) -> None:
-    what, shape = f"The network `{config.model}`", (len(y), y.shape[1])
-    with seed_torch(0, 0, 0, Stream.WEIGHTS, "cpu"):
-        model = _guard(what, config, lambda: build_network(config, x.shape[2], shape[1], x.mean((0, 1)), x.std((0, 1))))
-        model.train()
-        if (segments := getattr(model, "segments", None)) is not None:
-            x = x[:, : segments.frames]
+    """Train a network for one step, as a study does, and score with it; twice, which must give the same."""
+    what = f"The network `{config.model}`"
+    kind = _guard(what, config, partial(load, "model", config.model, config.code))
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        raise TryOutError(f"{what} must be a subclass of torch.nn.Module: `class ...(nn.Module)`.")
+    _check_declaration(what, kind, network(config.model, config.code))
+    if not torch.equal(*(_train_and_score(what, config, x, y) for _ in range(2))):
+        remedy = "draw all random numbers from torch's own generator, which the study seeds, and keep no state"
+        raise TryOutError(f"{what} gives other probabilities each time: {remedy}.")
+
+
+def _check_declaration(what: str, kind: Any, declared: Network) -> None:
+    """Refuse a class that has something of its base classes which its source, and so the study, lacks."""
+    pairs: dict[str, tuple[Any, Any]] = {
+        "front_end": (getattr(kind, "front_end", LogMel()), declared.front_end),
+        "training_defaults": (getattr(kind, "training_defaults", {}), declared.training_defaults),
+        "quick": (getattr(kind, "quick", QUICK), declared.quick),
+        "mixing_layers": (getattr(kind, "mixing_layers", ()), declared.mixing_layers),
+        "frame_curves": (hasattr(kind, "frame_curves"), declared.has_curves),
+    }
+    for name, (real, read) in pairs.items():
+        if real != read:
+            remedy = "write it out in the class itself, where a base class has it, too"
+            raise TryOutError(f"{what} has another `{name}` than its source says: {remedy}.")
+
+
+def _train_and_score(what: str, config: TrialConfig, x: Tensor, y: Tensor) -> Tensor:
+    """The probabilities of fewer clips after a step of training."""
+    run, clips, shape = partial(_guard, what, config), x.numpy(), y.shape
+    nothing = f"{what} has no parameter that its output depends on: there is nothing to train."
+    bare = run(lambda: load("model", config.model, config.code)(x.shape[2], shape[1], **config.network))
+    if taken := [name for name in SET if hasattr(bare, name)]:
+        raise TryOutError(f"{what} has an attribute `{taken[0]}`, which is what the study sets: rename it.")
+    if hasattr(bare, "score") and not hasattr(bare, "segments"):
+        raise TryOutError(f"{what} has an attribute `score`, which only networks of `segments` have: rename it.")
+    if not any(parameter.requires_grad for parameter in bare.parameters()):
+        raise TryOutError(nothing)
+    state = run(lambda: start_fit(config, clips, shape[1], np.arange(len(clips)), seed=0, fold=0, device="cpu"))
+    model = state.model.train()
+    if (segments := getattr(model, "segments", None)) is not None:
+        x = x[:, : segments.frames]
+    with seed_torch(0, 0, 0, Stream.DROPOUT, "cpu"):
+        if getattr(model, "pretraining", None) is not None:
+            length = model.pretraining.segments.frames
+            run(lambda: model.pretraining_loss(standardise(model, x[:, :length])).backward())
+            state.optimizer.zero_grad()
         calls = _watch_layers(what, model)
-        result = _guard(what, config, lambda: model((x - model.mean) / model.scale))
-        if wrong := next(
-            (name for name, shapes in calls.items() if [shape[:1] for shape in shapes] != [(len(x),)]), None
-        ):
+        with computing(model, "cpu"):
+            _check_probabilities(what, run(lambda: model(standardise(model, x))), x, shape)
+        _check_calls(what, calls, len(x))
+        loss, _ = run(lambda: tagging_loss(model, x, y, "cpu"))
+        if not loss.requires_grad:
+            raise TryOutError(nothing)
+        run(lambda: take_step(state.optimizer, loss))
+    few = torch.from_numpy(clips[: CLIPS - 1])
+    scores = torch.from_numpy(run(lambda: predict(model, few, np.arange(len(few)))))
+    _check_probabilities(f"{what}, when it scores,", scores, few, (len(few), shape[1]))
+    if hasattr(model, "frame_curves"):
+        with torch.inference_mode():
+            _check_curves(what, run(lambda: model.frame_curves(standardise(model, few))), scores.shape)
+    return scores
+
+
+def _check_curves(what: str, curves: Any, shape: Sequence[int]) -> None:
+    """Refuse anything but curves of so many clips and tags."""
+    fits = isinstance(curves, Tensor) and curves.ndim == 3 and curves.shape[::2] == tuple(shape)
+    if not fits or not 0 <= curves.min() <= curves.max() <= 1:
+        wanted = f"must return curves [{shape[0]}, points, {shape[1]}], (clips, points in time, tags), in [0, 1]"
+        raise TryOutError(
+            f"The method `frame_curves` of {what[0].lower()}{what[1:]} returns {_shown(curves)}, but {wanted}."
+        )
+
+
+def _check_probabilities(what: str, result: Any, x: Tensor, shape: Sequence[int]) -> None:
+    """Refuse anything but probabilities of a shape."""
+    if not isinstance(result, Tensor) or result.shape != tuple(shape):
+        wanted = f"must return probabilities {list(shape)}, (clips, tags)"
+        raise TryOutError(f"{what} returns {_shown(result)} of features {list(x.shape)}, but {wanted}.")
+    if result.dtype != torch.float32:
+        remedy = "make its last layer a `FullLinear` (audiotag.models.precision), as the project's networks do"
+        raise TryOutError(f"{what} returns {_shown(result)}, but must return float32: {remedy}.")
+    if not torch.isfinite(result).all():
+        raise TryOutError(f"{what} returns NaN or infinity, but must return probabilities in [0, 1].")
+    if result.min() < 0 or result.max() > 1:
+        low, high = result.min().item(), result.max().item()
+        raise TryOutError(
+            f"{what} returns values from {low:.3g} to {high:.3g}, but must return probabilities in [0, 1]: "
+            "end it with a sigmoid."
+        )
+
+
+def _check_calls(what: str, calls: dict[str, list[tuple[int, ...]]], clips: int) -> None:
+    """Refuse layers to mix after that are not called once for a batch, and stop watching them."""
+    for name, shapes in calls.items():
+        if [shape[:1] for shape in shapes] != [(clips,)]:
             raise TryOutError(
-                f"{what} must call its layer `{wrong}`, of `mixing_layers`, once, for a tensor (clips, ...)."
+                f"{what} must call its layer `{name}`, of `mixing_layers`, once, for a tensor (clips, ...)."
             )
-        if not isinstance(result, Tensor) or result.shape != shape:
-            wanted = f"must return probabilities {list(shape)}, (clips, tags)"
-            raise TryOutError(f"{what} returns {_shown(result)} of features {list(x.shape)}, but {wanted}.")
-        if not torch.isfinite(result).all():
-            raise TryOutError(f"{what} returns NaN or infinity, but must return probabilities in [0, 1].")
-        if result.min() < 0 or result.max() > 1:
-            low, high = result.min().item(), result.max().item()
-            raise TryOutError(
-                f"{what} returns values from {low:.3g} to {high:.3g}, but must return probabilities in [0, 1]: "
-                "end it with a sigmoid."
-            )
-        loss, _ = _guard(what, config, lambda: tagging_loss(model, x, y, "cpu"))
-        if not any(parameter.requires_grad for parameter in model.parameters()) or not loss.requires_grad:
-            raise TryOutError(f"{what} has no parameter that its output depends on: there is nothing to train.")
-        _guard(what, config, loss.backward)
+        shapes.clear()
 
 
 def _watch_layers(what: str, model: nn.Module) -> dict[str, list[tuple[int, ...]]]:
@@ -145,5 +228,5 @@ def _shown(value: Any) -> str:
     if isinstance(value, Tensor):
         return f"{list(value.shape)} ({str(value.dtype).removeprefix('torch.')})"
     if isinstance(value, tuple):
-        return f"a tuple of {len(value)}"
+        return f"a tuple of {len(value)} ({', '.join(type(part).__name__ for part in value)})"
     return "nothing" if value is None else f"a {type(value).__name__}"

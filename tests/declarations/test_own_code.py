@@ -233,6 +233,7 @@ def test_what_a_source_lacks_is_one_line(text: str, values: dict[str, float], ma
         ("\n1 / 0\n", r"question\.py cannot be run: ZeroDivisionError: .* \(line 2 of question\.py\)"),
         ("import sys\nsys.exit(3)\n", r"it calls sys\.exit \(line 2 of question\.py\)"),
         ("import no_such_module\n", "ModuleNotFoundError"),
+        ("open('noise.npy')\n", r"line 1 of question\.py\); the source is run alone, .*absolute paths\.$"),
         ("import broken\n", r"\(line 3 of broken\.py\)"),
     ],
 )
