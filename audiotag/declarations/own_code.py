@@ -250,17 +250,38 @@ def _import_package(name: str) -> Any:
 def describe_error(error: BaseException, folders: list[Path], without: str = "") -> str:
     """Say what went wrong in a user's own file, and in which line of which file within some folders."""
     what = "it calls sys.exit" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
+    where = _innermost(error, folders, without)
+    return f"{what} ({where})" if where else what
+
+
+def _innermost(error: BaseException, folders: list[Path], without: str = "") -> str:
+    """The innermost line of files within some folders that an error came through; empty where there is none."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != without]
     files = [(Path(frame.filename), frame.lineno) for frame in frames]
     own = [(path, line) for path, line in files if _is_within(path, folders)]
-    return f"{what} (line {own[-1][1]} of {own[-1][0].name})" if own else what
+    return f"line {own[-1][1]} of {own[-1][0].name}" if own else ""
+
+
+class OwnCodeFailed(RuntimeError):
+    """What an exception in a user's own code said, and where: the exception itself may not be known elsewhere."""
+
+
+def as_text(error: Exception, code: OwnCode | None) -> Exception:
+    """Give an exception that came through a user's own code as OwnCodeFailed, any other as it is."""
+    return OwnCodeFailed(describe_own_error(error, code)) if _innermost(error, _places(code)) else error
+
+
+def _places(code: OwnCode | None) -> list[Path]:
+    """Where a user's own code runs from: the folder of its texts, and the files of packages' modules."""
+    if code is None:
+        return []
+    files = [sys.modules[name].__file__ for name, _ in code.modules if name in sys.modules]
+    return [_folder(code), *(Path(file) for file in files if file)]
 
 
 def describe_own_error(error: BaseException, code: OwnCode | None) -> str:
     """Say what went wrong in code that was run by `load_own`, and in which line of it."""
-    folders = [] if code is None else [_folder(code)]
-    files = [sys.modules[name].__file__ for name, _ in (() if code is None else code.modules) if name in sys.modules]
-    what = describe_error(error, [*folders, *(Path(file) for file in files if file)])
+    what = describe_error(error, _places(code))
     if isinstance(error, FileNotFoundError):
         what += "; the source is run alone, in another folder: name other files by their absolute paths"
     return what

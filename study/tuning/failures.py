@@ -7,6 +7,8 @@ from pathlib import Path
 import ray
 from ray.tune.experiment import Trial
 
+from audiotag.declarations.own_code import OwnCodeFailed
+
 ENTRY = re.compile(r"^Failure # \d+ \(occurred at .*\)\n", re.MULTILINE)  # in the file to which Tune adds each error
 FIGURES = re.compile(r"[\d.]+ ?GB used / [\d.]+ ?GB limit")  # in what Ray says when it ends workers
 ALLOCATION = ("can't allocate memory", "not enough memory")  # torch, on Linux and elsewhere; it raises RuntimeError
@@ -81,8 +83,10 @@ def explain(error: BaseException) -> str:
         return "its worker died (killed, crashed or out of memory)"
     if type(error) is ray.exceptions.RayError:
         return f"of Ray: {_shorten(str(error).splitlines()[0])}"
+    if isinstance(error, OwnCodeFailed):  # it names the kind itself
+        return f"of {_shorten(str(error))}"
     return f"of {type(error).__name__}: {_shorten(str(error))}"
 
 
 def _shorten(text: str) -> str:
-    return " ".join(text.split())[:300]
+    return " ".join(text.split())[:300].rstrip(".")

@@ -16,6 +16,7 @@ from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import Corpus
 from audiotag.corpus.partitions import partition_seed
 from audiotag.corpus.splits import FoldSplit, split_fold
+from audiotag.declarations.own_code import as_text
 from audiotag.models.backend import ConvolutionError
 from audiotag.training.device import GPUShareError, use_gpu
 from audiotag.training.epochs import EpochResult, PretrainingEpoch
@@ -75,6 +76,13 @@ def run_trial(
         except (GPUShareError, torch.OutOfMemoryError) as error:
             needs = f"--gpus-per-trial is {card:g}, but a trial needs more of the GPU's memory: ask for more."
             tune.report(Report(worst, halted=f"{needs} ({str(error).splitlines()[0]})").to_dict())
+        except MemoryError:  # its kind tells the driver what to do
+            raise
+        except Exception as error:
+            told = as_text(error, config.code) if config.own_names else error
+            if told is error:
+                raise
+            raise told from None
 
 
 def trial_reports(

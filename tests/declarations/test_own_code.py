@@ -1,6 +1,7 @@
 """A user's own source: what it defines, how it is run where its file is not, and what may be wrong with it."""
 
 import json
+import pickle
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -11,12 +12,13 @@ import torch
 from audiotag.augment import build_augmentations
 from audiotag.config import TrialConfig, augmentation_names, hyperparameter_names, network, network_names
 from audiotag.declarations.catalogue import is_own, load
-from audiotag.declarations.own_code import OwnCode, load_module, load_own, read_code
+from audiotag.declarations.own_code import OwnCode, OwnCodeFailed, as_text, load_module, load_own, read_code
 from audiotag.declarations.source import DeclarationError
 from audiotag.features.log_mel import LogMel
 from audiotag.models.build import build_network
 
 ERASE = "def erase(x, y, rng, *, width: float = 0.25):\n    return x * width, y\n"
+FAILING = "def fail(x, y, rng):\n    raise Oops('own', 3)\n"
 NETWORK = """
 import torch
 from torch import nn
@@ -109,6 +111,20 @@ def test_a_number_that_is_to_be_a_float_may_be_written_as_an_int() -> None:
     assert [type(default[name]) for name in ("width", "often", "on")] == [float, int, bool]
     with pytest.raises(ValueError, match="must be a whole number"):
         TrialConfig(augmentation="erase", often=0.5, code=code(text))
+
+
+def test_an_exception_of_own_code_is_told_with_its_line_and_without_its_type() -> None:
+    """A worker's exception is pickled; one of a user's own may not be read again, and the driver may lack its type."""
+    own = code("class Oops(Exception):\n    def __init__(self, a, b):\n        super().__init__(a)\n" + FAILING)
+    (step,) = build_augmentations(TrialConfig(augmentation="fail", code=own))
+    with pytest.raises(Exception, match="own") as caught:
+        step(0, 0, None)
+    told = pickle.loads(pickle.dumps(as_text(caught.value, own)))
+    assert isinstance(told, OwnCodeFailed)
+    assert str(told) == "Oops: own (line 5 of question.py)"
+    with pytest.raises(ZeroDivisionError) as elsewhere:
+        1 / 0  # noqa: B018
+    assert as_text(elsewhere.value, own) is elsewhere.value
 
 
 # --- packages ---

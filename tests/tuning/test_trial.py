@@ -25,15 +25,19 @@ from helpers.small_trial import (
 )
 
 import study.tuning.trial
+from audiotag.augment import build_augmentations
 from audiotag.augment.noises import NO_CLIP
 from audiotag.augment.variants import Variants
 from audiotag.config import TrialConfig
+from audiotag.declarations.own_code import OwnCode, OwnCodeFailed
 from audiotag.metrics import tag_eers
 from audiotag.training.device import GPUShareError
 from audiotag.training.fit import predict, start_fit
+from study.ledger.context import StudyContext
 from study.ledger.files import LedgerWarning, WriteError
 from study.ledger.progress import Report
 from study.ledger.trial_folder import TrialFolder
+from study.tuning.failures import explain
 from study.tuning.features import StudyFeatures
 from study.tuning.trial import run_trial
 
@@ -243,6 +247,21 @@ def test_reports_survive_the_way_through_ray(tmp_path: Path, run: Any) -> None:
     made = list(reports(make_folder(tmp_path, config=config), config=config))
     assert any(report.pretraining for report in made)
     assert run(made) == made
+
+
+def test_what_own_code_raises_is_told_with_its_line(tmp_path: Path, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = OwnCode("question.py", "class Odd(Exception): ...\ndef odd(x, y, rng):\n    raise Odd('late')\n")
+    config = TrialConfig(augmentation="odd", code=own)
+    with pytest.raises(Exception, match="late") as caught:
+        build_augmentations(config)[0](0, 0, 0)
+    with pytest.raises(type(caught.value)):
+        run(caught.value)  # as long as the trial has nothing of a user's own
+    monkeypatch.setattr(StudyContext, "config", lambda *_: config)
+    with pytest.raises(OwnCodeFailed, match=r"^Odd: late \(line 3 of question\.py\)$") as told:
+        run(caught.value)
+    assert explain(told.value) == "of Odd: late (line 3 of question.py)"
+    with pytest.raises(MemoryError):
+        run(MemoryError())
 
 
 @pytest.mark.parametrize(
