@@ -101,7 +101,7 @@ def load_space(name: str) -> Space:
     if is_path(name):
         return _load_file(Path(name))
     if name not in space_names():
-        near = get_close_matches(name, space_names(), n=3, cutoff=0.4)
+        near = [path] if Path(path := f"{name}.py").is_file() else get_close_matches(name, space_names(), 3, 0.4)
         hint = f"did you mean {' or '.join(near)}?" if near else f"the spaces are {', '.join(space_names())}."
         raise SpaceError(f"Unknown space `{name}`: {hint} (--list shows all)")
     try:
@@ -117,7 +117,7 @@ def _load_file(path: Path) -> Space:
     """The space in a file outside this folder."""
     place = path.absolute()
     if not place.is_file() or place.suffix != ".py":
-        raise SpaceError(f"There is no file of Python `{path}`: name one that ends in .py, or a space (see --list).")
+        raise SpaceError(f"There is no Python file `{path}`: name one that ends in .py, or a space (see --list).")
     if not NAME.fullmatch(place.stem):
         raise SpaceError(f"The file `{path}` must have a name of letters, digits and . _ - before its .py: rename it.")
     try:
@@ -195,7 +195,7 @@ def read_sources(module: Any) -> tuple[str, dict[str, str]]:
         for name in _imports(*pending.pop()):
             if not package and name.split(".")[0] in PROJECT:
                 continue
-            spec = _find(name)
+            spec = _find(name) or (None if package else _find_beside(name, path.resolve().parent))
             if spec is None or not spec.origin or spec.origin == module.__file__ or name == __name__:
                 continue
             file = Path(spec.origin)
@@ -231,6 +231,13 @@ def _find(name: str) -> Any:
     return None
 
 
+def _find_beside(name: str, folder: Path) -> Any:
+    """The spec of a module in a folder, which is not imported yet; None where there is none."""
+    place = folder.joinpath(*name.split("."))
+    file = next((file for file in (Path(f"{place}.py"), place / "__init__.py") if file.is_file()), None)
+    return file and importlib.util.spec_from_file_location(name, file)
+
+
 def _within(file: Path, more: Path | None = None) -> str | None:
     """The path of a Python source within this folder, or within another one; None where it is in neither."""
     folders = [Path(str(folder)) for folder in __path__] + ([] if more is None else [more])
@@ -243,7 +250,7 @@ def _within(file: Path, more: Path | None = None) -> str | None:
 def read_source(path: Path) -> str:
     """The text of a source file: UTF-8, or what its first lines declare."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # editors of Windows may write its mark
     except UnicodeDecodeError:
         with tokenize.open(path) as file:
             return file.read()

@@ -130,11 +130,35 @@ def test_a_file_elsewhere_is_a_space_with_the_modules_beside_it(tmp_path: Path) 
     assert "question" not in space_names()
 
 
+@pytest.mark.parametrize("package", [True, False])
+def test_modules_that_a_function_imports_when_it_is_called_belong_to_the_space(tmp_path: Path, package: bool) -> None:
+    line = "from late_layers.deep import dense" if package else "from late_layers import deep"
+    (tmp_path / "question.py").write_text(f"{SPACE}\ndef later():\n    {line}\n")
+    (tmp_path / "late_layers").mkdir()
+    (tmp_path / "late_layers" / "deep.py").write_text("")
+    if package:
+        (tmp_path / "late_layers" / "__init__.py").write_text("")
+    helpers = sorted(load_space(str(tmp_path / "question.py")).helpers)
+    assert helpers == [*["late_layers/__init__.py"] * package, "late_layers/deep.py"]
+
+
+def test_a_file_may_begin_with_the_mark_of_windows_editors(tmp_path: Path) -> None:
+    (tmp_path / "question.py").write_text(SPACE, encoding="utf-8-sig")
+    assert load_space(str(tmp_path / "question.py")).source == SPACE
+
+
+def test_a_file_in_the_working_directory_is_named_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "stereotype.py").write_text(SPACE)
+    with pytest.raises(SpaceError, match=r"did you mean stereotype\.py\?"):
+        load_space("stereotype")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "match"),
     [
-        ("nothing.py", None, r"There is no file of Python `.*nothing\.py`"),
-        ("question.txt", SPACE, r"There is no file of Python"),
+        ("nothing.py", None, r"There is no Python file `.*nothing\.py`"),
+        ("question.txt", SPACE, r"There is no Python file"),
         ("a question.py", SPACE, "must have a name of letters, digits"),
         ("question.py", f"{SPACE}\n1 / 0\n", r"ZeroDivisionError.*line 6 of question\.py"),
         ("question.py", "", "must have a docstring"),
