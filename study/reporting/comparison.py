@@ -18,6 +18,9 @@ from study.reporting.prose import answer, p_value, verdict
 from study.reporting.section import Section, render
 from study.reporting.sections.against_baseline import INTERVAL, against_baseline, difference
 from study.reporting.sections.paper_tables import cross_validation
+from study.reporting.sections.resolution import resolution
+from study.reporting.sections.tags_against_baseline import tags_against_baseline
+from study.reporting.sections.three_answers import three_answers
 from study.reporting.style import style
 from study.reporting.tables import CROSS_VALIDATION, Line, Table, further_metrics, mean_of, metrics_of, range_of
 from study.stats.analysis import (
@@ -113,7 +116,7 @@ def write_comparison(ledgers: Sequence[Ledger], folder: Path, console: Console, 
     title, path = f"Comparison of {', '.join(names)}", folder / f"{file_name(names)}.html"
     table = rows_table([row for part in parts for row in part.shown], tested)
     sections = [Section("The studies", tables=[studies_table(found)])]
-    makers = [cross_validation, *[against_baseline] * tested]
+    makers = [cross_validation, *[against_baseline, three_answers, resolution, tags_against_baseline] * tested]
     with style():
         sections += [section for part in parts for make in makers if (section := make(part)) is not None]
     page = render("comparison.html", title=title, answers=answers, different=different, sections=sections)

@@ -8,7 +8,7 @@ from study.reporting.sections.paper_tables import hidden
 from study.reporting.tables import Table, footnotes, further_metrics, metric_table, splits
 from study.stats.analysis import Analysis, ResultRow
 
-NOTE = "Each of them has its mean, and the variance of its tags times 1000 (Var); nothing is chosen or tested by them."
+NOTE = "Each of them has its mean, and the variance of its tags times 1000 (Var); nothing is chosen by them."
 
 
 def further(analysis: Analysis) -> Section | None:

@@ -36,23 +36,25 @@ def resolution(analysis: Analysis) -> Section | None:
     folds = len(analysis.study.folds)
     intro = INTRO.format(folds=count(folds, "fold"))
     note = NOTE.format(n=folds) + (SEVERAL if analysis.study.has_several_seeds else ONE_SEED)
-    text = "\n\n".join([intro, resolution_table(analysis, analysis.rows).markdown(), note])
+    notes = [note] * any(is_open(row) for row in analysis.rows)
+    text = "\n\n".join([intro, resolution_table(analysis, analysis.rows).markdown(), *notes])
+    more = "".join([*notes, hidden(analysis)]).strip()
     table = resolution_table(analysis, analysis.shown)
-    return Section(TITLE, intro=intro, tables=[table], notes=[note + hidden(analysis)], markdown=text)
+    return Section(TITLE, intro=intro, tables=[table], notes=[more] * bool(more), markdown=text)
 
 
 def resolution_table(analysis: Analysis, rows: Sequence[ResultRow]) -> Table:
     """A line for each comparison that is tested."""
-    several = analysis.study.has_several_seeds
-    header = ["trial", "difference", "s", "called real from", "80 % power at", "partitions", "to be the same"]
-    header += ["seeds", "seeds\u2019 share"] * several
+    several, is_any_open = analysis.study.has_several_seeds, any(is_open(row) for row in rows)
+    header = ["trial", "difference", "s", "called real from", "80 % power at"]
+    header += ["partitions", "to be the same", *["seeds", "seeds\u2019 share"] * several] * is_any_open
     lines = []
     for row in rows:
         if row.resolution is None or row.tested is None:
             continue
         found = row.resolution
         figures = [signed(row.tested.difference), *map(decimal, (found.sd, found.called_real, found.seen))]
-        lines.append(Line([row.label, *figures, *_remedy_cells(row, analysis.margin, several)]))
+        lines.append(Line([row.label, *figures, *_remedy_cells(row, analysis.margin, several) * is_any_open]))
     return Table(TITLE, header, lines)
 
 
