@@ -131,7 +131,8 @@ def test_a_study_of_one_partition_says_nothing_of_it(tmp_path: Path) -> None:
     write_results(ledger, "finished", redraw=True)
     for file in (REPORT, TABLE):  # but for what more of them would settle
         text = (ledger.root / file).read_text()
-        assert TITLE not in text
+        assert f">{TITLE}<" not in text
+        assert f"# {TITLE}\n" not in text
         assert "of 1 partition" not in text
 
 
