@@ -14,7 +14,7 @@ from study.format import decimal, probability, signed
 from study.ledger.findings import Findings, TrialFindings
 from study.ledger.ledger import Ledger
 from study.ledger.schema import StudyRecord
-from study.reporting.prose import answer, in_metric, margin_in_words
+from study.reporting.prose import answer, folds_in_words, in_metric, margin_in_words
 from study.stats.analysis import Analysis, ResultRow
 from study.stats.power import Resolution
 from study.stats.remedy import MOST
@@ -91,7 +91,7 @@ def three_answers(row: ResultRow, margin: float) -> str:
 
 def resolution_in_words(found: Resolution, analysis: Analysis) -> str:
     """What a comparison could have seen."""
-    folds, others = count(len(analysis.study.folds), "fold"), len(analysis.others)
+    folds, others = folds_in_words(analysis.study), len(analysis.others)
     rows = f" and {others} comparisons" * (others > 1)
     return (
         f"With {folds}{rows} a difference is called real from {decimal(found.called_real)} on, and a true one of "

@@ -5,31 +5,41 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from audiotag.corpus.errors import count
 from study.format import decimal
 from study.ledger.ledger import Ledger
 from study.ledger.progress import Report
 from study.ledger.results import trial_result
 from study.ledger.schema import StudyRecord
 from study.reporting.conclusion import OFTEN
+from study.reporting.prose import folds_in_words
 from study.stats.comparison import differences_of
-from study.stats.power import called_real, resolution_of, seen
-from study.stats.significance import ALPHA, LEAST_FOLDS, share_of_test
+from study.stats.power import called_real, seen
+from study.stats.significance import ALPHA, LEAST_FOLDS, ROUNDING, share_of_test
 
 
 def design_line(study: StudyRecord) -> str:
     """What a study's design can see, in standard deviations s; nothing of a single trial."""
-    folds, comparisons = len(study.folds), study.trials - 1
-    if comparisons < 1:
+    if study.trials < 2:
         return ""
-    if folds < LEAST_FOLDS:
-        return f"no difference is tested with {count(folds, 'fold')}: {LEAST_FOLDS} are needed"
-    place = folds, share_of_test(folds), ALPHA / comparisons
-    several = f" and {comparisons} comparisons" * (comparisons > 1)
+    if _differences(study) < LEAST_FOLDS:
+        return f"no difference is tested with {folds_in_words(study)}: {LEAST_FOLDS} folds are needed"
+    several = f" and {study.trials - 1} comparisons" * (study.trials > 2)
+    real, at_80 = _bounds(study)
     return (
-        f"with {count(folds, 'fold')}{several} a difference is called real from {called_real(*place):.1f} s on, and a "
-        f"true one of {seen(*place):.1f} s is found {OFTEN} (s: standard deviation over the folds of such a difference)"
+        f"with {folds_in_words(study)}{several} a difference is called real from {real:.1f} s on, and a true one of "
+        f"{at_80:.1f} s is found {OFTEN} (s: standard deviation over the folds of such a difference)"
     )
+
+
+def _differences(study: StudyRecord) -> int:
+    """Over how many folds, of all partitions, two trials are compared."""
+    return len(study.folds) * len(study.partitions)
+
+
+def _bounds(study: StudyRecord) -> tuple[float, float]:
+    """From how many s on a difference is called real (the first by Holm), and found with 80 % power."""
+    place = _differences(study), share_of_test(len(study.folds)), ALPHA / (study.trials - 1)
+    return called_real(*place), seen(*place)
 
 
 class ScaleLine:
@@ -37,7 +47,7 @@ class ScaleLine:
 
     def __init__(self, ledger: Ledger, console: Console) -> None:
         self._ledger, self._console = ledger, console
-        self._said = ledger.study.trials < 2 or len(ledger.study.folds) < LEAST_FOLDS
+        self._said = ledger.study.trials < 2 or _differences(ledger.study) < LEAST_FOLDS
 
     def ended(self, key: str, reason: str | None) -> None:
         """A trial finished, or failed."""
@@ -66,11 +76,11 @@ def scale_line(ledger: Ledger) -> str | None:
         return None
     differences = differences_of(finished[1], finished[0], study.metric)
     differences = differences[~np.isnan(differences)]
-    resolution = resolution_of(differences, share_of_test(len(study.folds)), ALPHA / (study.trials - 1))
-    if resolution is None:
+    if len(differences) < LEAST_FOLDS or np.ptp(differences) < ROUNDING:
         return None
-    real, at_80, sd = (decimal(value) for value in (resolution.called_real, resolution.seen, resolution.sd))
+    sd = float(differences.std(ddof=1))
+    real, at_80 = (decimal(sd * bound) for bound in _bounds(study))
     return (
-        f"The first two trials have s = {sd}: a difference in {study.objective.mean_title} is called real from about "
-        f"{real} on, and one of {at_80} is found {OFTEN}"
+        f"The first two trials have s = {decimal(sd)}: a difference in {study.objective.mean_title} is called real "
+        f"from about {real} on, and one of {at_80} is found {OFTEN}"
     )

@@ -49,3 +49,13 @@ def test_one_trial_gives_none(finished: int, tmp_path: Path, capsys: pytest.Capt
     ScaleLine(ledger, Console()).ended("key", None)
     assert scale_line(ledger) is None
     assert capsys.readouterr().out == ""
+
+
+def test_partitions_make_it_sharper_before_it_starts_and_after_two_trials(tmp_path: Path) -> None:
+    corpus = make_corpus(**SMALL | {"folds": 5})
+    ledger = make_study(tmp_path / "s", ALPHAS[:2], gains=[0.0, 0.3], corpus=corpus, partitions=2)
+    assert "10 folds of 2 partitions a difference is called real from 1.3 s" in design_line(ledger.study)
+    found = analyse(ledger, with_results(ledger)).rows[1].resolution
+    assert decimal(found.called_real) in scale_line(ledger)
+    two = make_study(tmp_path / "two", ALPHAS[:2], corpus=make_corpus(**SMALL | {"folds": 2}), partitions=2)
+    assert "4 folds of 2 partitions" in design_line(two.study)

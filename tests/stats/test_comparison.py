@@ -8,6 +8,7 @@ import pytest
 from helpers.made_up import ALPHAS, SMALL, make_corpus, make_study, with_results
 
 from audiotag.metrics import METRICS
+from study.ledger.results import trial_result
 from study.ledger.schema import Figures
 from study.stats.analysis import Analysis, analyse
 from study.stats.comparison import compare_by_tag, compare_second, differences_by_seed, differences_of, second_metric
@@ -134,3 +135,16 @@ def test_two_folds_have_neither_posterior_nor_resolution(tmp_path: Path) -> None
     assert isinstance(row.test, Untested)
     assert (row.posterior, row.resolution, row.remedy) == (None, None, None)
     assert {part.outcome for part in row.by_tag.values()} == {"untested"}
+
+
+def test_partitions_lengthen_the_differences_and_keep_the_share_of_test_clips(tmp_path: Path) -> None:
+    ledger = make_study(tmp_path / "s", ALPHAS[:2], corpus=make_corpus(**SMALL), gains=[0.0, 0.3], partitions=3)
+    row = analyse(ledger, with_results(ledger)).rows[1]
+    baseline = trial_result(ledger, ledger.trials()[0])
+    differences = differences_of(row.result, baseline, "eer")
+    assert differences.shape == (9,)
+    assert row.test == corrected_t(differences, 1 / 2)
+    assert row.resolution == resolution_of(differences, 1 / 2, 0.05)
+    assert row.posterior == posterior_of(differences, 1 / 2, 0.01, METRICS["eer"])
+    assert row.remedy == find_remedy(differences, 1 / 2, 0.05, 0.01)
+    assert row.remedy.partitions is None or row.remedy.partitions > 3

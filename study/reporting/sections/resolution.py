@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from audiotag.corpus.errors import count
 from study.format import decimal, signed
 from study.reporting.conclusion import OFTEN, is_open
+from study.reporting.prose import folds_in_words
 from study.reporting.section import Section
 from study.reporting.sections.paper_tables import hidden
 from study.reporting.tables import Line, Table
@@ -33,9 +33,9 @@ def resolution(analysis: Analysis) -> Section | None:
     """What each comparison could have shown."""
     if not any(row.resolution is not None for row in analysis.rows):
         return None
-    folds = len(analysis.study.folds)
-    intro = INTRO.format(folds=count(folds, "fold"))
-    note = NOTE.format(n=folds) + (SEVERAL if analysis.study.has_several_seeds else ONE_SEED)
+    study = analysis.study
+    intro = INTRO.format(folds=folds_in_words(study))
+    note = NOTE.format(n=len(study.folds) * len(study.partitions)) + (SEVERAL if study.has_several_seeds else ONE_SEED)
     notes = [note] * any(is_open(row) for row in analysis.rows)
     text = "\n\n".join([intro, resolution_table(analysis, analysis.rows).markdown(), *notes])
     more = "".join([*notes, hidden(analysis)]).strip()

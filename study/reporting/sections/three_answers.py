@@ -20,6 +20,7 @@ PAIRED = (
     "rows. It is for as many other recordings and these very networks: unlike the test over folds, it does not ask how "
     "training again would turn out, so it may exclude 0 where the test does not."
 )
+OWN_FOLDS = " It is of the corpus\u2019s own folds."
 SECOND = (
     "A second metric is tested in the same way, with a correction of its own: a gain in one metric only is no gain."
 )
@@ -31,7 +32,8 @@ def three_answers(analysis: Analysis) -> Section | None:
         return None
     intro = INTRO.format(mean=analysis.objective.mean_title, margin=margin_in_words(analysis.margin))
     intervals = any(row.paired_interval for row in analysis.rows)
-    notes = [f"{PAIRED} " * intervals + SECOND * (analysis.second is not None)]
+    paired = PAIRED + OWN_FOLDS * analysis.study.has_several_partitions
+    notes = [f"{paired} " * intervals + SECOND * (analysis.second is not None)]
     text = "\n\n".join([intro, probability_table(analysis, analysis.rows).markdown(), *notes])
     table = probability_table(analysis, analysis.shown)
     return Section(TITLE, intro=intro, tables=[table], notes=[notes[0] + hidden(analysis)], markdown=text)
