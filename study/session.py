@@ -24,6 +24,7 @@ from study.ledger.clips import write_clips
 from study.ledger.files import LedgerError
 from study.ledger.findings import read_findings
 from study.ledger.ledger import STUDY_FILE, Ledger
+from study.ledger.partitions import in_partition
 from study.ledger.provenance import provenance_changes
 from study.ledger.results import count_ended, folds_done, is_complete, study_results
 from study.plan.plan import Plan, compute_features, make_plan
@@ -296,9 +297,19 @@ def corpus_notes(plan: Plan) -> list[str]:
     notes += [f"without {clip}: {reason}" for clip, reason in corpus.skipped.items()]
     notes += [f"{count(len(clips), 'clip')} {what}: {list_first(clips)}" for what, clips in corpus.doubts.items()]
     notes += [note] if (note := left_out(plan.study)) else []
-    if plan.study.has_several_partitions and (torn := torn_groups(corpus)):
+    return notes + cell_warnings(corpus) + partition_notes(plan)
+
+
+def partition_notes(plan: Plan) -> list[str]:
+    """What a user should know of the partitions that were drawn: how they differ from the corpus's own folds."""
+    study, corpus, notes = plan.study, plan.corpus, []
+    if study.has_several_partitions and (torn := torn_groups(corpus)):
         notes.append(f"{count(len(torn), 'group')} in several of the corpus's own folds; drawn folds keep groups whole")
-    return notes + cell_warnings(corpus)
+    for partition in study.partitions[1:]:
+        if cells := in_partition(corpus, study, partition).unscored_cells():
+            places = [f"`{tag}` in fold {fold}" for tag, fold in cells]
+            notes.append(f"partition {partition} cannot score {list_first(places)}: left out there")
+    return notes
 
 
 def bf16_note(plan: Plan, per_trial: dict[str, float], address: str | None) -> str:

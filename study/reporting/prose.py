@@ -170,7 +170,7 @@ def _partitions(study: StudyRecord) -> str:
         return ""
     return (
         f"{over_column(study)} is the mean over {len(study.partitions)} partitions of the clips into folds, of which "
-        f"{len(study.drawn)} {'was' if len(study.drawn) == 1 else 'were'} drawn; all else in this table is of the "
+        f"{len(study.drawn)} {'was' if len(study.drawn) == 1 else 'were'} drawn; all other figures are of the "
         "corpus's own folds. "
     )
 

@@ -112,6 +112,17 @@ def test_official_folds_that_tear_groups_are_noted(folder_corpus: Callable[..., 
     ]
 
 
+def test_tags_that_a_drawn_fold_cannot_score_are_noted(folder_corpus: Callable[..., Path], tmp_path: Path) -> None:
+    """All clips with the rare tag are in one group, but the corpus's own folds tear it."""
+    tags = ["x;rare" if number in (0, 3) else "x" * (number % 2) for number in range(12)]
+    groups = ["torn" if number in (0, 3) else f"g{number}" for number in range(12)]
+    rows = [(f"{n}.wav", n % 2, tag, group) for n, (tag, group) in enumerate(zip(tags, groups, strict=True))]
+    root = folder_corpus(rows, header="filename,fold,tags,group", seconds=0.2)
+    notes = corpus_notes(plan_study(tmp_path, corpus=root, space="mixup_alpha", partitions=2))
+    assert not any("no positives" in note for note in notes)
+    assert [note[:37] for note in notes if "cannot score" in note] == ["partition 2 cannot score `rare` in fo"]
+
+
 def test_the_newest_unfinished_study_of_a_space_is_continued(begun: Ledger, root: Path, tmp_path: Path) -> None:
     newer = plan_study(tmp_path, corpus=root, space="joint", trials=1, name="newer").open_ledger()
     begun.update_study(created="2020-01-01T00:00:00+00:00")

@@ -58,6 +58,15 @@ def test_the_winner_is_the_best_by_the_studys_metric(tmp_path: Path) -> None:
     assert (data["eer_mean"], data["ap_mean"]) == tuple(best.result.figures[name].mean for name in ("eer", "ap"))
 
 
+def test_models_and_thresholds_are_those_of_the_corpus_own_folds(tmp_path: Path) -> None:
+    for partitions in (1, 2):
+        options = {"corpus": make_corpus(**SMALL), "gains": [0.0, 2.0], "partitions": partitions}
+        make_study(tmp_path / str(partitions), ALPHAS[:2], **options)
+    one, two = (find_winner(tmp_path, name) for name in "12")
+    assert (one.result.key, eer_thresholds(one)) == (two.result.key, eer_thresholds(two))
+    assert [folder.weights_path(0).name for folder in two.folders] == ["fold_0.pt"]
+
+
 # degenerate
 
 

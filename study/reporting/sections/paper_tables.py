@@ -20,7 +20,7 @@ CAPTION = (
     "same networks. Best in: the share of those draws in which the row is the best of those shown."
 )
 SEEDS = f" {SD_SEEDS}: the standard deviation of Avg from seed to seed."
-PARTITIONS = " {}: the mean over the folds of all partitions; all else is of the corpus's own folds."
+PARTITIONS = " {}: the mean over the folds of all partitions; all other figures are of the corpus's own folds."
 EVALUATION_CAPTION = (
     "Clips that no fold trained on, scored by the mean probability of the fold models; nothing is selected on them. "
     "{bold} Intervals as above."
