@@ -107,6 +107,7 @@ class Session:
         """Train what the study lacks, or only bring its views up to date where it lacks nothing."""
         if (ledger := self.plan.ledger) is not None:
             with ledger.locked():  # refused at once while another driver holds it
+                ledger.update_study(space_path=self.plan.study.space_path)
                 write_clips(ledger.root, self.plan.corpus)  # for figures that an earlier version did not compute
                 if complete := is_complete(ledger) and not self.plan.grows:
                     self._bring_up_to_date(ledger)

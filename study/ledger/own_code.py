@@ -13,8 +13,8 @@ from study.ledger.provenance import is_same_space
 from study.ledger.schema import StudyRecord
 
 ADVICE = (
-    "Put it back as it was (study.json has it as space_source), or run what the study keeps with --trust-code, "
-    "if you trust who made it."
+    "Put it back (study.json has its text as `space_source`); or name the place that it has moved to, with "
+    "`study/run.py --resume {name} --space PATH`; or, if you trust who made the study, run what it keeps: --trust-code."
 )
 
 
@@ -31,12 +31,12 @@ def study_space(study: StudyRecord, trusted: bool = False, path: str | None = No
     """
     if (where := _changed_file(study, path)) is not None:
         if not trusted:
-            raise OwnCodeError(f"The study `{study.name}` keeps its space: {_difference(study, where)}. {ADVICE}")
+            raise OwnCodeError(_must_not_change("The space", study, where))
         kept = load_kept_space(study.space, study.space_source, study.space_helpers or {}, study.space_path or "")
         return with_sampler(kept, study.sampler)
     space = load_space(path or study.space_path or study.space)
     if not is_same_space(study, space):
-        raise OwnCodeError(f"The study `{study.name}` keeps its space, whose file is another than when it began.")
+        raise OwnCodeError(f"The space of the study `{study.name}` must be as it was, but its file is another now.")
     return with_sampler(space, study.sampler)
 
 
@@ -47,8 +47,13 @@ def require_trust(study: StudyRecord, trusted: bool) -> None:
         OwnCodeError: Where their file is gone or was changed, unless `trusted`.
     """
     if not trusted and (where := _changed_file(study)) is not None:
-        what = "a network or an augmentation of its own"
-        raise OwnCodeError(f"The study `{study.name}` has {what}: {_difference(study, where)}. {ADVICE}")
+        raise OwnCodeError(_must_not_change("The source of the network", study, where))
+
+
+def _must_not_change(what: str, study: StudyRecord, file: Path) -> str:
+    """Say which file is not as it was, and what to do."""
+    was = f"{what} of the study `{study.name}` must be as it was"
+    return f"{was}, but {_difference(study, file)}. {ADVICE.format(name=study.name)}"
 
 
 def with_sampler(space: Space, sampler: str | None) -> Space:

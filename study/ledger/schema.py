@@ -158,7 +158,10 @@ class DrawnPartition:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """study.json: the request, resolved. It never changes, but for `trials`, `drawn`, `continued_with` and `folder`."""
+    """study.json: the request, resolved.
+
+    It never changes, but for `trials`, `drawn`, `space_path`, `continued_with` and `folder`.
+    """
 
     name: str = field(metadata={"key": "study"})
     id: str

@@ -1,5 +1,6 @@
 """From a request to a study that is ready to run: what can be wrong is found out here."""
 
+import os
 import re
 import sys
 import uuid
@@ -178,6 +179,7 @@ def _plan_resumed(request: Request, console: Console) -> Plan:
         tag_separator=request.tag_separator or study.corpus.tag_separator,
     )
     corpus = _open(as_before, scan, console)
+    study = replace(study, space_path=space.path) if study.space_path else study  # it may have moved
     if corpus.fingerprint != study.corpus.fingerprint and as_before.tag_separator is None:
         with suppress(CorpusError):  # an earlier version separated tags by `;` alone
             plain = _open(replace(as_before, tag_separator=SEPARATOR), scan, console)
@@ -267,21 +269,22 @@ def _corpus_difference(was: CorpusRecord, corpus: Corpus) -> tuple[str, str]:
 
 
 def _newest_unfinished(request: Request) -> Path:
-    found = []
+    found, name = [], request.space or ""
+    place = os.path.abspath(name) if is_path(name) else None
     for path in request.studies.glob(f"[!.]*/{STUDY_FILE}"):
         try:
             ledger = Ledger.open(path.parent)
         except LedgerError as error:  # another study's trouble: reported, and passed over
             warnings.warn(str(error), RuntimeWarning, stacklevel=1)
             continue
-        if ledger.study.space == space_name(request.space or "") and not is_complete(ledger):
-            found.append((ledger.study.created, path.parent))
+        if ledger.study.space == space_name(name) and not is_complete(ledger):
+            found.append((ledger.study.space_path == place, ledger.study.created, path.parent))
     if not found:
         raise PlanError(
             f"There is no unfinished study of the space `{request.space}` in {request.studies}: "
             "give its name, or start one without --resume."
         )
-    return max(found)[1].absolute()
+    return max(found)[-1].absolute()
 
 
 def _open(request: Request, scan: SpaceScan, console: Console) -> Corpus:

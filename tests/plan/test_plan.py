@@ -138,6 +138,33 @@ def test_the_newest_unfinished_study_of_a_space_is_continued(begun: Ledger, root
         plan_study(tmp_path, space="dropout", resume="")
 
 
+QUESTION = """'Does it help?'
+
+def own(x, y, rng):
+    return x + 1, y
+
+def define(trial):
+    trial.suggest_categorical("augmentation", ["none", "own"])
+"""
+
+
+def test_a_space_of_a_user_s_own_is_found_again_by_its_path(root: Path, tmp_path: Path) -> None:
+    files = [tmp_path / name / "question.py" for name in ("one", "two", "three")]
+    for file in files[:2]:
+        file.parent.mkdir()
+        file.write_text(QUESTION)
+    made = [plan_study(tmp_path, corpus=root, space=str(file), name=file.parent.name) for file in files[:2]]
+    ledgers = [plan.open_ledger() for plan in made]
+    ledgers[0].update_study(created="2020-01-01T00:00:00+00:00")
+    for file, ledger in zip(files[:2], ledgers, strict=True):
+        assert plan_study(tmp_path, space=str(file), resume="").root == ledger.root
+    files[0].parent.rename(files[2].parent)
+    with pytest.raises(OwnCodeError, match=r"one/question\.py is gone\. .* `study/run\.py --resume one --space PATH`"):
+        plan_study(tmp_path, resume="one")
+    assert plan_study(tmp_path, resume="one", space=str(files[2])).study.space_path == str(files[2])
+    assert plan_study(tmp_path, resume="one", trust_code=True).study == ledgers[0].study
+
+
 @pytest.mark.parametrize(
     ("options", "line"),
     [
