@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,8 @@ def tag(arguments: argparse.Namespace) -> int:
     if winner.unfinished:
         notes.print(f"note: {winner.unfinished} of {winner.study.trials} trials of this study are not finished yet")
     tracks = Tracks(cutting)
-    tagged = tag_recordings(winner, paths, cutting, notes, None if place is None else tracks.watch)
+    with redirect_stdout(sys.stderr):  # what a network of the user's own may print
+        tagged = tag_recordings(winner, paths, cutting, notes, None if place is None else tracks.watch)
     if arguments.json:
         print(json.dumps(as_data(winner, tagged, thresholds), indent=1, allow_nan=False))
     elif tagged.clips:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import takewhile
 from operator import attrgetter
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from audiotag.config import TrialConfig
 from study.format import decimal
 from study.ledger.files import write_text
 from study.ledger.ledger import Ledger
@@ -109,6 +111,7 @@ def write_comparison(ledgers: Sequence[Ledger], folder: Path, console: Console, 
     statuses = ["finished" if is_complete(each) else "interrupted" for each in ledgers]
     found = [analyse(each, study_results(each, status), margin) for each, status in zip(ledgers, statuses, strict=True)]
     different = [text for text, part in DIFFERENCES.items() if len({str(part(each.study)) for each in found}) > 1]
+    different += other_code(found)
     tested = not UNTESTED.keys() & set(different)
     parts = [join(found, margin)] if tested else [join([each], margin) for each in found]
     answers = [answer(part) for part in parts if tested]
@@ -128,6 +131,22 @@ def write_comparison(ledgers: Sequence[Ledger], folder: Path, console: Console, 
     for line in different:
         console.print(line, soft_wrap=True)
     return path
+
+
+def other_code(found: Sequence[Analysis]) -> list[str]:
+    """Say which names of a user's own networks and augmentations are defined by other files in one study than another.
+
+    Rows of one name are of different code then, or of the same in a file that differs elsewhere.
+    """
+    sources: dict[str, set[str]] = {}
+    for each in found:
+        for trial in each.results.trials:
+            with suppress(ValueError):  # of what this version does not have
+                config = TrialConfig.from_dict(trial.params, each.study.code)
+                for name in config.own_names:
+                    sources.setdefault(name, set()).add(each.study.code.fingerprint_of([name]))
+    names = " and ".join(f"`{name}`" for name, texts in sources.items() if len(texts) > 1)
+    return [f"The files that define {names} differ: rows of one name may be of different code."] if names else []
 
 
 def studies_table(found: Sequence[Analysis]) -> Table:

@@ -1,15 +1,17 @@
-"""Studies side by side: over which partitions their rows are tested."""
+"""Studies side by side: over which partitions their rows are tested, and what is said beside them."""
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from helpers.made_up import ALPHAS, SMALL, make_corpus, make_study, with_results
+from helpers.small_study import STUDY
 
 from study.ledger.partitions import record_partitions
-from study.reporting.comparison import DIFFERENCES, common_partitions, join
+from study.reporting.comparison import DIFFERENCES, common_partitions, join, other_code
 from study.stats.analysis import Analysis, analyse, fold_means
 from study.stats.significance import corrected_t_over_folds
 
@@ -49,3 +51,28 @@ def test_partitions_of_other_seeds_are_not_paired(tmp_path: Path) -> None:
     assert common_partitions([study, same]) == 2  # with other initial weights, which is said apart
     assert common_partitions([study, other]) == 1
     assert common_partitions([study]) == 2
+
+
+OWN = "def own(x, y, rng):\n    return x, y\n"
+NETWORK = "class Net:\n    def __init__(self, n_columns, n_tags): ...\n"
+
+
+def analysis(text: str, augmentations: list[str], model: str = "crnn") -> Any:
+    study = replace(STUDY, space_source=text, space_path="/somewhere/question.py")
+    trials = [SimpleNamespace(params={"augmentation": name, "model": model}) for name in augmentations]
+    return SimpleNamespace(study=study, results=SimpleNamespace(trials=trials))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "names"),
+    [
+        ((OWN, ["none", "own"]), (OWN, ["own"]), ""),
+        ((OWN, ["none", "own"]), (f"{OWN}# more", ["mixup+own"]), "`own`"),
+        ((OWN, ["own"]), (f"{OWN}# more", ["none", "gone"]), ""),
+        ((f"{OWN}{NETWORK}", ["own"], "Net"), (f"{NETWORK}{OWN}", ["own"], "Net"), "`Net` and `own`"),
+    ],
+)
+def test_names_that_files_define_differently_are_told(first: Any, second: Any, names: str) -> None:
+    lines = other_code([analysis(*first), analysis(*second)])
+    assert [line for line in lines if f"define {names} differ" in line] == lines
+    assert len(lines) == bool(names)
