@@ -27,7 +27,8 @@ from study.ledger.ledger import STUDY_FILE, Ledger
 from study.ledger.partitions import in_partition
 from study.ledger.provenance import provenance_changes
 from study.ledger.results import count_ended, folds_done, is_complete, study_results
-from study.plan.plan import Plan, compute_features, make_plan
+from study.plan.features import compute_features
+from study.plan.plan import Plan, make_plan
 from study.plan.preflight import lacks_bf16
 from study.plan.request import Request
 from study.reporting.live_table import LiveTable

@@ -5,7 +5,7 @@ import re
 import sys
 import uuid
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -15,23 +15,16 @@ from typing import Any
 
 from rich.console import Console
 
-from audiotag.augment.variants import load_variants, variant_settings
-from audiotag.cli import progress_bar
 from audiotag.config import TrialConfig
-from audiotag.corpus.audio_scan import scan_cache_path
-from audiotag.corpus.corpus import Corpus, open_corpus
+from audiotag.corpus.corpus import Corpus
 from audiotag.corpus.errors import CorpusError
 from audiotag.corpus.partitions import draw_partitions
 from audiotag.corpus.tag_names import SEPARATOR
 from audiotag.declarations.own_code import BETWEEN, read_module
-from audiotag.features.load import default_cache, load_features
-from audiotag.features.store import cache_bytes
-from audiotag.features.waves import load_waves
 from audiotag.metrics import DEFAULT, METRICS
 from audiotag.models.backend import check_convolution
 from audiotag.uris import public_command
 from search_spaces import Space, is_path, load_space, space_name
-from study import PROJECT
 from study.ledger.clips import write_clips
 from study.ledger.context import Settings, StudyContext, resolve
 from study.ledger.files import LedgerError
@@ -41,7 +34,8 @@ from study.ledger.partitions import in_partition, record_partitions
 from study.ledger.provenance import continued_with, current_provenance, write_changes
 from study.ledger.results import corpus_record, is_complete
 from study.ledger.schema import CorpusRecord, LeftOut, StudyRecord
-from study.plan.front_ends import front_ends, leave_out, needs_stereo, stereo_fingerprint, used_configs
+from study.plan.asked_corpus import open_asked_corpus
+from study.plan.front_ends import front_ends, leave_out, stereo_fingerprint
 from study.plan.preflight import (
     PlanError,
     check_address,
@@ -58,9 +52,7 @@ from study.plan.presets import preset_settings
 from study.plan.request import Request
 from study.plan.variants import check_variants, recordings_fingerprints, varied_configs
 from study.search.space import SpaceScan, check_space, complete, scan_space
-from study.tuning.features import StudyFeatures
 
-CHIME_HOME, SYNTHETIC = PROJECT / "data" / "chime_home", PROJECT / "data" / "synthetic"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 TRIED = 32  # configurations of a user's own code
 KEPT = (
@@ -156,7 +148,7 @@ def _plan_new(request: Request, console: Console) -> Plan:
     check_writable(root.parent)
     scan = scan_space(space)
     check_space(scan, {})
-    corpus = _open(request, scan, console)
+    corpus = open_asked_corpus(request, scan, console)
     check_folds(corpus, request.protocol or "paper", request.seed or 0)
     if request.metric is not None:
         check_metric(corpus, request.metric)
@@ -178,11 +170,11 @@ def _plan_resumed(request: Request, console: Console) -> Plan:
         skip_bad=request.skip_bad or bool(study.corpus.skipped),
         tag_separator=request.tag_separator or study.corpus.tag_separator,
     )
-    corpus = _open(as_before, scan, console)
+    corpus = open_asked_corpus(as_before, scan, console)
     study = replace(study, space_path=space.path) if study.space_path else study  # it may have moved
     if corpus.fingerprint != study.corpus.fingerprint and as_before.tag_separator is None:
         with suppress(CorpusError):  # an earlier version separated tags by `;` alone
-            plain = _open(replace(as_before, tag_separator=SEPARATOR), scan, console)
+            plain = open_asked_corpus(replace(as_before, tag_separator=SEPARATOR), scan, console)
             corpus = plain if plain.fingerprint == study.corpus.fingerprint else corpus
     if corpus.fingerprint != study.corpus.fingerprint:
         raise PlanError(_changed(f"the corpus {corpus.root}", *_corpus_difference(study.corpus, corpus)))
@@ -285,59 +277,6 @@ def _newest_unfinished(request: Request) -> Path:
             "give its name, or start one without --resume."
         )
     return max(found)[-1].absolute()
-
-
-def _open(request: Request, scan: SpaceScan, console: Console) -> Corpus:
-    """The corpus that is asked for; by default CHiME-Home where it exists, else the synthetic one."""
-    path: str | Path | None = request.corpus
-    if path is None and (CHIME_HOME / "chunks").is_dir():
-        path = CHIME_HOME
-    if path is None or str(path) == "synthetic" or Path(path).absolute() == SYNTHETIC:
-        from audiotag.synthetic.corpus import write_synthetic_corpus
-
-        with progress_bar(console) as bar:
-            path = write_synthetic_corpus(SYNTHETIC, progress=_follow(bar, "writing the synthetic corpus"))
-    with progress_bar(console) as bar:
-        return open_corpus(
-            path,
-            skip_bad=request.skip_bad,
-            stereo=needs_stereo(scan),
-            progress=_follow(bar, "checking the audio"),
-            scan_cache=scan_cache_path(_cache(request.cache), path),
-            tag_separator=request.tag_separator,
-        )
-
-
-def _follow(bar: Any, what: str) -> Callable[[int, int], None]:
-    """What moves a task of a progress bar."""
-    task = bar.add_task(what, total=None)
-    return lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _cache(asked: Path | None) -> Path:
-    return asked or default_cache() / "features"
-
-
-def compute_features(plan: Plan, cache: Path | None, console: Console) -> StudyFeatures:
-    """The features and variants of clips for each trial that there may be, from the cache or computed now."""
-    cache, known = _cache(cache), (plan.scan, plan.study.settings, plan.study.left_out)
-    needed, varied = front_ends(*known), varied_configs(*known)
-    found = StudyFeatures({})
-    with progress_bar(console) as bar:
-        for number, front_end in enumerate(needed, start=1):
-            progress = _follow(bar, f"computing features ({number} of {len(needed)})")
-            found.clips[front_end] = load_features(plan.corpus, front_end, cache, progress)
-        for number, config in enumerate(varied, start=1):
-            if (settings := variant_settings(config)) is not None:
-                names = "+".join(config.waveform_parts)
-                progress = _follow(bar, f"computing variants by {names} ({number} of {len(varied)})")
-                found.variants[settings] = load_variants(plan.corpus, config, cache, progress)
-        mixing = {config.front_end for config in used_configs(*known) if config.mixes_waveforms}
-        for front_end in sorted(mixing, key=repr):
-            found.waves[front_end] = load_waves(plan.corpus, front_end, _follow(bar, "reading waveforms"))
-    megabytes = cache_bytes(cache) / 1e6
-    console.print(f"Features {megabytes:.0f} MB in {cache} (may be deleted)", soft_wrap=True)
-    return found
 
 
 def _describe(name: str, scan: SpaceScan, corpus: Corpus, request: Request) -> StudyRecord:

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from audiotag.corpus.corpus import CorpusError, open_corpus
 from study.ledger.ledger import Ledger
-from study.plan.plan import Plan, compute_features
+from study.plan.features import compute_features
+from study.plan.plan import Plan
 from study.plan.preflight import PlanError
 
 Write = Callable[..., Path]

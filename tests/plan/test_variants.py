@@ -16,7 +16,8 @@ from audiotag.config import TrialConfig
 from audiotag.corpus.errors import CorpusError
 from study.ledger.context import StudyContext
 from study.ledger.schema import read_record, write_record
-from study.plan.plan import Plan, compute_features
+from study.plan.features import compute_features
+from study.plan.plan import Plan
 from study.plan.preflight import PlanError
 from study.plan.variants import varied_configs
 from study.tuning.features import StudyFeatures
