@@ -50,7 +50,7 @@ def read_network(found: ast.ClassDef, file: str, training: list[str]) -> Network
     """
     where = f"the class `{found.name}` in {file}"
     if not is_network(found):
-        missing = "" if "__init__" in _methods(found) else " be written out, where a base class has it, too, and"
+        missing = "" if "__init__" in _methods(found) else " be written out, even if a base class has one, and"
         raise DeclarationError(
             f"The method `__init__` of {where} must{missing} begin with (self, n_columns, n_tags, *)."
         )

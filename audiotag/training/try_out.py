@@ -47,12 +47,12 @@ def try_out(config: TrialConfig, frames: int, n_tags: int) -> None:
     y = torch.from_numpy((rng.random((CLIPS, n_tags)) < 0.5).astype(np.float32))
     of_batches = [part for part in split_chain(config.augmentation) if part not in config.waveform_parts]
     with TemporaryDirectory() as empty, chdir(empty), redirect_stdout(sys.stderr):  # workers have another folder, too
+        cut = _guard(f"The network `{config.model}`", config, partial(_as_trained, config, x))
         for place, name in enumerate(of_batches):
             if name in own:
-                step = _guard(
-                    f"The augmentation `{name}`", config, partial(_build_step, config, place, columns, n_tags)
-                )
-                given = _waves(config, frames) if config.mixes_waveforms and place == 0 else x
+                build = partial(_build_step, config, place, columns, n_tags)
+                step = _guard(f"The augmentation `{name}`", config, build)
+                given = _waves(config, cut.shape[1]) if config.mixes_waveforms and place == 0 else cut
                 _try_augmentation(name, step, given, y, config)
         if config.model in own:
             _try_network(config, x, y)
@@ -70,6 +70,12 @@ def _build_step(config: TrialConfig, place: int, columns: int, n_tags: int) -> C
     """Build the augmentation at a place of the chain, with a network where it asks for one."""
     takes_network = augmentation(config.augmentation, config.code).takes_network
     return build_augmentations(config, build_network(config, columns, n_tags) if takes_network else None)[place]
+
+
+def _as_trained(config: TrialConfig, x: Tensor) -> Tensor:
+    """Features as the network trains on them: the first segment of each clip, or the clips."""
+    segments = getattr(load("model", config.model, config.code), "segments", None)
+    return x if segments is None else x[:, : segments.frames]
 
 
 def _try_augmentation(name: str, step: Callable[..., Any], x: Tensor, y: Tensor, config: TrialConfig) -> None:
@@ -121,7 +127,7 @@ def _check_declaration(what: str, kind: Any, declared: Network) -> None:
     }
     for name, (real, read) in pairs.items():
         if real != read:
-            remedy = "write it out in the class itself, where a base class has it, too"
+            remedy = "write it out in the class itself, even if a base class has it"
             raise TryOutError(f"{what} has another `{name}` than its source says: {remedy}.")
 
 
@@ -138,12 +144,11 @@ def _train_and_score(what: str, config: TrialConfig, x: Tensor, y: Tensor) -> Te
         raise TryOutError(nothing)
     state = run(lambda: start_fit(config, clips, shape[1], np.arange(len(clips)), seed=0, fold=0, device="cpu"))
     model = state.model.train()
-    if (segments := getattr(model, "segments", None)) is not None:
-        x = x[:, : segments.frames]
+    x = _as_trained(config, x)
     with seed_torch(0, 0, 0, Stream.DROPOUT, "cpu"):
         if getattr(model, "pretraining", None) is not None:
-            length = model.pretraining.segments.frames
-            run(lambda: model.pretraining_loss(standardise(model, x[:, :length])).backward())
+            first = run(lambda: x[:, : model.pretraining.segments.frames])
+            run(lambda: model.pretraining_loss(standardise(model, first)).backward())
             state.optimizer.zero_grad()
         calls = _watch_layers(what, model)
         with computing(model, "cpu"):

@@ -189,7 +189,7 @@ def test_a_function_with_an_underscore_is_not_named_by_trials() -> None:
             "def __init__(self, bands, n_tags, *,",
             r"must begin with \(self,",
         ),
-        ("def __init__", "def build", r"must be written out, where a base class has it, too, and begin with \(self,"),
+        ("def __init__", "def build", r"must be written out, even if a base class has one, and begin with \(self,"),
         ("n_mels=8", "n_mels=N", r"must be a LogMel\(\.\.\.\) of .*n_mels \(int\), .*, written out"),
         ("n_mels=8", "n_mels='8'", r"n_mels \(int\)"),
         ("n_mels=8", "n_mels=8.0", r"n_mels \(int\)"),

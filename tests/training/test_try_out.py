@@ -204,6 +204,11 @@ class Cut(nn.Module):
         ("x[:, :5]", "x", "cannot be run: RuntimeError: mat1 and mat2"),
         ("x.mean() *", "x.mean((0, 1)) @", "cannot be run: RuntimeError"),
         ("def score", "def scores", "cannot be run: RuntimeError"),
+        (
+            "segments = Segmentation(5, 5)",
+            "segments = 5",
+            "cannot be run: AttributeError: 'int' object has no attribute",
+        ),
     ],
 )
 def test_networks_of_segments_are_tried_with_all_their_methods(old: str, new: str, match: str) -> None:
@@ -213,6 +218,13 @@ def test_networks_of_segments_are_tried_with_all_their_methods(old: str, new: st
         return
     with pytest.raises(TryOutError, match=match):
         tried(text, model="Cut")
+
+
+def test_augmentations_get_segments_where_the_network_trains_on_them() -> None:
+    text = augmenting("assert x.shape[1] == 5; return x, y") + SEGMENTS
+    tried(text, model="Cut", augmentation="own")
+    with pytest.raises(TryOutError, match="AssertionError"):
+        tried(text, augmentation="own")
 
 
 def test_what_own_code_prints_is_no_output_of_the_program(capsys: pytest.CaptureFixture[str]) -> None:
