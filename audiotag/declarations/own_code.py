@@ -145,7 +145,8 @@ def read_module(name: str) -> str:
     except Exception as error:  # whatever the packages above it do when they are imported
         why = f"{type(error).__name__}: {error}"
     raise DeclarationError(
-        f"The module {name} cannot be used here ({why}): install its package on every machine; of a module beside the file, import the name there."
+        f"The module {name} cannot be used here ({why}): install its package on every machine; of a module beside the "
+        "file, import the name there."
     )
 
 
