@@ -144,10 +144,8 @@ def read_module(name: str) -> str:
         why = "there is no such module" if spec is None else "it has no source in Python"
     except Exception as error:  # whatever the packages above it do when they are imported
         why = f"{type(error).__name__}: {error}"
-    raise DeclarationError(
-        f"The module {name} cannot be used here ({why}): install its package on every machine; of a module beside the "
-        "file, import the name there."
-    )
+    remedy = "install its package on every machine; of a module beside the file, import the name there"
+    raise DeclarationError(f"The module {name} cannot be used here ({why}): {remedy}.")
 
 
 def load_own(name: str, code: OwnCode | None) -> Any:
