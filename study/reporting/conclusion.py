@@ -108,7 +108,7 @@ def remedy_in_words(row: ResultRow, analysis: Analysis) -> str:
         within = f"The observed difference ({decimal(difference)}) lies within the margin of {margin}"
         if remedy.alike is not None:
             return f"{within}: {remedy.alike} partitions with such differences would call the rows the same."
-        return f"{within}, but even {MOST} partitions could not call the rows the same: {MORE}."
+        return f"{within}, but even {MOST} partitions with such differences would not call the rows the same: {MORE}."
     size = f"If the true difference is as large as the observed one ({decimal(difference)})"
     if remedy.buys_seeds(analysis.study.repeats):
         share = f"some {100 * (remedy.seed_share or 0):.0f} % of the variance of the differences comes from seeds"
