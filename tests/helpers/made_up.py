@@ -117,6 +117,7 @@ def make_study(
     with_clips: bool = True,
     prefix: str = "key",
     kind: str = "folder",
+    corpus_record: dict[str, Any] | None = None,
     written: Collection[str] | None = None,
     partitions: int = 1,
     **study: Any,
@@ -124,13 +125,14 @@ def make_study(
     """A study whose first `finished` trials (default: all) have every fold of every partition.
 
     `gains`, one per trial, add to the separation of the tags' scores: more is a lower EER. `written` names the metrics
-    that the folds' records have, as of an earlier version.
+    that the folds' records have, as of an earlier version; `corpus_record` is what the corpus's record has instead.
     """
     configs = ALPHAS if configs is None else configs
     corpus = make_corpus() if corpus is None else corpus
     tags = TAGS[: corpus["targets"].shape[1]] if tags is None else tags
     folds = sorted(int(fold) for fold in np.unique(corpus["folds"]) if fold != EVALUATION)
     content = request_of(root, configs, corpus, tags, folds, epochs, kind)
+    content["corpus"] |= corpus_record or {}
     record = read_record(StudyRecord, content | study)
     drawn = record_partitions([divide_anew(corpus, number) for number in range(2, partitions + 1)], record.seed)
     ledger = Ledger.create(root, replace(record, drawn=drawn))
