@@ -18,6 +18,7 @@ from study.ledger.results import is_complete, over_partitions, study_results
 from study.ledger.schema import StudyRecord, TrialResult
 from study.reporting.prose import answer, p_value, verdict
 from study.reporting.section import Section, render
+from study.reporting.sections.across_corpora import across_corpora, answer_across
 from study.reporting.sections.against_baseline import INTERVAL, against_baseline, difference
 from study.reporting.sections.paper_tables import cross_validation
 from study.reporting.sections.resolution import resolution
@@ -25,6 +26,7 @@ from study.reporting.sections.tags_against_baseline import tags_against_baseline
 from study.reporting.sections.three_answers import three_answers
 from study.reporting.style import style
 from study.reporting.tables import CROSS_VALIDATION, Line, Table, further_metrics, mean_of, metrics_of, range_of
+from study.stats.across_corpora import GeneralRow, compare_across, why_not
 from study.stats.analysis import (
     Analysis,
     ResultRow,
@@ -37,10 +39,14 @@ from study.stats.analysis import (
 )
 
 LONGEST_NAME = 120  # characters of a file's name
+CORPORA_DIFFER = "The corpora differ, so the figures are of different things and nothing is tested."
+ACROSS_CORPORA = (
+    "The corpora differ, so the figures are of different things: what is tested over the corpora is each row's "
+    "difference from the baseline of its own study."
+)
+PARTITIONS_DIFFER = "The partitions differ: differences are tested over those that all studies have."
 UNTESTED = {  # differences that leave nothing to test, and the fields that show them
-    "The corpora differ, so the figures are of different things and nothing is tested.": attrgetter(
-        "corpus.fingerprint", "tags", "folds"
-    ),
+    CORPORA_DIFFER: attrgetter("corpus.fingerprint", "tags", "folds"),
     "The studies choose their trials by different metrics, so nothing is ranked and nothing is tested.": attrgetter(
         "metric"
     ),
@@ -51,7 +57,7 @@ UNTESTED = {  # differences that leave nothing to test, and the fields that show
 DIFFERENCES = UNTESTED | {
     "The seeds differ: the folds are the same, the initial weights and the order of clips are not.": attrgetter("seed"),
     "The repeats differ: a figure of one study is a mean over more seeds than one of another.": attrgetter("repeats"),
-    "The partitions differ: differences are tested over those that all studies have.": attrgetter("drawn"),
+    PARTITIONS_DIFFER: attrgetter("drawn"),
     "The settings that no space varies differ: see each study's own report.": attrgetter("settings"),
 }
 
@@ -70,7 +76,7 @@ def join(found: Sequence[Analysis], margin: float | None = None) -> Analysis:
     first, merged = found[0], list(rows.values())
     study = replace(first.study, varied=(), drawn=first.study.drawn[: partitions - 1])
     baseline = rows.get(first.baseline.key) if first.baseline else choose_baseline(merged, first.study)[0]
-    margin = margin_of(study) if margin is None else margin
+    margin = margin_among(found, margin)
     compare(merged, baseline, study, margin)
     compare_tags(merged, baseline, study)
     trials = tuple(row.result for row in merged)
@@ -112,25 +118,62 @@ def write_comparison(ledgers: Sequence[Ledger], folder: Path, console: Console, 
     found = [analyse(each, study_results(each, status), margin) for each, status in zip(ledgers, statuses, strict=True)]
     different = [text for text, part in DIFFERENCES.items() if len({str(part(each.study)) for each in found}) > 1]
     different += other_code(found)
-    tested = not UNTESTED.keys() & set(different)
+    untested = UNTESTED.keys() & set(different)
+    tested = not untested
     parts = [join(found, margin)] if tested else [join([each], margin) for each in found]
     answers = [answer(part) for part in parts if tested]
+    general: list[GeneralRow] = []
+    if untested == {CORPORA_DIFFER}:
+        general, different = over_corpora(found, different, margin)
+        answers = [answer_across(general, found, margin_among(found, margin))] if general else []
     names = [ledger.root.name for ledger in ledgers]
     title, path = f"Comparison of {', '.join(names)}", folder / f"{file_name(names)}.html"
     table = rows_table([row for part in parts for row in part.shown], tested)
     sections = [Section("The studies", tables=[studies_table(found)])]
     makers = [cross_validation, *[against_baseline, three_answers, resolution, tags_against_baseline] * tested]
     with style():
+        across = [across_corpora(general, found)] * bool(general)
+        sections += across
         sections += [section for part in parts for make in makers if (section := make(part)) is not None]
-    page = render("comparison.html", title=title, answers=answers, different=different, sections=sections)
-    text = "\n\n".join([f"# {title}", *answers, table.markdown(), *different]) + "\n"
+    page = render(
+        "comparison.html", title=title, answers=answers, paired=tested, different=different, sections=sections
+    )
+    more = [section.markdown for section in across]
+    text = "\n\n".join([f"# {title}", *answers, table.markdown(), *more, *different]) + "\n"
     write_text(path, page)
     write_text(path.with_suffix(".md"), text)
     console.print(f"\n{title}", soft_wrap=True)
     console.print(table.fit(console)[0])
+    for section in across:
+        show_across(section, answers, console)
     for line in different:
         console.print(line, soft_wrap=True)
     return path
+
+
+def over_corpora(
+    found: Sequence[Analysis], different: Sequence[str], margin: float | None
+) -> tuple[list[GeneralRow], list[str]]:
+    """Compare studies that differ in their corpora; return the rows, if any, and what to say of the differences."""
+    if (reason := why_not(found)) is not None:
+        return [], [f"{line} {reason}" if line == CORPORA_DIFFER else line for line in different]
+    general = compare_across(found, margin_among(found, margin))
+    lines = [ACROSS_CORPORA if line == CORPORA_DIFFER else line for line in different]
+    return general, [line for line in lines if line != PARTITIONS_DIFFER]  # each study is tested over its own
+
+
+def margin_among(found: Sequence[Analysis], margin: float | None) -> float:
+    """The margin that was asked for, or else that of the first study."""
+    return margin_of(found[0].study) if margin is None else margin
+
+
+def show_across(section: Section, answers: Sequence[str], console: Console) -> None:
+    """Print what several corpora say together."""
+    for table in section.tables:
+        console.print(table.title, soft_wrap=True)
+        console.print(table.fit(console)[0])
+    for line in [*section.notes, *answers]:
+        console.print(line, soft_wrap=True, markup=False)
 
 
 def other_code(found: Sequence[Analysis]) -> list[str]:

@@ -8,6 +8,7 @@ from study.format import decimal, probability, seeds_in_words, signed
 from study.ledger.schema import StudyRecord, StudyResults
 from study.reporting.tables import SD_SEEDS, over_column
 from study.stats.analysis import SHOWN_ROWS, Analysis, ResultRow
+from study.stats.comparison import Comparison
 from study.stats.significance import Outcome, PairedTest, Untested
 
 DISTINGUISHED: dict[Outcome, str] = {  # outcomes in tables
@@ -77,8 +78,8 @@ def _difference(row: ResultRow, baseline: ResultRow) -> float:
     return row.mean - baseline.mean
 
 
-def verdict(row: ResultRow) -> str:
-    """What a row's comparison with the baseline shows."""
+def verdict(row: ResultRow | Comparison) -> str:
+    """What a comparison with the baseline shows: a row's, or one over corpora."""
     is_same = row.posterior is not None and row.posterior.is_same
     match row.outcome:
         case None:
