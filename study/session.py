@@ -19,8 +19,9 @@ from audiotag.uris import public, public_command
 from search_spaces import space_name
 from study import PROJECT
 from study.cli import SOME_FAILED, STUDIES
-from study.format import seeds_in_words
+from study.format import seeds_in_words, trial_name
 from study.ledger.clips import write_clips
+from study.ledger.confirmation import SUFFIX
 from study.ledger.files import LedgerError
 from study.ledger.findings import read_findings
 from study.ledger.ledger import STUDY_FILE, Ledger
@@ -45,12 +46,13 @@ from study.tracking.tracking_uri import StoreUnavailableError, default_uri, stor
 from study.tuning.features import StudyFeatures
 
 Hold = Callable[[float, str], AbstractContextManager[None]]  # of signals, while a block runs, which may take so long
+Planner = Callable[[Request, Console], Plan]
 CATCH_UP = {"finished": 60.0, "interrupted": 10.0}  # s that the end of a session waits for MLflow
 UNNOTICED = 1.0  # s of it without a word
 
 
-def run_session(request: Request, console: Console, hold_signals: Hold) -> int:
-    """Plan and run what is asked for; return the exit code.
+def run_session(request: Request, console: Console, hold_signals: Hold, make: Planner = make_plan) -> int:
+    """Plan and run what is asked for; return the exit code. `make` makes the plan.
 
     Raises:
         ValueError: Of one of the project's own kinds, for a user's mistake; no study folder has been made then.
@@ -58,10 +60,10 @@ def run_session(request: Request, console: Console, hold_signals: Hold) -> int:
     if request.resume is None:  # its store must be there
         uri = request.tracking_uri or default_uri(PROJECT)
         available = check_tracking(request, uri, console)
-        plan = make_plan(request, console)
+        plan = make(request, console)
         plan = replace(plan, study=replace(plan.study, tracking_uri=stored(uri)))
     else:
-        plan = make_plan(request, console)
+        plan = make(request, console)
         uri = request.tracking_uri or plan.study.tracking_uri or default_uri(PROJECT)
         available = check_tracking(request, uri, console)
     announce(plan, uri, console)
@@ -74,7 +76,7 @@ def run_session(request: Request, console: Console, hold_signals: Hold) -> int:
         console.print("Interrupted. What was trained is kept; continue with:")
         for note in password_notes(request.tracking_uri):
             console.print(note, soft_wrap=True)
-        console.print(resume_command(plan.root, request), soft_wrap=True)
+        console.print(resume_command(plan.root, request, plan.study.confirms is not None), soft_wrap=True)
         return INTERRUPTED
 
 
@@ -268,6 +270,9 @@ def announce(plan: Plan, uri: str, console: Console) -> None:
     say(f"Corpus   {corpus.name}{note}")
     say(f"Study    {study.name}{' (resumed)' if plan.ledger else ''}")
     say(f"Space    {study.space}: {study.question.splitlines()[0]}")
+    if (of := study.confirms) is not None:
+        rows = [trial_name(trial.config, study.varied) or trial.key for trial in (of.winner, of.baseline)]
+        say(f"Confirms {of.study}: {rows[0]} against {rows[1]}, on folds and seeds that it had not")
     say(
         f"Clips    {len(corpus.development)} in {len(study.folds)} folds, {len(corpus.tags)} tags"
         + (f"; {len(corpus.evaluation)} for evaluation" if len(corpus.evaluation) else "")
@@ -345,9 +350,10 @@ def resources_line(per_trial: dict[str, float], slots: int) -> str:
     return f"Running  {slots} side by side, {per_trial['cpu']:g} CPU{cards} each"
 
 
-def resume_command(root: Path, request: Request) -> str:
+def resume_command(root: Path, request: Request, confirms: bool = False) -> str:
     """The command that continues a study, with the options that its session had beyond the study's own."""
     words: list[Any] = ["python", "study/run.py", "--resume", root.name]
+    words = words if not confirms else ["python", "study/confirm.py", root.name.removesuffix(SUFFIX)]
     if request.studies != STUDIES:
         words += ["--studies", request.studies]
     words += ["--trust-code"] * request.trust_code

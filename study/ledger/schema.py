@@ -155,6 +155,42 @@ class DrawnPartition:
     seed: int  # of the division, and of what is random in its trainings where the study's seed is its first
     folds: str  # of each clip in the order of clips.npz, -1 for the evaluation split, between spaces
 
+    @property
+    def clip_folds(self) -> np.ndarray:
+        """The fold of each clip, (N,) int64."""
+        return np.array(self.folds.split(), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class ConfirmedTrial:
+    """A trial of the study that a confirmation is of: its key there, and its hyperparameters."""
+
+    key: str
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Confirms:
+    """What makes a study a confirmation of another one, whose two trials it trains again.
+
+    Attributes:
+        study, id: The other one.
+        winner: The trial that its cross-validation chose.
+        baseline: The trial that it is compared with.
+        partition: The folds and the seed of this study, of which the other one knew nothing.
+    """
+
+    study: str
+    id: str
+    winner: ConfirmedTrial
+    baseline: ConfirmedTrial
+    partition: DrawnPartition
+
+    @property
+    def configs(self) -> list[dict[str, Any]]:
+        """The configurations of its trials, by their numbers."""
+        return [self.baseline.config, self.winner.config]
+
 
 @dataclass(frozen=True)
 class StudyRecord:
@@ -201,6 +237,7 @@ class StudyRecord:
     folder: str = ""  # in which it was last run: tells a copy from the original
     continued_with: tuple[Provenance, ...] = ()
     drawn: tuple[DrawnPartition, ...] = field(default=(), metadata=DROP)  # partitions 2, 3, ...
+    confirms: Confirms | None = field(default=None, metadata=DROP)  # of a confirmation
     format: int = FORMAT
 
     @property
@@ -236,7 +273,7 @@ class StudyRecord:
 
     def clip_folds(self, partition: int) -> np.ndarray:
         """The fold of each clip (N,) int64 in a partition that was drawn."""
-        return np.array(self.drawn[partition - 2].folds.split(), dtype=np.int64)
+        return self.drawn[partition - 2].clip_folds
 
     @property
     def tags(self) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from audiotag.models.backend import check_convolution
 from audiotag.uris import public_command
 from search_spaces import Space, is_path, load_space, space_name
 from study.ledger.clips import write_clips
+from study.ledger.confirmation import confirmed_corpus
 from study.ledger.context import Settings, StudyContext, resolve
 from study.ledger.files import LedgerError
 from study.ledger.ledger import STUDY_FILE, Ledger
@@ -51,7 +52,7 @@ from study.plan.preflight import (
 from study.plan.presets import preset_settings
 from study.plan.request import Request
 from study.plan.variants import check_variants, recordings_fingerprints, varied_configs
-from study.search.space import SpaceScan, check_space, complete, scan_space
+from study.search.space import SpaceScan, check_space, complete, scan_space, scan_trials
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 TRIED = 32  # configurations of a user's own code
@@ -124,10 +125,28 @@ def make_plan(request: Request, console: Console) -> Plan:
     Raises:
         ValueError: (PlanError, SpaceError, CorpusError, AudioError, LedgerError) for whatever the user must mend.
     """
+    check_machine(request)
+    plan = _plan_new(request, console) if request.resume is None else _plan_resumed(request, console)
+    return check_plan(plan, request)
+
+
+def check_machine(request: Request) -> None:
+    """Check what a request asks of the machine.
+
+    Raises:
+        PlanError: For what it cannot give.
+    """
     check_resources(request)
     check_address(request.address)
     check_loopback(request)
-    plan = _plan_new(request, console) if request.resume is None else _plan_resumed(request, console)
+
+
+def check_plan(plan: Plan, request: Request) -> Plan:
+    """The plan, after its losses, convolutions, variants and own code were tried.
+
+    Raises:
+        ValueError: As `make_plan`.
+    """
     check_losses(plan.corpus, {plan.context.config(parameters).loss for parameters in plan.scan.parameters})
     if trains_on_own_cpu(request):
         _check_convolutions(plan)
@@ -163,21 +182,9 @@ def _plan_resumed(request: Request, console: Console) -> Plan:
     check_writable(root)
     _check_kept(request, study)
     space = study_space(study, request.trust_code, request.space if request.space and is_path(request.space) else None)
-    scan = scan_space(space)
-    as_before = replace(
-        request,
-        corpus=request.corpus or study.corpus.path,
-        skip_bad=request.skip_bad or bool(study.corpus.skipped),
-        tag_separator=request.tag_separator or study.corpus.tag_separator,
-    )
-    corpus = open_asked_corpus(as_before, scan, console)
+    scan = scan_space(space) if study.confirms is None else scan_trials(space, study.confirms.configs)
+    corpus = reopen_corpus(request, study, scan, console)
     study = replace(study, space_path=space.path) if study.space_path else study  # it may have moved
-    if corpus.fingerprint != study.corpus.fingerprint and as_before.tag_separator is None:
-        with suppress(CorpusError):  # an earlier version separated tags by `;` alone
-            plain = open_asked_corpus(replace(as_before, tag_separator=SEPARATOR), scan, console)
-            corpus = plain if plain.fingerprint == study.corpus.fingerprint else corpus
-    if corpus.fingerprint != study.corpus.fingerprint:
-        raise PlanError(_changed(f"the corpus {corpus.root}", *_corpus_difference(study.corpus, corpus)))
     _check_front_ends(study, scan, corpus)
     if request.trials is not None:
         if request.trials < study.trials:
@@ -186,8 +193,33 @@ def _plan_resumed(request: Request, console: Console) -> Plan:
     if request.partitions is not None:
         if request.partitions < (has := len(study.partitions)):
             raise PlanError(f"--partitions is {request.partitions}, but the study has {has}: it can only grow.")
+        if study.confirms is not None and request.partitions > has:
+            raise PlanError(f"--partitions is {request.partitions}, but a confirmation has {has}: leave it out.")
         study = _with_partitions(study, corpus, request.partitions)
-    return Plan(root, study, scan, corpus, ledger)
+    return Plan(root, study, scan, confirmed_corpus(corpus, study), ledger)
+
+
+def reopen_corpus(request: Request, study: StudyRecord, scan: SpaceScan, console: Console) -> Corpus:
+    """Open the corpus of a study again, with its own folds.
+
+    Raises:
+        PlanError: For one that has changed.
+        CorpusError: For one that cannot be used.
+    """
+    as_before = replace(
+        request,
+        corpus=request.corpus or study.corpus.path,
+        skip_bad=request.skip_bad or bool(study.corpus.skipped),
+        tag_separator=request.tag_separator or study.corpus.tag_separator,
+    )
+    corpus = open_asked_corpus(as_before, scan, console)
+    if corpus.fingerprint != study.corpus.fingerprint and as_before.tag_separator is None:
+        with suppress(CorpusError):  # an earlier version separated tags by `;` alone
+            plain = open_asked_corpus(replace(as_before, tag_separator=SEPARATOR), scan, console)
+            corpus = plain if plain.fingerprint == study.corpus.fingerprint else corpus
+    if corpus.fingerprint != study.corpus.fingerprint:
+        raise PlanError(_changed(f"the corpus {corpus.root}", *_corpus_difference(study.corpus, corpus)))
+    return corpus
 
 
 def _with_partitions(study: StudyRecord, corpus: Corpus, partitions: int) -> StudyRecord:

@@ -94,17 +94,23 @@ def check_partition(corpus: Corpus, partition: int, protocol: str, seed: int, me
     Raises:
         PlanError: Where they cannot.
     """
-    problems = scoring_problems(corpus)
+    if problem := division_problem(corpus, protocol, seed, metric):
+        raise PlanError(
+            f"The folds that were drawn for partition {partition} cannot be used: {problem} "
+            f"Or ask for --partitions {partition - 1}."
+        )
+
+
+def division_problem(corpus: Corpus, protocol: str, seed: int, metric: str) -> str | None:
+    """Why folds that were drawn, which the corpus has, cannot be trained on and scored; None where they can."""
+    if problems := scoring_problems(corpus):
+        return problems[0]
     try:
         check_folds(corpus, protocol, seed)
         check_metric(corpus, metric)
     except PlanError as error:
-        problems.append(str(error))
-    if problems:
-        raise PlanError(
-            f"The folds that were drawn for partition {partition} cannot be used: {problems[0]} "
-            f"Or ask for --partitions {partition - 1}."
-        )
+        return str(error)
+    return None
 
 
 def check_metric(corpus: Corpus, metric: str) -> None:

@@ -101,6 +101,18 @@ def scan_space(space: Space) -> SpaceScan:
     return SpaceScan(space, combinations, [each.parameters for each in drawn], distributions)
 
 
+def scan_trials(space: Space, configs: Sequence[dict[str, Any]]) -> SpaceScan:
+    """What a space holds that is no more than the trials of these configurations.
+
+    Raises:
+        SpaceError: For a space whose function cannot be run.
+    """
+    trials = [repeat_trial(space, config) for config in configs]
+    drawn = [Drawn(trial.params, trial.distributions, call_define(space, trial)) for trial in trials]
+    parameters = [each.parameters for each in drawn]
+    return SpaceScan(space, [each.suggested for each in drawn], parameters, group_distributions(drawn))
+
+
 def list_combinations(space: Space) -> list[Drawn] | None:
     """Every combination of a space, whatever its sampler; None where it has no end.
 

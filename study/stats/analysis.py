@@ -199,7 +199,7 @@ def analyse(ledger: Ledger, results: StudyResults, margin: float | None = None) 
         shown=rows if len(rows) <= SHOWN_ROWS + 1 else best_rows(rows, baseline),
         margin=margin,
         selection_bias=winners_curse(fold_means(rows)[:, : len(study.folds)], study.objective)
-        if len(rows) > 1
+        if len(rows) > 1 and study.confirms is None
         else None,
     )
     compare_tags(analysis.shown, baseline, study)
