@@ -14,6 +14,27 @@ FINDINGS_FILE = "findings.json"
 
 
 @dataclass(frozen=True)
+class ConfirmedFigures:
+    """What a trial of the study has in its confirmation, in the objective.
+
+    Attributes:
+        mean: Over folds and tags.
+        difference, difference_low, difference_high: Of the chosen trial from the baseline, with the 95 % interval.
+        p: Of this one comparison.
+        p_better, p_same, p_worse: As in TrialFindings.
+    """
+
+    mean: float | None
+    difference: float | None = None
+    difference_low: float | None = None
+    difference_high: float | None = None
+    p: float | None = None
+    p_better: float | None = None
+    p_same: float | None = None
+    p_worse: float | None = None
+
+
+@dataclass(frozen=True)
 class TrialFindings:
     """A trial in the objective; differences are from the baseline. None stands for what does not exist.
 
@@ -25,6 +46,7 @@ class TrialFindings:
         p_better, p_same, p_worse: Probabilities that sum to 1; the same is within the margin.
         outcome: "better", "worse", "indistinguishable" or "untested"; None of the baseline.
         by_tag: The same of each tag, Holm's correction over the tags.
+        confirmed: Of the chosen trial and the baseline, where they are confirmed.
     """
 
     key: str
@@ -39,6 +61,7 @@ class TrialFindings:
     p_worse: float | None = None
     outcome: str | None = None
     by_tag: dict[str, str] = field(default_factory=dict)
+    confirmed: ConfirmedFigures | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +76,7 @@ class Findings:
         margin: Means that differ by no more count as the same.
         chosen, baseline: Keys of trials.
         trials: Those that have a row in the report.
+        confirmation: What the chosen trial does where it was not chosen; None without a confirmation.
     """
 
     answer: str
@@ -63,13 +87,15 @@ class Findings:
     chosen: str | None = None
     baseline: str | None = None
     trials: tuple[TrialFindings, ...] = ()
+    confirmation: str | None = None
 
     @property
     def markdown(self) -> str:
         """The answer with what goes with it, for readers of table.md, MLflow and Optuna's dashboard."""
         lines = [*self.details, *([f"To settle it: `{self.command}`"] if self.command else [])]
         lines += [f"Caution: {line}" for line in self.caveats]
-        return "\n".join([self.answer, "", *(f"- {line}" for line in lines)]).rstrip()
+        head = [self.answer, *([] if self.confirmation is None else ["", self.confirmation])]
+        return "\n".join([*head, "", *(f"- {line}" for line in lines)]).rstrip()
 
 
 def read_findings(ledger: Ledger) -> Findings | None:

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
@@ -14,6 +15,7 @@ from study.format import decimal, probability, signed
 from study.ledger.findings import Findings, TrialFindings
 from study.ledger.ledger import Ledger
 from study.ledger.schema import StudyRecord
+from study.reporting.confirmation import confirmation_in_words, confirmed_figures
 from study.reporting.prose import answer, folds_in_words, in_metric, margin_in_words
 from study.stats.analysis import Analysis, ResultRow
 from study.stats.power import Resolution
@@ -31,6 +33,7 @@ OFTEN = "in four of five studies"  # a power of 80 % in words
 
 def conclude(analysis: Analysis) -> Findings:
     """Conclude what a report says, and what the terminal, MLflow and Optuna repeat."""
+    confirmed = confirmed_figures(analysis)
     return Findings(
         answer=answer(analysis),
         details=tuple(details(analysis)),
@@ -39,7 +42,8 @@ def conclude(analysis: Analysis) -> Findings:
         margin=analysis.margin,
         chosen=None if analysis.best is None else analysis.best.key,
         baseline=None if analysis.baseline is None else analysis.baseline.key,
-        trials=tuple(_findings_of(row) for row in analysis.rows),
+        trials=tuple(replace(_findings_of(row), confirmed=confirmed.get(row.key)) for row in analysis.rows),
+        confirmation=confirmation_in_words(analysis),
     )
 
 
@@ -73,7 +77,8 @@ def details(analysis: Analysis) -> Iterator[str]:
         yield f"{row.label} against the baseline: {figures}; {three_answers(row, analysis.margin)}."
     if is_open(row) and row.tested and row.resolution and row.remedy:
         yield resolution_in_words(row.resolution, analysis)
-        yield remedy_in_words(row, analysis)
+        if analysis.study.confirms is None:  # which gets no more partitions, and no other seeds
+            yield remedy_in_words(row, analysis)
     yield from filter(None, (in_metric(row, analysis), in_tags(row)))
 
 
@@ -121,7 +126,7 @@ def remedy_in_words(row: ResultRow, analysis: Analysis) -> str:
 def settling_command(analysis: Analysis) -> str | None:
     """The command that would settle what the answer leaves open."""
     row, study = subject(analysis), analysis.study
-    if row is None or row.remedy is None or row.tested is None or not is_open(row):
+    if row is None or row.remedy is None or row.tested is None or not is_open(row) or study.confirms is not None:
         return None
     within = abs(row.tested.difference) <= analysis.margin
     if not within and row.remedy.buys_seeds(study.repeats):

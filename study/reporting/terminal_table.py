@@ -52,6 +52,8 @@ def show_answer(findings: Findings, console: Console) -> None:
     """Print the answer, what goes with it, and the caveats."""
     say = partial(console.print, soft_wrap=not console.is_terminal, highlight=False, markup=False)
     say(f"\n{findings.answer}")
+    if findings.confirmation is not None:
+        say(findings.confirmation)
     for line in findings.details:
         say(f"- {line}")
     if findings.command is not None:

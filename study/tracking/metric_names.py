@@ -11,6 +11,8 @@ from study.ledger.schema import Figures, OverPartitions
 PARTS = ("mean", "var_classes", "var_folds", "sd_seeds")  # fields of Figures: eer/mean stands beside eer/<tag>
 ENDS = ("mean_low", "mean_high")  # of the mean's interval, which stand there, too
 BASELINE = "vs_baseline"
+CONFIRMED = "confirmed"
+AGAIN = ("difference", "difference_low", "difference_high", "p", "p_better", "p_same", "p_worse")
 COMPARED = ("difference", "difference_low", "difference_high", "p_holm", "p_better", "p_same", "p_worse")
 
 
@@ -31,9 +33,13 @@ def figure_values(figures: Mapping[str, Figures]) -> dict[str, float | None]:
 
 
 def finding_values(trial: TrialFindings, metric: str) -> dict[str, float | None]:
-    """What the report says of a trial: eer/mean_low, eer/mean_high, vs_baseline/difference, ..."""
+    """What the report says of a trial: eer/mean_low, eer/mean_high, vs_baseline/difference, confirmed/eer_mean, ..."""
     values = {f"{metric}/{name}": end for name, end in zip(ENDS, (trial.low, trial.high), strict=True)}
-    return values | {f"{BASELINE}/{name}": getattr(trial, name) for name in COMPARED}
+    values |= {f"{BASELINE}/{name}": getattr(trial, name) for name in COMPARED}
+    if trial.confirmed is not None:
+        values |= {f"{CONFIRMED}/{metric}_mean": trial.confirmed.mean}
+        values |= {f"{CONFIRMED}/{name}": getattr(trial.confirmed, name) for name in AGAIN}
+    return values
 
 
 def partition_values(over: OverPartitions) -> dict[str, float | None]:

@@ -9,6 +9,7 @@ from study.reporting.section import Section
 from study.reporting.sections.against_baseline import against_baseline
 from study.reporting.sections.answer import header
 from study.reporting.sections.by_parameter import by_parameter
+from study.reporting.sections.confirmation import confirmation
 from study.reporting.sections.cost import cost
 from study.reporting.sections.errors_by_tag import errors_by_tag
 from study.reporting.sections.factorial import factorial
@@ -26,6 +27,7 @@ from study.stats.analysis import Analysis
 
 SECTIONS: tuple[Callable[[Analysis], Section | None], ...] = (
     header,
+    confirmation,
     cross_validation,
     evaluation,
     partitions,
