@@ -32,6 +32,7 @@ study.tuning study.tracking study.reporting
 study.plan study.tagging study.report
 study.session
 study.run study.tag
+study.confirm
 """
 FLOORS = [line.split() for line in TABLE.split("\n") if line]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -1,0 +1,86 @@
+"""The command line: `python study/confirm.py NAME` trains winner and baseline of a study again, to be quoted."""
+
+import argparse
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+from audiotag.cli import FINISHED, Parser, parse_nonnegative, parse_path, parse_positive, parse_text
+from study import PROJECT
+from study.cli import SOME_FAILED, STUDIES, TRUST_HELP, run_command
+from study.run import EARLY, catch_signals, hold_signals
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from study.ledger.ledger import Ledger
+
+
+def parse(words: list[str] | None = None) -> argparse.Namespace:
+    """The command line's options."""
+    what = "Train the winner and the baseline of a finished study again, on folds and seeds that it had not."
+    parser = Parser(prog="study/confirm.py", description=what)
+    add = parser.add_argument
+    add("name", type=parse_text, metavar="NAME", help="of the study; its confirmation is NAME-confirmed")
+    add("--trust-code", action="store_true", help=TRUST_HELP)
+    add("--cpus-per-trial", type=parse_positive(float), metavar="F", help="cores, also a fraction (default 1)")
+    gpus = "cards, also a fraction (default 0.25, if any)"
+    add("--gpus-per-trial", type=parse_nonnegative(float), metavar="F", help=gpus)
+    add("--address", type=parse_text, metavar="ADDR", help="of a running Ray cluster; default: one of our own")
+    add("--cache", type=parse_path, metavar="DIR", help="where features are kept (default ~/.cache/audiotag/features)")
+    add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
+    add("--tracking-uri", type=parse_text, metavar="URI", help="MLflow (default: the store of the study)")
+    return parser.parse_args(words)
+
+
+def confirm(words: list[str] | None = None) -> int:
+    """Train what the confirmation lacks; return the exit code.
+
+    Raises:
+        ValueError: Of one of the project's own kinds, for a user's mistake.
+    """
+    arguments = parse(words)
+    catch_signals()
+    from study.cli import make_console
+    from study.ledger.confirmation import confirmation_folder
+    from study.ledger.ledger import STUDY_FILE
+    from study.plan.confirmation import plan_confirmation
+    from study.plan.request import Request
+    from study.session import run_session
+    from study.tagging.winner import open_study
+
+    options = {name: value for name, value in vars(arguments).items() if name != "name"}
+    ledger = open_study(arguments.studies, arguments.name)
+    begun = confirmation_folder(ledger.root)
+    request = Request(**options, resume=begun.name if (begun / STUDY_FILE).is_file() else None)
+    if request.resume is None and request.tracking_uri is None and ledger.study.tracking_uri:
+        request = Request(**options | {"tracking_uri": ledger.study.tracking_uri})
+    console = make_console()
+    code = run_session(request, console, hold_signals, partial(plan_confirmation, ledger=ledger))
+    if code in (FINISHED, SOME_FAILED):
+        report(ledger, arguments.tracking_uri, console, arguments.trust_code)
+    return code
+
+
+def report(ledger: "Ledger", tracking_uri: str | None, console: "Console", trusted: bool) -> None:
+    """Write the confirmation into the report and the copies of the study, and show it."""
+    from study.ledger.findings import read_findings
+    from study.report import rebuild_views
+    from study.reporting.results_files import REPORT, write_results
+    from study.tracking.tracking_uri import default_uri
+
+    with ledger.locked():
+        write_results(ledger, "finished", redraw=True)
+        rebuild_views(ledger, tracking_uri or ledger.study.tracking_uri or default_uri(PROJECT), "finished", trusted)
+    if (found := read_findings(ledger)) is not None and found.confirmation is not None:
+        console.print(f"\n{found.confirmation}", soft_wrap=not console.is_terminal, highlight=False, markup=False)
+        console.print(f"It is now in the report of {ledger.root.name}: {ledger.root / REPORT}", soft_wrap=True)
+
+
+def main() -> int:
+    """Run the command line and return its exit code."""
+    return run_command(confirm, EARLY)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
