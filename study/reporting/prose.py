@@ -28,7 +28,6 @@ SEEDS = f" Figures are means over the seeds; {SD_SEEDS} is the standard deviatio
 def answer(analysis: Analysis) -> str:
     """The answer to the study's question."""
     best, baseline, others = analysis.best, analysis.baseline, analysis.others
-    mean = analysis.objective.mean_title
     so_far = "" if analysis.results.status == "finished" else "So far: "
     if best is None or baseline is None:
         return "No trial has finished yet."
@@ -43,7 +42,7 @@ def answer(analysis: Analysis) -> str:
         if best is not first:
             text += f" Cross-validation chose {_with_mean(best)}, which is not distinguishable from it."
     elif best is baseline:
-        text = f"No trial has a better {mean} than {against}."
+        text = _baseline_wins(analysis, against)
     elif isinstance(best.test, Untested):
         text = (
             f"Cross-validation chose {_with_mean(best)}, but its lead over {against}, is not tested "
@@ -112,6 +111,21 @@ def margin_in_words(margin: float) -> str:
 def p_value(p: float | None) -> str:
     """A p-value as text."""
     return "" if p is None else "< .001" if p < 1e-3 else decimal(p)
+
+
+def _baseline_wins(analysis: Analysis, against: str) -> str:
+    """That the baseline has the best mean; with several partitions, and who is ahead over all of them if it is not."""
+    mean, objective = analysis.objective.mean_title, analysis.objective
+    gaps = {row.key: row.tested.difference for row in analysis.others if row.tested and row.result.partitions}
+    ahead = min(
+        (row for row in analysis.others if row.key in gaps), key=lambda row: objective.rank(gaps[row.key]), default=None
+    )
+    if ahead is None or objective.rank(gaps[ahead.key]) >= 0:
+        return f"No trial has a better {mean} than {against}."
+    return (
+        f"On the corpus's own folds no trial has a better {mean} than {against}. Over {folds_in_words(analysis.study)} "
+        f"{ahead.label} is ahead by {decimal(abs(gaps[ahead.key]))}, which is not distinguishable from 0."
+    )
 
 
 def _same(row: ResultRow, margin: float) -> str:

@@ -1,5 +1,6 @@
 """Reports of studies with several partitions: what is of the corpus's own folds, and what of all of them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,20 @@ def test_a_lead_that_is_not_real_is_the_one_that_was_tested(tmp_path: Path) -> N
     gap = decimal(abs(best.tested.difference))
     assert gap != decimal(abs(best.mean - found.rows[0].mean))
     assert f"lead of {gap} is not distinguishable from 0 over 6 folds of 2 partitions" in answer(found)
+
+
+def test_a_row_that_is_ahead_over_all_partitions_alone_is_named(tmp_path: Path) -> None:
+    found = analysed(tmp_path / "s", gains=[0.3, 0.0, -0.1])
+    row = found.rows[1]
+    assert found.best is found.baseline is found.rows[0]
+    assert row.tested is not None
+    ahead = replace(row, test=replace(row.tested, difference=-0.012))
+    rows = [found.rows[0], ahead, found.rows[2]]
+    said = answer(replace(found, rows=rows, shown=rows))
+    assert said.startswith("On the corpus's own folds no trial has a better mean EER")
+    assert f"Over 6 folds of 2 partitions {row.label} is ahead by .012" in said
+    behind = [found.rows[0], *(replace(own, test=replace(own.tested, difference=0.01)) for own in found.rows[1:])]
+    assert answer(replace(found, rows=behind, shown=behind)).startswith("No trial has a better mean EER")
 
 
 def test_groups_in_several_of_the_corpus_own_folds_are_told(tmp_path: Path) -> None:
