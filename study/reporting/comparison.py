@@ -55,7 +55,7 @@ UNTESTED = {  # differences that leave nothing to test, and the fields that show
     ),
 }
 DIFFERENCES = UNTESTED | {
-    "The seeds differ: the folds are the same, the initial weights and the order of clips are not.": attrgetter("seed"),
+    "The seeds differ, and with them the initial weights and the order of clips.": attrgetter("seed"),
     "The repeats differ: a figure of one study is a mean over more seeds than one of another.": attrgetter("repeats"),
     PARTITIONS_DIFFER: attrgetter("drawn"),
     "The settings that no space varies differ: see each study's own report.": attrgetter("settings"),

@@ -87,9 +87,8 @@ def why_not(found: Sequence[Analysis]) -> str | None:
 
 def common_rows(found: Sequence[Analysis]) -> list[tuple[ResultRow, ...]]:
     """The rows but the baseline that all studies have, by their hyperparameters, in the order of the first study."""
-    by_config = [{_config(row): row for row in reversed(each.others)} for each in found]
-    shared = [config for row in found[0].others if all((config := _config(row)) in own for own in by_config)]
-    return [tuple(own[config] for own in by_config) for config in dict.fromkeys(shared)]
+    by_config = [{_config(row): row for row in each.others} for each in found]
+    return [tuple(own[each] for own in by_config) for each in by_config[0] if all(each in own for own in by_config)]
 
 
 def _config(row: ResultRow | None) -> str:

@@ -56,17 +56,21 @@ def test_t_worked_by_hand() -> None:
 
 
 def test_signed_rank_of_the_published_example() -> None:
-    """Demsar 2006, table 2: the smaller sum of ranks is 12, which of 14 data sets is called real at .05.
-
-    Without ties and zeros the exact p is the share of the 2^n signs with a sum no larger, on either side.
-    """
+    """Demsar 2006, table 2 and section 3.1.3: the smaller sum of ranks is 12 over 14 data sets, real at .05."""
     p = signed_rank(np.array(DEMSAR))
-    z = (12 - 14 * 15 / 4) / (14 * 15 * 29 / 24) ** 0.5  # section 3.1.3
+    z = (12 - 14 * 15 / 4) / (14 * 15 * 29 / 24) ** 0.5
     assert p == pytest.approx(2 * ndtr(z), abs=0.001)
     assert p is not None
     assert p < 0.05
-    assert signed_rank(np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])) == pytest.approx(2 / 64)
-    assert signed_rank(np.array([-0.1, 0.2, 0.3, 0.4, 0.5, 0.6])) == pytest.approx(4 / 64)
+
+
+@pytest.mark.parametrize(
+    ("values", "subsets"),
+    [([1, 2, 3, 4, 5, 6], 1), ([-1, 2, 3, 4, 5, 6], 2), ([-1, -2, 3, 4, 5, 6], 5), ([0, 0, -1, -2, 3, 4, 5, 6], 7)],
+)
+def test_signed_rank_worked_by_hand(values: list[float], subsets: int) -> None:
+    """Of 2^6 choices of signs so many have negative ranks with no larger sum; zeros take the lowest ranks away."""
+    assert signed_rank(np.array(values) / 100) == pytest.approx(2 * subsets / 64)
 
 
 def test_needed_is_the_first_number_with_that_power() -> None:

@@ -34,8 +34,8 @@ UNRANKED = (
     "No signed-rank test: with {n} corpora its p is at least {p}, and it cannot reach .05 with fewer than {least}. "
 )
 SCOPE = (
-    "This holds for corpora of which these could be a random choice. Corpora that share recordings count for less than "
-    "they seem to."
+    "A verdict holds for corpora of which these could be a random choice. Corpora that share recordings count for less "
+    "than they seem to."
 )
 REST = "Shown are the best {shown} of {total} trials; the comparison\u2019s .md file has all."
 
@@ -125,7 +125,7 @@ def note_of(rows: Sequence[GeneralRow], corpora: int) -> str:
         text += RANKED
     elif corpora < LEAST_RANKED:
         text += UNRANKED.format(n=corpora, p=least, least=LEAST_RANKED)
-    return text + SCOPE
+    return (text + SCOPE * tested).rstrip()
 
 
 def _described(row: GeneralRow, mean: str) -> str:
