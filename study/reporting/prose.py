@@ -18,6 +18,7 @@ DISTINGUISHED: dict[Outcome, str] = {  # outcomes in tables
     "untested": "not tested",
 }
 BOLD = "Bold: the row that cross-validation chose."
+BETTER = "Bold: the better row."
 PROTOCOLS = {
     "paper": "the held-out fold also stopped the training, so the figures are optimistic",
     "nested": "the held-out folds were only scored",
@@ -50,9 +51,12 @@ def answer(analysis: Analysis) -> str:
         )
     else:
         folds, gap = folds_in_words(analysis.study), decimal(abs(_difference(best, baseline)))
+        chosen = f"Cross-validation chose {_with_mean(best)}, whose lead of {gap} is"
+        if analysis.study.confirms is not None:  # in which nothing is chosen
+            chosen = f"The lead of {gap} that {_with_mean(best)} has is"
         text = (
-            f"No trial is better than {against}, by more than chance. Cross-validation chose {_with_mean(best)}, whose "
-            f"lead of {gap} is not distinguishable from 0 over {folds}{_same(best, analysis.margin)}."
+            f"No trial is better than {against}, by more than chance. {chosen} not distinguishable from 0 over "
+            f"{folds}{_same(best, analysis.margin)}."
         )
     tested = sum(row.tested is not None for row in others)
     counts = f" Better by more than chance: {len(better)} of {len(others)}; worse: {len(worse)}."
@@ -164,11 +168,13 @@ def context(results: StudyResults) -> str:
     study, corpus = results.study, results.study.corpus
     partial = "" if results.status == "finished" else f"Interrupted: {progress(results)}. "
     synthetic = " (synthetic: says nothing about real recordings)" if corpus.kind == "synthetic" else ""
+    bold = BOLD if study.confirms is None else BETTER
+    of = "" if study.confirms is None else f"Confirmation of {study.confirms.study}, on folds drawn for it. "
     return (
-        f"{partial}Corpus {corpus.name}{synthetic}, {corpus.development_clips} clips in {len(study.folds)} folds, "
+        f"{partial}{of}Corpus {corpus.name}{synthetic}, {corpus.development_clips} clips in {len(study.folds)} folds, "
         f"{seeds_in_words(study.seeds)}. {_partitions(study)}"
         f"Protocol {study.protocol}: {PROTOCOLS[study.protocol]}. "
-        f"{BOLD} Var is the variance over the tags, times 1000.{SEEDS * study.has_several_seeds} {left_out(study)}"
+        f"{bold} Var is the variance over the tags, times 1000.{SEEDS * study.has_several_seeds} {left_out(study)}"
     ).rstrip()
 
 
