@@ -4,11 +4,13 @@ A study's folder may come from a stranger. What defines its space, and perhaps n
 the file that it came from, where that is still as it was; else only where the user says that it may be trusted.
 """
 
+import re
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
 from search_spaces import Space, changed_file, load_kept_space, load_space, read_source
+from study.ledger.ledger import STUDY_FILE
 from study.ledger.provenance import is_same_space
 from study.ledger.schema import StudyRecord
 
@@ -63,13 +65,26 @@ def with_sampler(space: Space, sampler: str | None) -> Space:
 
 def _changed_file(study: StudyRecord, path: str | None = None) -> Path | None:
     """The first file of a study's space that is not as it was; None where all are, or an early version kept no text."""
+    if path is None and _may_have_come_along(study):
+        return Path(study.space_path or study.space)
     if not study.space_source:
         return None
     return changed_file(study.space, study.space_source, study.space_helpers or {}, path or study.space_path or "")
 
 
+def _may_have_come_along(study: StudyRecord) -> bool:
+    """Whether a study looks for its space where whoever made its folder may have put a file: no proof of anything."""
+    if not study.space_path:
+        return re.fullmatch(r"[\w-]+", study.space) is None  # a way out of search_spaces/
+    place = Path(study.space_path)
+    in_a_study = any((folder / STUDY_FILE).is_file() for folder in place.resolve().parents)
+    return in_a_study or not place.is_absolute() or place.is_relative_to("/proc") or not study.space_source
+
+
 def _difference(study: StudyRecord, file: Path) -> str:
     """How a file differs from what the study keeps of it."""
+    if file == Path(study.space_path or study.space) and _may_have_come_along(study):
+        return f"{file} may have come with the study"
     if not file.is_file():
         return f"{file} is gone"
     texts = {f"{study.space}.py": study.space_source, **(study.space_helpers or {})}

@@ -64,6 +64,41 @@ def test_a_file_that_is_not_is_run_where_it_is_trusted(path: Path, file: str, te
     assert (kept.fingerprint, kept.define(None)["alpha"]) == (study.space_fingerprint, 1.5)
 
 
+@pytest.mark.parametrize(
+    ("changes", "file"),
+    [
+        ({"space_path": "studies/s/question.py"}, "studies/s/question.py"),  # of the working directory
+        ({"space_path": "/proc/self/cwd/question.py"}, "question.py"),
+        ({"space_path": "{root}/studies/s/question.py"}, "studies/s/question.py"),
+        ({"space_path": "{root}/studies/s/more/question.py"}, "studies/s/more/question.py"),
+        ({"space_path": "{root}/link.py"}, "studies/s/question.py"),
+        ({"space_path": "{root}/question.py", "space_source": ""}, "question.py"),
+        ({"space_path": None, "space": "../../{root}/studies/s/question"}, "studies/s/question.py"),
+        ({"space_path": None, "space": "{root}/question", "space_source": ""}, "question.py"),
+    ],
+)
+def test_a_file_that_may_have_come_with_the_study_proves_nothing(
+    changes: dict[str, str | None], file: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger's study.json may name a place in its own folder, and bring the file along."""
+    root = path.parent
+    monkeypatch.chdir(root)
+    monkeypatch.setattr("search_spaces.__path__", [str(root / "a" / "b")])
+    values = {name: value and value.format(root=root) for name, value in changes.items()}
+    study = replace(study_of(path), **values, space_helpers={})
+    (root / "studies" / "s" / "more").mkdir(parents=True)
+    (root / "studies" / "s" / "study.json").write_text("{}")
+    (root / "a" / "b").mkdir(parents=True)
+    text = "from pathlib import Path\n" + "Path('ran').touch()\n"
+    study = replace(study, space_source=study.space_source and text)
+    (root / file).write_text(text)
+    (root / "link.py").symlink_to(root / "studies" / "s" / "question.py")
+    for call in (study_space, lambda study: require_trust(study, False)):
+        with pytest.raises(OwnCodeError, match="may have come with the study"):
+            call(study)
+    assert not (root / "ran").exists()
+
+
 def test_a_file_may_move(path: Path, tmp_path: Path) -> None:
     study, there = study_of(path), tmp_path / "there"
     there.mkdir()
