@@ -32,7 +32,9 @@ def describe_experiment(study: StudyRecord) -> str:
         "other recordings; `.../sd_seeds`: standard deviation of the mean over seeds; `partitions/..._mean`: mean over "
         "the folds of all partitions, those that were drawn included.\n\n"
         "`vs_baseline/...`: the difference from the baseline in the metric that chooses, with its 95 % interval, "
-        "Holm's p, and the probabilities that the trial is better, the same within the margin, or worse."
+        "Holm's p, and the probabilities that the trial is better, the same within the margin, or worse. "
+        "`confirmed/...`: the same of the chosen trial, and the means of it and of the baseline, trained again by "
+        "`study/confirm.py` where nothing is chosen: the figures to quote."
     )
 
 
