@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
+from helpers.failing import fail_at
 from scipy import signal
 
 from audiotag.chime_home.install import problems_of
@@ -149,12 +150,6 @@ def test_other_folders_are_refused(corpus, tmp_path):
         with pytest.raises(ValueError, match=message):
             write_synthetic_corpus(root, 1, 40, 10)
         assert sorted(root.iterdir()) == before
-
-
-def fail_at(index: int, root: Path, seed: int, chunk: synthetic.Chunk) -> None:
-    if chunk.index == index:
-        raise OSError("No space left on device")
-    (root / "chunks" / chunk.name).write_text(str(seed))
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
