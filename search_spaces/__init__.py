@@ -121,11 +121,11 @@ def _load_file(path: Path) -> Space:
     if not NAME.fullmatch(place.stem):
         raise SpaceError(f"The file `{path}` must have a name of letters, digits and . _ - before its .py: rename it.")
     try:
-        with redirect_stdout(sys.stderr), importable(place.parent):
-            module = run_module(place, f"space_{place.stem}")
+        with redirect_stdout(sys.stderr), importable(place.resolve().parent):
+            module = run_module(place.resolve(), f"space_{place.stem}")
             source, helpers = read_sources(module)
     except (Exception, SystemExit) as error:  # whatever a user's own file does wrong
-        raise SpaceError(f"The space `{path}` cannot be read: {describe(error, place.parent)}.") from error
+        raise SpaceError(f"The space `{path}` cannot be read: {describe(error, place.resolve().parent)}.") from error
     return _make_space(place.stem, module, source, helpers, str(place))
 
 
@@ -174,7 +174,13 @@ def changed_file(name: str, source: str, helpers: dict[str, str], path: str = ""
     """The first file of a space that is not, or no longer, as a text says; None where all are. Nothing is run."""
     here = [Path(str(folder)) / f"{name}.py" for folder in __path__]
     place = Path(path) if path else next((file for file in here if file.is_file()), here[0])
-    for file, text in ((place, source), *((place.parent / helper, text) for helper, text in helpers.items())):
+    beside = [
+        place.parent,
+        place.resolve().parent,
+        *(file.parent for file in here),
+    ]  # a link, say
+    found = {helper: next((at for at in beside if (at / helper).is_file()), beside[0]) / helper for helper in helpers}
+    for file, text in ((place, source), *((found[helper], text) for helper, text in helpers.items())):
         try:
             if read_source(file) != text:
                 return file

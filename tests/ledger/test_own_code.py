@@ -109,6 +109,17 @@ def test_a_file_may_move(path: Path, tmp_path: Path) -> None:
     assert study_space(study, path=str(there / "question.py")).fingerprint == study.space_fingerprint
 
 
+def test_a_link_finds_the_modules_beside_the_file_itself(path: Path, tmp_path: Path) -> None:
+    links = tmp_path / "links"
+    links.mkdir()
+    (links / "question.py").symlink_to(path)
+    study = study_of(path)
+    assert study_space(study, path=str(links / "question.py")).fingerprint == study.space_fingerprint
+    (tmp_path / "values.py").write_text("ALPHA = 2.5\n")
+    with pytest.raises(OwnCodeError, match=r"values\.py was"):
+        study_space(study, path=str(links / "question.py"))
+
+
 def test_the_sampler_of_the_study_is_kept(path: Path) -> None:
     assert study_space(replace(study_of(path), sampler="random")).sampler == "random"
 
