@@ -18,7 +18,7 @@ from study.stats.significance import ALPHA, LEAST_FOLDS, ROUNDING, share_of_test
 
 
 def design_line(study: StudyRecord) -> str:
-    """What a study's design can see, in standard deviations s; nothing of a single trial."""
+    """What a study's design can see, in standard deviations of a difference; nothing of a single trial."""
     if study.trials < 2:
         return ""
     if _differences(study) < LEAST_FOLDS:
@@ -26,8 +26,8 @@ def design_line(study: StudyRecord) -> str:
     several = f" and {study.trials - 1} comparisons" * (study.trials > 2)
     real, at_80 = _bounds(study)
     return (
-        f"with {folds_in_words(study)}{several} a difference is called real from {real:.1f} s on, and a true one of "
-        f"{at_80:.1f} s is found {OFTEN} (s: standard deviation over the folds of such a difference)"
+        f"with {folds_in_words(study)}{several} a difference is called real from {real:.1f} times its standard "
+        f"deviation over the folds on; a true one of {at_80:.1f} times that is found {OFTEN}"
     )
 
 
@@ -81,6 +81,6 @@ def scale_line(ledger: Ledger) -> str | None:
     sd = float(differences.std(ddof=1))
     real, at_80 = (decimal(sd * bound) for bound in _bounds(study))
     return (
-        f"The first two trials have s = {decimal(sd)}: a difference in {study.objective.mean_title} is called real "
-        f"from about {real} on, and one of {at_80} is found {OFTEN}"
+        f"The difference of the first two trials has a standard deviation of {decimal(sd)} over the folds: one in "
+        f"{study.objective.mean_title} is called real from about {real} on, and a true one of {at_80} is found {OFTEN}"
     )
