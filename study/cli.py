@@ -3,6 +3,7 @@
 import sys
 import traceback
 import warnings
+from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +12,7 @@ from typing import NoReturn, TextIO
 from rich.console import Console
 
 from audiotag import cli
-from audiotag.cli import fail
+from audiotag.cli import fail, parse_nonnegative, parse_path, parse_positive, parse_text
 from audiotag.uris import public
 
 SOME_FAILED = 3  # one more exit code
@@ -20,6 +21,19 @@ TRUST_HELP = "run the source that the study keeps, where its own file is gone or
 MARGIN_HELP = "means that differ by no more count as the same (default .01, of d' .1; a study keeps its own)"
 PLAIN_WIDTH = 160  # columns of a table that goes to a file or a pipe
 _said: set[str] = set()  # warnings
+
+
+def add_place_options(parser: ArgumentParser, tracking: str) -> None:
+    """Add the options that say with what and where a study is run; `tracking` is the help of --tracking-uri."""
+    add = parser.add_argument
+    add("--trust-code", action="store_true", help=TRUST_HELP)
+    add("--cpus-per-trial", type=parse_positive(float), metavar="F", help="cores, also a fraction (default 1)")
+    gpus = "cards, also a fraction (default 0.25, if any)"
+    add("--gpus-per-trial", type=parse_nonnegative(float), metavar="F", help=gpus)
+    add("--address", type=parse_text, metavar="ADDR", help="of a running Ray cluster; default: one of our own")
+    add("--cache", type=parse_path, metavar="DIR", help="where features are kept (default ~/.cache/audiotag/features)")
+    add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
+    add("--tracking-uri", type=parse_text, metavar="URI", help=tracking)
 
 
 def run_command(command: Callable[[], int], interrupted: str = "Interrupted.") -> int:

@@ -5,9 +5,9 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from audiotag.cli import FINISHED, Parser, parse_nonnegative, parse_path, parse_positive, parse_text
+from audiotag.cli import FINISHED, Parser, parse_text
 from study import PROJECT
-from study.cli import SOME_FAILED, STUDIES, TRUST_HELP, run_command
+from study.cli import SOME_FAILED, add_place_options, run_command
 from study.run import EARLY, catch_signals, hold_signals
 
 if TYPE_CHECKING:
@@ -20,16 +20,9 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     """The command line's options."""
     what = "Train the winner and the baseline of a finished study again, on folds and seeds that it had not."
     parser = Parser(prog="study/confirm.py", description=what)
-    add = parser.add_argument
-    add("name", type=parse_text, metavar="NAME", help="of the study; its confirmation is NAME-confirmed")
-    add("--trust-code", action="store_true", help=TRUST_HELP)
-    add("--cpus-per-trial", type=parse_positive(float), metavar="F", help="cores, also a fraction (default 1)")
-    gpus = "cards, also a fraction (default 0.25, if any)"
-    add("--gpus-per-trial", type=parse_nonnegative(float), metavar="F", help=gpus)
-    add("--address", type=parse_text, metavar="ADDR", help="of a running Ray cluster; default: one of our own")
-    add("--cache", type=parse_path, metavar="DIR", help="where features are kept (default ~/.cache/audiotag/features)")
-    add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
-    add("--tracking-uri", type=parse_text, metavar="URI", help="MLflow (default: the store of the study)")
+    name = "of the study; its confirmation is NAME-confirmed"
+    parser.add_argument("name", type=parse_text, metavar="NAME", help=name)
+    add_place_options(parser, "MLflow (default: the store of the study)")
     return parser.parse_args(words)
 
 

@@ -22,7 +22,6 @@ from audiotag.cli import (
     fail,
     one_line,
     parse_nonnegative,
-    parse_path,
     parse_positive,
     parse_separator,
     parse_text,
@@ -30,7 +29,7 @@ from audiotag.cli import (
 from audiotag.config import PRECISIONS
 from audiotag.metrics import DEFAULT, METRICS
 from search_spaces import SAMPLERS
-from study.cli import MARGIN_HELP, STUDIES, TRUST_HELP, run_command
+from study.cli import MARGIN_HELP, add_place_options, run_command
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 10.0  # s after a signal in which a block that holds signals may still end by itself
@@ -64,7 +63,6 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         metavar="NAME",
         help="continue a study (default: newest of --space)",
     )
-    add("--trust-code", action="store_true", help=TRUST_HELP)
     add("--trials", type=parse_positive(int), metavar="N", help="number of trials; with --resume it can grow")
     add(
         "--epochs",
@@ -86,22 +84,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     add("--scheduler", choices=("fifo", "asha"), help="asha: prunes weak trials after some folds; default: fifo, none")
     add("--metric", choices=tuple(METRICS), help=f"by whose mean trials are chosen (default {DEFAULT})")
     add("--margin", type=parse_nonnegative(float), metavar="D", help=MARGIN_HELP)
-    add("--cpus-per-trial", type=parse_positive(float), metavar="F", help="cores, also a fraction (default 1)")
-    add(
-        "--gpus-per-trial",
-        type=parse_nonnegative(float),
-        metavar="F",
-        help="cards, also a fraction (default 0.25, if any)",
-    )
-    add("--address", type=parse_text, metavar="ADDR", help="of a running Ray cluster; default: one of our own")
-    add("--cache", type=parse_path, metavar="DIR", help="where features are kept (default ~/.cache/audiotag/features)")
-    add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
-    add(
-        "--tracking-uri",
-        type=parse_text,
-        metavar="URI",
-        help="MLflow (default MLFLOW_TRACKING_URI, else mlflow.db here)",
-    )
+    add_place_options(parser, "MLflow (default MLFLOW_TRACKING_URI, else mlflow.db here)")
     arguments = parser.parse_args(words)
     if not arguments.list and arguments.space is None and not arguments.resume:
         fail("--space is missing: name a space (--list shows them), or continue a study with --resume NAME.")
