@@ -154,6 +154,7 @@ class DrawnPartition:
 
     seed: int  # of the division, and of what is random in its trainings where the study's seed is its first
     folds: str  # of each clip in the order of clips.npz, -1 for the evaluation split, between spaces
+    trials: tuple[str, ...] | None = field(default=None, metadata=DROP)  # keys of those that have it; None: all
 
     @property
     def clip_folds(self) -> np.ndarray:
@@ -196,7 +197,7 @@ class Confirms:
 class StudyRecord:
     """study.json: the request, resolved.
 
-    It never changes, but for `trials`, `drawn`, `space_path`, `continued_with` and `folder`.
+    It never changes, but for `trials`, `drawn`, `settled`, `space_path`, `continued_with` and `folder`.
     """
 
     name: str = field(metadata={"key": "study"})
@@ -237,6 +238,8 @@ class StudyRecord:
     folder: str = ""  # in which it was last run: tells a copy from the original
     continued_with: tuple[Provenance, ...] = ()
     drawn: tuple[DrawnPartition, ...] = field(default=(), metadata=DROP)  # partitions 2, 3, ...
+    most: int | None = field(default=None, metadata=DROP)  # partitions of a study that adds them until it is clear
+    settled: bool | None = field(default=None, metadata=DROP)  # whether such a study gets no more of them
     confirms: Confirms | None = field(default=None, metadata=DROP)  # of a confirmation
     format: int = FORMAT
 
@@ -268,8 +271,18 @@ class StudyRecord:
 
     @property
     def has_several_partitions(self) -> bool:
-        """Whether each trial is cross-validated over several partitions."""
+        """Whether trials are cross-validated over several partitions."""
         return bool(self.drawn)
+
+    @property
+    def is_until_clear(self) -> bool:
+        """Whether it adds partitions until its comparisons are clear."""
+        return self.most is not None
+
+    def partitions_of(self, key: str) -> list[int]:
+        """The numbers of the partitions on which a trial is trained: the first ones."""
+        drawn = enumerate(self.drawn, start=2)
+        return [1, *(number for number, each in drawn if each.trials is None or key in each.trials)]
 
     def clip_folds(self, partition: int) -> np.ndarray:
         """The fold of each clip (N,) int64 in a partition that was drawn."""

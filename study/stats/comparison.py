@@ -10,10 +10,12 @@ import numpy as np
 
 from audiotag.metrics import EER, METRICS, Metric
 from study.ledger.schema import Figures, FoldResult, StudyRecord, TrialResult
-from study.stats.posterior import Posterior, posterior_of
+from study.stats.interims import Looks, looks_of
+from study.stats.posterior import DECIDED, Posterior, posterior_of
 from study.stats.power import Resolution, resolution_of
 from study.stats.remedy import Remedy, find_remedy
 from study.stats.significance import (
+    ALPHA,
     Outcome,
     PairedTest,
     Untested,
@@ -47,21 +49,32 @@ class Comparison:
 def compare_trials(
     trials: Sequence[TrialResult], baseline: TrialResult, study: StudyRecord, margin: float
 ) -> list[Comparison]:
-    """Compare trials with the baseline in the objective, with all that can be said of each comparison."""
-    objective, share = study.objective, share_of_test(len(study.folds))
+    """Compare trials with the baseline in the objective, with all that can be said of each comparison.
+
+    Of a study that adds partitions until it is clear, levels are those at each look, and so is what it takes to be the
+    same.
+    """
+    objective, share, looks = study.objective, share_of_test(len(study.folds)), looks_of(study)
     differences = [differences_of(trial, baseline, objective.name) for trial in trials]
-    found = compare_figures(differences, share, objective)
+    found = compare_figures(differences, share, objective, looks)
     levels = holm_levels([part.test.p if isinstance(part.test, PairedTest) else 1.0 for part in found])
+    decided = DECIDED if looks is None else 1 - looks.nominal(ALPHA)
     whole = []
     for trial, own, part, level in zip(trials, differences, found, levels, strict=True):
         if isinstance(part.test, PairedTest):
             there = ~np.isnan(own)
             by_seed = differences_by_seed(trial, baseline)
+            at_look = level if looks is None else looks.nominal(level)
+            resolution = resolution_of(own[there], share, at_look)
+            if resolution is not None and looks is not None:
+                resolution = replace(resolution, seen=resolution.sd * looks.seen(level))
             part = replace(
                 part,
-                posterior=posterior_of(own[there], share, margin, objective),
-                resolution=resolution_of(own[there], share, level),
-                remedy=find_remedy(own[there], share, level, margin, None if by_seed is None else by_seed[there]),
+                posterior=posterior_of(own[there], share, margin, objective, decided),
+                resolution=resolution,
+                remedy=find_remedy(
+                    own[there], share, at_look, margin, None if by_seed is None else by_seed[there], decided
+                ),
             )
         whole.append(part)
     return whole
@@ -75,20 +88,22 @@ def compare_second(
     differences = [differences_of(trial, baseline, second.name) for trial in trials]
     if any(np.isnan(own).all() for own in differences):
         return [None] * len(trials)
-    return compare_figures(differences, share_of_test(len(study.folds)), second)
+    return compare_figures(differences, share_of_test(len(study.folds)), second, looks_of(study))
 
 
 def compare_by_tag(trial: TrialResult, baseline: TrialResult, study: StudyRecord) -> dict[str, Comparison]:
     """Compare a trial with the baseline in the objective of each tag; Holm's correction is over the tags."""
     objective = study.objective
     differences = [differences_of(trial, baseline, objective.name, tag) for tag in study.tags]
-    found = compare_figures(differences, share_of_test(len(study.folds)), objective)
+    found = compare_figures(differences, share_of_test(len(study.folds)), objective, looks_of(study))
     return dict(zip(study.tags, found, strict=True))
 
 
-def compare_figures(differences: Sequence[np.ndarray], test_share: float, metric: Metric) -> list[Comparison]:
+def compare_figures(
+    differences: Sequence[np.ndarray], test_share: float, metric: Metric, looks: Looks | None = None
+) -> list[Comparison]:
     """Test several vectors of paired differences (n,), a trial's figure minus the baseline's, as one family."""
-    tests = [corrected_t(own[~np.isnan(own)], test_share) for own in differences]
+    tests = [corrected_t(own[~np.isnan(own)], test_share) if looks is None else looks.test(own) for own in differences]
     return [
         Comparison(test, adjusted, outcome(test, adjusted, metric))
         for test, adjusted in zip(tests, adjust(tests), strict=True)

@@ -22,19 +22,25 @@ DECIDED = 0.95  # probability from which a row is called the same as the baselin
 
 @dataclass(frozen=True)
 class Posterior:
-    """Probabilities that sum to 1: better or worse by more than the margin, and the same within it."""
+    """Probabilities that sum to 1: better or worse by more than the margin, and the same within it.
+
+    From `decided` on a row is called the same.
+    """
 
     better: float
     same: float
     worse: float
+    decided: float = DECIDED
 
     @property
     def is_same(self) -> bool:
         """Whether it says that the rows are the same within the margin."""
-        return self.same >= DECIDED
+        return self.same >= self.decided
 
 
-def posterior_of(differences: np.ndarray, test_share: float, margin: float, metric: Metric) -> Posterior | None:
+def posterior_of(
+    differences: np.ndarray, test_share: float, margin: float, metric: Metric, decided: float = DECIDED
+) -> Posterior | None:
     """Compute the posterior of paired differences (n,), without NaN; None where there is no test of them.
 
     Args:
@@ -42,11 +48,12 @@ def posterior_of(differences: np.ndarray, test_share: float, margin: float, metr
         test_share: Test clips per training clip, which is rho / (1 - rho) of the correlation that the source assumes.
         margin: Differences up to it count as none; 0 leaves better and worse.
         metric: Of the figures.
+        decided: Probability from which the row is called the same.
     """
     if len(differences) < LEAST_FOLDS or np.ptp(differences) < ROUNDING:
         return None
     mean, sd = metric.sign * float(differences.mean()), float(differences.std(ddof=1))
-    return Posterior(*probabilities(mean, sd, len(differences), test_share, margin))
+    return Posterior(*probabilities(mean, sd, len(differences), test_share, margin), decided)
 
 
 def probabilities(mean: float, sd: float, n: int, test_share: float, margin: float) -> tuple[float, float, float]:

@@ -62,7 +62,12 @@ class Remedy:
 
 
 def find_remedy(
-    differences: np.ndarray, test_share: float, level: float, margin: float, by_seed: np.ndarray | None = None
+    differences: np.ndarray,
+    test_share: float,
+    level: float,
+    margin: float,
+    by_seed: np.ndarray | None = None,
+    decided: float = DECIDED,
 ) -> Remedy | None:
     """Find what would settle paired differences (n,), without NaN; None where they do not vary or have a mean of 0.
 
@@ -72,6 +77,7 @@ def find_remedy(
         level: Below which p has to lie.
         margin: Differences up to it count as none.
         by_seed: The same differences of each seed, (n, seeds), if there are several.
+        decided: Probability from which a row is called the same.
     """
     if len(differences) < 2 or np.ptp(differences) < ROUNDING or abs(differences.mean()) < ROUNDING:
         return None
@@ -79,7 +85,7 @@ def find_remedy(
     k, n = round(1 / test_share) + 1, len(differences)
     more = range(-(-n // k) + 1, MOST + 1)
     partitions = next((r for r in more if power_of(difference, sd, r * k, test_share, level) >= POWER), None)
-    alike = next((r for r in more if probabilities(difference, sd, r * k, test_share, margin)[1] >= DECIDED), None)
+    alike = next((r for r in more if probabilities(difference, sd, r * k, test_share, margin)[1] >= decided), None)
     if by_seed is None:
         return Remedy(partitions, alike=alike)
     parts, seeds = split_variance(by_seed), by_seed.shape[1]

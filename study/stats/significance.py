@@ -33,7 +33,7 @@ class PairedTest:
     low: float  # 95 % interval of the difference, for this row alone
     high: float
     t: float
-    p: float  # two-sided
+    p: float  # two-sided; of several looks at the row over all of them
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,9 @@ class Untested:
     reason: str
 
 
-def corrected_t(differences: Sequence[float] | np.ndarray, test_share: float) -> PairedTest | Untested:
+def corrected_t(
+    differences: Sequence[float] | np.ndarray, test_share: float, level: float = ALPHA
+) -> PairedTest | Untested:
     """Compute Nadeau and Bengio's corrected resampled t-test of paired differences, one per fold.
 
     There is none below three folds, and none where the differences are the same in every fold: small folds have few
@@ -54,6 +56,7 @@ def corrected_t(differences: Sequence[float] | np.ndarray, test_share: float) ->
     Args:
         differences: (k,), without NaN.
         test_share: Test clips per training clip: 1/4 with five folds, which makes the factor 1/5 + 1/4 = 0.45.
+        level: At which the interval ends: .05 for one of 95 %.
     """
     values = np.asarray(differences, dtype=np.float64)
     folds = len(values)
@@ -66,7 +69,7 @@ def corrected_t(differences: Sequence[float] | np.ndarray, test_share: float) ->
         equal = abs(mean) < ROUNDING
         return Untested(mean, "equal in every fold" if equal else "the difference is the same in every fold")
     error = math.sqrt(1 / folds + test_share) * float(values.std(ddof=1))
-    reach = float(stdtrit(folds - 1, 1 - ALPHA / 2)) * error
+    reach = float(stdtrit(folds - 1, 1 - level / 2)) * error
     p = 2 * float(stdtr(folds - 1, -abs(mean / error)))
     return PairedTest(mean, mean - reach, mean + reach, mean / error, p)
 
