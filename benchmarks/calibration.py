@@ -2,12 +2,7 @@
 
 Simulates whole studies whose answer is known and hands their figures to the functions that the report uses: how often
 equal rows are called different, how often intervals hold the true difference, whether power is as predicted. `--write`
-puts the table into docs/statistics.md. Two kinds of studies:
-
-- *model*: figures with fold effects, seed effects and the correlation between folds that Nadeau and Bengio assume, in
-  steps where ties are asked for. Here the tests should err exactly as often as they say.
-- *classifiers*: linear classifiers, trained and scored in cross-validation on clips of 30 recordings of their own each,
-  with seven tags; a row is a way to weigh the clips of a training, pure chance. Here nobody knows the correlation.
+puts the table into docs/statistics.md. Studies of a model and of classifiers: benchmarks/simulated_studies.py.
 """
 
 import argparse
@@ -21,48 +16,42 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from simulated_studies import (
+    GROUPS,
+    OTHERS,
+    SD,
+    STEP,
+    TAGS,
+    Design,
+    average,
+    cross_validate,
+    cross_validate_on,
+    draw_corpora,
+    draw_directions,
+    draw_model,
+    eers,
+    folds_of,
+    score,
+    train,
+)
 
-from audiotag.metrics import CROSSING, METRICS
+from audiotag.metrics import METRICS
 from study.format import decimal, markdown_table
 from study.ledger.clips import ScoredFold
 from study.search.asha import cutoff, rung_folds
+from study.stats.across_corpora import compare_means
 from study.stats.bootstrap import centred, draw_groups, interval_of_difference, resampled_means, resampled_table
 from study.stats.comparison import Comparison, compare_figures
+from study.stats.interims import Looks
 from study.stats.posterior import posterior_of
 from study.stats.power import power_of, seen
-from study.stats.significance import ALPHA, PairedTest, share_of_test
+from study.stats.significance import ALPHA, PairedTest
 
 EER = METRICS["eer"]
 PAGE = Path(__file__).parents[1] / "docs" / "statistics.md"
 BEGIN, END = "<!-- calibration -->\n", "<!-- end -->\n"
-GROUPS, PER_GROUP, COLUMNS, TAGS, OTHERS = 30, 5, 8, 7, 1000  # of a corpus of classifiers; OTHERS: recordings elsewhere
-NOISY = 4.0  # spread of a row's weights beyond that of the others, which makes it worse
-LINES = 34  # of the table
+LINES = 53  # of the table
 MOST_DRAWN = 400  # studies whose intervals on other recordings are computed, which takes long
-SD, STEP = 0.02, 0.02 * math.sqrt(2)  # of figures over folds in a model; between figures with ties
-
-
-@dataclass(frozen=True)
-class Design:
-    """So many folds, partitions and seeds."""
-
-    folds: int
-    partitions: int = 1
-    seeds: int = 1
-
-    @property
-    def n(self) -> int:
-        """Differences of a comparison."""
-        return self.folds * self.partitions
-
-    @property
-    def share(self) -> float:
-        """Test clips per training clip."""
-        return share_of_test(self.folds)
-
-    def __str__(self) -> str:
-        parts = [f"{self.folds} folds", *[f"{self.partitions} partitions"] * (self.partitions > 1)]
-        return ", ".join([*parts, *[f"{self.seeds} seeds"] * (self.seeds > 1)])
 
 
 @dataclass(frozen=True)
@@ -92,101 +81,6 @@ class Line:
         return any(value > self.high + slack for value in values) or self.model < self.low - slack
 
 
-def draw_model(
-    rng: np.random.Generator, studies: int, rows: int, design: Design, step: float = 0.0, effect: float = 0.0
-) -> np.ndarray:
-    """Figures (studies, rows, n), means over seeds; `effect` lies between row 1 and the others."""
-    shape = (studies, rows, design.n)
-    by_fold = rng.normal(size=(studies, 1, design.n))  # how hard a fold is, for all rows
-    own = math.sqrt(0.5) * rng.normal(size=shape)
-    own = own + math.sqrt(0.5) * rng.normal(size=(*shape, design.seeds)).mean(axis=-1)
-    variance = 0.5 + 0.5 / design.seeds
-    common = math.sqrt(design.share * variance) * rng.normal(size=(studies, rows, 1))  # of overlapping training sets
-    figures = 0.2 + SD * (by_fold + own + common)
-    figures[:, 1] += effect
-    return np.round(figures / step) * step if step else figures
-
-
-@dataclass(frozen=True)
-class Corpora:
-    """Corpora of linear classifiers, one per study: clips (studies, n, COLUMNS), targets (studies, n, TAGS)."""
-
-    clips: np.ndarray
-    targets: np.ndarray
-    directions: np.ndarray
-
-    @property
-    def groups(self) -> np.ndarray:
-        """The group of each clip (n,)."""
-        return np.repeat(np.arange(self.clips.shape[1] // PER_GROUP), PER_GROUP)
-
-
-def draw_corpora(rng: np.random.Generator, studies: int, groups: int, directions: np.ndarray) -> Corpora:
-    """Clips with tags at chance, which lie in different directions, and a sound of their recording."""
-    n = groups * PER_GROUP
-    targets = (rng.random((studies, n, TAGS)) < 0.4).astype(np.float64)
-    own = rng.normal(size=(studies, n, COLUMNS)) + 0.5 * np.repeat(
-        rng.normal(size=(studies, groups, COLUMNS)), PER_GROUP, axis=1
-    )
-    return Corpora(0.6 * (2 * targets - 1) @ directions + own, targets, directions)
-
-
-def draw_directions(rng: np.random.Generator) -> np.ndarray:
-    """Where the tags lie, (TAGS, COLUMNS)."""
-    return np.linalg.qr(rng.normal(size=(COLUMNS, TAGS)))[0].T
-
-
-def train(rng: np.random.Generator, corpora: Corpora, rows: int, kept: np.ndarray, noisy: bool) -> np.ndarray:
-    """Train rows on some clips: weights (studies, rows, TAGS, COLUMNS), class means of clips that weigh by chance."""
-    signs, clips = 2 * corpora.targets[:, kept] - 1, corpora.clips[:, kept]
-    studies, n = signs.shape[:2]
-    weights = rng.exponential(size=(studies, rows, n))
-    if noisy:
-        weights[:, 1] *= rng.exponential(size=(studies, n)) ** NOISY
-    products = (signs[..., None] * clips[:, :, None]).reshape(studies, n, -1)
-    return (weights @ products).reshape(studies, rows, TAGS, COLUMNS)
-
-
-def score(weights: np.ndarray, clips: np.ndarray) -> np.ndarray:
-    """Scores (studies, rows, TAGS, n)."""
-    return np.einsum("srkc,snc->srkn", weights, clips)
-
-
-def eers(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """`audiotag.metrics.equal_error_rate` of many at once, without equal scores: (..., n) each to (...)."""
-    ordered = np.take_along_axis(targets, np.argsort(-scores, axis=-1), axis=-1)
-    passed = [np.cumsum(part, axis=-1) for part in (1 - ordered, ordered)]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        x, y = (np.insert(part, 0, 0, axis=-1) / part[..., -1:] for part in passed)
-    at = np.maximum((x + y >= 1 - CROSSING).argmax(axis=-1), 1)[..., None]
-    (x0, x1), (y0, y1) = ([np.take_along_axis(part, at - back, axis=-1)[..., 0] for back in (1, 0)] for part in (x, y))
-    return x0 + (x1 - x0) * (1 - x0 - y0) / (x1 - x0 + y1 - y0)
-
-
-def folds_of(rng: np.random.Generator, design: Design) -> Iterator[np.ndarray]:
-    """Which clips are held out, (n,), fold after fold of each partition; whole groups."""
-    for partition in range(design.partitions):
-        fold = np.arange(GROUPS) % design.folds
-        fold = np.repeat(rng.permutation(fold) if partition else fold, PER_GROUP)
-        yield from (fold == number for number in range(design.folds))
-
-
-def cross_validate(
-    rng: np.random.Generator, studies: int, rows: int, design: Design, noisy: bool = False
-) -> np.ndarray:
-    """EERs (studies, rows, n, TAGS) of classifiers on corpora of their own; with `noisy` row 1 is worse."""
-    corpora = draw_corpora(rng, studies, GROUPS, draw_directions(rng))
-    found = []
-    for out in folds_of(rng, design):
-        by_seed = []
-        for _ in range(design.seeds):
-            scores = score(train(rng, corpora, rows, ~out, noisy), corpora.clips[:, out])
-            targets = corpora.targets[:, out].transpose(0, 2, 1)[:, None]
-            by_seed.append(eers(np.broadcast_to(targets, scores.shape), scores))
-        found.append(np.mean(by_seed, axis=0))
-    return np.stack(found, axis=2)
-
-
 def compare_rows(figures: np.ndarray, design: Design) -> list[Comparison]:
     """What the report finds of rows (rows, n) against the first."""
     return compare_figures(list(figures[1:] - figures[0]), design.share, EER)
@@ -209,11 +103,6 @@ def prune(figures: np.ndarray) -> np.ndarray:
         bounds = [cutoff(means[: place + 1], EER) for place in range(len(left))]
         left = [row for row, mean, bound in zip(left, means, bounds, strict=True) if bound is None or mean <= bound]
     return np.array(left)
-
-
-def average(figures: np.ndarray) -> np.ndarray:
-    """Means over the tags of (studies, rows, n, TAGS)."""
-    return np.nanmean(figures, axis=-1)
 
 
 def false_positives(rng: np.random.Generator, studies: int) -> Iterator[Line]:
@@ -271,6 +160,114 @@ def coverage(rng: np.random.Generator, studies: int) -> Iterator[Line]:
     value = float(np.mean(list(paired_coverage(rng, few := min(studies, MOST_DRAWN)))))
     text = "the interval on other recordings holds that of the same networks"
     yield Line(text, "5 folds", ".92 to .98", classifiers=value, studies=few)
+
+
+@dataclass(frozen=True, eq=False)
+class Sequential:
+    """A study that adds partitions until it is clear, of rows (rows, n) that are compared with the first.
+
+    Attributes:
+        parts: Each comparison at its last look.
+        partitions: That each row had by then.
+    """
+
+    parts: list[Comparison]
+    partitions: list[int]
+
+
+def run_until_clear(figures: np.ndarray, design: Design, margin: float) -> Sequential:
+    """Give the rows one partition after the other, as `study.plan.until_clear` does."""
+    looks, differences = Looks(design.folds, design.partitions), figures[1:] - figures[0]
+    decided = 1 - looks.nominal(ALPHA)
+    partitions, left = [0] * len(differences), list(range(len(differences)))
+    parts: list[Comparison] = []
+    for look in range(1, design.partitions + 1):
+        for place in left:
+            partitions[place] = look
+        had = [own[: design.folds * each] for own, each in zip(differences, partitions, strict=True)]
+        parts = compare_figures(had, design.share, EER, looks)
+        same = [posterior_of(own, design.share, margin, EER, decided) for own in had]
+        left = [
+            place
+            for place in left
+            if parts[place].outcome not in ("better", "worse")
+            and not ((own := same[place]) is not None and own.is_same)
+        ]
+        if not left:
+            break
+    return Sequential(parts, partitions)
+
+
+def until_clear(rng: np.random.Generator, studies: int) -> Iterator[Line]:
+    """Studies that add partitions until they are clear: over all their looks."""
+    wanted: dict[str, Any] = {"wanted": "at most .05", "studies": studies, "high": 0.05}
+    for design in (Design(2, 4), Design(3, 4), Design(5, 4), Design(10, 4)):
+        made = draw_model(rng, studies, 7, design), average(cross_validate(rng, studies, 7, design))
+        model, own = (
+            float(np.mean([finds(run_until_clear(each, design, 0.0).parts) for each in figures])) for figures in made
+        )
+        yield Line("any of 6 equal rows, --until-clear", str(design), model=model, classifiers=own, **wanted)
+    sd = SD * math.sqrt(2)
+    for design in (Design(3, 4), Design(5, 4)):
+        margin = seen(design.n, design.share, ALPHA) * sd
+        drawn = draw_model(rng, studies, 2, design, effect=margin)
+        same = [posterior_is_same(own, design, margin) for own in drawn]
+        text = "a row that differs by the margin called the same, --until-clear"
+        yield Line(text, str(design), model=float(np.mean(same)), **wanted)
+    for design in (Design(3, 4), Design(5, 4)):
+        drawn = draw_model(rng, studies, 2, design, effect=SD)
+        held = [covers(run_until_clear(each, design, 0.0).parts[0], SD) for each in drawn]
+        text = "the interval at the last look holds the true difference, --until-clear"
+        yield Line(text, str(design), ".92 to .98", model=float(np.mean(held)), studies=studies, low=0.92)
+    design = Design(5, 4)
+    for size in (1.2, 2.5, 4.0):
+        runs = [run_until_clear(own, design, 0.0) for own in draw_model(rng, studies, 2, design, effect=size * sd)]
+        found = float(np.mean([finds(run.parts) for run in runs]))
+        predicted = Looks(design.folds, design.partitions).power(size, ALPHA)
+        text = f"a true difference of {size:g} s called real, --until-clear"
+        yield _power_line(text, design, predicted, studies, model=found)
+        share = float(np.mean([run.partitions[0] for run in runs])) / design.partitions
+        yield Line(
+            f"its share of the trainings of {design.partitions} partitions", str(design), "", share, studies=studies
+        )
+
+
+def posterior_is_same(figures: np.ndarray, design: Design, margin: float) -> bool:
+    """Whether row 1 of (2, n) is called the same as row 0 at one of the looks."""
+    run = run_until_clear(figures, design, margin)
+    own = (figures[1] - figures[0])[: design.folds * run.partitions[0]]
+    found = posterior_of(own, design.share, margin, EER, 1 - Looks(design.folds, design.partitions).nominal(ALPHA))
+    return found is not None and found.is_same
+
+
+def confirmations(rng: np.random.Generator, studies: int) -> Iterator[Line]:
+    """The best of 6 rows, which are all equal, trained again on new folds of the same corpus."""
+    for design in (Design(3), Design(5)):
+        corpora = draw_corpora(rng, studies, GROUPS, draw_directions(rng))
+        chosen = average(cross_validate_on(rng, corpora, 7, design))[:, 1:].mean(axis=-1).argmin(axis=1)
+        again = average(cross_validate_on(rng, corpora, 7, design, first=2))
+        pairs = np.stack([again[:, 0], again[np.arange(studies), 1 + chosen]], axis=1)
+        text = "the winner of 6 equal rows called different in its confirmation"
+        yield Line(
+            text, str(design), "at most .05", classifiers=share_with_finds(pairs, design), studies=studies, high=0.05
+        )
+
+
+def across(rng: np.random.Generator, studies: int) -> Iterator[Line]:
+    """Rows that have no effect in general, compared over corpora with an effect on each."""
+    wanted: dict[str, Any] = {"wanted": "at most .05", "studies": studies, "high": 0.05}
+    design = Design(5)
+    for corpora in (3, 5, 8):
+        effects = 2 * SD * rng.normal(size=(studies, 6, corpora))
+        noise = np.diff(draw_model(rng, effects.size, 2, design), axis=1).mean(axis=(1, 2)).reshape(effects.shape)
+        model = effects + noise * rng.uniform(0.2, 3.0, (studies, 1, corpora))  # corpora differ in their precision
+        figures = average(cross_validate(rng, studies * corpora, 7, design)).mean(axis=-1).reshape(studies, corpora, 7)
+        own = (figures[..., 1:] - figures[..., :1]).transpose(0, 2, 1)
+        shares = [
+            float(np.mean([finds(compare_means(list(each), EER, 0.0)) for each in made])) for made in (model, own)
+        ]
+        text = "any of 6 rows without a general effect, across corpora, Holm"
+        yield Line(text, f"{corpora} corpora", model=shares[0], classifiers=shares[1], **wanted)
 
 
 def covers(part: Comparison, truth: float) -> bool:
@@ -344,6 +341,9 @@ def write(lines: Sequence[Line]) -> None:
     PAGE.write_text(f"{before}{BEGIN}\n{markdown(lines)}\n\n{END}{rest.partition(END)[2]}")
 
 
+PARTS = (false_positives, equivalence, coverage, power, until_clear, confirmations, across)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Simulate studies whose answer is known, and count wrong verdicts.")
     parser.add_argument("--studies", type=int, default=1000, help="simulated studies per line (default 1000)")
@@ -351,7 +351,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the table into docs/statistics.md")
     arguments = parser.parse_args()
     rng, console = np.random.default_rng(arguments.seed), Console()
-    made = (line for part in (false_positives, equivalence, coverage, power) for line in part(rng, arguments.studies))
+    made = (line for part in PARTS for line in part(rng, arguments.studies))
     lines = list(track(made, "simulating", total=LINES, console=console, transient=True))
     table = Table("in simulated studies", "design", "wanted", "model", "classifiers", "")
     for line in lines:

@@ -6,7 +6,8 @@ from pathlib import Path
 import calibration
 import numpy as np
 import pytest
-from calibration import BEGIN, END, PAGE, Design, Line, cross_validate, draw_model, eers, prune, share_with_finds
+from calibration import BEGIN, END, PAGE, Line, prune, share_with_finds
+from simulated_studies import Design, cross_validate, draw_model, eers
 
 from audiotag.metrics import equal_error_rate
 
@@ -69,7 +70,7 @@ def test_the_page_has_the_table_and_nothing_in_it_is_off() -> None:
             assert float(model) <= 0.06
         elif model and wanted.endswith("predicted"):
             assert float(model) == pytest.approx(float(wanted.split()[0]), abs=0.05)
-        elif model:
+        elif model and wanted:
             assert 0.92 <= float(model) <= 0.98
 
 
