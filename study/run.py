@@ -34,6 +34,7 @@ from study.cli import MARGIN_HELP, add_place_options, run_command
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 10.0  # s after a signal in which a block that holds signals may still end by itself
 EARLY = "Interrupted before training began; nothing is lost."
+UNTIL_CLEAR_HELP = "add partitions one at a time to the rows that are neither better, nor worse, nor the same yet"
 
 
 class Interrupted(KeyboardInterrupt):
@@ -79,6 +80,8 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         metavar="R",
         help="cross-validate over the corpus's own folds and R - 1 others, drawn; with --resume it can grow",
     )
+    add("--until-clear", action="store_true", help=UNTIL_CLEAR_HELP)
+    add("--most", type=parse_positive(int), metavar="R", help="of --until-clear: at most R partitions (default 5)")
     add("--protocol", choices=("paper", "nested"), help="paper: the held-out fold also stops training (default)")
     add("--sampler", choices=SAMPLERS, help="what proposes the trials; default: the space's own")
     add("--scheduler", choices=("fifo", "asha"), help="asha: prunes weak trials after some folds; default: fifo, none")
@@ -90,7 +93,18 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         fail("--space is missing: name a space (--list shows them), or continue a study with --resume NAME.")
     if arguments.name is not None and arguments.resume is not None:
         fail(f"--name {arguments.name} and --resume exclude each other: a resumed study keeps its name.")
+    check_looks(arguments)
     return arguments
+
+
+def check_looks(arguments: argparse.Namespace) -> None:
+    """Refuse, with exit code 2, options on partitions that do not go together."""
+    if arguments.until_clear and arguments.partitions is not None:
+        fail(f"--until-clear and --partitions {arguments.partitions} exclude each other: say --most for the limit.")
+    if arguments.most is not None and not arguments.until_clear and arguments.resume is None:
+        fail(f"--most {arguments.most} is the limit of --until-clear: give both, or --partitions {arguments.most}.")
+    if arguments.most == 1:
+        fail("--most is 1, but must be at least 2: with one partition there is nothing to add.")
 
 
 def catch_signals() -> None:

@@ -22,6 +22,7 @@ from study.cli import SOME_FAILED, STUDIES
 from study.format import seeds_in_words, trial_name
 from study.ledger.clips import write_clips
 from study.ledger.confirmation import SUFFIX
+from study.ledger.context import StudyContext
 from study.ledger.files import LedgerError
 from study.ledger.findings import read_findings
 from study.ledger.ledger import STUDY_FILE, Ledger
@@ -32,7 +33,9 @@ from study.plan.features import compute_features
 from study.plan.plan import Plan, make_plan
 from study.plan.preflight import lacks_bf16
 from study.plan.request import Request
+from study.plan.until_clear import take_look
 from study.reporting.live_table import LiveTable
+from study.reporting.looks import look_in_words
 from study.reporting.prose import left_out
 from study.reporting.results_files import write_results
 from study.reporting.sensitivity import ScaleLine, design_line
@@ -110,7 +113,7 @@ class Session:
         """Train what the study lacks, or only bring its views up to date where it lacks nothing."""
         if (ledger := self.plan.ledger) is not None:
             with ledger.locked():  # refused at once while another driver holds it
-                ledger.update_study(space_path=self.plan.study.space_path)
+                ledger.update_study(space_path=self.plan.study.space_path, settled=self.plan.study.settled)
                 write_clips(ledger.root, self.plan.corpus)  # for figures that an earlier version did not compute
                 if complete := is_complete(ledger) and not self.plan.grows:
                     self._bring_up_to_date(ledger)
@@ -148,40 +151,17 @@ class Session:
         per_trial: dict[str, float],
     ) -> None:
         """Run the trials that are left and write the results, partial ones where it is interrupted."""
-        from study.search.searcher import make_searcher
-        from study.tuning.cluster import count_slots, stop_ray
-        from study.tuning.memory import run_in_memory
-        from study.tuning.tune import run_trials
+        from study.tuning.cluster import stop_ray
 
-        plan, context = self.plan, self.plan.context
-        done = count_ended(ledger)
-        slots = min(count_slots(per_trial), plan.study.trials - done)
-        self.console.print(resources_line(per_trial, slots))
         self._note_changes(ledger, per_trial)
         tracker, view = self._views(ledger)
-        most = max(context.config(parameters).max_epochs for parameters in plan.scan.parameters)
-        folds = folds_done(ledger)
-        live = LiveTable(self.console, ledger.study, done=done, slots=slots, max_epochs=most, folds=folds)
         tracker.start()
         view.start()
-
-        def run(slots: int) -> None:
-            live.begin(slots)
-            run_trials(
-                make_searcher(plan.scan, ledger, context),
-                context,
-                plan.corpus,
-                features,
-                trials=plan.study.trials - count_ended(ledger),
-                slots=slots,
-                per_trial=per_trial,
-                listeners=[live, tracker, view, ScaleLine(ledger, self.console)],
-                scheduler=make_scheduler(plan, ledger),
-            )
-
+        listeners: list[Any] = [tracker, view, ScaleLine(ledger, self.console)]
         try:
-            with live:
-                run_in_memory(run, slots, self._warn)
+            self._run_trials(ledger, features, per_trial, listeners)
+            while self._goes_on(ledger):
+                self._run_trials(ledger, features, per_trial, listeners)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 self.console.print("Stopping ...")
@@ -191,6 +171,48 @@ class Session:
             raise
         stop_ray()
         self._close(ledger, tracker, view, "finished")
+
+    def _run_trials(
+        self, ledger: Ledger, features: StudyFeatures, per_trial: dict[str, float], listeners: list[Any]
+    ) -> None:
+        """Run the trials that are left, in the partitions that the study has."""
+        from study.search.searcher import make_searcher
+        from study.tuning.cluster import count_slots
+        from study.tuning.memory import run_in_memory
+        from study.tuning.tune import run_trials
+
+        plan, study, context = self.plan, ledger.study, StudyContext(ledger.root, ledger.study)
+        done = count_ended(ledger)
+        slots = min(count_slots(per_trial), study.trials - done)
+        self.console.print(resources_line(per_trial, slots))
+        most = max(context.config(parameters).max_epochs for parameters in plan.scan.parameters)
+        folds = folds_done(ledger)
+        live = LiveTable(self.console, study, done=done, slots=slots, max_epochs=most, folds=folds)
+
+        def run(slots: int) -> None:
+            live.begin(slots)
+            run_trials(
+                make_searcher(plan.scan, ledger, context),
+                context,
+                plan.corpus,
+                features,
+                trials=study.trials - count_ended(ledger),
+                slots=slots,
+                per_trial=per_trial,
+                listeners=[live, *listeners],
+                scheduler=make_scheduler(context, ledger),
+            )
+
+        with live:
+            run_in_memory(run, slots, self._warn)
+
+    def _goes_on(self, ledger: Ledger) -> bool:
+        """Look at the comparisons of a study that adds partitions until they are clear; whether it gets another one."""
+        if (look := take_look(ledger, self.plan.corpus)) is None:
+            return False
+        self.console.print(look_in_words(look.number, look.rows, look.goes_on, look.study), soft_wrap=True)
+        ledger.update_study(drawn=look.study.drawn, settled=look.study.settled)
+        return not look.study.settled
 
     def _note_changes(self, ledger: Ledger, per_trial: dict[str, float]) -> None:
         """Say where another program than before goes on, and what makes this machine slow."""
@@ -253,13 +275,13 @@ class Session:
         return SOME_FAILED if failed else FINISHED
 
 
-def make_scheduler(plan: Plan, ledger: Ledger) -> Any:
+def make_scheduler(context: StudyContext, ledger: Ledger) -> Any:
     """The scheduler that prunes weak trials; None where all run to their end."""
-    if plan.study.scheduler != "asha":
+    if context.study.scheduler != "asha":
         return None
     from study.tuning.scheduler import FoldScheduler
 
-    return FoldScheduler(Rungs(ledger), plan.context)
+    return FoldScheduler(Rungs(ledger), context)
 
 
 def announce(plan: Plan, uri: str, console: Console) -> None:
@@ -280,6 +302,8 @@ def announce(plan: Plan, uri: str, console: Console) -> None:
     if study.has_several_partitions:
         others = count(len(study.drawn), "other")
         say(f"         {len(study.partitions)} partitions: the corpus's own folds and {others}, drawn from the seed")
+    if study.is_until_clear:
+        say(f"         partitions are added one at a time, {study.most} at most, to the rows that are not clear yet")
     seeds = f", each fold with {study.repeats} seeds" if study.has_several_seeds else ""
     rungs = rungs_in_words(len(study.folds)) if study.scheduler == "asha" else ""
     say(f"Trials   {study.trials} ({plan.space.sampler}{rungs}){seeds}")

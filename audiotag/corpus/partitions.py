@@ -31,7 +31,7 @@ def partition_seed(seed: int, partition: int) -> int:
 
 
 def draw_partitions(
-    corpus: Corpus, seed: int, partitions: int, known: Sequence[np.ndarray] = ()
+    corpus: Corpus, seed: int, partitions: int, known: Sequence[np.ndarray] = (), option: str = "--partitions"
 ) -> tuple[np.ndarray, ...]:
     """Draw partitions 2 to `partitions` into as many folds as the corpus has, no two of them the same.
 
@@ -40,6 +40,7 @@ def draw_partitions(
         seed: Of the study.
         partitions: In all.
         known: Those that were drawn before, (N,) each, which are kept.
+        option: Of the command line that asked for so many.
 
     Returns:
         Of each the fold of every clip, (N,) int64, in the corpus's own numbers; EVALUATION is kept.
@@ -54,7 +55,7 @@ def draw_partitions(
     if groups < folds:
         raise CorpusError(
             f"The number of partitions is {partitions}, but others than its own cannot be drawn for `{corpus.root}`: "
-            f"groups stay whole, and it has {groups} of them for {folds} folds. Ask for --partitions 1."
+            f"groups stay whole, and it has {groups} of them for {folds} folds. Leave out {option}."
         )
     drawn = [*known]
     for partition in range(len(drawn) + 2, partitions + 1):
@@ -65,7 +66,7 @@ def draw_partitions(
         if found is None:
             raise CorpusError(
                 f"The number of partitions is {partitions}, but the {groups} groups of `{corpus.root}` can hardly be "
-                f"divided into {folds} folds in so many ways: ask for --partitions {partition - 1}."
+                f"divided into {folds} folds in so many ways: ask for {option} {partition - 1}."
             )
         drawn.append(found)
     return tuple(drawn)

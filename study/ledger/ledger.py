@@ -156,7 +156,7 @@ class Ledger:
         if study != self.study:
             write_json(self.root / STUDY_FILE, write_record(study))
             self.study = study
-            self.ended.clear()  # with more partitions none has ended
+            self.ended = {}  # with more partitions none may have; a thread that reads a result has the old one
 
     def clips(self, partition: int = 1) -> Clips | None:
         """The clips of the study's corpus, in the folds of a partition; None as long as they are missing or damaged."""

@@ -51,14 +51,15 @@ def folds_done(ledger: Ledger) -> dict[str, int]:
     study, found = ledger.study, {}
     for folder in ledger.trials():
         if (result := trial_result(ledger, folder)) is None or result.goes_on:
-            parts = [folder.for_partition(partition) for partition in study.partitions]
+            parts = [folder.for_partition(partition) for partition in study.partitions_of(folder.key)]
             found[folder.key] = sum(len(finished_folds(part, study)) for part in parts)
     return found
 
 
 def is_complete(ledger: Ledger) -> bool:
-    """Whether every trial of a study has ended."""
-    return count_ended(ledger) >= ledger.study.trials
+    """Whether every trial of a study has ended, and it gets no more partitions by itself."""
+    study = ledger.study
+    return count_ended(ledger) >= study.trials and (not study.is_until_clear or bool(study.settled))
 
 
 def trial_result(ledger: Ledger, folder: TrialFolder) -> TrialResult | None:
@@ -67,10 +68,11 @@ def trial_result(ledger: Ledger, folder: TrialFolder) -> TrialResult | None:
     Results of ended trials are kept by the ledger: reading a trial's files takes 4 ms of CPU time, and a session needs
     every result several times. One that goes on is read anew each time, so that damage is reported each time.
     """
-    if (known := ledger.ended.get(folder.key)) is not None:
+    ended = ledger.ended
+    if (known := ended.get(folder.key)) is not None:
         return known
     if (result := _read_result(ledger, folder)) is not None and not result.goes_on:
-        ledger.ended[folder.key] = result
+        ended[folder.key] = result
     return result
 
 
@@ -102,7 +104,7 @@ def _read_result(ledger: Ledger, folder: TrialFolder) -> TrialResult | None:
         partitions=partitions,
         over_partitions=over_partitions(folds, partitions, study.tags),
         failed_partition=stopped,
-        goes_on=whole and stopped is None and len(partitions) < len(study.drawn),
+        goes_on=whole and stopped is None and 1 + len(partitions) < len(study.partitions_of(folder.key)),
     )
 
 
@@ -119,7 +121,7 @@ def _read_folds(ledger: Ledger, folder: TrialFolder) -> list[FoldResult]:
 def _read_partitions(ledger: Ledger, folder: TrialFolder) -> tuple[PartitionResult, ...]:
     """What a trial has of the partitions that were drawn: those that it has finished, one after the other."""
     study, found = ledger.study, []
-    for partition in study.partitions[1:]:
+    for partition in study.partitions_of(folder.key)[1:]:
         part = folder.for_partition(partition)
         folds = _read_folds(ledger, part)
         if len(folds) < len(study.folds):
@@ -141,13 +143,14 @@ def over_partitions(
 
 def _read_stop(folder: TrialFolder, study: StudyRecord) -> FailedPartition | None:
     """Why a trial has no result of a partition that was drawn, and is not trained on later ones."""
-    reasons = {partition: folder.for_partition(partition).read_failure() for partition in study.partitions[1:]}
+    drawn = study.partitions_of(folder.key)[1:]
+    reasons = {partition: folder.for_partition(partition).read_failure() for partition in drawn}
     return next((FailedPartition(number, reason) for number, reason in reasons.items() if reason is not None), None)
 
 
 def in_progress(folder: TrialFolder, study: StudyRecord) -> TrialFolder:
     """A trial's folder for the first partition that it has not finished, or else for the last."""
-    parts = [folder.for_partition(partition) for partition in study.partitions]
+    parts = [folder.for_partition(partition) for partition in study.partitions_of(folder.key)]
     return next((part for part in parts if len(finished_folds(part, study)) < len(study.folds)), parts[-1])
 
 

@@ -144,6 +144,8 @@ def _describe(
         features=tuple(front_end.to_dict() for front_end in used),
         recordings=recordings_fingerprints(varied_configs(scan, study.settings, [])),
         drawn=(),
+        most=None,
+        settled=None,
         confirms=Confirms(
             study.name,
             study.id,

@@ -18,7 +18,6 @@ from rich.console import Console
 from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import Corpus
 from audiotag.corpus.errors import CorpusError
-from audiotag.corpus.partitions import draw_partitions
 from audiotag.corpus.tag_names import SEPARATOR
 from audiotag.declarations.own_code import BETWEEN, read_module
 from audiotag.metrics import DEFAULT, METRICS
@@ -31,7 +30,6 @@ from study.ledger.context import Settings, StudyContext, resolve
 from study.ledger.files import LedgerError
 from study.ledger.ledger import STUDY_FILE, Ledger
 from study.ledger.own_code import study_space, with_sampler
-from study.ledger.partitions import in_partition, record_partitions
 from study.ledger.provenance import continued_with, current_provenance, write_changes
 from study.ledger.results import corpus_record, is_complete
 from study.ledger.schema import CorpusRecord, LeftOut, StudyRecord
@@ -44,13 +42,13 @@ from study.plan.preflight import (
     check_loopback,
     check_losses,
     check_metric,
-    check_partition,
     check_resources,
     check_writable,
     trains_on_own_cpu,
 )
 from study.plan.presets import preset_settings
-from study.plan.request import Request
+from study.plan.request import LOOKS, Request
+from study.plan.until_clear import take_look, with_partitions
 from study.plan.variants import check_variants, recordings_fingerprints, varied_configs
 from study.search.space import SpaceScan, check_space, complete, scan_space, scan_trials
 
@@ -109,7 +107,7 @@ class Plan:
         ledger, study = self.ledger or Ledger.create(self.root, self.study), self.study
         if self.ledger is not None:
             program = continued_with(ledger.study)
-            ledger.update_study(trials=study.trials, drawn=study.drawn, continued_with=program)
+            ledger.update_study(trials=study.trials, drawn=study.drawn, settled=study.settled, continued_with=program)
         write_changes(self.root)
         write_clips(self.root, self.corpus)
         return ledger
@@ -171,8 +169,10 @@ def _plan_new(request: Request, console: Console) -> Plan:
     check_folds(corpus, request.protocol or "paper", request.seed or 0)
     if request.metric is not None:
         check_metric(corpus, request.metric)
-    study = _with_partitions(_describe(name, scan, corpus, request), corpus, request.partitions or 1)
-    return Plan(root, study, scan, corpus)
+    study = _describe(name, scan, corpus, request)
+    if study.most is not None:
+        with_partitions(study, corpus, study.most)  # those that may come can be used
+    return Plan(root, with_partitions(study, corpus, request.partitions or 1), scan, corpus)
 
 
 def _plan_resumed(request: Request, console: Console) -> Plan:
@@ -195,7 +195,9 @@ def _plan_resumed(request: Request, console: Console) -> Plan:
             raise PlanError(f"--partitions is {request.partitions}, but the study has {has}: it can only grow.")
         if study.confirms is not None and request.partitions > has:
             raise PlanError(f"--partitions is {request.partitions}, but a confirmation has {has}: leave it out.")
-        study = _with_partitions(study, corpus, request.partitions)
+        study = with_partitions(study, corpus, request.partitions)
+    if (look := take_look(ledger, corpus)) is not None:  # it was killed between its last training and the look
+        study = look.study
     return Plan(root, study, scan, confirmed_corpus(corpus, study), ledger)
 
 
@@ -222,19 +224,9 @@ def reopen_corpus(request: Request, study: StudyRecord, scan: SpaceScan, console
     return corpus
 
 
-def _with_partitions(study: StudyRecord, corpus: Corpus, partitions: int) -> StudyRecord:
-    """The study with so many partitions, of which it keeps those that it has."""
-    known = [study.clip_folds(partition) for partition in study.partitions[1:]]
-    drawn = draw_partitions(corpus, study.seed, partitions, known)
-    grown = replace(study, drawn=study.drawn + record_partitions(drawn, study.seed)[len(known) :])
-    for partition in grown.partitions[1 + len(known) :]:
-        divided = in_partition(corpus, grown, partition)
-        check_partition(divided, partition, study.protocol, study.seed, study.metric)
-    return grown
-
-
 def _check_kept(request: Request, study: StudyRecord) -> None:
     """Refuse options that would change what a study keeps."""
+    _check_looks(request, study)
     for option, name in (("epochs", "max_epochs"), ("precision", "precision")):
         kept = {getattr(resolve(study.settings, {"model": model}, study.code), name) for model in study.settings}
         if (value := getattr(request, option)) is not None and kept != {value}:
@@ -245,6 +237,25 @@ def _check_kept(request: Request, study: StudyRecord) -> None:
             value = space_name(value)
         if value is not None and value != was:
             raise PlanError(_changed(f"--{option}", was, value))
+
+
+def _check_looks(request: Request, study: StudyRecord) -> None:
+    """Refuse options that would change how often the comparisons of a study are looked at, or how many there are."""
+    if (request.until_clear or request.most is not None) and not study.is_until_clear:
+        raise PlanError(
+            f"--until-clear is given, but `{study.name}` was not begun with it, and looks that nobody planned cannot "
+            "be allowed for: start a new study with it, or leave it out."
+        )
+    if not study.is_until_clear:
+        return
+    if request.most not in (None, study.most):
+        raise PlanError(_changed("--most", study.most, request.most))
+    for option, value in (("--partitions", request.partitions), ("--trials", request.trials)):
+        if value is not None:
+            raise PlanError(
+                f"{option} is {value}, but the study adds partitions until it is clear, and its comparisons are "
+                "planned: leave it out, or start a new study."
+            )
 
 
 def _try_own_code(plan: Plan) -> None:
@@ -340,6 +351,7 @@ def _describe(name: str, scan: SpaceScan, corpus: Corpus, request: Request) -> S
         corpus=corpus_record(corpus),
         seed=request.seed or 0,
         repeats=request.repeats or 1,
+        most=(request.most or LOOKS) if request.until_clear else None,
         protocol=request.protocol or "paper",
         settings=settings,
         stereo=stereo_fingerprint(corpus) if any(front_end.imd for front_end in used) else None,

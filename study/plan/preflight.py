@@ -88,8 +88,10 @@ def check_folds(corpus: Corpus, protocol: str, seed: int) -> None:
             raise PlanError(f"Fold {fold} of the corpus `{corpus.name}`: {error}") from error
 
 
-def check_partition(corpus: Corpus, partition: int, protocol: str, seed: int, metric: str) -> None:
+def check_partition(corpus: Corpus, partition: int, protocol: str, seed: int, metric: str, option: str) -> None:
     """Check that the folds of a partition that was drawn can be trained on and scored; the corpus has these folds.
+
+    `option` asked for so many.
 
     Raises:
         PlanError: Where they cannot.
@@ -97,7 +99,7 @@ def check_partition(corpus: Corpus, partition: int, protocol: str, seed: int, me
     if problem := division_problem(corpus, protocol, seed, metric):
         raise PlanError(
             f"The folds that were drawn for partition {partition} cannot be used: {problem} "
-            f"Or ask for --partitions {partition - 1}."
+            f"Or ask for {option} {partition - 1}."
         )
 
 

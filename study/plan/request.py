@@ -5,6 +5,8 @@ from pathlib import Path
 
 from study.cli import STUDIES
 
+LOOKS = 5  # partitions at most of a study that adds them until it is clear
+
 
 @dataclass(frozen=True)
 class Request:
@@ -22,6 +24,8 @@ class Request:
         epochs: The most per fold, and per pretraining.
         precision: Of convolutions and matrix products.
         seed, repeats, partitions, protocol: Of the training.
+        until_clear: Add partitions until each comparison is clear.
+        most: At most so many.
         sampler, scheduler: Of the search.
         metric: By which it chooses, one of METRICS.
         margin: Means that differ by no more count as the same.
@@ -44,6 +48,8 @@ class Request:
     seed: int | None = None
     repeats: int | None = None
     partitions: int | None = None
+    until_clear: bool = False
+    most: int | None = None
     protocol: str | None = None
     sampler: str | None = None
     scheduler: str | None = None

@@ -16,7 +16,8 @@ from study.ledger.findings import Findings, TrialFindings
 from study.ledger.ledger import Ledger
 from study.ledger.schema import StudyRecord
 from study.reporting.confirmation import confirmation_in_words, confirmed_figures
-from study.reporting.prose import answer, folds_in_words, in_metric, margin_in_words
+from study.reporting.looks import spared_in_words
+from study.reporting.prose import answer, folds_of, in_metric, margin_in_words
 from study.stats.analysis import Analysis, ResultRow
 from study.stats.power import Resolution
 from study.stats.remedy import MOST
@@ -75,16 +76,13 @@ def details(analysis: Analysis) -> Iterator[str]:
         test = row.tested
         figures = f"{signed(test.difference)}, 95 % interval {signed(test.low)} to {signed(test.high)}"
         yield f"{row.label} against the baseline: {figures}; {three_answers(row, analysis.margin)}."
-    if is_open(row) and row.tested and row.resolution and row.remedy:
-        yield resolution_in_words(row.resolution, analysis)
+    if row.is_open and row.tested and row.resolution and row.remedy:
+        yield resolution_in_words(row, row.resolution, analysis)
         if analysis.study.confirms is None:  # which gets no more partitions, and no other seeds
             yield remedy_in_words(row, analysis)
     yield from filter(None, (in_metric(row, analysis), in_tags(row)))
-
-
-def is_open(row: ResultRow) -> bool:
-    """Whether a row is tested, and neither better, nor worse, nor the same."""
-    return row.outcome == "indistinguishable" and not (row.posterior is not None and row.posterior.is_same)
+    if analysis.study.is_until_clear:
+        yield spared_in_words(analysis)
 
 
 def three_answers(row: ResultRow, margin: float) -> str:
@@ -94,9 +92,9 @@ def three_answers(row: ResultRow, margin: float) -> str:
     return f"P(better) {better}, P(the same within {margin_in_words(margin)}) {same}, P(worse) {worse}"
 
 
-def resolution_in_words(found: Resolution, analysis: Analysis) -> str:
+def resolution_in_words(row: ResultRow, found: Resolution, analysis: Analysis) -> str:
     """What a comparison could have seen."""
-    folds, others = folds_in_words(analysis.study), len(analysis.others)
+    folds, others = folds_of(row, analysis.study), len(analysis.others)
     rows = f" and {others} comparisons" * (others > 1)
     return (
         f"With {folds}{rows} a difference is called real from {decimal(found.called_real)} on, and a true one of "
@@ -126,12 +124,14 @@ def remedy_in_words(row: ResultRow, analysis: Analysis) -> str:
 def settling_command(analysis: Analysis) -> str | None:
     """The command that would settle what the answer leaves open."""
     row, study = subject(analysis), analysis.study
-    if row is None or row.remedy is None or row.tested is None or not is_open(row) or study.confirms is not None:
+    if row is None or row.remedy is None or row.tested is None or not row.is_open or study.confirms is not None:
         return None
     within = abs(row.tested.difference) <= analysis.margin
     if not within and row.remedy.buys_seeds(study.repeats):
-        return seeds_command(study, row.remedy.repeats)
+        return again_command(study, "--repeats", row.remedy.repeats)
     partitions = row.remedy.alike if within else row.remedy.partitions
+    if partitions is not None and study.is_until_clear:  # whose looks are planned
+        return again_command(study, "--most", partitions)
     return None if partitions is None else partitions_command(analysis.ledger, partitions)
 
 
@@ -142,14 +142,14 @@ def partitions_command(ledger: Ledger, partitions: int) -> str:
     return shlex.join([*words, "--studies", str(folder)] if folder != STUDIES.absolute() else words)
 
 
-def seeds_command(study: StudyRecord, repeats: int | None) -> str:
-    """The command that asks a study's question with more seeds; it is a new study, which trains all again."""
+def again_command(study: StudyRecord, option: str, value: int | None) -> str:
+    """The command that asks a study's question again, with more of something: a new study, which trains all anew."""
     words = shlex.split(study.command)
-    for option in ("--name", "--repeats"):
-        if option in words:
-            place = words.index(option)
+    for name in ("--name", option):
+        if name in words:
+            place = words.index(name)
             del words[place : place + 2]
-    return shlex.join([*words, "--repeats", str(repeats)])
+    return shlex.join([*words, option, str(value)])
 
 
 def in_tags(row: ResultRow) -> str | None:

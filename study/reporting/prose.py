@@ -50,7 +50,7 @@ def answer(analysis: Analysis) -> str:
             f"({best.test.reason})."
         )
     else:
-        folds, gap = folds_in_words(analysis.study), decimal(abs(_difference(best, baseline)))
+        folds, gap = folds_of(best, analysis.study), decimal(abs(_difference(best, baseline)))
         chosen = f"Cross-validation chose {_with_mean(best)}, whose lead of {gap} is"
         if analysis.study.confirms is not None:  # in which nothing is chosen
             chosen = f"The lead of {gap} that {_with_mean(best)} has is"
@@ -66,9 +66,14 @@ def answer(analysis: Analysis) -> str:
     return so_far + text + counts * (len(others) > 1 or bool(worse)) + _caution(analysis, better, baseline)
 
 
-def folds_in_words(study: StudyRecord) -> str:
-    """The folds over which differences are tested: "5 folds", "10 folds of 2 partitions"."""
-    partitions, folds = len(study.partitions), len(study.folds)
+def folds_of(row: ResultRow, study: StudyRecord) -> str:
+    """The folds over which a row is tested; of a study that adds partitions until it is clear they may be fewer."""
+    return folds_in_words(study, len(row.result.folds_by_partition) if study.is_until_clear else None)
+
+
+def folds_in_words(study: StudyRecord, partitions: int | None = None) -> str:
+    """The folds over which differences are tested: "5 folds", "10 folds of 2 partitions"; all of them, or of these."""
+    partitions, folds = partitions or len(study.partitions), len(study.folds)
     if partitions == 1:
         return count(folds, "fold")
     return f"{partitions * folds} folds of {partitions} partitions"
@@ -127,8 +132,9 @@ def _baseline_wins(analysis: Analysis, against: str) -> str:
     if ahead is None or objective.rank(gaps[ahead.key]) >= 0:
         return f"No trial has a better {mean} than {against}."
     return (
-        f"On the corpus's own folds no trial has a better {mean} than {against}. Over {folds_in_words(analysis.study)} "
-        f"{ahead.label} is ahead by {decimal(abs(gaps[ahead.key]))}, which is not distinguishable from 0."
+        f"On the corpus's own folds no trial has a better {mean} than {against}. Over "
+        f"{folds_of(ahead, analysis.study)} {ahead.label} is ahead by {decimal(abs(gaps[ahead.key]))}, which is not "
+        "distinguishable from 0."
     )
 
 
@@ -189,9 +195,10 @@ def _partitions(study: StudyRecord) -> str:
     """What is of the corpus's own folds, and what of all partitions; nothing where there are no others."""
     if not study.has_several_partitions:
         return ""
+    added = ", for the trials that have all of them" * study.is_until_clear
     return (
         f"{over_column(study)} is the mean over {len(study.partitions)} partitions of the clips into folds, of which "
-        f"{len(study.drawn)} {'was' if len(study.drawn) == 1 else 'were'} drawn; all other figures are of the "
+        f"{len(study.drawn)} {'was' if len(study.drawn) == 1 else 'were'} drawn{added}; all other figures are of the "
         "corpus's own folds. "
     )
 

@@ -13,6 +13,7 @@ from study.ledger.schema import StudyRecord
 from study.reporting.conclusion import OFTEN
 from study.reporting.prose import folds_in_words
 from study.stats.comparison import differences_of
+from study.stats.interims import looks_of
 from study.stats.power import called_real, seen
 from study.stats.significance import ALPHA, LEAST_FOLDS, ROUNDING, share_of_test
 
@@ -25,21 +26,35 @@ def design_line(study: StudyRecord) -> str:
         return f"no difference is tested with {folds_in_words(study)}: {LEAST_FOLDS} folds are needed"
     several = f" and {study.trials - 1} comparisons" * (study.trials > 2)
     real, at_80 = _bounds(study)
+    first = ""
+    if study.is_until_clear and len(study.folds) >= LEAST_FOLDS:
+        first = f", after the first partition from {_bounds(study, 1)[0]:.1f} times it"
     return (
-        f"with {folds_in_words(study)}{several} a difference is called real from {real:.1f} times its standard "
-        f"deviation over the folds on; a true one of {at_80:.1f} times that is found {OFTEN}"
+        f"with {folds_in_words(study, _partitions(study))}{several} a difference is called real from {real:.1f} times "
+        f"its standard deviation over the folds on{first}; a true one of {at_80:.1f} times that is found {OFTEN}"
     )
 
 
+def _partitions(study: StudyRecord) -> int:
+    """Over how many partitions two trials are compared, at most."""
+    return study.most or len(study.partitions)
+
+
 def _differences(study: StudyRecord) -> int:
-    """Over how many folds, of all partitions, two trials are compared."""
-    return len(study.folds) * len(study.partitions)
+    """Over how many folds, of all these partitions, two trials are compared."""
+    return len(study.folds) * _partitions(study)
 
 
-def _bounds(study: StudyRecord) -> tuple[float, float]:
-    """From how many s on a difference is called real (the first by Holm), and found with 80 % power."""
-    place = _differences(study), share_of_test(len(study.folds)), ALPHA / (study.trials - 1)
-    return called_real(*place), seen(*place)
+def _bounds(study: StudyRecord, partitions: int | None = None) -> tuple[float, float]:
+    """From how many s on a difference is called real (the first by Holm), and found with 80 % power.
+
+    After so many partitions; else after all.
+    """
+    n, share = len(study.folds) * (partitions or _partitions(study)), share_of_test(len(study.folds))
+    level, looks = ALPHA / (study.trials - 1), looks_of(study)
+    if looks is None:
+        return called_real(n, share, level), seen(n, share, level)
+    return called_real(n, share, looks.nominal(level)), looks.seen(level)
 
 
 class ScaleLine:

@@ -197,6 +197,11 @@ def over_column(study: StudyRecord) -> str:
     return f"Avg {len(study.partitions)}x{len(study.folds)}"
 
 
+def over_in_words(study: StudyRecord) -> str:
+    """What stands in the column of the mean over all partitions."""
+    return "the mean over the folds of all partitions" + ", of rows that have them all" * study.is_until_clear
+
+
 def over_mean(trial: TrialResult, study: StudyRecord) -> float | None:
     """The mean of the objective over the folds of all partitions; None where the trial lacks one."""
     over = trial.over_partitions

@@ -107,8 +107,14 @@ def compare_across(found: Sequence[Analysis], margin: float) -> list[GeneralRow]
 
 
 def own_difference(row: ResultRow, analysis: Analysis) -> float:
-    """A row's difference in its own study: over all partitions that are tested, or else that of the means."""
+    """A row's difference in its own study: over all partitions that are tested, or else that of the means.
+
+    Of a study that adds partitions until it is clear it is that of the corpus's own folds: the others came because of
+    what these showed.
+    """
     assert analysis.baseline is not None, "a study without one has no other rows"
+    if analysis.study.is_until_clear:
+        return row.mean - analysis.baseline.mean
     if row.test is not None and row.test.difference is not None:
         return row.test.difference
     return row.mean - analysis.baseline.mean

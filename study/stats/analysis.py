@@ -81,6 +81,11 @@ class ResultRow:
         return self.test if isinstance(self.test, PairedTest) else None
 
     @property
+    def is_open(self) -> bool:
+        """Whether it is tested, and neither better than the baseline, nor worse, nor the same."""
+        return self.outcome == "indistinguishable" and not (self.posterior is not None and self.posterior.is_same)
+
+    @property
     def key(self) -> str:
         """The key of its trial."""
         return self.result.key
@@ -182,13 +187,10 @@ def analyse(ledger: Ledger, results: StudyResults, margin: float | None = None) 
     """Analyse a study from its ledger and its results; `margin` stands in for the study's own."""
     study = ledger.study
     margin = margin_of(study) if margin is None else margin
-    done = [trial for trial in results.finished if trial.mean is not None]
-    params = [own_params(trial.params) for trial in done]
-    differing = [name for name in study.varied if len({show(own.get(name)) for own in params}) > 1]
-    named = [name for name in differing if not is_implied(name, params, study)] or differing or list(study.varied)
-    rows = [make_row(study.name, trial, named) for trial in done]
+    rows = make_rows(results)
     baseline, reason = choose_baseline(rows, study)
     compare(rows, baseline, study, margin)
+    named = name_rows([row.params for row in rows], study)
     analysis = Analysis(
         ledger,
         results,
@@ -207,6 +209,19 @@ def analyse(ledger: Ledger, results: StudyResults, margin: float | None = None) 
         resample(ledger, analysis.shown, ledger.clips(), analysis.missing, baseline)
         analysis.stopping_bias = stopping_bias(ledger, analysis.best.key) if study.protocol == "paper" else None
     return analysis
+
+
+def make_rows(results: StudyResults) -> list[ResultRow]:
+    """Make the rows of a study: its finished trials that have a mean."""
+    done = [trial for trial in results.finished if trial.mean is not None]
+    named = name_rows([own_params(trial.params) for trial in done], results.study)
+    return [make_row(results.study.name, trial, named) for trial in done]
+
+
+def name_rows(params: Sequence[dict[str, Any]], study: StudyRecord) -> list[str]:
+    """By which of their hyperparameters rows are told apart."""
+    differing = [name for name in study.varied if len({show(own.get(name)) for own in params}) > 1]
+    return [name for name in differing if not is_implied(name, params, study)] or differing or list(study.varied)
 
 
 def is_implied(name: str, params: Sequence[dict[str, Any]], study: StudyRecord) -> bool:

@@ -194,6 +194,8 @@ def compute_effects(design: Design, analysis: Analysis) -> Factorial:
     """
     k = len(design.factors)
     means = fold_means(analysis.rows)  # (rows, r k)
+    if analysis.study.is_until_clear:  # rows differ in their partitions, and effects are looked at once
+        means = means[:, : len(analysis.study.folds)]
     partitions = means.shape[1] // len(analysis.study.folds)
     cells = np.empty((*[2] * k, means.shape[1]))
     cells[tuple(np.array(design.cells, dtype=int).T)] = means

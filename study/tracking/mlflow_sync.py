@@ -52,6 +52,8 @@ class MlflowCopy:
         Raises:
             TrackingError: When the store does not take it. The next call looks again what is there and goes on.
         """
+        if self._ledger.study is not self._study:  # it has another partition: trials that had ended go on
+            self._study, self._store = self._ledger.study, None
         with translated(self._uri):
             store = self._store or Store(self._uri, self._study)
             self._store = None  # until all is done: after a failure nobody knows what has arrived

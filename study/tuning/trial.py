@@ -100,7 +100,7 @@ def trial_reports(
     """
     study, seeds = context.study, context.study.seeds
     done: list[FoldResult] = []
-    for partition, fold in product(study.partitions, corpus.fold_numbers):
+    for partition, fold in product(study.partitions_of(folder.key), corpus.fold_numbers):
         parts = folder.for_partition(partition).for_seeds(seeds)
         divided = in_partition(corpus, study, partition)
         left = [(seed, part) for seed, part in zip(seeds, parts, strict=True) if part.read_fold(fold) is None]

@@ -119,5 +119,5 @@ def test_fewer_groups_than_folds_cannot_be_divided() -> None:
     """As in a corpus whose own folds tear its groups."""
     corpus = make_corpus(groups=2, clips=6)
     corpus.folds[:12] = 3 + np.arange(12) % 4
-    with pytest.raises(CorpusError, match=r"it has 2 of them for 4 folds\. Ask for --partitions 1"):
+    with pytest.raises(CorpusError, match=r"it has 2 of them for 4 folds\. Leave out --partitions"):
         draw_partitions(corpus, 0, 2)

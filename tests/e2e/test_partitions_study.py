@@ -33,15 +33,22 @@ def test_each_training_of_the_second_partition_is_kept_apart(whole: Place) -> No
     assert mlflow_lacks(whole, "whole") == []
 
 
-def test_a_study_killed_in_its_second_partition_ends_as_an_unbroken_one(whole: Place) -> None:
-    words = (*STUDY, "--partitions", "2", "--corpus", str(whole.root / "corpus"), "--name", "killed")
+def test_a_study_that_is_not_clear_gets_its_second_partition_and_is_killed_in_it(whole: Place) -> None:
+    """It then ends as one that had both from the start."""
+    words = (*STUDY, "--until-clear", "--most", "2", "--corpus", str(whole.root / "corpus"), "--name", "clear")
     process = whole.start(*words)
-    wait_for(process, whole.study("killed"), "trials/*/fold_0_partition_2.json")
+    wait_for(process, whole.study("clear"), "trials/*/fold_0_partition_2.json")
     kill(process.pid)
     process.wait()
-    finish(whole.start("--resume", "killed"), whole)
-    assert differences(whole.study("whole"), whole.study("killed")) == []
-    assert mlflow_lacks(whole, "killed") == []
+    assert "Look 1 of 2 at most" in whole.output()
+    assert "partition 2 follows for it and the baseline" in whole.output()
+    finish(whole.start("--resume", "clear"), whole)
+    assert "Look 2 of 2 at most" in whole.output()
+    assert differences(whole.study("whole"), whole.study("clear")) == []
+    assert mlflow_lacks(whole, "clear") == []
+    study = json.loads((whole.study("clear") / "study.json").read_text())
+    assert (study["most"], study["settled"]) == (2, True)
+    assert study["drawn"][0]["trials"] == sorted(trial["key"] for trial in read_results(whole, "clear")["trials"])
 
 
 def test_a_finished_study_gets_a_partition_and_keeps_its_figures(whole: Place) -> None:

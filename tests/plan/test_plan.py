@@ -99,7 +99,7 @@ def test_partitions_that_cannot_be_drawn_or_scored_are_refused(
     rows: list[tuple[Any, ...]], line: str, folder_corpus: Callable[..., Path], tmp_path: Path
 ) -> None:
     root = folder_corpus(rows, header="filename,fold,tags,group", seconds=0.2)
-    with pytest.raises(ValueError, match=rf"{line}.* (Ask|Or ask) for --partitions 1"):
+    with pytest.raises(ValueError, match=rf"{line}.* (Leave out --partitions|Or ask for --partitions 1)"):
         plan_study(tmp_path, corpus=root, space="mixup_alpha", partitions=2)
 
 

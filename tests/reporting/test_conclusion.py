@@ -13,11 +13,11 @@ from study.format import decimal, signed
 from study.ledger.findings import FINDINGS_FILE, Findings, read_findings
 from study.ledger.ledger import Ledger
 from study.reporting.conclusion import (
+    again_command,
     caveats,
     conclude,
     details,
     partitions_command,
-    seeds_command,
     settling_command,
     subject,
 )
@@ -148,7 +148,7 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("/")
     assert partitions_command(ledger, 3).endswith(f"--studies {tmp_path / 'studies'}")
     study = replace(ledger.study, command="python study/run.py --space own.py --name 'a b' --repeats 2 --seed 3")
-    assert seeds_command(study, 6) == "python study/run.py --space own.py --seed 3 --repeats 6"
+    assert again_command(study, "--repeats", 6) == "python study/run.py --space own.py --seed 3 --repeats 6"
 
 
 @pytest.mark.parametrize(("margin", "words"), [(0.01, ".01"), (0.025, ".025"), (0.1, ".1"), (0.0, "0"), (2.0, "2")])

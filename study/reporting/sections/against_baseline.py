@@ -23,6 +23,12 @@ CAPTION = (
     "Difference in {} from the baseline with its 95 % interval (corrected resampled t, for each row alone); "
     "{} of the line is better. Grey squares are not distinguishable."
 )
+CLEAR = (
+    " Each row was tested after each of its partitions, and p is that over all looks: how probable it is in a row "
+    "without a difference that the smallest p of {looks} looks is as small as the smallest of this one (Pocock 1977). "
+    "The interval allows for them, too: it holds at each look. A row that was clear early was so because its "
+    "difference was large: on average that is larger than the true one, and `study/confirm.py` measures it again."
+)
 RULE = " A row is called better or worse where Holm\u2019s p is below .05."
 
 
@@ -129,8 +135,16 @@ def paired_over(study: StudyRecord) -> str:
     """How differences d in the folds of a study are tested."""
     folds, trainings = len(study.folds), len(study.folds) * len(study.partitions)
     over = ", over partitions as Bouckaert and Frank use it" * study.has_several_partitions
+    share, paired = 1 / max(folds - 1, 1), f"Paired over {folds_in_words(study)}"
+    factor, freedom = f"{1 / trainings + share:.2f}", f"{trainings - 1}"
+    if study.is_until_clear:
+        paired, factor, freedom = "Paired over the n folds of a row\u2019s partitions", f"(1/n + {share:.2f})", "n - 1"
     return (
-        f"Paired over {folds_in_words(study)}: t = mean(d) / sqrt({1 / trainings + 1 / max(folds - 1, 1):.2f} var(d)) "
-        f"with {trainings - 1} degrees of freedom (Nadeau and Bengio's corrected resampled t, because training sets "
-        f"overlap{over})."
+        f"{paired}: t = mean(d) / sqrt({factor} var(d)) with {freedom} degrees of freedom (Nadeau and Bengio's "
+        f"corrected resampled t, because training sets overlap{over})." + _looks(study)
     )
+
+
+def _looks(study: StudyRecord) -> str:
+    """What p and the interval are of a study that adds partitions until it is clear."""
+    return CLEAR.format(looks=study.most) if study.is_until_clear else ""

@@ -1,6 +1,7 @@
 """Factorial studies: what each factor changes on average and on top of the others, and how they change each other."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from audiotag.corpus.errors import list_first
 from study.format import signed, trial_name
@@ -39,6 +40,7 @@ AVERAGES = (
     "distinguishable\u201d is no proof that effects add up; the interval says how far from it they may be."
 )
 PAIRS_ALONE = "Interactions of more than two factors are left out: few can be read, and Holm's p would allow for each."
+OWN_FOLDS = "All of this is of the corpus\u2019s own folds, which every row has. "
 STILL = "Together worse than the sum may still be better than each alone."
 UNFINISHED = (
     "Main effects and interactions need every combination of {factors}. Of the {trials} trials, these have no result: "
@@ -168,7 +170,9 @@ def _paired(found: Factorial, study: StudyRecord) -> str:
     if not any(effect.tested for effect in (*found.effects, *found.on_top)):
         return ""
     rows = f"{len(found.effects)} rows of the first table, and apart from them for the {len(found.on_top)}"
-    return f" {paired_over(study)} Holm's p allows for the {rows} of the second."
+    own = OWN_FOLDS * study.is_until_clear
+    study = replace(study, drawn=(), most=None) if own else study
+    return f" {own}{paired_over(study)} Holm's p allows for the {rows} of the second."
 
 
 def _unfinished(found: Factorial, analysis: Analysis) -> str:

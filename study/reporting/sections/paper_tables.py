@@ -9,6 +9,7 @@ from study.reporting.tables import (
     SD_SEEDS,
     footnotes,
     over_column,
+    over_in_words,
     paper_table,
     splits,
 )
@@ -20,7 +21,7 @@ CAPTION = (
     "same networks. Best in: the share of those draws in which the row is the best of those shown."
 )
 SEEDS = f" {SD_SEEDS}: the standard deviation of Avg from seed to seed."
-PARTITIONS = " {}: the mean over the folds of all partitions; all other figures are of the corpus's own folds."
+PARTITIONS = " {}: {}; all other figures are of the corpus's own folds."
 EVALUATION_CAPTION = (
     "Clips that no fold trained on, scored by the mean probability of the fold models; nothing is selected on them. "
     "{bold} Intervals as above."
@@ -37,7 +38,8 @@ def cross_validation(analysis: Analysis) -> Section | None:
         variance="their sample variance times 1000" + ", as published" * (objective.name == EER),
     )
     caption += SEEDS * analysis.study.has_several_seeds
-    caption += PARTITIONS.format(over_column(analysis.study)) * analysis.study.has_several_partitions + hidden(analysis)
+    over = PARTITIONS.format(over_column(analysis.study), over_in_words(analysis.study))
+    caption += over * analysis.study.has_several_partitions + hidden(analysis)
     return _section(analysis, CROSS_VALIDATION, caption, analysis.missing) if analysis.rows else None
 
 

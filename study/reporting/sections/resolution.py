@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from study.format import decimal, signed
-from study.reporting.conclusion import OFTEN, is_open
+from study.reporting.conclusion import OFTEN
 from study.reporting.prose import folds_in_words
 from study.reporting.section import Section
 from study.reporting.sections.paper_tables import hidden
@@ -25,6 +25,7 @@ NOTE = (
     "reaches from .6 to 2.9 times s. More partitions narrow the interval around the mean over training sets of these "
     "recordings; only more recordings say more of other ones."
 )
+LOOKS = " This is at its last look at the row, whose level allows for all looks that were planned."
 ONE_SEED = " How much of s comes from seeds is not known with one seed; --repeats 3 tells."
 SEVERAL = " Of the variance of the differences, seeds make the share in the column: what more seeds can take away."
 
@@ -34,9 +35,11 @@ def resolution(analysis: Analysis) -> Section | None:
     if not any(row.resolution is not None for row in analysis.rows):
         return None
     study = analysis.study
-    intro = INTRO.format(folds=folds_in_words(study))
-    note = NOTE.format(n=len(study.folds) * len(study.partitions)) + (SEVERAL if study.has_several_seeds else ONE_SEED)
-    notes = [note] * any(is_open(row) for row in analysis.rows)
+    at_look = LOOKS * study.is_until_clear
+    intro = INTRO.format(folds="folds of its partitions" if at_look else folds_in_words(study)) + at_look
+    n = f"{len(study.folds)} or more" if at_look else len(study.folds) * len(study.partitions)
+    note = NOTE.format(n=n) + (SEVERAL if study.has_several_seeds else ONE_SEED)
+    notes = [note] * any(row.is_open for row in analysis.rows)
     text = "\n\n".join([intro, resolution_table(analysis, analysis.rows).markdown(), *notes])
     more = "".join([*notes, hidden(analysis)]).strip()
     table = resolution_table(analysis, analysis.shown)
@@ -45,7 +48,7 @@ def resolution(analysis: Analysis) -> Section | None:
 
 def resolution_table(analysis: Analysis, rows: Sequence[ResultRow]) -> Table:
     """A line for each comparison that is tested."""
-    several, is_any_open = analysis.study.has_several_seeds, any(is_open(row) for row in rows)
+    several, is_any_open = analysis.study.has_several_seeds, any(row.is_open for row in rows)
     header = ["trial", "difference", "s", "called real from", "80 % power at"]
     header += ["partitions", "to be the same", *["seeds", "seeds\u2019 share"] * several] * is_any_open
     lines = []
@@ -62,7 +65,7 @@ def _remedy_cells(row: ResultRow, margin: float, several: bool) -> list[str]:
     """What would settle a row; empty where it is settled."""
     remedy, test = row.remedy, row.tested
     share = "" if remedy is None or remedy.seed_share is None else f"{100 * remedy.seed_share:.0f} %"
-    if remedy is None or test is None or not is_open(row):
+    if remedy is None or test is None or not row.is_open:
         return ["", "", *["", share] * several]
     if abs(test.difference) <= margin:
         return ["", _number(remedy.alike), *["", share] * several]
