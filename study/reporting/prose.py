@@ -41,7 +41,7 @@ def answer(analysis: Analysis) -> str:
         first = min(better, key=attrgetter("rank"))
         text = f"By more than chance, {_with_mean(first)} is better than {against}.{_but(first, analysis)}"
         if best is not first:
-            text += f" Cross-validation chose {_with_mean(best)}, which is not distinguishable from it."
+            text += f" Cross-validation chose {_with_mean(best)}, which is not distinguishable from the baseline."
     elif best is baseline:
         text = _baseline_wins(analysis, against)
     elif isinstance(best.test, Untested):

@@ -22,9 +22,9 @@ def tilt(wave, sample_rate, rng, *, most: float = 0.9):
 
 def define(trial):
     name = trial.suggest_categorical("augmentation", ["tilt+background_noise+mixup", "time_stretch"])
-    trial.suggest_categorical("model", ["crnn", "cgrnn"])
-    values = {"sampling": "balanced"}
-    return values | ({"recordings": RECORDINGS, "alpha": 1.5} if "+" in name else {})
+    if "+" in name:
+        return {"model": "crnn", "sampling": "balanced", "recordings": RECORDINGS, "alpha": 1.5}
+    return {"model": "cgrnn", "sampling": "balanced"}
 '''
 
 
@@ -42,7 +42,7 @@ def test_it_ends_as_if_it_had_not_been_killed(tmp_path: Path) -> None:
     process.wait()
     finish(place.start("--resume", "killed"), place)
     whole, killed = (read_results(place, name) for name in ("whole", "killed"))
-    assert [trial["status"] for trial in whole["trials"]] == ["finished"] * 4
+    assert [trial["status"] for trial in whole["trials"]] == ["finished"] * 2
     assert {trial["key"]: trial["eer"] for trial in whole["trials"]} == {
         trial["key"]: trial["eer"] for trial in killed["trials"]
     }
@@ -56,8 +56,8 @@ def test_it_ends_as_if_it_had_not_been_killed(tmp_path: Path) -> None:
         for ledger in (Ledger.open(place.study("whole")), Ledger.open(place.study("killed")))
         for folder in sorted(ledger.trials(), key=lambda folder: folder.key)
     ]
-    assert losses[:4] == losses[4:]
-    assert len({str(each) for each in losses}) == 4
+    assert losses[:2] == losses[2:]
+    assert len({str(each) for each in losses}) == 2
     soundfile.write(tmp_path / "noises" / "a.wav", np.random.default_rng(1).uniform(-0.2, 0.2, 9000), 16_000)
     finish(place.start("--resume", "killed"), place, code=2)
     assert "the recordings for the background was" in place.output()
