@@ -11,15 +11,15 @@ from audiotag.corpus.audio_scan import scan_cache_path
 from audiotag.corpus.corpus import Corpus, open_corpus
 from audiotag.features.load import default_cache
 from study import PROJECT
-from study.plan.front_ends import needs_stereo
 from study.plan.request import Request
-from study.search.space import SpaceScan
 
 CHIME_HOME, SYNTHETIC = PROJECT / "data" / "chime_home", PROJECT / "data" / "synthetic"
 
 
-def open_asked_corpus(request: Request, scan: SpaceScan, console: Console) -> Corpus:
+def open_asked_corpus(request: Request, stereo: bool, console: Console) -> Corpus:
     """Open the corpus that is asked for; by default CHiME-Home where it exists, else the synthetic one.
+
+    `stereo` says whether its stereo recordings are needed, too.
 
     Raises:
         CorpusError: For one that cannot be used as asked.
@@ -36,7 +36,7 @@ def open_asked_corpus(request: Request, scan: SpaceScan, console: Console) -> Co
         return open_corpus(
             path,
             skip_bad=request.skip_bad,
-            stereo=needs_stereo(scan),
+            stereo=stereo,
             progress=follow(bar, "checking the audio"),
             scan_cache=scan_cache_path(cache_folder(request.cache), path),
             tag_separator=request.tag_separator,

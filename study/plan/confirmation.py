@@ -28,7 +28,7 @@ from study.ledger.partitions import record_partitions
 from study.ledger.provenance import current_provenance
 from study.ledger.results import is_complete, study_results
 from study.ledger.schema import FORMAT, ConfirmedTrial, Confirms, StudyRecord, TrialResult
-from study.plan.front_ends import front_ends, stereo_fingerprint
+from study.plan.front_ends import front_ends, needs_stereo, stereo_fingerprint
 from study.plan.plan import Plan, check_machine, check_plan, make_plan, reopen_corpus
 from study.plan.preflight import check_writable, division_problem
 from study.plan.request import Request
@@ -84,7 +84,7 @@ def plan_confirmation(request: Request, console: Console, ledger: Ledger) -> Pla
     study = ledger.study
     space = replace(study_space(study, request.trust_code), sampler="exhaustive")
     scan = scan_trials(space, [baseline.params, winner.params])
-    corpus = reopen_corpus(request, study, scan, console)
+    corpus = reopen_corpus(request, study, needs_stereo(scan), console)
     confirmed = _describe(study, scan, corpus, (winner, baseline))
     divided = confirmed_corpus(corpus, confirmed)
     if problem := division_problem(divided, study.protocol, confirmed.seed, study.metric):

@@ -34,7 +34,7 @@ from study.ledger.provenance import continued_with, current_provenance, write_ch
 from study.ledger.results import corpus_record, is_complete
 from study.ledger.schema import CorpusRecord, LeftOut, StudyRecord
 from study.plan.asked_corpus import open_asked_corpus
-from study.plan.front_ends import front_ends, leave_out, stereo_fingerprint
+from study.plan.front_ends import front_ends, leave_out, needs_stereo, stereo_fingerprint
 from study.plan.preflight import (
     PlanError,
     check_address,
@@ -64,6 +64,20 @@ KEPT = (
     "metric",
     "margin",
 )  # options that a resumed study keeps
+
+
+class ChangedCorpusError(PlanError):
+    """A corpus that is no longer the one of the study.
+
+    Attributes:
+        root: Where it is.
+        was: What it was in the study, in words.
+        now: What it is now.
+    """
+
+    def __init__(self, root: Path, was: str, now: str) -> None:
+        super().__init__(_changed(f"the corpus {root}", was, now))
+        self.root, self.was, self.now = root, was, now
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +179,7 @@ def _plan_new(request: Request, console: Console) -> Plan:
     check_writable(root.parent)
     scan = scan_space(space)
     check_space(scan, {})
-    corpus = open_asked_corpus(request, scan, console)
+    corpus = open_asked_corpus(request, needs_stereo(scan), console)
     check_folds(corpus, request.protocol or "paper", request.seed or 0)
     if request.metric is not None:
         check_metric(corpus, request.metric)
@@ -183,7 +197,7 @@ def _plan_resumed(request: Request, console: Console) -> Plan:
     _check_kept(request, study)
     space = study_space(study, request.trust_code, request.space if request.space and is_path(request.space) else None)
     scan = scan_space(space) if study.confirms is None else scan_trials(space, study.confirms.configs)
-    corpus = reopen_corpus(request, study, scan, console)
+    corpus = reopen_corpus(request, study, needs_stereo(scan), console)
     study = replace(study, space_path=space.path) if study.space_path else study  # it may have moved
     _check_front_ends(study, scan, corpus)
     if request.trials is not None:
@@ -201,11 +215,13 @@ def _plan_resumed(request: Request, console: Console) -> Plan:
     return Plan(root, study, scan, confirmed_corpus(corpus, study), ledger)
 
 
-def reopen_corpus(request: Request, study: StudyRecord, scan: SpaceScan, console: Console) -> Corpus:
+def reopen_corpus(request: Request, study: StudyRecord, stereo: bool, console: Console) -> Corpus:
     """Open the corpus of a study again, with its own folds.
 
+    `stereo` says whether its stereo recordings are needed, too.
+
     Raises:
-        PlanError: For one that has changed.
+        ChangedCorpusError: For one that has changed.
         CorpusError: For one that cannot be used.
     """
     as_before = replace(
@@ -214,13 +230,13 @@ def reopen_corpus(request: Request, study: StudyRecord, scan: SpaceScan, console
         skip_bad=request.skip_bad or bool(study.corpus.skipped),
         tag_separator=request.tag_separator or study.corpus.tag_separator,
     )
-    corpus = open_asked_corpus(as_before, scan, console)
+    corpus = open_asked_corpus(as_before, stereo, console)
     if corpus.fingerprint != study.corpus.fingerprint and as_before.tag_separator is None:
         with suppress(CorpusError):  # an earlier version separated tags by `;` alone
-            plain = open_asked_corpus(replace(as_before, tag_separator=SEPARATOR), scan, console)
+            plain = open_asked_corpus(replace(as_before, tag_separator=SEPARATOR), stereo, console)
             corpus = plain if plain.fingerprint == study.corpus.fingerprint else corpus
     if corpus.fingerprint != study.corpus.fingerprint:
-        raise PlanError(_changed(f"the corpus {corpus.root}", *_corpus_difference(study.corpus, corpus)))
+        raise ChangedCorpusError(corpus.root, *_corpus_difference(study.corpus, corpus))
     return corpus
 
 
