@@ -139,4 +139,6 @@ LAYOUT = Layout(
     fixed_folds=True,
     missing_audio="unpack the audio of chime_home.tar.gz into chunks/ (python -m audiotag.chime_home does it)",
     missing_stereo="Unpack them (python -m audiotag.chime_home --stereo)",
+    terms="These are recordings of CHiME-Home (Foster et al. 2015; CC BY-NC-SA 3.0), made in people's homes for "
+    "research: do not publish them or pass them on.",
 )

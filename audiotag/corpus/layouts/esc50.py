@@ -22,4 +22,10 @@ def read(root: Path) -> Listing:
     return read_listing(root, TABLE, COLUMNS, read_row)
 
 
-LAYOUT = Layout("esc50", f"{TABLE} with audio/", lambda root: (root / TABLE).is_file(), read)
+LAYOUT = Layout(
+    "esc50",
+    f"{TABLE} with audio/",
+    lambda root: (root / TABLE).is_file(),
+    read,
+    terms="These are recordings of ESC-50 (Piczak 2015; CC BY-NC 3.0): no commercial use, and name the author.",
+)

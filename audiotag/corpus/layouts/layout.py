@@ -21,4 +21,5 @@ class Layout:
     missing_audio: str = "add the files, or take their rows out of the table"  # the remedy
     missing_stereo: str = "Add the recordings"  # the remedy
     note: str = ""  # a caution about results on such a corpus
+    terms: str = "Whether these recordings may be passed on depends on their licence."  # to be said with copies of them
     quick: bool = False  # whether studies use a network's short budget on it

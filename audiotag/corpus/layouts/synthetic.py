@@ -20,6 +20,7 @@ LAYOUT = replace(
     detect=detect,
     missing_audio="delete the folder and write the synthetic corpus again",
     missing_stereo="Delete the folder and write the synthetic corpus again",
+    terms="",
     quick=True,
     note="a synthetic corpus: figures on it say nothing about real recordings",
 )

@@ -23,4 +23,11 @@ def read(root: Path) -> Listing:
     return read_listing(root, TABLE, COLUMNS, read_row)
 
 
-LAYOUT = Layout("urbansound8k", f"{TABLE} with audio/", lambda root: (root / TABLE).is_file(), read)
+LAYOUT = Layout(
+    "urbansound8k",
+    f"{TABLE} with audio/",
+    lambda root: (root / TABLE).is_file(),
+    read,
+    terms="These are recordings of UrbanSound8K (Salamon et al. 2014; CC BY-NC 3.0): no commercial use, and name the "
+    "authors.",
+)
