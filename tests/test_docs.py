@@ -9,7 +9,7 @@ import pytest
 from audiotag.chime_home import __main__ as chime_home
 from audiotag.config import augmentation, augmentation_names
 from audiotag.corpus import __main__ as corpus
-from study import confirm, report, run, tag
+from study import confirm, listen, report, run, tag
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -52,6 +52,7 @@ COMMANDS: list[tuple[Callable[[list[str]], object], list[str], str]] = [
     (report.parse, [], "cli.md"),
     (confirm.parse, [], "cli.md"),
     (tag.parse, [], "tagging.md"),
+    (listen.parse, [], "listening.md"),
     (corpus.parse, ["check"], "data.md"),
     (corpus.parse, ["folds"], "data.md"),
     (corpus.parse, ["new"], "data.md"),

@@ -30,8 +30,9 @@ study.ledger
 study.stats study.search
 study.tuning study.tracking study.reporting
 study.plan study.tagging study.report
+study.listening
 study.session
-study.run study.tag
+study.run study.tag study.listen
 study.confirm
 """
 FLOORS = [line.split() for line in TABLE.split("\n") if line]
