@@ -21,7 +21,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     add("--threshold", type=parse_share, metavar="F", help="of every tag, 0 to 1 (default: each tag's own)")
     add("--hop", type=parse_positive(float), metavar="SECONDS", help="from clip to clip (default: a clip's length)")
     add("--json", action="store_true", help="all of it as one JSON document")
-    add("--curves", type=parse_path, metavar="DIR", help="draw when each tag sounds: one SVG per recording")
+    add("--curves", type=parse_path, metavar="DIR", help="when each tag sounds: an SVG per recording, and a page")
     add("--trust-code", action="store_true", help=TRUST_HELP)
     add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
     arguments = parser.parse_args(words)
@@ -59,6 +59,7 @@ def tag(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from study.cli import make_console
+    from study.listening.recordings_page import Hearing
     from study.tagging.curves import Tracks
     from study.tagging.table import tag_table
     from study.tagging.tagging import as_data, tag_recordings
@@ -77,6 +78,8 @@ def tag(arguments: argparse.Namespace) -> int:
         console.print(tag_table(tagged, thresholds, console))
     if place is not None:
         draw(place, tracks, tagged, thresholds, notes)
+        if tagged.clips:
+            write_page(place, winner, Hearing(tracks, tagged, thresholds, given), notes)
     if tagged.failed and cutting.front_end.imd:
         notes.print("note: this trial needs stereo recordings (imd), with two channels")
     for path, doubt in tagged.doubts.items():
@@ -111,6 +114,24 @@ def draw(place: Path, tracks: Any, tagged: Any, thresholds: dict[str, float | No
             except OSError as error:
                 fail(f"{target} cannot be written ({error.strerror}): make room, or name another folder.")
     console.print(f"Drawings: {place}")
+
+
+def write_page(place: Path, winner: Any, hearing: Any, console: Any) -> None:
+    """Write the page on which the recordings are heard."""
+    from audiotag.cli import progress_bar
+    from audiotag.files import write_text
+    from study.listening.options import LIMIT
+    from study.listening.page import FILE
+    from study.listening.recordings_page import lay_out
+
+    path = place / FILE
+    with progress_bar(console) as bar:
+        page = lay_out(winner, hearing, place, LIMIT, bar)
+    try:
+        write_text(path, page.html())
+    except OSError as error:
+        fail(f"{path} cannot be written ({error.strerror}): make room, or name another folder.")
+    console.print(f"Listen: {path}")
 
 
 def main() -> int:

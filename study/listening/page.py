@@ -83,14 +83,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the page."""
+    """A part of the page; `full` recordings are as wide as it."""
 
     title: str
     anchor: str
     intro: Sequence[str] = ()
     tables: Sequence[Table] = ()
     groups: Sequence[Group] = ()
-    wide: bool = False
+    full: bool = False
 
 
 @dataclass(frozen=True)

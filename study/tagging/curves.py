@@ -52,6 +52,11 @@ class Track:
         self.times.append(clip.start + times[_edges(points, columns)])
 
 
+def likeliest(probabilities: np.ndarray) -> list[int]:
+    """The tags that are drawn, in their order, of the probabilities of a recording's clips (clips, K)."""
+    return sorted(np.argsort(-probabilities.max(axis=0), kind="stable")[:LANES].tolist())
+
+
 def _edges(values: int, columns: int) -> np.ndarray:
     """The first value of each column into which some values are pooled."""
     columns = min(values, columns)
@@ -76,12 +81,16 @@ class Tracks:
             self._tracks[path] = Track(max(1, min(len(features), int(COLUMNS / max(clips, 1)))))
         self._tracks[path].add(clip, features, curves, self._cutting.front_end)
 
+    def track(self, path: Path) -> Track:
+        """What is drawn of a recording that was tagged."""
+        return self._tracks[path]
+
     def draw(self, path: Path, name: str, clips: list[TaggedClip], thresholds: dict[str, float | None]) -> Panel:
         """Draw a recording that was tagged."""
         track, tags = self._tracks[path], list(thresholds)
         probabilities = np.array([clip.probabilities for clip in clips])  # (clips, K)
         above = np.array([list(above_threshold(clip.probabilities, thresholds).values()) for clip in clips])
-        lanes = sorted(np.argsort(-probabilities.max(axis=0), kind="stable")[:LANES].tolist())
+        lanes = likeliest(probabilities)
         with style():
             axes = _new_axes(len(clips), len(lanes))
             _draw_spectrogram(axes[0], track, self._cutting)

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import soundfile
 from encode import RATE
 from helpers.light import heavy_imports
+from helpers.pages import Page
 from helpers.planning import plan_study
 from helpers.recordings import noise
 from rich.console import Console
@@ -20,6 +22,7 @@ from audiotag.features.load import load_features
 from audiotag.features.log_mel import LogMel
 from study import tag
 from study.ledger.ledger import Ledger
+from study.listening import options
 from study.tagging.table import clock, tag_table
 from study.tagging.tagging import Tagged, TaggedClip
 from study.tuning.features import TrialFeatures
@@ -142,6 +145,41 @@ def test_curves_are_drawn_for_each_recording(call: Call, tmp_path: Path) -> None
     drawn = sorted((tmp_path / "out").rglob("*.svg"))
     assert [path.relative_to(tmp_path / "out").as_posix() for path in drawn] == ["a.wav.svg", "sub/a.wav.svg"]
     assert "sub/a.wav" in drawn[1].read_text()
+
+
+def test_recordings_are_heard_as_far_as_there_is_room(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two recordings: with room for both, for one of the sounds, for one drawing, and for none."""
+    paths = [tmp_path / "<i>.wav", tmp_path / "long & loud.wav"]
+    for path, seconds in zip(paths, (1.2, 2.2), strict=True):
+        soundfile.write(path, noise(seconds), RATE)
+
+    def players(limit: float) -> tuple[list[int], list[str], Page]:
+        """The sizes of the players, the addresses of their sound, and the page."""
+        monkeypatch.setattr(options, "LIMIT", limit)
+        code, _, err = call("tiny", *paths, "--curves", tmp_path / "out")
+        assert code == 0
+        assert f"Listen: {tmp_path / 'out' / 'listen.html'}" in err
+        text = (tmp_path / "out" / "listen.html").read_text()
+        page = Page(text)
+        assert page.open == []
+        assert "i" not in page.tags
+        articles = re.findall(r"<article.*?</article>", text, re.DOTALL)
+        sources = re.findall(r'<audio[^>]* src="([^"]*)"', text)
+        return [len(article.encode()) for article in articles], sources, page
+
+    sizes, sounds, page = players(20)
+    assert [source.partition(";")[0] for source in sounds] == ["data:audio/ogg"] * 2
+    assert "(threshold " in page.text
+    assert "it is linked" not in page.text
+    _, sources, page = players((sum(sizes) - len(sounds[1]) / 2) / 1e6)
+    assert sources == [sounds[0], "../long%20%26%20loud.wav"]
+    assert "The sound of 1 recording does not fit: it is linked" in page.text
+    _, sources, page = players((sizes[0] - len(sounds[0]) / 2) / 1e6)
+    assert sources == ["../%3Ci%3E.wav"]
+    assert "No room is left for 1 recording" in page.text
+    assert players(0.001)[1] == []
 
 
 @pytest.mark.parametrize(
