@@ -30,29 +30,37 @@ def write_study_page(question: Question, corpus: Corpus, options: Options, conso
         AudioError: For a clip that cannot be read.
         WriteError: Where the disk does not take it.
     """
-    winner = question.winner
-    models, path = FoldModels(winner, corpus), winner.ledger.root / FILE
-    least = len(lay_out(question, corpus, options, Content({}, 0.0, models.has_curves)).html().encode())
-    room, players, deviation = round(options.limit * MEGABYTE) - least, dict[int, Markup](), 0.0
+    models, path = FoldModels(question.winner, corpus), question.winner.ledger.root / FILE
+    content = Content({}, 0.0, models.has_curves)
+    most = round(options.limit * MEGABYTE)
+    room = most
     with progress_bar(console) as bar:
         chosen = len({choice.clip for choice in question.choices})
         for clip, heard in bar.track(_hear(question, models), chosen, description="Listening to clips"):
-            why = [choice for choice in question.choices if choice.clip == clip]
-            if options.link:
-                source = linked(models.path(str(question.clips.names[clip])), path.parent)
-            else:
-                source = embedded(encode_opus(heard.wave, winner.config.front_end.sample_rate), "audio/ogg")
-            html = clip_player(question, clip, why, heard, source).html()
-            room -= len(html.encode())
+            content.players[clip] = _player(question, clip, heard, models, options.link)
+            stored = question.rows[0].scored.scores[clip]
+            content.deviation = max(content.deviation, float(np.abs(heard.scores - stored).max()))
+            room -= len(content.players[clip].encode())
             if room < 0:
                 break
-            players[clip] = html
-            deviation = max(deviation, float(np.abs(heard.scores - question.rows[0].scored.scores[clip]).max()))
-    if question.choices and not players:
-        needed = options.limit - room / MEGABYTE
-        raise ListenError(f"--limit is {options.limit:g} MB, but a page with one clip takes {needed:.2g}: allow more.")
-    write_text(path, lay_out(question, corpus, options, Content(players, deviation, models.has_curves)).html())
+    while len((page := lay_out(question, corpus, options, content).html()).encode()) > most:
+        if len(content.players) <= 1:
+            needed = len(page.encode()) / MEGABYTE
+            raise ListenError(
+                f"--limit is {options.limit:g} MB, but a page with one clip takes {needed:.2g}: allow more."
+            )
+        content.players.popitem()
+    write_text(path, page)
     return path
+
+
+def _player(question: Question, clip: int, heard: Heard, models: FoldModels, link: bool) -> Markup:
+    why = [choice for choice in question.choices if choice.clip == clip]
+    if link:
+        source = linked(models.path(str(question.clips.names[clip])), question.winner.ledger.root)
+    else:
+        source = embedded(encode_opus(heard.wave, question.winner.config.front_end.sample_rate), "audio/ogg")
+    return clip_player(question, clip, why, heard, source).html()
 
 
 def _hear(question: Question, models: FoldModels) -> Iterator[tuple[int, Heard]]:

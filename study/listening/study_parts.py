@@ -1,6 +1,5 @@
 """The parts of a study's page: an overview, which tags are taken for which, and the clips to be heard."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +23,7 @@ SAME = 0.001  # scores that differ by less are the same to rounding
 FULL = "Left out, because the page is full (--limit)."
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Content:
     """What there is to be shown.
 
@@ -34,7 +33,7 @@ class Content:
         has_curves: Whether the network has curves over time.
     """
 
-    players: Mapping[int, Markup]
+    players: dict[int, Markup]
     deviation: float
     has_curves: bool
 
@@ -55,7 +54,7 @@ def lay_out(question: Question, corpus: Corpus, options: Options, content: Conte
         title=f"{study.name}: what its winner gets wrong",
         lead=f"Held-out clips of the corpus {corpus.name}, to be heard",
         banners=[line for line in (corpus.layout.terms, _warn(content)) if line],
-        facts=_facts(question, options, content),
+        facts=[*_facts(question, options, content), *_tag_names(corpus)],
         key=_key(question, options, content),
         parts=parts,
     )
@@ -106,6 +105,12 @@ def _facts(question: Question, options: Options, content: Content) -> list[str]:
         f"{fit}."
     )
     return facts
+
+
+def _tag_names(corpus: Corpus) -> list[str]:
+    """What the tags stand for, where they are abbreviations."""
+    names = [f"{tag} {name}" for tag, name in corpus.layout.tag_names.items() if tag in corpus.tags]
+    return [f"Tags: {', '.join(names)}."] if names else []
 
 
 def _key(question: Question, options: Options, content: Content) -> list[str]:

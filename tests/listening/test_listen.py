@@ -156,9 +156,23 @@ def test_a_corpus_that_must_not_be_passed_on_says_so(studies: Path, own_corpus: 
     banner = page.index('<p class="banner">')
     assert "do not publish them or pass them on" in page[banner : page.index("</header>")]
     assert LAYOUTS["synthetic"].terms == ""
+    assert "child speech" not in page  # the tags are others
 
 
 # degenerate
+
+
+def test_models_that_are_not_those_of_the_study_are_noticed(own: Path, call: Call) -> None:
+    warning = "the models give other scores than in the study"
+    assert call("tiny", "--studies", own)[0] == 0
+    assert warning not in Page(page_of(own)).text
+    for trial in (own / "tiny" / "trials").iterdir():
+        first, second = (trial / f"fold_{fold}.pt" for fold in (0, 1))
+        weights = first.read_bytes()
+        first.write_bytes(second.read_bytes())
+        second.write_bytes(weights)
+    assert call("tiny", "--studies", own)[0] == 0
+    assert warning in Page(page_of(own)).text
 
 
 def test_a_network_without_curves_says_so(call: Call, studies: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,6 +137,7 @@ LAYOUT = Layout(
     fixed_seconds=CLIP_SECONDS,
     audio_folders=(),  # recordings of the raw lists are not used
     fixed_folds=True,
+    tag_names=TAG_NAMES,
     missing_audio="unpack the audio of chime_home.tar.gz into chunks/ (python -m audiotag.chime_home does it)",
     missing_stereo="Unpack them (python -m audiotag.chime_home --stereo)",
     terms="These are recordings of CHiME-Home (Foster et al. 2015; CC BY-NC-SA 3.0), made in people's homes for "

@@ -1,7 +1,7 @@
 """What a layout of a corpus on disk consists of."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from audiotag.corpus.tables import Listing
@@ -20,6 +20,7 @@ class Layout:
     fixed_folds: bool = False  # whether the folds are the official ones, and none are proposed
     missing_audio: str = "add the files, or take their rows out of the table"  # the remedy
     missing_stereo: str = "Add the recordings"  # the remedy
+    tag_names: Mapping[str, str] = field(default_factory=dict)  # of tags that are abbreviations
     note: str = ""  # a caution about results on such a corpus
     terms: str = "Whether these recordings may be passed on depends on their licence."  # to be said with copies of them
     quick: bool = False  # whether studies use a network's short budget on it
