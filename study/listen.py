@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,9 @@ def listen(arguments: argparse.Namespace) -> int:
 
     from study.listening.study_page import write_study_page
 
-    path = write_study_page(question, corpus, Options(arguments.clips, arguments.limit, arguments.link), console)
+    options = Options(arguments.clips, arguments.limit, arguments.link)
+    with redirect_stdout(sys.stderr):  # what a network of the user's own may print
+        path = write_study_page(question, corpus, options, console)
     console.print(f"Listen: {path}", soft_wrap=True)
     return FINISHED
 

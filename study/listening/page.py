@@ -20,7 +20,7 @@ CURVES = (
     "shows when a tag is heard, not how surely. Of CRNN and ATT-LOC it is the probability of the tag in a frame "
     "times its localisation, a softmax over the tags; of CGRNN and DAE-DNN the probability of the segment around it."
 )
-NO_CURVES = "This network has no curves over time (`frame_curves`), so there are scores of whole clips alone."
+NO_CURVES = "This network has no curves over time (`frame_curves`): the lanes have scores of whole clips alone."
 SPECTROGRAM = (
     "Spectrogram: the log-mel bands of the trial's own front end, brighter where there is more energy, each image on a "
     "scale of its own. A click into it, or into a lane, plays from there."
@@ -120,4 +120,4 @@ class ListeningPage:
 
 def explain(has_curves: bool) -> list[str]:
     """How players are to be read."""
-    return [LANES, CURVES if has_curves else NO_CURVES, SPECTROGRAM]
+    return [LANES, *[CURVES] * has_curves, SPECTROGRAM]

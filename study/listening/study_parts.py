@@ -12,7 +12,7 @@ from study.listening.choice import Kind
 from study.listening.clip_player import anchor_of
 from study.listening.confusions import Confusion, find_confusions
 from study.listening.options import Options
-from study.listening.page import Group, ListeningPage, Part, explain
+from study.listening.page import NO_CURVES, Group, ListeningPage, Part, explain
 from study.listening.question import Question
 from study.listening.sound import BIT_RATE
 from study.reporting.prose import PROTOCOLS
@@ -49,7 +49,8 @@ def lay_out(question: Question, corpus: Corpus, options: Options, content: Conte
     mistakes: tuple[Kind, ...] = ("missed", "false alarm")
     for tag, name in enumerate(question.tags):
         groups = [_group(question, kind, tag, content, shown) for kind in mistakes]
-        parts.append(Part(name, f"tag-{tag}", groups=groups))
+        full_name = corpus.layout.tag_names.get(name)
+        parts.append(Part(f"{name}, {full_name}" if full_name else name, f"tag-{tag}", groups=groups))
     return ListeningPage(
         title=f"{study.name}: what its winner gets wrong",
         lead=f"Held-out clips of the corpus {corpus.name}, to be heard",
@@ -97,6 +98,7 @@ def _facts(question: Question, options: Options, content: Content) -> list[str]:
         "Scores and curves of a clip are those of the model of its own fold, which was never trained on it"
         f"{seeds} (protocol {study.protocol}: {PROTOCOLS[study.protocol]})."
     )
+    facts += [NO_CURVES] * (not content.has_curves)
     chosen, there = len({choice.clip for choice in question.choices}), len(content.players)
     fit = "all are here" if chosen == there else f"{there} are here, the worst first of every tag"
     facts.append(
@@ -109,7 +111,7 @@ def _facts(question: Question, options: Options, content: Content) -> list[str]:
 
 def _tag_names(corpus: Corpus) -> list[str]:
     """What the tags stand for, where they are abbreviations."""
-    names = [f"{tag} {name}" for tag, name in corpus.layout.tag_names.items() if tag in corpus.tags]
+    names = [f"{tag} ({name})" for tag, name in corpus.layout.tag_names.items() if tag in corpus.tags]
     return [f"Tags: {', '.join(names)}."] if names else []
 
 
@@ -129,7 +131,7 @@ def _key(question: Question, options: Options, content: Content) -> list[str]:
         "tag and a lower score is missed; one without it that does not score lower is a false alarm. The worst are "
         "farthest from their thresholds, in log-odds.",
         *explain(content.has_curves),
-        "An area is blue where the winner is right about the tag, and red where it is wrong.",
+        *["An area is blue where the winner is right about the tag, and red where it is wrong."] * content.has_curves,
         sound,
     ]
 

@@ -71,10 +71,14 @@ def options(place: Place, question: Path, name: str) -> list[str]:
     return ["--space", str(question), "--name", name, *fixed]
 
 
-def tag(place: Place, *words: str) -> subprocess.CompletedProcess[str]:
-    audio = str(place.root / "corpus" / "audio" / "3.wav")
-    line = [sys.executable, str(ROOT / "study" / "tag.py"), "whole", audio, "--json", *words]
+def command(place: Place, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of study/ on the study `whole`."""
+    line = [sys.executable, str(ROOT / "study" / words[0]), "whole", *words[1:]]
     return subprocess.run([*line, "--studies", str(place.root / place.studies)], capture_output=True, text=True)
+
+
+def tag(place: Place, *words: str) -> subprocess.CompletedProcess[str]:
+    return command(place, "tag.py", str(place.root / "corpus" / "audio" / "3.wav"), "--json", *words)
 
 
 @pytest.fixture(scope="module")
@@ -139,9 +143,13 @@ def test_the_winner_is_run_from_its_own_file_or_where_it_is_trusted(place: Place
     text = question.read_text()
     question.write_text(f"{text}raise SystemExit('run')\n")
     try:
-        refused, trusted = tag(place), tag(place, "--trust-code")
+        refused, trusted, not_heard = tag(place), tag(place, "--trust-code"), command(place, "listen.py")
+        heard = command(place, "listen.py", "--trust-code", "--cache", str(place.root / "cache"))
     finally:
         question.write_text(text)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "now it is \"raise SystemExit('run')\" in line 23" in refused.stderr
     assert (trusted.returncode, trusted.stdout) == (0, own.stdout)
+    assert (not_heard.returncode, not_heard.stderr) == (2, refused.stderr)
+    assert (heard.returncode, heard.stdout) == (0, f"Listen: {whole / 'listen.html'}\n"), heard.stderr
+    assert "This network has no curves over time" in (whole / "listen.html").read_text()
