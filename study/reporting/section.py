@@ -1,5 +1,6 @@
 """A section of a report: its title and its parts, the panels among them files too."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,11 +19,22 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
+class Key:
+    """What curves of a row look like: its key, its label, and a colour and a dash of SVG."""
+
+    row: str
+    label: str
+    colour: str
+    dash: str = ""
+
+
+@dataclass(frozen=True)
 class Section:
     """A section of a report; its parts follow in this order.
 
     Attributes:
         html: From a template of its own.
+        keys: Rows whose curves can be switched on and off.
         groups: Panels by heading, side by side unless `wide`.
         markdown: The same for table.md; empty where it has no such section.
     """
@@ -30,6 +42,7 @@ class Section:
     title: str
     html: str = ""
     intro: str = ""
+    keys: Sequence[Key] = ()
     groups: Mapping[str, Sequence[Panel]] = field(default_factory=dict)
     wide: bool = False
     caption: str = ""
@@ -38,6 +51,11 @@ class Section:
     notes: Sequence[str] = ()
     banners: Sequence[str] = ()
     markdown: str = ""
+
+    @property
+    def anchor(self) -> str:
+        """Its address on the page."""
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
 
     @property
     def panels(self) -> list[Panel]:

@@ -1,14 +1,17 @@
 """How figures look: small panels that stand side by side, as SVG with text that stays text, dark on white.
 
-Colours are Okabe and Ito's, which colour-blind readers can tell apart; dashes and markers double them.
+Colours are Okabe and Ito's, which colour-blind readers can tell apart; dashes and markers double them. On a page the
+SVG stands in the text itself, so that templates/report.js finds the points of its series and says what each is.
 """
 
-import base64
 import io
 import re
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from markupsafe import Markup, escape
 
 LONGEST_LABEL = 22  # characters of a trial's name beside an axis, before it is wrapped
 PARTS = re.compile(  # of a name: its parameters and augmentations, or else words, or else what fits
@@ -43,6 +46,7 @@ STYLE: Any = {
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
     "axes.unicode_minus": False,
+    "path.simplify": False,  # every point of a line has a text
     "text.parse_math": False,  # a tag may hold a $
     "legend.handlelength": 2.2,
 }
@@ -57,9 +61,36 @@ class Panel:
     svg: str
 
     @property
-    def uri(self) -> str:
-        """The SVG as the source of an image on a page."""
-        return "data:image/svg+xml;base64," + base64.b64encode(self.svg.encode()).decode()
+    def markup(self) -> Markup:
+        """The SVG for a page: without a prolog, and with identifiers that no other panel has."""
+        start = self.svg.index("<svg")
+        own = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{self.name}-", self.svg[start:])
+        return Markup(own.replace("<svg", f'<svg role="img" aria-label="{escape(self.alt)}"', 1))
+
+
+@dataclass
+class Series:
+    """The series of a panel that say what their points are, by the identifiers of their groups in the SVG.
+
+    Of each: its row, if it is of one, and the text of each point.
+    """
+
+    found: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
+
+    def add(self, artist: Any, texts: Iterable[str], row: str = "") -> None:
+        """Name the points of a line, one text each, in their order; `row` is the key of the row that it is of."""
+        name = f"series{len(self.found)}"
+        artist.set_gid(name)
+        self.found[name] = row, list(texts)
+
+    def mark(self, svg: str) -> str:
+        """Write the texts into the SVG."""
+
+        def group(found: re.Match[str]) -> str:
+            row, texts = self.found[found[1]]
+            return f'<g id="{found[1]}" class="series" data-row="{escape(row)}" data-texts="{escape("|".join(texts))}">'
+
+        return re.sub(r'<g id="(series\d+)">', group, svg)
 
 
 def style() -> AbstractContextManager[None]:
@@ -89,8 +120,9 @@ def wrapped(text: str) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def as_panel(ax: Any, name: str, alt: str) -> Panel:
-    """Finish a panel; the same figure gives the same bytes."""
+def as_panel(ax: Any, name: str, alt: str, series: Series | None = None) -> Panel:
+    """Finish a panel, whose points are said by `series`; the same figure gives the same bytes."""
     file = io.StringIO()
     ax.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Title": alt})
-    return Panel(re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-"), alt, file.getvalue())
+    svg = file.getvalue() if series is None else series.mark(file.getvalue())
+    return Panel(re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-"), alt, svg)

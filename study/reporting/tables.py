@@ -7,7 +7,7 @@ over all folds). On the paper's corpus the published row follows, in a table of 
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from operator import attrgetter
 from typing import Any
@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from audiotag.cli import natural_width
+from audiotag.corpus.layouts import LAYOUTS
 from audiotag.metrics import EER, METRICS, Metric
 from study.format import decimal, duration, label, markdown_table, trial_name
 from study.ledger.paper import published_notes
@@ -57,7 +58,8 @@ class Table:
     """A table whose first `left` and last `right` columns are text, the others numbers.
 
     On a terminal that is too narrow the columns in `spare` are left out, group by group, and the text of those in
-    `prose` breaks between words. The columns of single tags are `tags`, and those in `extra` leave without a word.
+    `prose` breaks between words. The columns of single tags are `tags`, and those in `extra` leave without a word. On
+    a narrow page the column `first` stands first; `names` say what columns are short for.
     """
 
     title: str
@@ -69,6 +71,8 @@ class Table:
     prose: Sequence[int] = ()
     tags: Sequence[int] = ()
     extra: Sequence[int] = ()
+    first: int | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def texts(self) -> list[list[str]]:
         """The cells as text alone."""
@@ -165,7 +169,17 @@ def paper_table(
     behind = sorted(range(len(header) - 1, tags.stop, -1), key=lambda number: header[number] in last)
     extra = [header.index(metric.mean_column, tags.stop + 1) for metric in further]
     spare = [extra, tags, *([number] for number in behind)]
-    return Table(title_of(study.objective, split), header, lines, len(names), spare=spare, tags=tags, extra=extra)
+    return Table(
+        title_of(study.objective, split),
+        header,
+        lines,
+        len(names),
+        spare=spare,
+        tags=tags,
+        extra=extra,
+        first=tags.stop,
+        names=tag_names(study),
+    )
 
 
 def metric_table(
@@ -179,7 +193,15 @@ def metric_table(
         lines.append(Line([*cells, *figure_cells(trial, split, study.tags, metric)]))
         if has_published(trial, metric):
             lines.append(published_line(trial, study.tags, header, len(names)))
-    return Table(title_of(metric, split), header, lines, len(names))
+    mean = len(names) + len(study.tags)
+    return Table(title_of(metric, split), header, lines, len(names), first=mean, names=tag_names(study))
+
+
+def tag_names(study: StudyRecord) -> dict[str, str]:
+    """What the tags of a study are short for, as far as its layout says it."""
+    layout = LAYOUTS.get(study.corpus.kind)
+    names = {} if layout is None else layout.tag_names
+    return {tag: names[tag] for tag in study.tags if tag in names}
 
 
 def title_of(metric: Metric, split: str) -> str:

@@ -149,11 +149,14 @@ def _draw(rows: Sequence[GeneralRow], mean: str) -> list[Panel]:
     """Draw each tested row's mean difference with its interval, and the corpora's own."""
     tested = [(row, test) for row in rows if (test := _test(row)) is not None]
     entries = [(row.label, test, row.comparison.outcome) for row, test in tested]
-    ax = draw_tests(entries, f"{mean} minus the baseline's")
+    ax, series = draw_tests(entries, f"{mean} minus the baseline's")
     for height, (row, _) in enumerate(tested):
-        own = row.differences
-        ax.plot(own, [height + 0.25] * len(own), "o", markersize=4, color=INK, markerfacecolor="none", linewidth=0)
-    return [as_panel(ax, "across-corpora", "Mean differences from the baseline over the corpora, with intervals")]
+        own, how = row.differences, {"color": INK, "markerfacecolor": "none", "linewidth": 0}
+        (circles,) = ax.plot(own, [height + 0.25] * len(own), "o", markersize=4, **how)
+        pairs = zip(row.rows, own.tolist(), strict=True)
+        series.add(circles, [f"{each.study}: {signed(value)}" for each, value in pairs])
+    alt = "Mean differences from the baseline over the corpora, with intervals"
+    return [as_panel(ax, "across-corpora", alt, series)]
 
 
 def _left_out(rows: Sequence[GeneralRow], found: Sequence[Analysis]) -> str:

@@ -9,7 +9,7 @@ from study.ledger.schema import StudyRecord
 from study.reporting.prose import folds_in_words, p_value, verdict
 from study.reporting.section import Section
 from study.reporting.sections.paper_tables import hidden
-from study.reporting.style import BLUE, FAINT, INK, VERMILION, Panel, as_panel, new_axes, wrapped
+from study.reporting.style import BLUE, FAINT, INK, VERMILION, Panel, Series, as_panel, new_axes, wrapped
 from study.reporting.tables import Line, Table, over_column, over_mean, range_of
 from study.stats.analysis import Analysis, ResultRow, better_with
 from study.stats.bootstrap import CONFIDENCE
@@ -85,12 +85,14 @@ def differences(analysis: Analysis) -> list[Panel]:
     if not rows or analysis.baseline is None:
         return []
     entries = [(row.label, test, row.outcome) for row, test in rows]
-    ax = draw_tests(entries, f"{analysis.objective.mean_title} minus the baseline's")
-    return [as_panel(ax, "differences", f"Differences from the baseline {analysis.baseline.label}, with intervals")]
+    ax, series = draw_tests(entries, f"{analysis.objective.mean_title} minus the baseline's")
+    alt = f"Differences from the baseline {analysis.baseline.label}, with intervals"
+    return [as_panel(ax, "differences", alt, series)]
 
 
-def draw_tests(entries: Sequence[tuple[str, PairedTest, Outcome | None]], xlabel: str) -> Any:
-    """Draw differences with their intervals, one below the other, each with its label, and return the axes."""
+def draw_tests(entries: Sequence[tuple[str, PairedTest, Outcome | None]], xlabel: str) -> tuple[Any, Series]:
+    """Draw differences with their intervals, one below the other, each with its label; return axes and points."""
+    series = Series()
     labels = [wrapped(label) for label, _, _ in entries]
     ax = new_axes(
         height=0.9 + 0.2 * sum(1.5 + label.count("\n") for label in labels),
@@ -98,15 +100,16 @@ def draw_tests(entries: Sequence[tuple[str, PairedTest, Outcome | None]], xlabel
         ylim=(len(entries) - 0.5, -0.5),
     )
     ax.axvline(0, color=INK, linewidth=1)
-    for height, (_, test, outcome) in enumerate(entries):
+    for height, (label, test, outcome) in enumerate(entries):
         assert outcome is not None, "a test has one"
         colour, marker = LOOKS[outcome]
         ax.plot([test.low, test.high], [height, height], color=colour, linewidth=2.2)
-        ax.plot(test.difference, height, marker=marker, color=colour, markersize=6)
+        (point,) = ax.plot(test.difference, height, marker=marker, color=colour, markersize=6)
+        series.add(point, [f"{label}: {signed(test.difference)}, {signed(test.low)} to {signed(test.high)}"])
     ax.set_yticks(range(len(entries)), labels)
     ax.grid(False, axis="y")
     ax.locator_params(axis="x", nbins=5)  # long labels leave little room
-    return ax
+    return ax, series
 
 
 def _seeds(row: ResultRow, baseline: ResultRow | None) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from audiotag.config import NO_AUGMENTATION
-from study.format import show
+from study.format import decimal, show
 from study.reporting.section import Section
-from study.reporting.style import PAPER, SERIES, Panel, as_panel, new_axes
+from study.reporting.style import PAPER, SERIES, Panel, Series, as_panel, new_axes
 from study.stats.analysis import Analysis, ResultRow
 
 POINTS = 60  # trials whose folds are shown as points
@@ -82,16 +82,16 @@ def _draw(analysis: Analysis, name: str) -> Panel:
     elif is_log(analysis, name):
         _set_log(ax)
     groups = _split(analysis, name)
-    room = 0.8 / max(len(groups), 2) if evenly else 0.0
+    room, series = 0.8 / max(len(groups), 2) if evenly else 0.0, Series()
     for number, (label, rows) in enumerate(groups.items()):
         own = [row.params[name] for row in rows]
         centres = map(distinct.index, own) if evenly else own
         beside = [centre + room * _shift(groups, name, label, at) for centre, at in zip(centres, own, strict=True)]
-        _draw_folds(ax, beside, rows, 0.4 * room, number, label)
+        _draw_folds(ax, beside, rows, 0.4 * room, number, label, series)
     if len(groups) > 1:
         ax.figure.legend(loc="outside upper center", ncols=3)
     alt = f"{objective.mean_column} against {name}, folds as points and their mean as a bar"
-    return as_panel(ax, f"{objective.name} by {name}", alt)
+    return as_panel(ax, f"{objective.name} by {name}", alt, series)
 
 
 def _set_log(ax: Any) -> None:
@@ -119,18 +119,29 @@ def _shift(groups: dict[str, list[ResultRow]], name: str, label: str, value: Any
 
 
 def _draw_folds(
-    ax: Any, positions: Sequence[float], rows: Sequence[ResultRow], width: float, number: int, label: str
+    ax: Any,
+    positions: Sequence[float],
+    rows: Sequence[ResultRow],
+    width: float,
+    number: int,
+    label: str,
+    series: Series,
 ) -> None:
     """Draw a group's folds as points, and the mean of each row as a bar, of no width as a large mark."""
     colour, marker = SERIES[number % len(SERIES)], "osD^vP"[number % 6]
     means = [row.mean for row in rows]
     if len(rows) <= POINTS:
         for position, row in zip(positions, rows, strict=True):
-            found = [fold.figures[row.result.objective.name].mean for fold in row.result.folds]
-            own = [mean for mean in found if mean is not None]
-            ax.plot([position] * len(own), own, marker, color=colour, markersize=4.5, alpha=0.5, markeredgewidth=0)
+            found = [(fold.fold, fold.figures[row.result.objective.name].mean) for fold in row.result.folds]
+            own = [(fold, mean) for fold, mean in found if mean is not None]
+            how = {"color": colour, "markersize": 4.5, "alpha": 0.5, "markeredgewidth": 0}
+            (points,) = ax.plot([position] * len(own), [mean for _, mean in own], marker, **how)
+            series.add(points, [f"{row.label}, fold {fold}: {decimal(mean)}" for fold, mean in own])
     if width:
         ax.hlines(means, np.array(positions) - width, np.array(positions) + width, color=colour, linewidth=2.4)
         ax.plot([], [], marker, color=colour, linestyle="-", label=label or None)
+        (marks,) = ax.plot(positions, means, "o", alpha=0.0)  # bars have no points of their own
     else:
-        ax.plot(positions, means, marker, color=colour, markersize=6.5, markeredgecolor=PAPER, label=label or None)
+        how = {"color": colour, "markersize": 6.5, "markeredgecolor": PAPER, "label": label or None}
+        (marks,) = ax.plot(positions, means, marker, **how)
+    series.add(marks, [f"{row.label}, mean: {decimal(row.mean)}" for row in rows])

@@ -10,7 +10,8 @@ from audiotag.metrics import EER, roc_points
 from study.format import decimal
 from study.ledger.clips import Clips
 from study.reporting.section import Section
-from study.reporting.style import BLUE, FAINT, INK, Panel, as_panel, new_axes, wrapped
+from study.reporting.style import BLUE, FAINT, INK, Panel, Series, as_panel, new_axes, wrapped
+from study.reporting.tables import tag_names
 from study.stats.analysis import Analysis, ResultRow, held_out
 
 RATES = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6])  # ticks of error rates
@@ -33,29 +34,31 @@ def errors_by_tag(analysis: Analysis) -> Section | None:
 
 
 def _draw(analysis: Analysis, clips: Clips, best: ResultRow, baseline: ResultRow) -> list[Panel]:
-    shown = [("baseline", baseline, INK, "--"), ("chosen", best, BLUE, "-")]
+    shown = [(baseline, INK, "--"), (best, BLUE, "-")]
     shown = shown[1:] if best is baseline else shown
     ledger = analysis.ledger
-    scored = [(name, row, colour, dash, [*chain(*held_out(ledger, row, clips))]) for name, row, colour, dash in shown]
-    panels = []
+    scored = [(row, colour, dash, [*chain(*held_out(ledger, row, clips))]) for row, colour, dash in shown]
+    panels, names = [], tag_names(analysis.study)
     for k, tag in enumerate(analysis.study.tags):
         ax = new_axes(width=3.6, height=4.1, xlabel="false alarms, %", ylabel="misses, %")
         ends = ndtri(RATES[[0, -1]])
         ax.plot(ends, ends, color=FAINT, linewidth=1, linestyle=":")
-        for name, row, colour, dash, folds in scored:
+        series = Series()
+        for row, colour, dash, folds in scored:
             grid, misses = mean_det([(fold.targets[:, k], scores[:, k]) for fold, scores in folds])
             if len(misses):
-                label = f"{name}: EER {decimal(row.result.figures[EER].by_tag[tag])}"
+                label = f"{wrapped(row.label)}: EER {decimal(row.result.figures[EER].by_tag[tag])}"
                 clipped = np.clip(misses, RATES[0] / 2, 0.99)
-                ax.plot(ndtri(grid), ndtri(clipped), color=colour, linestyle=dash, label=label)
+                (line,) = ax.plot(ndtri(grid), ndtri(clipped), color=colour, linestyle=dash, label=label)
+                points = zip(100 * grid, 100 * misses, strict=True)
+                series.add(line, [f"{row.label}: false alarms {x:.1f} %, misses {y:.1f} %" for x, y in points])
         ax.set(xlim=ends, ylim=ends, aspect="equal")
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_ticks(ndtri(RATES), [f"{100 * rate:g}" for rate in RATES])
-        heading = ax.legend(
-            loc="lower left", bbox_to_anchor=(-0.02, 1), borderaxespad=0, title=wrapped(tag), alignment="left"
-        )
+        place = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1), "borderaxespad": 0, "alignment": "left"}
+        heading = ax.legend(title=wrapped(names.get(tag, tag)), **place)
         heading.get_title().set(fontweight="bold", fontsize=11)
-        panels.append(as_panel(ax, f"errors {k} {tag}", f"Misses against false alarms, tag {tag}"))
+        panels.append(as_panel(ax, f"errors {k} {tag}", f"Misses against false alarms, tag {tag}", series))
     return panels
 
 

@@ -106,8 +106,8 @@ def effects_figure(found: Factorial, analysis: Analysis) -> list[Panel]:
     entries = [(_name(effect), effect.tested, effect.outcome) for effect in found.effects if effect.tested]
     if not entries:
         return []
-    ax = draw_tests(entries, f"effect on the {analysis.objective.mean_title}")
-    return [as_panel(ax, "effects", "Main effects and interactions, with intervals")]
+    ax, series = draw_tests(entries, f"effect on the {analysis.objective.mean_title}")
+    return [as_panel(ax, "effects", "Main effects and interactions, with intervals", series)]
 
 
 def _name(effect: Effect) -> str:

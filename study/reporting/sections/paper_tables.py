@@ -12,6 +12,7 @@ from study.reporting.tables import (
     over_in_words,
     paper_table,
     splits,
+    tag_names,
 )
 from study.stats.analysis import Analysis
 
@@ -39,7 +40,8 @@ def cross_validation(analysis: Analysis) -> Section | None:
     )
     caption += SEEDS * analysis.study.has_several_seeds
     over = PARTITIONS.format(over_column(analysis.study), over_in_words(analysis.study))
-    caption += over * analysis.study.has_several_partitions + hidden(analysis)
+    names = ", ".join(f"{tag}, {name}" for tag, name in tag_names(analysis.study).items())
+    caption += over * analysis.study.has_several_partitions + f" Tags: {names}." * bool(names) + hidden(analysis)
     return _section(analysis, CROSS_VALIDATION, caption, analysis.missing) if analysis.rows else None
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from study.format import show
+from study.format import decimal, show
 from study.reporting.section import Section
 from study.reporting.sections.by_parameter import is_log
-from study.reporting.style import BLUE, FAINT, GRID, INK, PAPER, Panel, as_panel, new_axes
+from study.reporting.style import BLUE, FAINT, GRID, INK, PAPER, Panel, Series, as_panel, new_axes
 from study.stats.analysis import Analysis
 
 FEWEST = 8  # finished trials, below which importance would be noise
@@ -36,14 +36,15 @@ def optimisation_history(analysis: Analysis) -> list[Panel]:
     numbers, means = np.arange(1, len(analysis.rows) + 1), [row.mean for row in analysis.rows]
     sign, mean = analysis.objective.sign, analysis.objective.mean_title
     ax = new_axes(xlabel="finished trial", ylabel=mean)
-    ax.plot(numbers, means, "o", color=FAINT, markersize=4, alpha=0.7, label="trial")
+    (points,) = ax.plot(numbers, means, "o", color=FAINT, markersize=4, alpha=0.7, label="trial")
+    series = Series()
+    series.add(points, [f"{row.label}: {decimal(row.mean)}" for row in analysis.rows])
     best = sign * np.minimum.accumulate(sign * np.array(means))
     ax.step(numbers, best, color=BLUE, where="post", linewidth=2, label="best so far")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend(loc="upper right" if analysis.objective.lower_is_better else "lower right")
-    return [
-        as_panel(ax, "optimisation history", f"{mean[0].upper()}{mean[1:]} of each trial in order, and the best so far")
-    ]
+    alt = f"{mean[0].upper()}{mean[1:]} of each trial in order, and the best so far"
+    return [as_panel(ax, "optimisation history", alt, series)]
 
 
 def importances(analysis: Analysis) -> dict[str, float]:
@@ -116,8 +117,10 @@ def parallel_coordinates(analysis: Analysis) -> list[Panel]:
     good = ranks <= np.quantile(ranks, max(TOP, 1 / len(means)))
     heights = np.stack([at for at, _ in columns], axis=1)  # (trials, columns)
     lines = np.stack(np.broadcast_arrays(np.arange(len(columns)), heights), axis=2)
+    series, texts = Series(), np.array([f"{row.label}: {decimal(row.mean)}" for row in analysis.rows])
     for drawn, colour, width, alpha in ((~good, FAINT, 0.7, 0.35), (good, BLUE, 1.8, 0.9)):
-        ax.add_collection(LineCollection(lines[drawn], colors=colour, linewidths=width, alpha=alpha))
+        collection = ax.add_collection(LineCollection(lines[drawn], colors=colour, linewidths=width, alpha=alpha))
+        series.add(collection, texts[drawn])
     look = {"va": "center", "size": 9, "bbox": {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 1}}
     for position, (_, ticks) in enumerate(columns):
         ax.axvline(position, color=INK, linewidth=1)
@@ -127,7 +130,7 @@ def parallel_coordinates(analysis: Analysis) -> list[Panel]:
     ax.spines["left"].set_visible(False)
     ax.spines["bottom"].set_color(GRID)
     alt = f"Each trial as a line through its parameters to its {analysis.objective.mean_title}"
-    return [as_panel(ax, "parallel coordinates", alt)]
+    return [as_panel(ax, "parallel coordinates", alt, series)]
 
 
 def _column(values: Sequence[Any], log: bool) -> tuple[np.ndarray, list[tuple[float, str]]]:
