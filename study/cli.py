@@ -1,5 +1,8 @@
-"""What the commands of a study share: exit codes, errors and warnings in one line."""
+"""What the commands of a study share: exit codes, errors and warnings in one line, paths and commands to be pasted."""
 
+import os
+import shlex
+import shutil
 import sys
 import traceback
 import warnings
@@ -10,10 +13,12 @@ from types import TracebackType
 from typing import NoReturn, TextIO
 
 from rich.console import Console
+from rich.text import Text
 
 from audiotag import cli
 from audiotag.cli import fail, parse_nonnegative, parse_path, parse_positive, parse_text
 from audiotag.uris import public
+from study import PROJECT
 
 SOME_FAILED = 3  # one more exit code
 STUDIES = Path("studies")
@@ -79,3 +84,50 @@ def show_traceback(kind: type[BaseException], error: BaseException, trace: Trace
 def make_console() -> Console:
     """What the commands of a study print to."""
     return cli.make_console(PLAIN_WIDTH)
+
+
+def say(console: Console, text: str, style: str | None = None, indent: int = 0) -> None:
+    """Print prose: lines of whole words on a terminal, the second and later ones indented; in a pipe a single line."""
+    if not console.is_terminal:
+        console.print(text, style=style, soft_wrap=True, highlight=False, markup=False)
+        return
+    head = text[:indent]
+    for line in Text(text[indent:]).wrap(console, console.width - indent):
+        console.print(Text(head) + line, style=style, no_wrap=True)
+        head = " " * indent
+
+
+def from_here(path: Path) -> str:
+    """A path as the working folder's shell takes it: relative where that is shorter."""
+    whole = path.resolve() if ".." in path.parts else path.absolute()
+    return min(os.path.relpath(whole), str(whole), key=len)
+
+
+def uri_from_here(uri: str) -> str:
+    """A tracking URI; that of an SQLite file with its path from the working folder where that is shorter."""
+    driver, between, path = uri.partition(":///")
+    is_plain = driver.startswith("sqlite") and path.startswith("/") and not {"%", "?"} & {*path, *os.getcwd()}
+    return f"{driver}{between}{from_here(Path(path))}" if is_plain else uri
+
+
+def pasteable(command: str) -> str:
+    """A command such as `python study/report.py NAME` as it works in the working folder, with paths from there.
+
+    Where the shell would find another Python, or none, it names the one that runs.
+    """
+    first, *words = shlex.split(command)
+    return shlex.join([_program(first), *map(_word_from_here, words)])
+
+
+def _program(name: str) -> str:
+    """A program of this Python's environment, by its path where the shell does not find it by its name."""
+    folder, found = Path(sys.executable).parent, shutil.which(name)
+    if (found and Path(found).parent.absolute() == folder.absolute()) or not (folder / name).exists():
+        return name
+    return from_here(folder / name)
+
+
+def _word_from_here(word: str) -> str:
+    if word.startswith("study/") and (PROJECT / word).is_file():
+        return from_here(PROJECT / word)
+    return from_here(Path(word)) if word.startswith("/") else uri_from_here(word)

@@ -57,6 +57,7 @@ def confirm(words: list[str] | None = None) -> int:
 
 def report(ledger: "Ledger", tracking_uri: str | None, console: "Console", trusted: bool) -> None:
     """Write the confirmation into the report and the copies of the study, and show it."""
+    from study.cli import from_here, say
     from study.ledger.findings import read_findings
     from study.report import rebuild_views
     from study.reporting.results_files import REPORT, write_results
@@ -66,8 +67,9 @@ def report(ledger: "Ledger", tracking_uri: str | None, console: "Console", trust
         write_results(ledger, "finished", redraw=True)
         rebuild_views(ledger, tracking_uri or ledger.study.tracking_uri or default_uri(PROJECT), "finished", trusted)
     if (found := read_findings(ledger)) is not None and found.confirmation is not None:
-        console.print(f"\n{found.confirmation}", soft_wrap=not console.is_terminal, highlight=False, markup=False)
-        console.print(f"It is now in the report of {ledger.root.name}: {ledger.root / REPORT}", soft_wrap=True)
+        say(console, f"\n{found.confirmation}")
+        report = from_here(ledger.root / REPORT)
+        console.print(f"It is now in the report of {ledger.root.name}: {report}", soft_wrap=True)
 
 
 def main() -> int:

@@ -29,6 +29,28 @@ def trial_name(config: dict[str, Any], varied: Sequence[str]) -> str:
     return ", ".join(in_words(name, value) for name, value in shown.items())
 
 
+def common_params(configs: Sequence[dict[str, Any]], varied: Sequence[str]) -> dict[str, Any]:
+    """Of several trials the parameters that are the same in all; None for one that none of them has switched on."""
+    if len(configs) < 2:
+        return {}
+    found = {name: {_shown_value(own, name) for own in map(own_params, configs)} for name in varied}
+    own = own_params(configs[0])
+    same = {name: own.get(name) if _shown_value(own, name) else None for name in varied if len(found[name]) == 1}
+    return same if len(same) < len(varied) else {}
+
+
+def _shown_value(own: dict[str, Any], name: str) -> str:
+    """What tells trials apart in a parameter; nothing where it is not there, or switched off."""
+    return repr(own[name]) if name in own and _is_on(own[name]) else ""
+
+
+def in_every_row(common: dict[str, Any]) -> str:
+    """Parameters that are the same in all rows of a table: "mixup, alpha 1.5 in every row"; nothing without any."""
+    shown = {name: value for name, value in common.items() if value is not None}
+    words = [f"{name} {show(value)}" if value == "none" else in_words(name, value) for name, value in shown.items()]
+    return f"{', '.join(words)} in every row" if words else ""
+
+
 def in_words(name: str, value: Any) -> str:
     """A hyperparameter that does something, as trials' names have it: "mixup", "imd", "alpha 1.5"."""
     if value is True:
@@ -59,6 +81,12 @@ def duration(seconds: float) -> str:
     if round(seconds) < 100:
         return f"{max(round(seconds), 1)} s"
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def short_duration(seconds: float) -> str:
+    """A time in at most six characters, for tables: 25 s, 85 min, 2.1 h, 25 h."""
+    hours = seconds / 3600
+    return duration(seconds) if round(seconds / 60) < 100 else f"{hours:.1f} h" if hours < 9.95 else f"{hours:.0f} h"
 
 
 def signed(value: float) -> str:

@@ -9,12 +9,12 @@ from rich.console import Console
 
 from audiotag.cli import FINISHED, Parser, parse_nonnegative, parse_path, parse_text
 from study import PROJECT
-from study.cli import MARGIN_HELP, STUDIES, TRUST_HELP, make_console, run_command
+from study.cli import MARGIN_HELP, STUDIES, TRUST_HELP, from_here, make_console, run_command
 from study.ledger.findings import read_findings
 from study.ledger.ledger import Ledger
 from study.ledger.results import is_complete
 from study.reporting.results_files import write_results
-from study.reporting.terminal_table import show_next, show_results
+from study.reporting.terminal_table import show_answer, show_next, show_results
 
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
@@ -60,7 +60,7 @@ def rebuild_all(arguments: argparse.Namespace) -> int:
         from study.reporting.comparison import write_comparison
 
         path = write_comparison(ledgers, arguments.studies.absolute(), console, arguments.margin)
-        console.print(f"\nThe comparison: {path}", soft_wrap=True)
+        console.print(f"\nThe comparison: {from_here(path)}", soft_wrap=True)
     else:
         show_next(ledgers[0].root, arguments.studies, arguments.tracking_uri, uris[0], console)
     return FINISHED
@@ -76,9 +76,9 @@ def rebuild(
         try:
             rebuild_views(ledger, uri, status, trusted)
         finally:
-            show_results(
-                results, console, read_findings(ledger)
-            )  # last: a closed pipe (`| head`) ends the command here
+            show_results(results, console)  # last: a closed pipe (`| head`) ends the command here
+            if (findings := read_findings(ledger)) is not None:
+                show_answer(findings, console)
 
 
 def warn_of(error: Exception) -> None:

@@ -18,7 +18,7 @@ from audiotag.models.backend import COMPILED
 from audiotag.uris import public, public_command
 from search_spaces import space_name
 from study import PROJECT
-from study.cli import SOME_FAILED, STUDIES
+from study.cli import SOME_FAILED, STUDIES, pasteable, say, uri_from_here
 from study.format import seeds_in_words, trial_name
 from study.ledger.clips import write_clips
 from study.ledger.confirmation import SUFFIX
@@ -39,7 +39,7 @@ from study.reporting.looks import look_in_words
 from study.reporting.prose import left_out
 from study.reporting.results_files import write_results
 from study.reporting.sensitivity import ScaleLine, design_line
-from study.reporting.terminal_table import password_notes, report_command, show_next, show_results
+from study.reporting.terminal_table import password_notes, report_command, show_answer, show_next, show_results
 from study.search.asha import Rungs, rungs_in_words
 from study.tracking.mlflow_store import check_server, load_mlflow
 from study.tracking.mlflow_sync import MlflowCopy
@@ -78,8 +78,9 @@ def run_session(request: Request, console: Console, hold_signals: Hold, make: Pl
             raise
         console.print("Interrupted. What was trained is kept; continue with:")
         for note in password_notes(request.tracking_uri):
-            console.print(note, soft_wrap=True)
-        console.print(resume_command(plan.root, request, plan.study.confirms is not None), soft_wrap=True)
+            say(console, note)
+        command = resume_command(plan.root, request, plan.study.confirms is not None)
+        console.print(pasteable(command), soft_wrap=True)
         return INTERRUPTED
 
 
@@ -94,7 +95,7 @@ def check_tracking(request: Request, uri: str, console: Console) -> bool:
     except StoreUnavailableError as error:
         if request.resume is None:
             raise
-        console.print(f"{error} The study goes on; MLflow catches up later.", style="yellow", soft_wrap=True)
+        say(console, f"{error} The study goes on; MLflow catches up later.", style="yellow")
         return False
     return True
 
@@ -231,7 +232,7 @@ class Session:
         return Tracker(copies[0], self._warn, failing=not self.available), Tracker(copies[1], self._warn)
 
     def _warn(self, text: str) -> None:
-        self.console.print(text, style="yellow", soft_wrap=True)
+        say(self.console, text, style="yellow")
 
     def _close(self, ledger: Ledger, tracker: Tracker, view: Tracker, status: str) -> None:
         """Write the results and show those of a finished study, while MLflow and optuna.db are brought up to date."""
@@ -239,7 +240,7 @@ class Session:
             results = write_results(ledger, status)
             tracker.end(status)
             if status == "finished":
-                show_results(results, self.console, read_findings(ledger))
+                show_results(results, self.console)
         finally:
             tracker.end(status)
             view.close(status, CATCH_UP["finished"])
@@ -251,10 +252,10 @@ class Session:
             if self._is_up_to_date(tracker, UNNOTICED, status):
                 return
             seconds = CATCH_UP["interrupted" if tracker.failing else status]  # one that is down may stay so
-            self.console.print(f"Waiting for MLflow, at most {seconds:.0f} s (Ctrl-C: not now) ...", soft_wrap=True)
+            say(self.console, f"Waiting for MLflow, at most {seconds:.0f} s (Ctrl-C: not now) ...")
             if not self._is_up_to_date(tracker, seconds, status):
                 later = report_command(ledger.root, self.request.studies, self.request.tracking_uri)
-                self._warn(f"MLflow is behind; later: {later}")
+                self.console.print(f"MLflow is behind; later: {pasteable(later)}", style="yellow", soft_wrap=True)
         finally:
             tracker.give_up()
 
@@ -268,7 +269,9 @@ class Session:
             return False
 
     def conclude(self, ledger: Ledger) -> int:
-        """Show the commands that come next; return the exit code."""
+        """Show the answer and the commands that come next; return the exit code."""
+        if (findings := read_findings(ledger)) is not None:
+            show_answer(findings, self.console)
         results = study_results(ledger, "finished")
         show_next(ledger.root, self.request.studies, self.request.tracking_uri, self.uri, self.console)
         failed = results.with_status("failed") or any(trial.failed_partition for trial in results.trials)
@@ -286,39 +289,39 @@ def make_scheduler(context: StudyContext, ledger: Ledger) -> Any:
 
 def announce(plan: Plan, uri: str, console: Console) -> None:
     """Say what is about to run."""
-    say = partial(console.print, soft_wrap=not console.is_terminal)  # a terminal would break words
+    tell = partial(say, console, indent=9)
     study, corpus = plan.study, plan.corpus
     note = f" ({corpus.layout.note})" if corpus.layout.note else ""
-    say(f"Corpus   {corpus.name}{note}")
-    say(f"Study    {study.name}{' (resumed)' if plan.ledger else ''}")
-    say(f"Space    {study.space}: {study.question.splitlines()[0]}")
+    tell(f"Corpus   {corpus.name}{note}")
+    tell(f"Study    {study.name}{' (resumed)' if plan.ledger else ''}")
+    tell(f"Space    {study.space}: {study.question.splitlines()[0]}")
     if (of := study.confirms) is not None:
         rows = [trial_name(trial.config, study.varied) or trial.key for trial in (of.winner, of.baseline)]
-        say(f"Confirms {of.study}: {rows[0]} against {rows[1]}, on folds and seeds that it had not")
-    say(
+        tell(f"Confirms {of.study}: {rows[0]} against {rows[1]}, on folds and seeds that it had not")
+    tell(
         f"Clips    {len(corpus.development)} in {len(study.folds)} folds, {len(corpus.tags)} tags"
         + (f"; {len(corpus.evaluation)} for evaluation" if len(corpus.evaluation) else "")
     )
     if study.has_several_partitions:
         others = count(len(study.drawn), "other")
-        say(f"         {len(study.partitions)} partitions: the corpus's own folds and {others}, drawn from the seed")
+        tell(f"         {len(study.partitions)} partitions: the corpus's own folds and {others}, drawn from the seed")
     if study.is_until_clear:
-        say(f"         partitions are added one at a time, {study.most} at most, to the rows that are not clear yet")
+        tell(f"         partitions are added one at a time, {study.most} at most, to the rows that are not clear yet")
     seeds = f", each fold with {study.repeats} seeds" if study.has_several_seeds else ""
     rungs = rungs_in_words(len(study.folds)) if study.scheduler == "asha" else ""
-    say(f"Trials   {study.trials} ({plan.space.sampler}{rungs}){seeds}")
+    tell(f"Trials   {study.trials} ({plan.space.sampler}{rungs}){seeds}")
     for config in plan.configs():
-        say(f"         {budget_line(config)}")
+        tell(f"         {budget_line(config)}")
     if corpus.layout.quick:
-        say("         a short budget for this corpus; --epochs overrides")
+        tell("         a short budget for this corpus; --epochs overrides")
     if (objective := study.objective).name != DEFAULT:
         extreme = "lowest" if objective.lower_is_better else "highest"
-        say(f"Metric   {objective.title}: the trial with the {extreme} {objective.mean_title} is chosen")
+        tell(f"Metric   {objective.title}: the trial with the {extreme} {objective.mean_title} is chosen")
     if line := design_line(study):
-        say(f"Sees     {line}")
-    say(f"Protocol {study.protocol}, {seeds_in_words(study.seeds)}; MLflow {public(uri)}")
+        tell(f"Sees     {line}")
+    tell(f"Protocol {study.protocol}, {seeds_in_words(study.seeds)}; MLflow {uri_from_here(public(uri))}")
     for note in corpus_notes(plan):
-        say(f"note: {note}", style="yellow")
+        say(console, f"note: {note}", style="yellow", indent=6)
 
 
 def corpus_notes(plan: Plan) -> list[str]:

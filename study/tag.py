@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from audiotag.cli import FINISHED, MISTAKE, Parser, fail, parse_path, parse_positive, parse_share, parse_text
-from study.cli import SOME_FAILED, STUDIES, TRUST_HELP, run_command
+from study.cli import SOME_FAILED, STUDIES, TRUST_HELP, from_here, run_command
 
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
@@ -58,7 +58,7 @@ def tag(arguments: argparse.Namespace) -> int:
 
     from rich.console import Console
 
-    from study.cli import make_console
+    from study.cli import make_console, say
     from study.listening.recordings_page import Hearing
     from study.tagging.curves import Tracks
     from study.tagging.table import tag_table
@@ -74,7 +74,7 @@ def tag(arguments: argparse.Namespace) -> int:
         print(json.dumps(as_data(winner, tagged, thresholds), indent=1, allow_nan=False))
     elif tagged.clips:
         console = make_console()
-        console.print(f"Probability of each tag: {winner}", soft_wrap=True)
+        say(console, f"Probability of each tag: {winner}")
         console.print(tag_table(tagged, thresholds, console))
     if place is not None:
         draw(place, tracks, tagged, thresholds, notes)
@@ -113,7 +113,7 @@ def draw(place: Path, tracks: Any, tagged: Any, thresholds: dict[str, float | No
                 target.write_text(tracks.draw(path, name, clips, thresholds).svg, encoding="utf-8")
             except OSError as error:
                 fail(f"{target} cannot be written ({error.strerror}): make room, or name another folder.")
-    console.print(f"Drawings: {place}")
+    console.print(f"Drawings: {from_here(place)}")
 
 
 def write_page(place: Path, winner: Any, hearing: Any, console: Any) -> None:
@@ -131,7 +131,7 @@ def write_page(place: Path, winner: Any, hearing: Any, console: Any) -> None:
         write_text(path, page.html())
     except OSError as error:
         fail(f"{path} cannot be written ({error.strerror}): make room, or name another folder.")
-    console.print(f"Listen: {path}")
+    console.print(f"Listen: {from_here(path)}")
 
 
 def main() -> int:

@@ -18,6 +18,7 @@ import torch
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 RATE = 8000
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # an activated environment
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "localhost,127.0.0.1"  # the tests' own servers, whatever the proxy
 
 

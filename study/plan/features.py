@@ -9,6 +9,7 @@ from audiotag.cli import progress_bar
 from audiotag.features.load import load_features
 from audiotag.features.store import cache_bytes
 from audiotag.features.waves import load_waves
+from study.cli import from_here
 from study.plan.asked_corpus import cache_folder, follow
 from study.plan.front_ends import front_ends, used_configs
 from study.plan.plan import Plan
@@ -34,5 +35,5 @@ def compute_features(plan: Plan, cache: Path | None, console: Console) -> StudyF
         for front_end in sorted(mixing, key=repr):
             found.waves[front_end] = load_waves(plan.corpus, front_end, follow(bar, "reading waveforms"))
     megabytes = cache_bytes(cache) / 1e6
-    console.print(f"Features {megabytes:.0f} MB in {cache} (may be deleted)", soft_wrap=True)
+    console.print(f"Features {megabytes:.0f} MB in {from_here(cache)} (may be deleted)", soft_wrap=True)
     return found

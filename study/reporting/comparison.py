@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from audiotag.config import TrialConfig
+from study.cli import say
 from study.format import decimal
 from study.ledger.files import write_text
 from study.ledger.ledger import Ledger
@@ -142,12 +143,12 @@ def write_comparison(ledgers: Sequence[Ledger], folder: Path, console: Console, 
     text = "\n\n".join([f"# {title}", *answers, table.markdown(), *more, *different]) + "\n"
     write_text(path, page)
     write_text(path.with_suffix(".md"), text)
-    console.print(f"\n{title}", soft_wrap=True)
+    say(console, f"\n{title}")
     console.print(table.fit(console)[0])
     for section in across:
         show_across(section, answers, console)
     for line in different:
-        console.print(line, soft_wrap=True)
+        say(console, line)
     return path
 
 
@@ -170,10 +171,10 @@ def margin_among(found: Sequence[Analysis], margin: float | None) -> float:
 def show_across(section: Section, answers: Sequence[str], console: Console) -> None:
     """Print what several corpora say together."""
     for table in section.tables:
-        console.print(table.title, soft_wrap=True)
+        say(console, table.title)
         console.print(table.fit(console)[0])
     for line in [*section.notes, *answers]:
-        console.print(line, soft_wrap=True, markup=False)
+        say(console, line)
 
 
 def other_code(found: Sequence[Analysis]) -> list[str]:

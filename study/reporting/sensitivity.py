@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from study.cli import say
 from study.format import decimal
 from study.ledger.ledger import Ledger
 from study.ledger.progress import Report
@@ -67,7 +68,7 @@ class ScaleLine:
     def ended(self, key: str, reason: str | None) -> None:
         """A trial finished, or failed."""
         if not self._said and (line := scale_line(self._ledger)) is not None:
-            self._console.print(line, soft_wrap=True)
+            say(self._console, line)
             self._said = True
 
     def started(self, key: str, config: dict[str, Any]) -> None:

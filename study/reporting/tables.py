@@ -19,7 +19,7 @@ from rich.table import Table as RichTable
 from audiotag.cli import natural_width
 from audiotag.corpus.layouts import LAYOUTS
 from audiotag.metrics import EER, METRICS, Metric
-from study.format import decimal, duration, label, markdown_table, trial_name
+from study.format import decimal, label, markdown_table, short_duration, trial_name
 from study.ledger.paper import published_notes
 from study.ledger.schema import Figures, PublishedRow, StudyRecord, TrialResult
 from study.stats.analysis import SHOWN_ROWS, Analysis, Interval, ResultRow
@@ -78,17 +78,21 @@ class Table:
         """The cells as text alone."""
         return [[cell if isinstance(cell, str) else cell.text for cell in line.cells] for line in self.lines]
 
-    def fit(self, console: Console) -> tuple[RichTable, list[int]]:
+    def fit(self, console: Console, most_lines: bool = False) -> tuple[RichTable, list[int]]:
         """The table for a terminal, and the columns that do not fit there.
 
-        Before columns are left out, they move together, and their names take several lines.
+        Before columns are left out, they move together, and their names take several lines; with `most_lines` the
+        prose, too, takes as many lines as it needs. Those in `extra` come back where others have made room.
         """
-        out: list[int] = []
-        for group in [(), *self.spare]:
-            out += group
+        groups: list[list[int]] = [[]]
+        for group in self.spare:
+            groups.append([*groups[-1], *group])
+            if self.extra and not {*groups[-1]} <= {*self.extra}:
+                groups.insert(-1, [number for number in groups[-1] if number not in self.extra])
+        for out in groups:
             for broken, gap in product((False, True), (2, 1)):
                 table = self._rich(out, broken, gap)
-                if natural_width(table, console) <= console.width:
+                if natural_width(table, console, most_lines) <= console.width:
                     return table, out
         return table, out
 
@@ -143,13 +147,14 @@ def paper_table(
     split: str,
     analysis: Analysis | None = None,
     most: int | None = None,
+    named: bool = False,
 ) -> Table:
     """The table in the paper's form; given an analysis with its intervals and marks, for a page.
 
-    It has the means of at most so many metrics beside the objective.
+    It has the means of at most so many metrics beside the objective. `named` rows have their names, in one column.
     """
     rows = {row.key: row for row in analysis.shown} if analysis else {}
-    names = parameter_columns(study, bool(rows))
+    names = ["trial"] if named else parameter_columns(study, bool(rows))
     further = further_metrics(trials, split)[:most]
     columns = _columns(study, trials, split, rows, further)
     header = [*names, *study.tags, "Avg", "Var", *columns]
@@ -157,7 +162,9 @@ def paper_table(
     lines = []
     for trial in trials:
         row = rows.get(trial.key)
-        cells: list[str | Cell] = [row.label] if row and names == ["trial"] else [*label(trial.params, study.varied)]
+        cells: list[str | Cell] = [*label(trial.params, study.varied)]
+        if names == ["trial"]:
+            cells = [row.label if row else trial_name(trial.params, study.varied)]
         if row and analysis and row is analysis.baseline:
             cells[-1] = Cell(str(cells[-1]), mark="baseline")
         cells += [*figure_cells(trial, split, study.tags, row=row), *(cell(trial) for cell in columns.values())]
@@ -169,12 +176,14 @@ def paper_table(
     behind = sorted(range(len(header) - 1, tags.stop, -1), key=lambda number: header[number] in last)
     extra = [header.index(metric.mean_column, tags.stop + 1) for metric in further]
     spare = [extra, tags, *([number] for number in behind)]
+    prose = [0] if named else []
     return Table(
         title_of(study.objective, split),
         header,
         lines,
         len(names),
         spare=spare,
+        prose=prose,
         tags=tags,
         extra=extra,
         first=tags.stop,
@@ -249,7 +258,7 @@ def _columns(
     for metric in further:
         columns[metric.mean_column] = lambda trial, name=metric.name: decimal(mean_of(trial, split, name))  # type: ignore[misc]
     if first and not rows:
-        columns["Time"] = lambda trial: duration(trial.total_seconds)
+        columns["Time"] = lambda trial: short_duration(trial.total_seconds)
     if first and any(row.best_share for row in rows.values()):
         columns["best in"] = lambda trial: f"{100 * (rows[trial.key].best_share or 0):.0f} %"
     return columns
@@ -326,7 +335,7 @@ def best_trials(trials: Sequence[TrialResult]) -> Sequence[TrialResult]:
 def pruned_table(study: StudyRecord, trials: Sequence[TrialResult]) -> Table:
     """Pruned trials: their parameters, when, and their training time."""
     lines = [
-        Line([*label(trial.params, study.varied), trial.reason or "", duration(trial.seconds)], "pruned")
+        Line([*label(trial.params, study.varied), trial.reason or "", short_duration(trial.seconds)], "pruned")
         for trial in trials
     ]
     reason = len(study.varied)

@@ -1,16 +1,19 @@
 """What a study found, on the terminal, and the commands that come next."""
 
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table as RichTable
 
 from audiotag.corpus.errors import count
 from audiotag.uris import public, public_command
-from study.cli import STUDIES
+from study.cli import STUDIES, from_here, pasteable, say
+from study.format import common_params, in_every_row
 from study.ledger.findings import Findings
-from study.ledger.schema import StudyResults
+from study.ledger.ledger import RESULTS_FILE
+from study.ledger.schema import StudyRecord, StudyResults, TrialResult
 from study.reporting.prose import context, failures, rest
 from study.reporting.results_files import REPORT, TABLE
 from study.reporting.tables import PRUNED, Table, best_trials, footnotes, paper_table, pruned_table, splits
@@ -19,47 +22,72 @@ from study.stats.analysis import SHOWN_ROWS
 FURTHER = 1  # metrics beside the objective
 
 
-def show_results(results: StudyResults, console: Console, findings: Findings | None = None) -> None:
-    """Print the tables, of a large study the best rows of each and how many more there are; then the answer."""
+def show_results(results: StudyResults, console: Console) -> None:
+    """Print the tables, of a large study the best rows of each and how many more there are."""
     judged, pruned = results.with_status("finished", "failed"), results.with_status("pruned")
-    say = partial(console.print, soft_wrap=not console.is_terminal)  # a terminal would break words
     best = best_trials(judged)
     missing: dict[str, None] = {}
     for split in splits(judged):
-        table = paper_table(results.study, best, split, most=FURTHER)
-        fitted, left_out = table.fit(console)
-        say(table.title)
+        title, fitted, lacks = fit_paper_table(results.study, best, split, console)
+        say(console, title)
         console.print(fitted)
-        missing |= dict.fromkeys(not_shown(table, left_out, console.width))
+        missing |= dict.fromkeys(lacks)
     for line in [*missing, *(rest(len(judged), "best") if len(best) < len(judged) else [])]:
-        say(line)
+        say(console, line)
     if pruned:
-        say(PRUNED)
-        console.print(pruned_table(results.study, pruned[-SHOWN_ROWS:]).fit(console)[0])
-        for line in rest(len(pruned), "last"):
-            say(line)
-    say(context(results))
+        show_pruned(results.study, pruned, console)
+    say(console, context(results))
     for line in footnotes(judged):
-        say(line, style="dim")
+        say(console, line, style="dim")
     failed = failures(results)
     for line in [*failed[:SHOWN_ROWS], *rest(len(failed), "first")]:
-        say(line, style="red")
-    if findings is not None:
-        show_answer(findings, console)
+        say(console, line, style="red")
+
+
+def fit_paper_table(
+    study: StudyRecord, trials: Sequence[TrialResult], split: str, console: Console
+) -> tuple[str, RichTable, list[str]]:
+    """The table in the paper's form with its title, as it fits a terminal, and a line on what does not fit.
+
+    Parameters that are the same in every row are in the title. The others share a column where that makes room for all.
+    """
+    varied, common = without_common(study, trials)
+    table = paper_table(varied, trials, split, most=FURTHER)
+    fitted, left_out = table.fit(console)
+    if left_out:
+        named, lacks = paper_table(varied, trials, split, most=FURTHER, named=True).fit(console, most_lines=True)
+        fitted, left_out = (named, lacks) if not lacks else (fitted, left_out)
+    title = f"{table.title}; {common}" if common else table.title
+    return title, fitted, not_shown(table, left_out, console.width)
+
+
+def show_pruned(study: StudyRecord, trials: Sequence[TrialResult], console: Console) -> None:
+    """Print the last of the pruned trials."""
+    varied, common = without_common(study, trials[-SHOWN_ROWS:])
+    say(console, f"{PRUNED}; {common}" if common else PRUNED)
+    console.print(pruned_table(varied, trials[-SHOWN_ROWS:]).fit(console)[0])
+    for line in rest(len(trials), "last"):
+        say(console, line)
+
+
+def without_common(study: StudyRecord, trials: Sequence[TrialResult]) -> tuple[StudyRecord, str]:
+    """The study as if it varied only what differs between some trials, and the rest in words."""
+    common = common_params([trial.params for trial in trials], study.varied)
+    return replace(study, varied=tuple(name for name in study.varied if name not in common)), in_every_row(common)
 
 
 def show_answer(findings: Findings, console: Console) -> None:
     """Print the answer, what goes with it, and the caveats."""
-    say = partial(console.print, soft_wrap=not console.is_terminal, highlight=False, markup=False)
-    say(f"\n{findings.answer}")
+    say(console, f"\n{findings.answer}")
     if findings.confirmation is not None:
-        say(findings.confirmation)
+        say(console, findings.confirmation)
     for line in findings.details:
-        say(f"- {line}")
+        say(console, f"- {line}", indent=2)
     if findings.command is not None:
-        console.print(f"- To settle it: {findings.command}", soft_wrap=True, highlight=False, markup=False)
+        command = pasteable(findings.command)
+        console.print(f"- To settle it: {command}", soft_wrap=True, highlight=False, markup=False)
     for line in findings.caveats:
-        say(f"- Caution: {line}", style="yellow")
+        say(console, f"- Caution: {line}", style="yellow", indent=2)
 
 
 def not_shown(table: Table, left_out: Sequence[int], width: int) -> list[str]:
@@ -91,11 +119,14 @@ def password_notes(tracking_uri: str | None) -> list[str]:
 def show_next(root: Path, studies: Path, tracking_uri: str | None, uri: str, console: Console) -> None:
     """Print the commands that come next."""
     server = uri.startswith(("http://", "https://", "databricks"))
-    look = f"open {public(uri)}" if server else public_command(["mlflow", "ui", "--backend-store-uri", uri])
+    look = f"open {public(uri)}" if server else pasteable(public_command(["mlflow", "ui", "--backend-store-uri", uri]))
     console.print("\nNext:")
-    console.print(f"  what it means         {root / 'report.html'}", soft_wrap=True)
-    console.print(f"  compare the trials    {look}", soft_wrap=True)
-    console.print(f"  results as data       {root / 'results.json'}", soft_wrap=True)
-    console.print(f"  write all this again  {report_command(root, studies, tracking_uri)}", soft_wrap=True)
+    for what, how in {
+        "what it means": from_here(root / REPORT),
+        "compare the trials": look,
+        "results as data": from_here(root / RESULTS_FILE),
+        "write all this again": pasteable(report_command(root, studies, tracking_uri)),
+    }.items():
+        console.print(f"  {what:21} {how}", soft_wrap=True)
     for note in password_notes(tracking_uri):
         console.print(f"  {note}", soft_wrap=True)

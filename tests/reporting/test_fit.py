@@ -12,7 +12,7 @@ from audiotag.config import TrialConfig
 from study.ledger.schema import Figures, StudyRecord, TrialResult
 from study.reporting.live_table import LiveTable
 from study.reporting.tables import CROSS_VALIDATION, paper_table
-from study.reporting.terminal_table import not_shown
+from study.reporting.terminal_table import fit_paper_table, not_shown
 
 WIDTHS = (60, 80, 100, 120)
 VARIED = ("augmentation", "alpha", "model", "schedule")
@@ -75,8 +75,26 @@ def test_a_row_is_a_line_of_whole_words(record: StudyRecord, width: int, number:
 
 def test_the_letters_of_chime_home_fit_into_eighty_columns(record: StudyRecord) -> None:
     study = replace(record, varied=VARIED[:2], corpus=replace(record.corpus, tags=LETTERS))
-    table = paper_table(study, results(LETTERS), CROSS_VALIDATION)
-    assert table.fit(Console(width=80, file=io.StringIO()))[1] == []
+    timed = [
+        replace(trial, seconds=5900.0, figures=trial.figures | {"ap": Figures({}, 0.6)}) for trial in results(LETTERS)
+    ]
+    console = Console(width=80, file=io.StringIO())
+    _, fitted, missing = fit_paper_table(study, timed, CROSS_VALIDATION, console)
+    header = [str(column.header) for column in fitted.columns]
+    assert header == ["trial", *LETTERS, "Avg", "Var", "Eval", "mAP", "Time"]
+    assert missing == []
+    console.print(fitted)
+    lines = printed(console)
+    assert max(map(len, lines)) <= 80
+    named = [line.split("  ")[0].split(" .")[0].strip() for line in lines[-4:]]
+    assert named == ["sample_pairing", "extrapolation,", "alpha 0.7", "mixup, alpha 5"]
+
+
+def test_what_all_rows_share_stands_above_the_table(record: StudyRecord) -> None:
+    study = replace(record, varied=VARIED, corpus=replace(record.corpus, tags=LETTERS[:2]))
+    title, fitted, _ = fit_paper_table(study, results(LETTERS[:2])[1:], CROSS_VALIDATION, Console(width=80))
+    assert title == "Equal error rate, mean over the folds; crnn in every row"
+    assert [str(column.header) for column in fitted.columns][:3] == ["augmentation", "alpha", LETTERS[0]]
 
 
 def test_what_fits_is_not_pushed_together(record: StudyRecord) -> None:

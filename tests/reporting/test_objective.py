@@ -102,7 +102,7 @@ def test_the_terminal_shows_the_objective_and_one_more(tmp_path: Path, capsys: p
         head = (ledger.root / "table.md").read_text().partition("## Answer")[0]
         (line,) = [line for line in head.splitlines() if line.startswith("| augmentation")]
         assert all(f"| {name} " in line for name in (more, "AUROC", "d'", "lwlrap"))
-        narrow = Console(width=30, file=io.StringIO())
+        narrow = Console(width=22, file=io.StringIO())
         show_results(results, narrow)
         assert more not in narrow.file.getvalue()  # it leaves first, and without a word
 

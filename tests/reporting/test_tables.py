@@ -1,5 +1,6 @@
 """The table in the paper's form: cells, published rows, further metrics, and how trials are named."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,17 @@ from helpers.made_up import ALPHAS, SMALL, make_corpus, make_study
 from audiotag.config import TrialConfig
 from audiotag.corpus.layouts.chime_home import TAGS
 from study.cli import make_console
-from study.format import decimal, duration, label, markdown_table, show, trial_name
+from study.format import (
+    common_params,
+    decimal,
+    duration,
+    in_every_row,
+    label,
+    markdown_table,
+    short_duration,
+    show,
+    trial_name,
+)
 from study.ledger.paper import published_row
 from study.ledger.pruning import write_pruned
 from study.ledger.results import study_results
@@ -139,6 +150,28 @@ def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(29.6, "30 s"), (5940, "99 min"), (6000, "1.7 h"), (35_800, "9.9 h"), (35_900, "10 h"), (3.6e6, "1000 h")],
+)
+def test_durations_in_tables_are_short(seconds: float, text: str) -> None:
+    assert short_duration(seconds) == text
+    assert len(text) <= 6
+
+
+def test_what_all_rows_share_is_said_once() -> None:
+    pairing, mixup, stronger = (
+        TrialConfig(augmentation=name, **more).to_dict()
+        for name, more in (("sample_pairing", {}), ("mixup", {"alpha": 0.5}), ("mixup", {"alpha": 5.0}))
+    )
+    assert common_params([mixup, stronger], VARIED) == {"model": "crnn", "imd": None, "augmentation": "mixup"}
+    assert common_params([mixup, pairing], VARIED) == {"model": "crnn", "imd": None}
+    assert common_params([mixup], VARIED) == common_params([mixup, mixup], VARIED) == {}
+    assert in_every_row({"model": "crnn", "imd": None, "alpha": 1.5}) == "crnn, alpha 1.5 in every row"
+    assert in_every_row({"imd": True, "augmentation": "none"}) == "imd, augmentation none in every row"
+    assert in_every_row({"imd": None}) == ""
+
+
 def test_decimals() -> None:
     assert (decimal(0.1034), decimal(0.1, 2), decimal(1.0), decimal(None)) == (".103", ".10", "1.000", "")
 
@@ -152,7 +185,8 @@ def test_the_terminal_shows_the_best_rows_of_a_large_study(tmp_path: Path, capsy
     show_results(results, make_console())
     out = capsys.readouterr().out
     best = sorted(results.finished, key=lambda trial: trial.mean)[:SHOWN_ROWS]
-    alphas = [line.split()[1] for line in out.splitlines() if line.startswith(" mixup ")]
+    assert "; mixup in every row" in out
+    alphas = [line.split()[0] for line in out.splitlines() if re.match(r" \d", line)]
     assert alphas == [show(trial.params["alpha"]) for trial in best]
     assert f"the best {SHOWN_ROWS} of {SHOWN_ROWS + 6} trials" in out
     assert "failed: it diverged" in out
