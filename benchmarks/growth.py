@@ -63,7 +63,7 @@ from audiotag.training.epochs import EpochResult
 from study.ledger.progress import Report
 from study.reporting.live_table import LiveTable
 console = Console(file=io.StringIO(), width=120)
-live = LiveTable(console, Ledger.open(root).study, done=0, slots=2, max_epochs=200)
+live = LiveTable(console, Ledger.open(root).study, slots=2, max_epochs=200)
 for key in map(str, range(trials)):
     live.started(key, {"alpha": 1.0, "augmentation": "mixup"})
     for epoch in range(50):

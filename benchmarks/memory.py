@@ -142,7 +142,7 @@ def resident() -> float:
 def measure_driver(epochs: int) -> None:
     """Print what a live table grows by over some thousand epochs, in kB per epoch."""
     study = record_of("driver", made_up_corpus(10, 0), 4)
-    live = LiveTable(make_console(), study, done=0, slots=2, max_epochs=200)
+    live = LiveTable(make_console(), study, slots=2, max_epochs=200)
     live.started("key", {"alpha": 1.0, "augmentation": "mixup"})
     growth = []
     for _ in range(5):

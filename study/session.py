@@ -19,7 +19,7 @@ from audiotag.uris import public, public_command
 from search_spaces import space_name
 from study import PROJECT
 from study.cli import SOME_FAILED, STUDIES, pasteable, say, uri_from_here
-from study.format import seeds_in_words, trial_name
+from study.format import common_params, seeds_in_words, trial_name
 from study.ledger.clips import write_clips
 from study.ledger.confirmation import SUFFIX
 from study.ledger.context import StudyContext
@@ -124,6 +124,7 @@ class Session:
         from study.tuning.cluster import running, start_limit, start_ray, stop_ray, why_overdue
 
         request, seconds = self.request, start_limit()
+        self.console.print("Starting workers ...")
         try:
             # Tune imports MLflow right before the first trial, to count callbacks for its telemetry, although that is
             # off: 1.1 s, a tenth of the time to a study's first training step, unless it is there already
@@ -183,12 +184,19 @@ class Session:
         from study.tuning.tune import run_trials
 
         plan, study, context = self.plan, ledger.study, StudyContext(ledger.root, ledger.study)
-        done = count_ended(ledger)
-        slots = min(count_slots(per_trial), study.trials - done)
+        ended = [trial for trial in study_results(ledger, "interrupted").trials if not trial.goes_on]
+        slots = min(count_slots(per_trial), study.trials - len(ended))
         self.console.print(resources_line(per_trial, slots))
-        most = max(context.config(parameters).max_epochs for parameters in plan.scan.parameters)
-        folds = folds_done(ledger)
-        live = LiveTable(self.console, study, done=done, slots=slots, max_epochs=most, folds=folds)
+        configs = [context.config(parameters) for parameters in plan.scan.parameters]
+        live = LiveTable(
+            self.console,
+            study,
+            slots=slots,
+            max_epochs=max(config.max_epochs for config in configs),
+            ended=ended,
+            folds=folds_done(ledger),
+            common=common_params([config.to_dict() for config in configs], study.varied),
+        )
 
         def run(slots: int) -> None:
             live.begin(slots)

@@ -127,6 +127,7 @@ def show_next(root: Path, studies: Path, tracking_uri: str | None, uri: str, con
         "results as data": from_here(root / RESULTS_FILE),
         "write all this again": pasteable(report_command(root, studies, tracking_uri)),
     }.items():
-        console.print(f"  {what:21} {how}", soft_wrap=True)
+        fits = len(how) <= console.width - 24 or not console.is_terminal
+        console.print(f"  {what:21} {how}" if fits else f"  {what}\n    {how}", soft_wrap=True)
     for note in password_notes(tracking_uri):
         console.print(f"  {note}", soft_wrap=True)
