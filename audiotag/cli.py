@@ -217,10 +217,9 @@ class PipeConsole(Console):
         end_unread()
 
 
-def natural_width(table: Table, console: Console, broken: bool = False) -> int:
-    """Return how many columns of a terminal a table takes where nothing makes it narrower, or broken at every space."""
-    width = Measurement.get(console, console.options.update(max_width=UNBOUND), table)
-    return width.minimum if broken else width.maximum
+def natural_width(table: Table, console: Console) -> int:
+    """Return how many columns of a terminal a table takes where nothing makes it narrower."""
+    return Measurement.get(console, console.options.update(max_width=UNBOUND), table).maximum
 
 
 def end_unread() -> NoReturn:

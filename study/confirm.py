@@ -37,10 +37,10 @@ def confirm(words: list[str] | None = None) -> int:
     from study.cli import make_console
     from study.ledger.confirmation import confirmation_folder
     from study.ledger.ledger import STUDY_FILE
+    from study.ledger.studies import open_study
     from study.plan.confirmation import plan_confirmation
     from study.plan.request import Request
     from study.session import run_session
-    from study.tagging.winner import open_study
 
     options = {name: value for name, value in vars(arguments).items() if name != "name"}
     ledger = open_study(arguments.studies, arguments.name)

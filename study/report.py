@@ -1,34 +1,44 @@
-"""What a study found, made again from the ledger: `python study/report.py NAME`."""
+"""What a study found, made again from the ledger: `python study/report.py NAME`; without a name: all studies."""
 
 import argparse
 import sys
 import warnings
 from functools import partial
+from pathlib import Path
 
 from rich.console import Console
 
 from audiotag.cli import FINISHED, Parser, parse_nonnegative, parse_path, parse_text
 from study import PROJECT
-from study.cli import MARGIN_HELP, STUDIES, TRUST_HELP, from_here, make_console, run_command
+from study.cli import MARGIN_HELP, STUDIES, TRUST_HELP, from_here, make_console, run_command, say
+from study.ledger.files import LedgerError
 from study.ledger.findings import read_findings
 from study.ledger.ledger import Ledger
 from study.ledger.results import is_complete
+from study.ledger.studies import find_study, open_studies
+from study.reporting.overview import overview
 from study.reporting.results_files import write_results
 from study.reporting.terminal_table import show_answer, show_next, show_results
 
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    what = "Rebuild the report and the MLflow runs of studies; compare several."
+    what = "Rebuild the report and the MLflow runs of studies; compare several. Without a name: list the studies."
     parser = Parser(prog="study/report.py", description=what)
     add = parser.add_argument
-    several = "of a study; several are also compared with each other"
-    add("names", nargs="+", type=parse_text, metavar="NAME", help=several)
+    several = "of a study, or the beginning of it; several are also compared with each other"
+    add("names", nargs="*", type=parse_text, metavar="NAME", help=several)
     add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
     add("--margin", type=parse_nonnegative(float), metavar="D", help=MARGIN_HELP)
     add("--trust-code", action="store_true", help=TRUST_HELP)
     add("--tracking-uri", type=parse_text, metavar="URI", help="MLflow server or store to bring up to date")
     return parser.parse_args(words)
+
+
+def report() -> int:
+    """Report on the studies that are named, or list all."""
+    arguments = parse()
+    return rebuild_all(arguments) if arguments.names else list_studies(arguments.studies)
 
 
 def rebuild_all(arguments: argparse.Namespace) -> int:
@@ -43,8 +53,9 @@ def rebuild_all(arguments: argparse.Namespace) -> int:
     from study.tracking.mlflow_store import check_server
     from study.tracking.tracking_uri import StoreUnavailableError, default_uri
 
-    console, names = make_console(), list(dict.fromkeys(arguments.names))
-    ledgers = [Ledger.open((arguments.studies / name).absolute()) for name in names]
+    console = make_console()
+    folders = dict.fromkeys(find_study(arguments.studies, name) for name in arguments.names)
+    ledgers = [Ledger.open(folder) for folder in folders]
     default = default_uri(PROJECT)
     uris = [arguments.tracking_uri or ledger.study.tracking_uri or default for ledger in ledgers]
     available = dict.fromkeys(uris, True)
@@ -81,6 +92,23 @@ def rebuild(
                 show_answer(findings, console)
 
 
+def list_studies(studies: Path) -> int:
+    """Show the studies of a folder.
+
+    Raises:
+        LedgerError: Where there is no such folder.
+    """
+    if not studies.is_dir() and studies != STUDIES:
+        raise LedgerError(f"There is no folder {studies}: --studies names where studies are kept.")
+    console, ledgers = make_console(), list(open_studies(studies))
+    if ledgers:
+        console.print(overview(ledgers).fit(console, most_lines=True)[0])
+        say(console, "With the name of a study, or the beginning of it, this command shows what it found.")
+    else:
+        say(console, f"There are no studies in {studies}: study/run.py --list shows the questions that can be asked.")
+    return FINISHED
+
+
 def warn_of(error: Exception) -> None:
     """Say what keeps MLflow from being brought up to date."""
     warnings.warn(f"{error} MLflow is behind; nothing else is lost.", RuntimeWarning, stacklevel=2)
@@ -109,7 +137,7 @@ def rebuild_views(ledger: Ledger, uri: str | None, status: str, trusted: bool = 
 
 def main() -> int:
     """Run the command line and return its exit code."""
-    return run_command(lambda: rebuild_all(parse()))
+    return run_command(report)
 
 
 if __name__ == "__main__":

@@ -146,6 +146,18 @@ class Ledger:
             warnings.warn(self._moved, LedgerWarning, stacklevel=4)
             self._moved = ""
 
+    def is_held(self) -> bool:
+        """Whether a driver runs the study now."""
+        if not (self.root / DRIVER_FILE).is_file():
+            return False
+        try:
+            with FileLock(self.root / ".lock", timeout=0):
+                return False
+        except Timeout:
+            return True
+        except OSError:  # a folder that cannot be written
+            return False
+
     def _driver(self) -> str:
         driver = read_json(self.root / DRIVER_FILE, partial(read_record, DriverRecord))
         return "another process" if driver is None else f"process {driver.pid} on {driver.host} since {driver.since}"

@@ -4,7 +4,6 @@ import os
 import re
 import sys
 import uuid
-import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -28,11 +27,12 @@ from study.ledger.clips import write_clips
 from study.ledger.confirmation import confirmed_corpus
 from study.ledger.context import Settings, StudyContext, resolve
 from study.ledger.files import LedgerError
-from study.ledger.ledger import STUDY_FILE, Ledger
+from study.ledger.ledger import Ledger
 from study.ledger.own_code import study_space, with_sampler
 from study.ledger.provenance import continued_with, current_provenance, write_changes
 from study.ledger.results import corpus_record, is_complete
 from study.ledger.schema import CorpusRecord, LeftOut, StudyRecord
+from study.ledger.studies import open_studies, open_study
 from study.plan.asked_corpus import open_asked_corpus
 from study.plan.front_ends import front_ends, leave_out, needs_stereo, stereo_fingerprint
 from study.plan.preflight import (
@@ -190,9 +190,8 @@ def _plan_new(request: Request, console: Console) -> Plan:
 
 
 def _plan_resumed(request: Request, console: Console) -> Plan:
-    root = (request.studies / request.resume).absolute() if request.resume else _newest_unfinished(request)
-    ledger = Ledger.open(root)
-    study = ledger.study
+    ledger = open_study(request.studies, request.resume) if request.resume else _newest_unfinished(request)
+    root, study = ledger.root, ledger.study
     check_writable(root)
     _check_kept(request, study)
     space = study_space(study, request.trust_code, request.space if request.space and is_path(request.space) else None)
@@ -319,23 +318,18 @@ def _corpus_difference(was: CorpusRecord, corpus: Corpus) -> tuple[str, str]:
     return was.fingerprint, f"{now.fingerprint} (names, labels, folds or audio of some clips)"
 
 
-def _newest_unfinished(request: Request) -> Path:
+def _newest_unfinished(request: Request) -> Ledger:
     found, name = [], request.space or ""
     place = os.path.abspath(name) if is_path(name) else None
-    for path in request.studies.glob(f"[!.]*/{STUDY_FILE}"):
-        try:
-            ledger = Ledger.open(path.parent)
-        except LedgerError as error:  # another study's trouble: reported, and passed over
-            warnings.warn(str(error), RuntimeWarning, stacklevel=1)
-            continue
+    for ledger in open_studies(request.studies):
         if ledger.study.space == space_name(name) and not is_complete(ledger):
-            found.append((ledger.study.space_path == place, ledger.study.created, path.parent))
+            found.append((ledger.study.space_path == place, ledger.study.created, ledger))
     if not found:
         raise PlanError(
             f"There is no unfinished study of the space `{request.space}` in {request.studies}: "
             "give its name, or start one without --resume."
         )
-    return max(found)[-1].absolute()
+    return max(found, key=lambda each: each[:-1])[-1]
 
 
 def _describe(name: str, scan: SpaceScan, corpus: Corpus, request: Request) -> StudyRecord:

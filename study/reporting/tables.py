@@ -90,13 +90,14 @@ class Table:
             if self.extra and not {*groups[-1]} <= {*self.extra}:
                 groups.insert(-1, [number for number in groups[-1] if number not in self.extra])
         for out in groups:
-            for broken, gap in product((False, True), (2, 1)):
+            for tall, broken, gap in product((False, True)[: 1 + most_lines], (False, True), (2, 1)):
                 table = self._rich(out, broken, gap)
-                if natural_width(table, console, most_lines) <= console.width:
+                measured = self._rich(out, broken, gap, tall) if tall else table
+                if natural_width(measured, console) <= console.width:
                     return table, out
         return table, out
 
-    def _rich(self, out: Collection[int], broken: bool, gap: int) -> RichTable:
+    def _rich(self, out: Collection[int], broken: bool, gap: int, tall: bool = False) -> RichTable:
         table = RichTable(box=box.SIMPLE_HEAD, padding=(0, gap - 1, 0, 0))
         shown = [number for number in range(len(self.header)) if number not in out]
         for number in shown:
@@ -105,7 +106,8 @@ class Table:
             how: dict[str, Any] = {"overflow": "fold"} if number in self.prose else {"no_wrap": True}
             table.add_column(name, justify="left" if is_text else "right", min_width=4, **how)
         for line, texts in zip(self.lines, self.texts(), strict=True):
-            table.add_row(*(texts[number] for number in shown), style=STYLES.get(line.kind))
+            cells = {number: texts[number].replace(" ", "\n") for number in self.prose} if tall else {}
+            table.add_row(*(cells.get(number, texts[number]) for number in shown), style=STYLES.get(line.kind))
         return table
 
     def markdown(self, bold: int | None = None) -> str:

@@ -1,7 +1,6 @@
 """The trial of a study that is applied to recordings: which one, its fold models, and its thresholds."""
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +10,10 @@ import numpy as np
 from audiotag.config import TrialConfig
 from audiotag.metrics import mean_defined, tag_thresholds
 from study.format import decimal, trial_name
-from study.ledger.ledger import STUDY_FILE, Ledger
+from study.ledger.ledger import Ledger
 from study.ledger.results import plain, study_results
 from study.ledger.schema import StudyRecord, TrialResult
+from study.ledger.studies import open_study
 from study.ledger.trial_folder import TrialFolder
 
 if TYPE_CHECKING:
@@ -63,10 +63,11 @@ def find_winner(studies: Path, name: str, key: str | None = None) -> Winner:
     """The finished trial of a study with the best mean, the first of equals, or the one whose key begins with `key`.
 
     Raises:
-        WinnerError: If there is no such study or trial, or this version lacks its network or front end.
-        LedgerError: For a study that this version cannot read.
+        WinnerError: If there is no such trial, or this version lacks its network or front end.
+        LedgerError: If there is no such study, or one that this version cannot read.
     """
     ledger = open_study(studies, name)
+    name = ledger.root.name
     results = study_results(ledger, "interrupted")
     finished = results.finished
     if not finished:
@@ -95,22 +96,6 @@ def _is_known(winner: Winner) -> bool:
     except ValueError:  # a network or an augmentation that is no longer there
         return False
     return front_end in winner.study.features and winner.study.corpus.clip_seconds is not None
-
-
-def open_study(studies: Path, name: str) -> Ledger:
-    """Open a study.
-
-    Raises:
-        WinnerError: Where there is none of that name; it names similar ones.
-        LedgerError: For one that this version cannot read.
-    """
-    if not (studies / name / STUDY_FILE).is_file():
-        names = sorted(path.parent.name for path in studies.glob(f"*/{STUDY_FILE}"))
-        similar = get_close_matches(Path(name).name, names, n=3, cutoff=0.4)
-        there = f"the studies there are {', '.join(names)}." if names else "--studies names another place."
-        hint = f"did you mean {' or '.join(similar)}?" if similar else there
-        raise WinnerError(f"There is no study `{name}` in {studies}: {hint}")
-    return Ledger.open((studies / name).absolute())
 
 
 def eer_thresholds(winner: Winner) -> dict[str, float | None]:
