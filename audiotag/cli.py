@@ -3,9 +3,12 @@
 import argparse
 import io
 import os
+import shutil
 import sys
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -121,11 +124,55 @@ def require_working_folder() -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that reports a mistake in one line."""
+    """A parser that reports a mistake in one line, and whose help ends with examples: commands, and what they do."""
+
+    def __init__(self, *, description: str = "", examples: Mapping[str, str] | None = None, **options: Any) -> None:
+        self._names: list[str] = []
+        columns = shutil.get_terminal_size().columns - 2  # as argparse has it
+        super().__init__(
+            description=textwrap.fill(description, columns),
+            epilog=_list_examples(examples, columns) if examples else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,  # which leaves line breaks
+            **options,
+        )
+
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        """Add an argument, whose names are remembered."""
+        action = super().add_argument(*names, **options)
+        self._names += action.option_strings
+        return action
+
+    def add_subparsers(self, **options: Any) -> Any:
+        """Add commands; options are theirs from then on."""
+        self._names.clear()
+        return super().add_subparsers(**options)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, after a look for mistyped options: argparse itself would first tell what is missing for them."""
+        words = list(sys.argv[1:] if args is None else args)
+        for word in words[: words.index("--")] if "--" in words else words:
+            name = word.partition("=")[0]
+            known = not name.startswith("--") or any(option.startswith(name) for option in self._names)
+            if self._names and not known:
+                self._refuse(name)
+        return super().parse_known_args(args, namespace)
+
+    def _refuse(self, name: str) -> NoReturn:
+        similar = get_close_matches(name, self._names, 1)
+        self.error(f"there is no option {name}" + (f": did you mean {similar[0]}?" if similar else ""))
 
     def error(self, message: str) -> NoReturn:
         """Exit with the code for a user's mistake."""
         fail(f"{message} (--help shows all options)")
+
+
+def _list_examples(examples: Mapping[str, str], columns: int) -> str:
+    """Write commands with what they do beside them, or above where that does not fit."""
+    width = max(map(len, examples))
+    lines = [f"  {command:{width}}  {what}" for command, what in examples.items()]
+    if max(map(len, lines)) > columns:
+        lines = [f"  {what}:\n    {command}" for command, what in examples.items()]
+    return "\n".join(["examples:", *lines])
 
 
 def fail(message: str, problems: Sequence[str] = ()) -> NoReturn:

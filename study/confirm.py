@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 def parse(words: list[str] | None = None) -> argparse.Namespace:
     """The command line's options."""
     what = "Train the winner and the baseline of a finished study again, on folds and seeds that it had not."
-    parser = Parser(prog="study/confirm.py", description=what)
-    name = "of the study; its confirmation is NAME-confirmed"
+    examples = {"python study/confirm.py mixup_alpha-20": "the study by the beginning of its name"}
+    parser = Parser(prog="study/confirm.py", description=what, examples=examples)
+    name = "of the study, or the beginning of it; its confirmation is NAME-confirmed"
     parser.add_argument("name", type=parse_text, metavar="NAME", help=name)
     add_place_options(parser, "MLflow (default: the store of the study)")
     return parser.parse_args(words)

@@ -24,7 +24,12 @@ from study.reporting.terminal_table import show_answer, show_next, show_results
 def parse(words: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     what = "Rebuild the report and the MLflow runs of studies; compare several. Without a name: list the studies."
-    parser = Parser(prog="study/report.py", description=what)
+    examples = {
+        "python study/report.py": "list the studies",
+        "python study/report.py mixup_alpha-20": "what a study found, by the beginning of its name",
+        "python study/report.py first second": "the same of two, and their comparison",
+    }
+    parser = Parser(prog="study/report.py", description=what, examples=examples)
     add = parser.add_argument
     several = "of a study, or the beginning of it; several are also compared with each other"
     add("names", nargs="*", type=parse_text, metavar="NAME", help=several)

@@ -43,7 +43,17 @@ class Interrupted(KeyboardInterrupt):
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
     """The command line's options."""
-    parser = Parser(prog="study/run.py", description="Run a study: one question about audio tagging, many trials.")
+    parser = Parser(
+        prog="study/run.py",
+        description="Run a study: one question about audio tagging, many trials.",
+        examples={
+            "python study/run.py --space mixup_alpha": "one of our questions (--list)",
+            "python study/run.py --space my/question.py --corpus mine": "yours, on your recordings",
+            "python study/run.py --space joint --trials 60 --scheduler asha": "many trials, weak ones pruned",
+            "python study/run.py --resume mixup_alpha-20": "continue what was interrupted",
+            "python study/run.py --resume mixup_alpha-20 --partitions 3": "see smaller differences",
+        },
+    )
     add = parser.add_argument
     question = "the question: a file in search_spaces/ (--list shows them), or the path of one elsewhere"
     add("--space", type=parse_text, metavar="NAME|PATH", help=question)
@@ -57,13 +67,8 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     add("--tag-separator", type=parse_separator, metavar="TEXT", help=TAG_SEPARATOR_HELP)
     add("--skip-bad", action="store_true", help="leave out clips whose audio is missing or cannot be used")
     add("--name", type=parse_text, help="of the study; default: <space>-<UTC time>")
-    add(
-        "--resume",
-        nargs="?",
-        const="",
-        metavar="NAME",
-        help="continue a study (default: newest of --space)",
-    )
+    again = "continue a study, named by the beginning of its name (default: newest of --space)"
+    add("--resume", nargs="?", const="", metavar="NAME", help=again)
     add("--trials", type=parse_positive(int), metavar="N", help="number of trials; with --resume it can grow")
     add(
         "--epochs",

@@ -13,9 +13,17 @@ from study.cli import SOME_FAILED, STUDIES, TRUST_HELP, from_here, run_command
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = Parser(prog="study/tag.py", description="Tag recordings with the best trial of a study.")
+    parser = Parser(
+        prog="study/tag.py",
+        description="Tag recordings with the best trial of a study.",
+        examples={
+            "python study/tag.py mixup_alpha-20 recordings/": "all recordings in a folder",
+            "python study/tag.py mixup_alpha-20 a.wav --hop 1": "a clip from every second on",
+            "python study/tag.py mixup_alpha-20 a.wav --curves drawings": "when each tag sounds",
+        },
+    )
     add = parser.add_argument
-    add("name", type=parse_text, metavar="NAME", help="of the study")
+    add("name", type=parse_text, metavar="NAME", help="of the study, or the beginning of it")
     add("paths", type=parse_path, nargs="+", metavar="PATH", help="audio files, or folders of them")
     add("--trial", type=parse_text, metavar="KEY", help="another finished trial, by the beginning of its key")
     add("--threshold", type=parse_share, metavar="F", help="of every tag, 0 to 1 (default: each tag's own)")

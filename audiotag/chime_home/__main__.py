@@ -22,6 +22,10 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         prog="python -m audiotag.chime_home",
         description="Download CHiME-Home (4.2 GB; CC BY-NC-SA 3.0), check it and unpack what is needed. "
         "Run it again to go on where it ended.",
+        examples={
+            "python -m audiotag.chime_home": "into data/chime_home, the default corpus from then on",
+            "python -m audiotag.chime_home big/disk --stereo": "elsewhere, with both channels",
+        },
     )
     add = parser.add_argument
     add("path", nargs="?", type=parse_text, default="data/chime_home", metavar="PATH", help="default data/chime_home")

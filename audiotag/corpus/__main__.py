@@ -38,14 +38,27 @@ from audiotag.corpus.tables import EVALUATION, NO_FOLD
 from audiotag.corpus.validate import Validation, validate
 from audiotag.corpus.write_table import write_table
 
+NEW = {
+    "python -m audiotag.corpus new mine": "a first table of the recordings in mine/",
+    "python -m audiotag.corpus new mine --pattern '{tag}-{group}-*'": "the same, by the names of files",
+}
+FOLDS = {"python -m audiotag.corpus folds mine --folds 4": "propose four balanced folds"}
+CHECK = {"python -m audiotag.corpus check mine": "every mistake at once"}
+
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
     """Parse the options."""
-    parser = Parser(prog="python -m audiotag.corpus", description="Look at a corpus before training on it.")
+    parser = Parser(
+        prog="python -m audiotag.corpus",
+        description="Look at a corpus before training on it.",
+        examples=NEW | FOLDS | CHECK,
+    )
     commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
-    check = commands.add_parser("check", help="clips, tags, folds, errors and warnings; exit code 2 on errors")
-    folds = commands.add_parser("folds", help="propose folds, written to a new table")
-    new = commands.add_parser("new", help="write a first clips.csv for a folder of recordings")
+    check = commands.add_parser(
+        "check", help="clips, tags, folds, errors and warnings; exit code 2 on errors", examples=CHECK
+    )
+    folds = commands.add_parser("folds", help="propose folds, written to a new table", examples=FOLDS)
+    new = commands.add_parser("new", help="write a first clips.csv for a folder of recordings", examples=NEW)
     for command in (check, folds, new):
         command.add_argument("path", type=parse_text, metavar="PATH", help="the corpus's folder")
         command.add_argument("--tag-separator", type=parse_separator, metavar="TEXT", help=TAG_SEPARATOR_HELP)
