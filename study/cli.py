@@ -93,6 +93,7 @@ def say(console: Console, text: str, style: str | None = None, indent: int = 0) 
         return
     head = text[:indent]
     for line in Text(text[indent:]).wrap(console, console.width - indent):
+        line.rstrip()
         console.print(Text(head) + line, style=style, no_wrap=True)
         head = " " * indent
 

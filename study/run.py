@@ -29,7 +29,7 @@ from audiotag.cli import (
 from audiotag.config import PRECISIONS
 from audiotag.metrics import DEFAULT, METRICS
 from search_spaces import SAMPLERS
-from study.cli import MARGIN_HELP, add_place_options, run_command
+from study.cli import MARGIN_HELP, add_place_options, run_command, say
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 10.0  # s after a signal in which a block that holds signals may still end by itself
@@ -57,7 +57,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     question = "the question: a file in search_spaces/ (--list shows them), or the path of one elsewhere"
     add("--space", type=parse_text, metavar="NAME|PATH", help=question)
-    add("--list", action="store_true", help="show the spaces and end")
+    add("--list", action="store_true", help="show the spaces with their trials and parameters, and end")
     add(
         "--corpus",
         type=parse_text,
@@ -188,15 +188,20 @@ def watch(signals: socket.socket, seconds: float, overdue: str) -> None:
 
 
 def list_spaces() -> None:
-    """Print each space with the first line of its question."""
+    """Print each space with the first line of its question, its number of trials and its parameters."""
     from search_spaces import SpaceError, load_space, space_names
+    from study.cli import make_console
+    from study.search.space import scan_space, trials_in_words
 
+    console = make_console()
     for name in space_names():
         try:
-            question = load_space(name).question.splitlines()[0]
+            space = load_space(name)
+            lines = [space.question.splitlines()[0], trials_in_words(scan_space(space))]
         except SpaceError as error:
-            question = one_line(f"(cannot be used: {error})")
-        print(f"{name:16} {question}")
+            lines = [one_line(f"(cannot be used: {error})")]
+        for head, line in zip((f"{name:16} ", " " * 17), lines, strict=False):
+            say(console, head + line, indent=17)
 
 
 def run(words: list[str] | None = None) -> int:

@@ -12,6 +12,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FixedTrial
 
 from audiotag.config import TrialConfig, bare, hyperparameter_names
+from audiotag.corpus.errors import count
 from search_spaces import Space, SpaceError, describe
 from study.ledger.context import Settings, resolve
 from study.search.combinations import Walk, is_endless, repeated
@@ -99,6 +100,18 @@ def scan_space(space: Space) -> SpaceScan:
     _check_agreement(space, distributions)
     combinations = None if listed is None else [each.suggested for each in listed]
     return SpaceScan(space, combinations, [each.parameters for each in drawn], distributions)
+
+
+def trials_in_words(scan: SpaceScan) -> str:
+    """How many trials a study of a space has by default, and what they vary: "30 trials, sampled by tpe: alpha"."""
+    space, most = scan.space, None if scan.combinations is None else len(scan.combinations)
+    if space.sampler == "exhaustive" or (most is not None and space.trials is None):
+        text = count(most or 0, "trial")
+    else:
+        text = count(space.trials, "trial") if space.trials else "as many trials as --trials says"
+        text = text if most is None else f"{min(space.trials or most, most)} of {count(most, 'trial')}"
+    text += "" if space.sampler == "exhaustive" else f", sampled by {space.sampler}"
+    return f"{text}: {', '.join(scan.distributions)}" if scan.distributions else text
 
 
 def scan_trials(space: Space, configs: Sequence[dict[str, Any]]) -> SpaceScan:

@@ -51,8 +51,11 @@ def test_list_shows_each_question(capsys: pytest.CaptureFixture[str], monkeypatc
     monkeypatch.setattr("sys.argv", ["study/run.py", "--list"])
     assert run.main() == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == space_names()
-    assert all(line.endswith("?") for line in lines)
+    questions, trials = lines[::2], lines[1::2]
+    assert [line.split()[0] for line in questions] == space_names()
+    assert all(line.endswith("?") for line in questions)
+    assert trials[space_names().index("mixup_alpha")].strip() == "7 trials: alpha"
+    assert all(" trials" in line for line in trials)
 
 
 def test_every_option_is_a_field_of_the_request_with_the_same_default() -> None:
@@ -213,7 +216,7 @@ def test_spaces_that_cannot_be_used_are_listed_with_the_others(
     space_file("o", "raise ValueError('two\\nlines')\n")
     space_file("p", "print('hello')\n")
     run.list_spaces()
-    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
     assert [name for name, _ in lines] == ["a", "b", "c", "n", "o", "p", "z"] == space_names()
     assert [name for name, text in lines if text == f"Which {name}?"] == ["a", "n", "z"]
     assert all(text.startswith("(cannot be used: ") for name, text in lines if name in "bcop")

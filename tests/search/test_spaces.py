@@ -9,7 +9,7 @@ import pytest
 import search_spaces
 from audiotag.config import TrialConfig
 from search_spaces import Space, SpaceError, load_space, space_names
-from study.search.space import MOST, check_space, scan_space
+from study.search.space import MOST, check_space, scan_space, trials_in_words
 
 
 def space(define: Any, sampler: str = "exhaustive", **more: Any) -> Space:
@@ -28,6 +28,31 @@ def test_mixup_alpha_has_the_papers_values_in_order() -> None:
     assert scan.combinations == [{"alpha": a} for a in (0.0, 0.1, 0.5, 1.0, 1.5, 2.0, 5.0)]
     assert {row["augmentation"] for row in scan.parameters} == {"mixup"}
     assert scan.models == ["crnn"]
+
+
+def grid(trial: Any) -> None:
+    trial.suggest_categorical("alpha", [0.0, 1.0, 2.0])
+    trial.suggest_categorical("dropout", [0.0, 0.5])
+
+
+def line(trial: Any) -> None:
+    trial.suggest_float("alpha", 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("define", "sampler", "trials", "words"),
+    [
+        (grid, "exhaustive", None, "6 trials: alpha, dropout"),
+        (grid, "tpe", 4, "4 of 6 trials, sampled by tpe: alpha, dropout"),
+        (grid, "gp", 9, "6 of 6 trials, sampled by gp: alpha, dropout"),
+        (grid, "random", None, "6 trials, sampled by random: alpha, dropout"),
+        (line, "tpe", 1, "1 trial, sampled by tpe: alpha"),
+        (line, "qmc", None, "as many trials as --trials says, sampled by qmc: alpha"),
+        (lambda trial: None, "exhaustive", None, "1 trial"),
+    ],
+)
+def test_trials_in_words(define: Any, sampler: str, trials: int | None, words: str) -> None:
+    assert trials_in_words(scan_space(replace(space(define, sampler), trials=trials))) == words
 
 
 def test_augmentation_compares_all_with_none() -> None:
