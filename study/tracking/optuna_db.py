@@ -13,17 +13,16 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 
 from search_spaces import Space
-from study.ledger.findings import read_findings
+from study.ledger.findings import Findings, read_findings
 from study.ledger.ledger import Ledger
 from study.ledger.results import trial_result
 from study.ledger.schema import StudyRecord
 from study.search.optuna_trials import optuna_trial, state_of
 from study.search.space import quiet_optuna
+from study.tracking.optuna_notes import set_note, trial_note
 from study.tracking.tracker import Progress
 
 FILE = "optuna.db"
-NOTE_VERSION, NOTE_PIECE, NOTE_LENGTH = "dashboard:note_ver", "dashboard:note_str:", 2045  # optuna-dashboard's
-NOTE_END = "(Written with the report; your own note in its place stays.)"
 
 
 def open_storage(path: Path) -> RDBStorage:
@@ -66,8 +65,16 @@ class OptunaCopy:
                 number = storage.create_new_trial(study_id, trial)
             self._trials[folder.key] = number, trial
         if progress.status != "running" and (findings := read_findings(self._ledger)) is not None:
-            _set_note(storage, study_id, f"{findings.markdown}\n\n{NOTE_END}")
+            self._write_notes(storage, study_id, findings)
         self._storage = storage
+
+    def _write_notes(self, storage: RDBStorage, study_id: int, findings: Findings) -> None:
+        """Write what the report finds of the study, and of each trial that has ended."""
+        set_note(storage, study_id, findings.markdown)
+        for folder in self._ledger.trials():
+            if (result := trial_result(self._ledger, folder)) is not None:
+                number, _ = self._trials[folder.key]
+                set_note(storage, study_id, trial_note(self._ledger.study, result, findings), number)
 
     def _open(self) -> RDBStorage:
         """The database, with what it has of the study; one that is damaged, or in use for too long, is replaced."""
@@ -101,25 +108,6 @@ class OptunaCopy:
             return folder.read_trial() is not None
         result = trial_result(self._ledger, folder)
         return result is not None and (state_of(result), result.mean) == (trial.state, trial.value)
-
-
-def _set_note(storage: RDBStorage, study: int, text: str) -> None:
-    """Write the note that optuna-dashboard shows beside a study, unless a user has written another one.
-
-    optuna-dashboard's `save_note` does this, but it is no dependency. These are its names: system attributes, the text
-    in pieces. A piece of an earlier, longer note is emptied.
-    """
-    known = storage.get_study_system_attrs(study)
-    pieces = sorted(
-        (name for name in known if name.startswith(NOTE_PIECE)), key=lambda name: int(name[len(NOTE_PIECE) :])
-    )
-    before = "".join(known[name] for name in pieces)
-    if before == text or (before and not before.endswith(NOTE_END)):
-        return
-    parts = [text[start : start + NOTE_LENGTH] for start in range(0, len(text), NOTE_LENGTH)]
-    storage.set_study_system_attr(study, NOTE_VERSION, known.get(NOTE_VERSION, 0) + 1)
-    for number in range(max(len(parts), len(pieces))):
-        storage.set_study_system_attr(study, f"{NOTE_PIECE}{number}", parts[number] if number < len(parts) else "")
 
 
 def _find_study(storage: RDBStorage, record: StudyRecord) -> int:

@@ -9,15 +9,13 @@ from typing import Any
 import optuna
 import pytest
 from helpers.made_up import make_corpus, make_study
-from optuna_dashboard import get_note, save_note
 
 from search_spaces import load_space
-from study.ledger.findings import Findings, write_findings
 from study.ledger.ledger import Ledger
 from study.ledger.pruning import write_pruned
 from study.ledger.results import study_results
 from study.tracking import optuna_db
-from study.tracking.optuna_db import NOTE_END, OptunaCopy, open_storage, write_database
+from study.tracking.optuna_db import OptunaCopy, open_storage, write_database
 from study.tracking.tracker import Progress
 
 FIVE = make_corpus(groups=15, clips=4, tags=2, folds=5)
@@ -165,26 +163,3 @@ def test_a_failure_is_reported_and_made_good(ledger: Ledger, monkeypatch: pytest
     write_database(ledger, JOINT, said.append)
     assert said == [line]
     assert states(ledger) == ENDED
-
-
-def note_of(ledger: Ledger) -> str:
-    return get_note(optuna.load_study(study_name="s", storage=open_storage(ledger.root / "optuna.db")))
-
-
-def test_the_dashboards_note_is_the_answer(ledger: Ledger) -> None:
-    """As optuna-dashboard itself reads it: the names of its attributes are not documented."""
-    write_database(ledger, JOINT, refuse)
-    assert note_of(ledger) == ""
-    long = Findings("Yes. " * 900, ("a.",), "python x")
-    for findings in (long, Findings("No.")):  # a shorter note leaves nothing of the longer one
-        write_findings(ledger, findings)
-        write_database(ledger, JOINT, refuse)
-        assert note_of(ledger) == f"{findings.markdown}\n\n{NOTE_END}"
-
-
-def test_a_users_own_note_stays(ledger: Ledger) -> None:
-    write_findings(ledger, Findings("No."))
-    write_database(ledger, JOINT, refuse)
-    save_note(optuna.load_study(study_name="s", storage=open_storage(ledger.root / "optuna.db")), "Mine.")
-    write_database(ledger, JOINT, refuse)
-    assert note_of(ledger) == "Mine."
