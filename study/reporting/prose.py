@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 from audiotag.corpus.errors import count
-from study.format import decimal, probability, seeds_in_words, signed
+from study.format import decimal, probability, seeds_in_words, signed, trial_name
 from study.ledger.schema import StudyRecord, StudyResults
 from study.reporting.tables import SD_SEEDS, over_column
 from study.stats.analysis import SHOWN_ROWS, Analysis, ResultRow
@@ -211,11 +211,13 @@ def left_out(study: StudyRecord) -> str:
 
 def failures(results: StudyResults) -> list[str]:
     """A line per failed trial, and per trial that failed in a later partition."""
-    lines = [f"Trial {trial.key} failed: {trial.reason}." for trial in results.with_status("failed")]
-    stops = [(trial.key, trial.failed_partition) for trial in results.trials if trial.failed_partition is not None]
+    varied = results.study.varied
+    named = [(f"{trial_name(trial.params, varied)} (trial {trial.key})".lstrip(), trial) for trial in results.trials]
+    lines = [f"{name} failed: {trial.reason}." for name, trial in named if trial.status == "failed"]
+    stops = [(name, trial.failed_partition) for name, trial in named if trial.failed_partition is not None]
     return lines + [
-        f"Trial {key} failed in partition {stop.partition}: {stop.reason}. Its figures are of those before."
-        for key, stop in stops
+        f"{name} failed in partition {stop.partition}: {stop.reason}. Its figures are of those before."
+        for name, stop in stops
     ]
 
 

@@ -55,7 +55,7 @@ def test_a_trial_whose_worker_dies_again_and_again_fails_and_the_others_go_on(pl
     failed, finished = read_results(place, "doomed")["trials"]
     assert (failed["status"], finished["status"]) == ("failed", "finished")
     assert failed["reason"].startswith("it broke off 4 times, the last time because its worker died")
-    assert f"Trial {failed['key']} failed: {failed['reason']}" in place.output()
+    assert f"(trial {failed['key']}) failed: {failed['reason']}" in place.output()
     whole = read_results(place, "whole")["trials"]
     assert without_times(finished) == without_times(whole[1])
 

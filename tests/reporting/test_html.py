@@ -101,7 +101,7 @@ def test_markdown_ends_with_answer_comparisons_and_limits(odd: Ledger) -> None:
         "## Further metrics",
         "## How far to trust this",
     ]
-    assert "Trial key0009 failed" in text
+    assert "(trial key0009) failed" in text
 
 
 # property

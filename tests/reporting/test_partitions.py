@@ -133,9 +133,8 @@ def test_a_row_that_lacks_a_partition_has_no_mean_over_all(tmp_path: Path) -> No
     assert column(partition_table(analyse(ledger, results), analyse(ledger, results).rows), "partition 2")[1] == ""
     ledger.trials()[1].for_partition(2).write_failure("the loss is not finite")
     again = study_results(Ledger.open(ledger.root), "finished")
-    assert failures(again) == [
-        "Trial key0001 failed in partition 2: the loss is not finite. Its figures are of those before."
-    ]
+    why = "failed in partition 2: the loss is not finite. Its figures are of those before."
+    assert failures(again) == [f"mixup, alpha 0.1 (trial key0001) {why}"]
 
 
 def test_a_study_of_one_partition_says_nothing_of_it(tmp_path: Path) -> None:
