@@ -70,27 +70,32 @@ def rebuild_all(arguments: argparse.Namespace) -> int:
         except StoreUnavailableError as error:
             warn_of(error)
             available[uri] = False
-    for ledger, uri in zip(ledgers, uris, strict=True):
+    views = [
         rebuild(ledger, uri if available[uri] else None, console, arguments.trust_code, arguments.margin)
+        for ledger, uri in zip(ledgers, uris, strict=True)
+    ]
     if len(ledgers) > 1:
         from study.reporting.comparison import write_comparison
 
         path = write_comparison(ledgers, arguments.studies.absolute(), console, arguments.margin)
         console.print(f"\nThe comparison: {from_here(path)}", soft_wrap=True)
     else:
-        show_next(ledgers[0].root, arguments.studies, arguments.tracking_uri, uris[0], console)
+        show_next(ledgers[0].root, arguments.studies, arguments.tracking_uri, uris[0], console, views[0])
     return FINISHED
 
 
 def rebuild(
     ledger: Ledger, uri: str | None, console: Console, trusted: bool = False, margin: float | None = None
-) -> None:
-    """Write a study's results, report and views again, without MLflow where `uri` is None, and show its table."""
+) -> str | None:
+    """Write a study's results, report and views again, without MLflow where `uri` is None, and show its table.
+
+    Returns the address of its trials in MLflow, where they are there.
+    """
     with ledger.locked():
         status = "finished" if is_complete(ledger) else "interrupted"
         results = write_results(ledger, status, redraw=True, margin=margin)
         try:
-            rebuild_views(ledger, uri, status, trusted)
+            return rebuild_views(ledger, uri, status, trusted)
         finally:
             show_results(results, console)  # last: a closed pipe (`| head`) ends the command here
             if (findings := read_findings(ledger)) is not None:
@@ -119,8 +124,11 @@ def warn_of(error: Exception) -> None:
     warnings.warn(f"{error} MLflow is behind; nothing else is lost.", RuntimeWarning, stacklevel=2)
 
 
-def rebuild_views(ledger: Ledger, uri: str | None, status: str, trusted: bool = False) -> None:
-    """Write MLflow's copy and optuna.db again, the latter if the space's file still defines the trials' parameters."""
+def rebuild_views(ledger: Ledger, uri: str | None, status: str, trusted: bool = False) -> str | None:
+    """Write MLflow's copy and optuna.db again, the latter if the space's file still defines the trials' parameters.
+
+    Returns the address of the trials in MLflow, where they are there.
+    """
     from search_spaces import SpaceError
     from study.ledger.own_code import OwnCodeError, study_space
     from study.tracking.mlflow_sync import MlflowCopy
@@ -128,16 +136,20 @@ def rebuild_views(ledger: Ledger, uri: str | None, status: str, trusted: bool = 
     from study.tracking.tracker import Progress
     from study.tracking.tracking_uri import StoreUnavailableError
 
+    view = None
     if uri is not None:
+        copy = MlflowCopy(ledger, uri)
         try:
-            MlflowCopy(ledger, uri).update(Progress(status))
+            copy.update(Progress(status))
         except StoreUnavailableError as error:
             warn_of(error)
+        view = copy.view
     try:
         space = study_space(ledger.study, trusted)
         write_database(ledger, space, partial(warnings.warn, category=RuntimeWarning, stacklevel=1))
     except (OwnCodeError, SpaceError) as error:
         warnings.warn(f"{ledger.root / FILE} stays as it is: {error}", RuntimeWarning, stacklevel=1)
+    return view
 
 
 def main() -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,7 @@ class Session:
     uri: str
     console: Console
     available: bool = True  # MLflow's store, when the session began
+    mlflow: list[MlflowCopy] = field(default_factory=list)  # the copy, once there is one
 
     def run(self, hold_signals: Hold) -> Ledger:
         """Train what the study lacks, or only bring its views up to date where it lacks nothing."""
@@ -237,6 +238,7 @@ class Session:
     def _views(self, ledger: Ledger) -> tuple[Tracker, Tracker]:
         """The threads of MLflow and of optuna.db, whose warnings go to the terminal."""
         copies = MlflowCopy(ledger, self.uri), OptunaCopy(ledger, self.plan.space)
+        self.mlflow.append(copies[0])
         return Tracker(copies[0], self._warn, failing=not self.available), Tracker(copies[1], self._warn)
 
     def _warn(self, text: str) -> None:
@@ -281,7 +283,8 @@ class Session:
         if (findings := read_findings(ledger)) is not None:
             show_answer(findings, self.console)
         results = study_results(ledger, "finished")
-        show_next(ledger.root, self.request.studies, self.request.tracking_uri, self.uri, self.console)
+        view = self.mlflow[-1].view if self.mlflow else None
+        show_next(ledger.root, self.request.studies, self.request.tracking_uri, self.uri, self.console, view)
         failed = results.with_status("failed") or any(trial.failed_partition for trial in results.trials)
         return SOME_FAILED if failed else FINISHED
 

@@ -14,7 +14,7 @@ import study.session
 from study.ledger.ledger import Ledger
 from study.plan.plan import Plan
 from study.plan.request import Request
-from study.reporting.terminal_table import password_notes, show_next
+from study.reporting.terminal_table import look_command, password_notes, show_next
 from study.session import (
     Session,
     announce,
@@ -184,3 +184,16 @@ def test_a_password_is_in_no_command(ended: Ledger) -> None:
     assert "hush" not in said
     assert said.count("MLFLOW_TRACKING_PASSWORD") == 1
     assert password_notes("http://there:5000") == password_notes(None) == []
+
+
+@pytest.mark.parametrize(
+    ("uri", "lines"),
+    [
+        ("sqlite:////x/mlflow.db", ["mlflow ui --backend-store-uri sqlite:////x/mlflow.db", "then open LINK"]),
+        ("http://me:hush@there:5000", ["open LINK"]),
+    ],
+)
+def test_the_link_to_the_trials_stands_after_the_command_that_it_needs(uri: str, lines: list[str]) -> None:
+    assert [line.strip() for line in look_command(uri, "LINK").splitlines()] == lines
+    assert "hush" not in look_command(uri, None)
+    assert len(look_command(uri, None).splitlines()) == 1

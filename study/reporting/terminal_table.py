@@ -116,18 +116,27 @@ def password_notes(tracking_uri: str | None) -> list[str]:
     ]
 
 
-def show_next(root: Path, studies: Path, tracking_uri: str | None, uri: str, console: Console) -> None:
-    """Print the commands that come next."""
-    server = uri.startswith(("http://", "https://", "databricks"))
-    look = f"open {public(uri)}" if server else pasteable(public_command(["mlflow", "ui", "--backend-store-uri", uri]))
+def look_commands(uri: str, view: str | None) -> list[str]:
+    """How to look at the trials in MLflow, `view` being their address; the server of a database has to be started."""
+    if uri.startswith(("http://", "https://", "databricks")):
+        return [f"open {view or public(uri)}"]
+    command = pasteable(public_command(["mlflow", "ui", "--backend-store-uri", uri]))
+    return [command, *([f"then open {view}"] if view else [])]
+
+
+def show_next(
+    root: Path, studies: Path, tracking_uri: str | None, uri: str, console: Console, view: str | None = None
+) -> None:
+    """Print the commands that come next; `view` is the address of the trials in MLflow, where it has them."""
     console.print("\nNext:")
     for what, how in {
-        "what it means": from_here(root / REPORT),
-        "compare the trials": look,
-        "results as data": from_here(root / RESULTS_FILE),
-        "write all this again": pasteable(report_command(root, studies, tracking_uri)),
+        "what it means": [from_here(root / REPORT)],
+        "compare the trials": look_commands(uri, view),
+        "results as data": [from_here(root / RESULTS_FILE)],
+        "write all this again": [pasteable(report_command(root, studies, tracking_uri))],
     }.items():
-        fits = len(how) <= console.width - 24 or not console.is_terminal
-        console.print(f"  {what:21} {how}" if fits else f"  {what}\n    {how}", soft_wrap=True)
+        fits = max(map(len, how)) <= console.width - 24 or not console.is_terminal
+        lines = f"\n{'':{24 if fits else 4}}".join(how)
+        console.print(f"  {what:21} {lines}" if fits else f"  {what}\n    {lines}", soft_wrap=True)
     for note in password_notes(tracking_uri):
         console.print(f"  {note}", soft_wrap=True)

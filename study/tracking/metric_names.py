@@ -12,6 +12,7 @@ PARTS = ("mean", "var_classes", "var_folds", "sd_seeds")  # fields of Figures: e
 ENDS = ("mean_low", "mean_high")  # of the mean's interval, which stand there, too
 BASELINE = "vs_baseline"
 CONFIRMED = "confirmed"
+PARTITIONS = "partitions"
 AGAIN = ("difference", "difference_low", "difference_high", "p", "p_better", "p_same", "p_worse")
 COMPARED = ("difference", "difference_low", "difference_high", "p_holm", "p_better", "p_same", "p_worse")
 
@@ -44,7 +45,7 @@ def finding_values(trial: TrialFindings, metric: str) -> dict[str, float | None]
 
 def partition_values(over: OverPartitions) -> dict[str, float | None]:
     """The means of a trial over all its partitions: partitions/eer_mean, ... of each metric."""
-    return {f"partitions/{name}_mean": part.mean for name, part in over.figures.items()}
+    return {f"{PARTITIONS}/{name}_mean": part.mean for name, part in over.figures.items()}
 
 
 def evaluation_values(figures: Mapping[str, Figures]) -> dict[str, float | None]:

@@ -27,6 +27,7 @@ from study.ledger.schema import StudyRecord
 from study.tracking.descriptions import LONGEST_DESCRIPTION, describe_experiment, with_answer
 from study.tracking.metric_names import epoch_values
 from study.tracking.run_keys import STUDY, RunKey
+from study.tracking.saved_view import is_own
 from study.tracking.tracking_uri import (
     StoreUnavailableError,
     TrackingError,
@@ -320,6 +321,12 @@ class Store:
         known = self.client.get_experiment(self.experiment).tags.get(NOTE) or describe_experiment(self.study)
         if (text := with_answer(known, self.study, answer)) != known and len(text) <= LONGEST_DESCRIPTION:
             self.client.set_experiment_tag(self.experiment, NOTE, text)
+
+    def save_view(self, tag: str, value: str) -> None:
+        """Keep a saved view as a tag of the experiment, unless a user has saved another one in its place."""
+        known = self.client.get_experiment(self.experiment).tags.get(tag)
+        if known != value and (known is None or is_own(known)):
+            self.client.set_experiment_tag(self.experiment, tag, value)
 
     def set_status(self, run: Run, status: str) -> None:
         """RUNNING, FINISHED, FAILED or KILLED."""

@@ -24,18 +24,23 @@ from study.tracking.metric_names import evaluation_values, figure_values, findin
 from study.tracking.mlflow_store import FAILURE, NAME, NOTE, PARENT, STATUS, Run, Store, translated
 from study.tracking.model_registry import register_best
 from study.tracking.run_keys import STUDY, RunKey, fold_key
+from study.tracking.run_labels import COLOR, fold_name, run_color
+from study.tracking.saved_view import VIEW, view_key, view_link, view_value
 from study.tracking.tracker import Progress
 
 ARTIFACTS = ("report.html", "table.md", RESULTS_FILE, FINDINGS_FILE)  # of a study, with the folder of figures
 FIGURES = "figures"
 GIT_COMMIT, GIT_DIRTY = "audiotag.git_commit", "audiotag.git_dirty"  # tags of a study's run
 PARTITIONS = "audiotag.partitions"
-JOINING = {"fold": "", "partition": "of ", "seed": "with "}  # in the name of a fold's run
 ENDS = {"finished": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 
 
 class MlflowCopy:
-    """A study in a tracking store."""
+    """A study in a tracking store.
+
+    Attributes:
+        view: The address at which a browser shows its trials; None until they are copied at the end of a session.
+    """
 
     shows_epochs = True
 
@@ -43,6 +48,7 @@ class MlflowCopy:
         self.name = f"MLflow at {public(uri)}"
         self._ledger, self._study, self._uri = ledger, ledger.study, uri
         self._store: Store | None = None
+        self.view: str | None = None
 
     def update(self, progress: Progress) -> None:
         """Bring the store up to the ledger and to epochs that are not in it yet.
@@ -94,6 +100,7 @@ class MlflowCopy:
         study, trial, result = self._study, folder.trial, trial_result(self._ledger, folder)
         name = trial_name(trial.config, study.varied) or folder.key
         tags = {PARENT: store.runs[STUDY].id, NOTE: describe_trial(study, trial, name, result)}
+        tags[COLOR] = run_color(trial.number)
         if result is not None and result.reason is not None:
             tags |= {STATUS: "pruned"} if result.status == "pruned" else {FAILURE: result.reason}
         if result is not None and (stopped := result.failed_partition) is not None:
@@ -148,8 +155,9 @@ class MlflowCopy:
         own |= {"seed": seed} if key.seed else {}
         config = folder.trial.config
         params = {name: config[name] for name in self._study.varied if name in config} | own
-        name = " ".join(f"{JOINING[name]}{name} {value}" for name, value in own.items())
-        run = store.run(key, name, params, {PARENT: store.runs[RunKey("trial", folder.key)].id})
+        trial = store.runs[RunKey("trial", folder.key)]
+        tags = {PARENT: trial.id, COLOR: run_color(folder.trial.number)}
+        run = store.run(key, fold_name(trial.tags[NAME], own), params, tags)
         if record is not None:
             values = {name: getattr(record, name) for name in ("best_epoch", "epochs", "seconds")}
             store.log(run, record.history, figure_values(record.figures) | values)
@@ -177,6 +185,8 @@ class MlflowCopy:
         store.log(run, [], values)
         findings = read_findings(self._ledger)
         store.run(STUDY, self._study.name, {}, {NOTE: describe_results(results, name, findings)})
+        store.save_view(VIEW + view_key(self._study), view_value(results))
+        self.view = view_link(store.experiment, self._study, self._uri)
         if findings is not None:
             self._copy_findings(store, findings)
         for name_of_file in ARTIFACTS:

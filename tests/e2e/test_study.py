@@ -38,6 +38,7 @@ def test_a_study_ends_with_its_table(place: Place, finished: subprocess.Complete
     assert any(line.split()[-7:] == ["hiss", "hum", "Avg", "Var", "Eval", "mAP", "Time"] for line in lines)
     assert sum("of 3 folds" in line for line in lines) == 9
     assert any(line.lstrip().startswith("compare the trials    mlflow ui --backend-store-uri") for line in lines)
+    assert any(line.lstrip().startswith("then open http://127.0.0.1:5000/#/experiments/") for line in lines)
     answer = json.loads((place.study("whole") / "findings.json").read_text())["answer"]
     assert lines.index(answer) > max(at for at, line in enumerate(lines) if "Avg" in line)
     assert any(line.startswith("Sees     with 3 folds and 2 comparisons") for line in lines)

@@ -1,9 +1,10 @@
-"""A helper of tests: a page in a headless Chromium, driven through the DevTools protocol."""
+"""A helper of tests: pages in a headless Chromium, dumped whole or driven through the DevTools protocol."""
 
 import asyncio
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,20 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 SWITCHES = ("--headless", "--no-sandbox", "--disable-gpu", "--mute-audio", "--remote-debugging-port=0")
 MESSAGES = ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
 PATIENCE = 120  # s
+BUDGETS = (10_000, 20_000, 40_000, 80_000)  # ms of the page's own clock, which runs ahead while the page waits
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+
+
+def read_page(address: str, folder: Path, is_whole: Callable[[str], bool]) -> str:
+    """A page's HTML after its scripts, in a window that is wide and high; tried again until it is whole."""
+    html = ""
+    for budget in BUDGETS:
+        own = (f"--user-data-dir={folder / f'browser_{budget}'}", "--window-size=1800,2400", "--no-proxy-server")
+        command = [str(CHROMIUM), *SWITCHES[:3], *own, f"--virtual-time-budget={budget}", "--dump-dom", address]
+        html = subprocess.run(command, capture_output=True, text=True, timeout=300).stdout
+        if is_whole(html):
+            return html
+    raise AssertionError(f"{address} does not show what it should: {html}")
 
 
 @dataclass

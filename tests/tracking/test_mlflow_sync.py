@@ -37,6 +37,7 @@ from study.reporting.results_files import write_results
 from study.tracking import mlflow_store, mlflow_sync
 from study.tracking.mlflow_store import load_mlflow
 from study.tracking.mlflow_sync import MlflowCopy
+from study.tracking.run_labels import run_color
 from study.tracking.tracker import Progress
 from study.tracking.tracking_uri import TrackingError
 
@@ -102,7 +103,9 @@ def test_runs_are_named_tagged_nested_and_described(ledger: Ledger, uri: str) ->
     store = copy_to(uri, ledger)
     shared = {"audiotag.study": "first", "audiotag.study_id": "a" * 32, "audiotag.corpus": "tiny"}
     trial = {"audiotag.level": "trial", "audiotag.trial": "key1", "mlflow.runName": "alpha 1.5", "parent": ("study",)}
-    fold = {"audiotag.level": "fold", "audiotag.trial": "key1", "audiotag.fold": "0", "mlflow.runName": "fold 0"}
+    fold = {"audiotag.level": "fold", "audiotag.trial": "key1", "audiotag.fold": "0"}
+    fold |= {"mlflow.runName": "alpha 1.5, fold 0", "mlflow.runColor": run_color(1)}
+    trial |= {"mlflow.runColor": run_color(1)}
     assert store["trial", "key1"]["tags"].pop("mlflow.note.content").startswith("Trial 1 of first: alpha 1.5.")
     assert store["trial", "key1"]["tags"] == shared | trial
     assert store["fold", "key1", "0"]["tags"] == shared | fold | {"parent": ("trial", "key1")}
@@ -154,7 +157,7 @@ def test_with_several_seeds_each_training_has_a_run(tmp_path: Path, uri: str) ->
     assert {run["status"] for run in store.values()} == {"FINISHED"}
     fold = store["fold", "key0", "1", "8"]
     assert fold["params"] == {"alpha": "1.5", "fold": "1", "seed": "8"}
-    assert fold["tags"]["mlflow.runName"] == "fold 1 with seed 8"
+    assert fold["tags"]["mlflow.runName"] == "alpha 1.5, fold 1 with seed 8"
     assert store["study",]["params"]["repeats"] == "3"
     (result,) = study_results(ledger, "finished").trials
     assert store["trial", "key0"]["points"]["eer/sd_seeds"] == [(0, result.figures["eer"].sd_seeds)]

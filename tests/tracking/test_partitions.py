@@ -43,10 +43,11 @@ def test_each_fold_of_each_partition_has_a_run(tmp_path: Path, uri: str) -> None
         assert points["eer/mean"] == [(0, trial.figures["eer"].mean)]
         assert points["partitions/eer_mean"] == [(0, trial.over_partitions.figures["eer"].mean)]
         assert points["partitions/ap_mean"] == [(0, trial.over_partitions.figures["ap"].mean)]
+        name = f"mixup, alpha {trial.params['alpha']:g}"
         for fold in trial.partitions[0].folds:
             run = store["fold", trial.key, str(fold.fold), "2"]
             assert run["points"]["eer/mean"] == [(0, fold.figures["eer"].mean)]
-            assert run["tags"]["mlflow.runName"] == f"fold {fold.fold} of partition 2"
+            assert run["tags"]["mlflow.runName"] == f"{name}, fold {fold.fold} of partition 2"
             assert (run["tags"]["audiotag.partition"], run["params"]["partition"]) == ("2", "2")
             assert run["tags"]["parent"] == ("trial", trial.key)
     assert copy_to(uri, Ledger.open(ledger.root)) == store
@@ -55,7 +56,9 @@ def test_each_fold_of_each_partition_has_a_run(tmp_path: Path, uri: str) -> None
 def test_seeds_of_partitions_have_runs_of_their_own(tmp_path: Path, uri: str) -> None:
     store = copy_to(uri, make(tmp_path / "s", repeats=2))
     assert len([key for key in store if key[0] == "fold"]) == 2 * 2 * 3 * 2
-    assert store["fold", "key0001", "0", "1", "2"]["tags"]["mlflow.runName"] == "fold 0 of partition 2 with seed 1"
+    assert store["fold", "key0001", "0", "1", "2"]["tags"]["mlflow.runName"].endswith(
+        ", fold 0 of partition 2 with seed 1"
+    )
 
 
 @pytest.mark.parametrize("same_process", [True, False])

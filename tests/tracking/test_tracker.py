@@ -1,11 +1,7 @@
 """study.tracking.tracker: the thread that keeps a copy up to date, with copies that fail, lag and recover."""
 
-import os
-import shutil
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -145,30 +141,13 @@ def test_it_gives_up_when_its_time_is_over_and_then_reports_no_failure() -> None
     assert not thread.is_alive()
 
 
-@pytest.fixture
-def start_server(empty_store: Path, tmp_path: Path, free_port: int) -> Iterator[Callable[[], None]]:
-    """Start a tracking server on `free_port`; it is stopped after the test."""
-    shutil.copy(empty_store, tmp_path / "server.db")
-    servers: list[subprocess.Popen[bytes]] = []
-
-    def start() -> None:
-        where = ["--port", str(free_port), "--artifacts-destination", str(tmp_path / "artifacts")]
-        store = ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--workers", "1"]
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", *where, *store]
-        environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # twice as quick
-        with (tmp_path / "server.log").open("wb") as log:
-            process = {"stdout": log, "stderr": log, "start_new_session": True, "cwd": tmp_path}
-            servers.append(subprocess.Popen(command, env=os.environ | environment, **process))
-
-    yield start
-    for server in servers:
-        os.killpg(server.pid, 15)
-        server.wait(20)
-
-
 @pytest.mark.slow
 def test_a_server_that_comes_later_gets_all(
-    ledger: Ledger, start_server: Callable[[], None], free_port: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ledger: Ledger,
+    start_server: Callable[[], object],
+    free_port: int,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     uri, said = f"http://127.0.0.1:{free_port}", list[str]()
     tracker = started(MlflowCopy(ledger, uri), said.append)

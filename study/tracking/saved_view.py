@@ -1,0 +1,156 @@
+"""A saved view of a study's trials for MLflow's page: which runs, columns and charts, and the link that opens it.
+
+MLflow 3.17 keeps a view as a tag of the experiment. Neither the tag nor the state in it is a public interface: they are
+those of its page for runs, and a server that does not know them shows the experiment as it does any other.
+"""
+
+import json
+import zlib
+from base64 import b64encode
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from audiotag.uris import public
+from study.format import own_params
+from study.ledger.schema import StudyRecord, StudyResults, TrialResult
+from study.tracking.metric_names import BASELINE, PARTITIONS, evaluation_prefix, tag_names
+
+VIEW = "mlflow.sharedViewState."  # and the view's key: an experiment's tag
+OWN = "audiotag"  # a field of the tag's value that MLflow ignores, and leaves out where a user saves the view
+COMPARED = ("difference", "difference_low", "difference_high", "p_holm", "p_better")  # columns of vs_baseline
+MOST_TAGS, MOST_SCATTERS = 12, 4  # axes of the parallel coordinates, and charts
+ALL_SHOWN = 30  # trials up to which the charts draw all, and beyond which the first 20 rows of the table
+LONGEST_NAMES = 600  # characters of these axes' tags; MLflow takes 5000 for the tag
+MOST_RUNS = 100  # in a chart
+RESULT = "result"  # the section of the charts
+BY_EPOCH = {"xAxisKey": "step", "useGlobalXaxisKey": False, "lineSmoothness": 0, "scaleType": "linear"}
+LOCAL = "http://127.0.0.1:5000"  # where `mlflow ui` answers
+
+
+def view_key(study: StudyRecord) -> str:
+    """The key of a study's view, in its tag and in links."""
+    return study.id[:12]
+
+
+def view_value(results: StudyResults) -> str:
+    """The value of the tag that holds the view of a study's trials; of the same results always the same."""
+    study = results.study
+    created = round(datetime.fromisoformat(study.created).timestamp() * 1000)  # ms
+    state = json.dumps(_state(results), separators=(",", ":"), ensure_ascii=False)
+    packed = f"deflate;{b64encode(zlib.compress(state.encode(), 9)).decode()}"
+    return json.dumps({"name": study.name, "createdAt": created, "updatedAt": created, "state": packed, OWN: 1})
+
+
+def is_own(value: str) -> bool:
+    """Whether the value of a view's tag is one of `view_value`, rather than what a user saved in its place."""
+    try:
+        return OWN in json.loads(value)
+    except (ValueError, TypeError):
+        return False
+
+
+def view_link(experiment: str, study: StudyRecord, uri: str) -> str:
+    """The address at which a browser opens a study's view, without passwords; of a database that of `mlflow ui`.
+
+    Without `workflowType` MLflow opens an experiment on its page for language models.
+    """
+    base = LOCAL
+    if uri.startswith(("http://", "https://")):
+        parts = urlsplit(public(uri))
+        base = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+    options = f"viewStateShareKey={view_key(study)}&compareRunsMode=CHART&workflowType=machine_learning"
+    return f"{base}/#/experiments/{experiment}/runs?{options}"
+
+
+def _state(results: StudyResults) -> dict[str, Any]:
+    """The state of MLflow's page: the trials of the study, the best first, with what was varied and what came out."""
+    study, differing = results.study, _differing(results)
+    columns = _columns(results, differing)
+    return {
+        "searchFilter": f"tags.`audiotag.level` = 'trial' and tags.`audiotag.study_id` = '{study.id}'",
+        "orderByKey": f"metrics.`{study.metric}/mean`",
+        "orderByAsc": study.objective.lower_is_better,
+        "selectedColumns": columns,
+        "columnOrder": columns,  # else parameters come last, and what is left out here first
+        "runsHiddenMode": "SHOW_ALL" if len(results.trials) <= ALL_SHOWN else "FIRST_20_RUNS",
+        "compareRunCharts": _charts(results, differing),
+        "compareRunSections": _sections(results),
+        "isAccordionReordered": True,  # else MLflow sorts the sections by name
+    }
+
+
+def _differing(results: StudyResults) -> list[str]:
+    """The parameters in which the trials differ; before there are two, those that the space sets."""
+    varied = results.study.varied
+    if len(results.trials) < 2:
+        return list(varied)
+    configs = [own_params(trial.params) for trial in results.trials]
+    return [name for name in varied if len({str(config.get(name)) for config in configs}) > 1]
+
+
+def _columns(results: StudyResults, differing: Sequence[str]) -> list[str]:
+    study, metric = results.study, results.study.metric
+    metrics = [f"{metric}/{name}" for name in ("mean", "var_classes")]
+    metrics += [f"{evaluation_prefix(metric)}/mean"] if study.corpus.evaluation_clips else []
+    metrics += [f"{BASELINE}/{name}" for name in COMPARED]
+    tags = ["audiotag.status"] if results.with_status("pruned") else []
+    tags += ["audiotag.failure"] if results.with_status("failed") else []
+    columns = {"params": differing, "metrics": metrics, "tags": tags}
+    return [f"{kind}.`{name}`" for kind, names in columns.items() for name in names]
+
+
+def _sections(results: StudyResults) -> list[dict[str, Any]]:
+    """The study's own charts, and folded below them those that MLflow makes of each metric."""
+    metrics = list(dict.fromkeys(name for trial in results.finished for name in trial.figures))
+    scored = list(dict.fromkeys(name for trial in results.finished for name in trial.evaluation))
+    others = [*metrics, *map(evaluation_prefix, scored), BASELINE, "train", "val"]
+    others += [PARTITIONS] if results.study.has_several_partitions else []
+    own = {"isReordered": True, "deleted": False, "isGenerated": False}
+    folded = [{"uuid": name, "name": name, "display": False, **own} for name in others]
+    return [{"uuid": RESULT, "name": results.study.name, "display": True, "columns": 2, **own}, *folded]
+
+
+def _charts(results: StudyResults, differing: Sequence[str]) -> list[dict[str, Any]]:
+    study, metric = results.study, results.study.metric
+    mean, finished = f"{metric}/mean", results.finished
+    known = {name: _values(finished, name) for name in differing}
+    numeric = [name for name, values in known.items() if values and all(map(_is_number, values))]
+    everywhere = [name for name in numeric if len(known[name]) == len(finished)]
+    tags = [f"{metric}/{tag}" for tag in _telling_tags(finished, study)]
+    x = [{"key": name, "type": "PARAM"} for name in numeric[:MOST_SCATTERS]]
+    y = {"key": mean, "type": "METRIC"}
+    charts = [_chart("BAR", mean, metricKey=mean, selectedMetricKeys=[mean])]
+    charts += [_chart("SCATTER", axis["key"], xaxis=axis, yaxis=y) for axis in x]
+    if tags:
+        charts.append(_chart("PARALLEL", "tags", selectedParams=everywhere, selectedMetrics=[*tags, mean]))
+    for key in (f"val/{metric}_mean", "val/loss"):
+        charts.append(_chart("LINE", key, metricKey=key, selectedMetricKeys=[key], **BY_EPOCH))
+    return charts
+
+
+def _chart(kind: str, key: str, **more: Any) -> dict[str, Any]:
+    own = {"uuid": f"{RESULT} {key}", "type": kind, "metricSectionId": RESULT}
+    return own | {"runsCountToCompare": MOST_RUNS, "deleted": False, "isGenerated": False} | more
+
+
+def _values(trials: Sequence[TrialResult], name: str) -> list[Any]:
+    """A parameter of the trials that have it."""
+    return [config[name] for trial in trials if name in (config := own_params(trial.params))]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _telling_tags(trials: Sequence[TrialResult], study: StudyRecord) -> list[str]:
+    """The tags, as metrics' names have them, that every trial has a figure of; of many those that differ most."""
+    by_tag = [trial.figures[study.metric].by_tag for trial in trials]
+    known = {tag: [value for own in by_tag if (value := own.get(tag)) is not None] for tag in study.tags}
+    whole = [tag for tag, values in known.items() if values and len(values) == len(trials)]
+    names, room, chosen = tag_names(study.tags), LONGEST_NAMES, set[str]()
+    for tag in sorted(whole, key=lambda tag: min(known[tag]) - max(known[tag]))[:MOST_TAGS]:
+        if (room := room - len(names[tag])) >= 0:
+            chosen.add(tag)
+    return [names[tag] for tag in whole if tag in chosen]
