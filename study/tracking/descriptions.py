@@ -9,7 +9,7 @@ from study.ledger.findings import Findings
 from study.ledger.schema import Figures, StudyRecord, StudyResults, TrialRecord, TrialResult
 from study.tracking.metric_names import evaluation_prefix
 
-ANSWERS = "### What studies found"  # heading of an experiment's description
+ANSWERS, READING = "### What studies found", "### How to read the runs"  # headings of an experiment's description
 LONGEST_DESCRIPTION = 5000  # characters that MLflow takes for an experiment
 
 
@@ -23,10 +23,12 @@ def describe_experiment(study: StudyRecord) -> str:
         for name, metric in METRICS.items()
     )
     return (
-        f"{study.question}\n\nRuns are nested: a study holds its trials, a trial its folds.\n\n"
-        "- To compare trials, enter the filter ``tags.`audiotag.level` = 'trial'``, add the columns "
-        f"{varied} and `{mean}`, sort by `{mean}` ({order}), select the trials and press *Compare*.\n"
-        "- For box plots over the folds, filter ``tags.`audiotag.level` = 'fold'`` instead.\n"
+        f"{study.question}\n\n{READING}\n\nA study holds its trials, a trial its folds.\n\n"
+        "- The trials of a study, the best first, with charts: *Model training* at the top left, *Runs*, and there the "
+        "study's name under *Views*.\n"
+        "- By hand: enter the filter ``tags.`audiotag.level` = 'trial'``, add the columns "
+        f"{varied} and `{mean}`, sort by `{mean}` ({order}).\n"
+        "- For box plots over the folds, filter ``tags.`audiotag.level` = 'fold'``, select them and press *Compare*.\n"
         "- The artifact `report.html` of a study's run says which differences are more than chance.\n\n"
         f"{metrics}\n\n`.../mean`: mean over tags and folds; `.../mean_low`, `.../mean_high`: its 95 % interval on "
         "other recordings; `.../sd_seeds`: standard deviation of the mean over seeds; `partitions/..._mean`: mean over "
@@ -38,19 +40,21 @@ def describe_experiment(study: StudyRecord) -> str:
     )
 
 
-def with_answer(description: str, study: StudyRecord, answer: str) -> str:
+def with_answer(description: str, study: StudyRecord, answer: str, trials: str) -> str:
     """Add a study's answer to an experiment's description, whoever wrote that, in place of an earlier one.
 
-    Of more answers than MLflow takes, the first are left out.
+    `trials` is the address of the study's trials. Of more answers than MLflow takes, the first are left out.
     """
-    head, _, tail = description.partition(ANSWERS)
+    before, *after = description.partition(READING)
+    head, _, tail = before.partition(ANSWERS)
     mine = f"- `{study.name}` on `{study.corpus.name}`: "
     lines = tail.strip().splitlines()
     answers = [line for line in lines if line.startswith("- `") and not line.startswith(mine)]
     others = [line for line in lines if not line.startswith("- `")]  # of users
-    answers.append(f"{mine}{' '.join(answer.split())}")
+    answers.append(f"{mine}{' '.join(answer.split())} [Its trials]({trials})")
     while True:
         text = "\n".join([head.rstrip(), "", ANSWERS, "", *answers, *others])
+        text += f"\n\n{''.join(after)}" if after[0] else ""
         if len(text) <= LONGEST_DESCRIPTION or len(answers) == 1:
             return text
         answers.pop(0)
@@ -71,8 +75,11 @@ def _about(study: StudyRecord) -> str:
     return f"{text}Started with `{study.command}`; continue it with `--resume {study.name}`."
 
 
-def describe_results(results: StudyResults, chosen: str, findings: Findings | None) -> str:
-    """Describe the run of a study that has ended; `chosen` is the name of the trial with the best mean."""
+def describe_results(results: StudyResults, chosen: str, findings: Findings | None, trials: str) -> str:
+    """Describe the run of a study that has ended: the answer first, since MLflow folds what is long.
+
+    `chosen` is the name of the trial with the best mean, `trials` the address of all of them.
+    """
     text = f"{count(len(results.finished), 'trial')} finished, {len(results.with_status('failed'))} failed"
     if pruned := results.with_status("pruned"):
         text += f", {len(pruned)} pruned (tag `audiotag.status`; they have no `{results.study.metric}/mean`)"
@@ -80,7 +87,9 @@ def describe_results(results: StudyResults, chosen: str, findings: Findings | No
         text += f". Cross-validation chose {chosen}: {_means(results.best.figures)}"
     text += ".\n\nThe artifact `report.html` says which differences are more than chance."
     conclusion = "" if findings is None else f"{findings.markdown}\n\n"
-    return f"{results.study.question}\n\n{conclusion}{_about(results.study)}\n\n{text}"
+    question, _, more = results.study.question.partition("\n")
+    rest = f"{more.strip()}\n\n" if more.strip() else ""
+    return f"{question} [The trials, the best first]({trials})\n\n{conclusion}{rest}{_about(results.study)}\n\n{text}"
 
 
 def describe_trial(study: StudyRecord, trial: TrialRecord, name: str, result: TrialResult | None) -> str:

@@ -316,10 +316,10 @@ class Store:
         if any(value is not None and run.metrics.get(name) != value for name, value in values.items()):
             self.log(run, [], values)
 
-    def note_answer(self, answer: str) -> None:
-        """Put a study's answer into the description of its experiment, beside those of others."""
+    def note_answer(self, answer: str, trials: str) -> None:
+        """Put a study's answer, and the address of its trials, into its experiment's description, beside others."""
         known = self.client.get_experiment(self.experiment).tags.get(NOTE) or describe_experiment(self.study)
-        if (text := with_answer(known, self.study, answer)) != known and len(text) <= LONGEST_DESCRIPTION:
+        if (text := with_answer(known, self.study, answer, trials)) != known and len(text) <= LONGEST_DESCRIPTION:
             self.client.set_experiment_tag(self.experiment, NOTE, text)
 
     def save_view(self, tag: str, value: str) -> None:

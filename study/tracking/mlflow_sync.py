@@ -25,7 +25,7 @@ from study.tracking.mlflow_store import FAILURE, NAME, NOTE, PARENT, STATUS, Run
 from study.tracking.model_registry import register_best
 from study.tracking.run_keys import STUDY, RunKey, fold_key
 from study.tracking.run_labels import COLOR, fold_name, run_color
-from study.tracking.saved_view import VIEW, view_key, view_link, view_value
+from study.tracking.saved_view import VIEW, view_key, view_link, view_path, view_value
 from study.tracking.tracker import Progress
 
 ARTIFACTS = ("report.html", "table.md", RESULTS_FILE, FINDINGS_FILE)  # of a study, with the folder of figures
@@ -171,7 +171,7 @@ class MlflowCopy:
         for trial in findings.trials:
             if (run := store.runs.get(RunKey("trial", trial.key))) is not None:
                 store.replace(run, finding_values(trial, self._study.metric))
-        store.note_answer(findings.answer)
+        store.note_answer(findings.answer, view_path(store.experiment, self._study))
 
     def _end_study(self, store: Store, run: Run, status: str) -> None:
         results = study_results(self._ledger, status)
@@ -184,7 +184,8 @@ class MlflowCopy:
             name = store.runs[RunKey("trial", best.key)].tags[NAME]
         store.log(run, [], values)
         findings = read_findings(self._ledger)
-        store.run(STUDY, self._study.name, {}, {NOTE: describe_results(results, name, findings)})
+        trials = view_path(store.experiment, self._study)
+        store.run(STUDY, self._study.name, {}, {NOTE: describe_results(results, name, findings, trials)})
         store.save_view(VIEW + view_key(self._study), view_value(results))
         self.view = view_link(store.experiment, self._study, self._uri)
         if findings is not None:

@@ -7,14 +7,14 @@ those of its page for runs, and a server that does not know them shows the exper
 import json
 import zlib
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from audiotag.uris import public
 from study.format import own_params
-from study.ledger.schema import StudyRecord, StudyResults, TrialResult
+from study.ledger.schema import Figures, StudyRecord, StudyResults, TrialResult
 from study.tracking.metric_names import BASELINE, PARTITIONS, evaluation_prefix, tag_names
 
 VIEW = "mlflow.sharedViewState."  # and the view's key: an experiment's tag
@@ -51,17 +51,22 @@ def is_own(value: str) -> bool:
         return False
 
 
-def view_link(experiment: str, study: StudyRecord, uri: str) -> str:
-    """The address at which a browser opens a study's view, without passwords; of a database that of `mlflow ui`.
+def view_path(experiment: str, study: StudyRecord) -> str:
+    """The address of a study's view within MLflow's page, as its descriptions may link to it.
 
     Without `workflowType` MLflow opens an experiment on its page for language models.
     """
+    options = f"viewStateShareKey={view_key(study)}&compareRunsMode=CHART&workflowType=machine_learning"
+    return f"#/experiments/{experiment}/runs?{options}"
+
+
+def view_link(experiment: str, study: StudyRecord, uri: str) -> str:
+    """The address at which a browser opens a study's view, without passwords; of a database that of `mlflow ui`."""
     base = LOCAL
     if uri.startswith(("http://", "https://")):
         parts = urlsplit(public(uri))
         base = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
-    options = f"viewStateShareKey={view_key(study)}&compareRunsMode=CHART&workflowType=machine_learning"
-    return f"{base}/#/experiments/{experiment}/runs?{options}"
+    return f"{base}/{view_path(experiment, study)}"
 
 
 def _state(results: StudyResults) -> dict[str, Any]:
@@ -103,13 +108,18 @@ def _columns(results: StudyResults, differing: Sequence[str]) -> list[str]:
 
 def _sections(results: StudyResults) -> list[dict[str, Any]]:
     """The study's own charts, and folded below them those that MLflow makes of each metric."""
-    metrics = list(dict.fromkeys(name for trial in results.finished for name in trial.figures))
-    scored = list(dict.fromkeys(name for trial in results.finished for name in trial.evaluation))
+    metrics = _defined(trial.figures for trial in results.finished)
+    scored = _defined(trial.evaluation for trial in results.finished)
     others = [*metrics, *map(evaluation_prefix, scored), BASELINE, "train", "val"]
     others += [PARTITIONS] if results.study.has_several_partitions else []
     own = {"isReordered": True, "deleted": False, "isGenerated": False}
     folded = [{"uuid": name, "name": name, "display": False, **own} for name in others]
     return [{"uuid": RESULT, "name": results.study.name, "display": True, "columns": 2, **own}, *folded]
+
+
+def _defined(figures: Iterable[Mapping[str, Figures]]) -> list[str]:
+    """The metrics that exist for some trial."""
+    return list(dict.fromkeys(name for own in figures for name, part in own.items() if part.mean is not None))
 
 
 def _charts(results: StudyResults, differing: Sequence[str]) -> list[dict[str, Any]]:

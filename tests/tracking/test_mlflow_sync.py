@@ -418,7 +418,9 @@ def test_what_the_report_says_of_trials_is_in_their_runs(tmp_path: Path, uri: st
         assert {name: points.get(name) for name in there} == {name: [(0, value)] for name, value in there.items()}
     baseline = store["trial", found.baseline]["points"]
     assert not [name for name in baseline if name.startswith("vs_baseline/")]
-    assert store["study",]["tags"]["mlflow.note.content"].startswith(f"{ledger.study.question}\n\n{found.markdown}\n\n")
+    first, _, rest = store["study",]["tags"]["mlflow.note.content"].partition("\n\n")
+    assert first.startswith(f"{ledger.study.question.splitlines()[0]} [The trials, the best first](#/experiments/")
+    assert rest.startswith(f"{found.markdown}\n\nFrom none to much, all else equal.\n\n")
     assert copy_to(uri, Ledger.open(ledger.root)) == store
 
 
@@ -443,6 +445,7 @@ def test_the_experiment_lists_the_answer_of_each_study_once(tmp_path: Path, uri:
         copy_to(uri, Ledger.open(ledger.root))
     text = client_of(uri).get_experiment_by_name("mixup_alpha").tags["mlflow.note.content"]
     answers = [read_findings(ledger).answer for ledger in ledgers]
-    assert text.splitlines()[-2:] == [f"- `two` on `made_up`: {answers[1]}", f"- `one` on `made_up`: {answers[0]}"]
+    lines = [line.partition(" [Its trials](#/")[0] for line in text.splitlines() if line.startswith("- `")]
+    assert lines[:2] == [f"- `two` on `made_up`: {answers[1]}", f"- `one` on `made_up`: {answers[0]}"]
     assert text.count("### What studies found") == 1
     assert text.startswith("How strong should mixup be?")

@@ -5,6 +5,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -205,8 +206,16 @@ def test_the_link_opens_the_result(tmp_path: Path, start_server: Callable[[], An
     assert runs_shown(html) == ["mixup, alpha 0.1", "mixup, alpha 0.5", "mixup, alpha 0"]
     assert re.findall(r'value="(#[0-9a-f]{6})"></label>', html) == [run_color(number) for number in (1, 2, 0)]
     table = read_page(copy.view.replace("CHART", "TABLE"), tmp_path / "table", runs_shown)
+    first = copy.view.partition("/runs?")[0]  # as by hand: MLflow's page for language models
+    path = target_of("Its trials", read_page(first, tmp_path / "by_hand", lambda html: "Its trials" in html))
+    assert copy.view.endswith(f"/{path}")
     columns = set(re.findall(r'col-id="((?:params|metrics)\.`[^"]+`)"', table))
     assert columns == set(state_of(value_of(ledger))["selectedColumns"])
+
+
+def target_of(text: str, html: str) -> str:
+    """Where a link on a page leads."""
+    return unescape(re.findall(rf'<a [^>]*href="([^"]*)"[^>]*>{text}</a>', html)[0])
 
 
 def runs_shown(html: str) -> list[str]:
