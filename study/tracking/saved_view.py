@@ -21,9 +21,10 @@ VIEW = "mlflow.sharedViewState."  # and the view's key: an experiment's tag
 OWN = "audiotag"  # a field of the tag's value that MLflow ignores, and leaves out where a user saves the view
 COMPARED = ("difference", "difference_low", "difference_high", "p_holm", "p_better")  # columns of vs_baseline
 MOST_TAGS, MOST_SCATTERS = 12, 4  # axes of the parallel coordinates, and charts
-ALL_SHOWN = 30  # trials up to which the charts draw all, and beyond which the first 20 rows of the table
+ALL_SHOWN = 50  # trials up to which the charts draw all, and beyond which the first 20 rows of the table
 LONGEST_NAMES = 600  # characters of these axes' tags; MLflow takes 5000 for the tag
 MOST_RUNS = 100  # in a chart
+RUN_NAME = "attributes.`Run Name`"  # a column
 RESULT = "result"  # the section of the charts
 BY_EPOCH = {"xAxisKey": "step", "useGlobalXaxisKey": False, "lineSmoothness": 0, "scaleType": "linear"}
 LOCAL = "http://127.0.0.1:5000"  # where `mlflow ui` answers
@@ -78,7 +79,8 @@ def _state(results: StudyResults) -> dict[str, Any]:
         "orderByKey": f"metrics.`{study.metric}/mean`",
         "orderByAsc": study.objective.lower_is_better,
         "selectedColumns": columns,
-        "columnOrder": columns,  # else parameters come last, and what is left out here first
+        "columnOrder": [RUN_NAME, *columns],  # else parameters come last
+        "columnWidths": {RUN_NAME: 260} | {column: max(100, 50 + 7 * _length(column)) for column in columns},  # px
         "runsHiddenMode": "SHOW_ALL" if len(results.trials) <= ALL_SHOWN else "FIRST_20_RUNS",
         "compareRunCharts": _charts(results, differing),
         "compareRunSections": _sections(results),
@@ -104,6 +106,11 @@ def _columns(results: StudyResults, differing: Sequence[str]) -> list[str]:
     tags += ["audiotag.failure"] if results.with_status("failed") else []
     columns = {"params": differing, "metrics": metrics, "tags": tags}
     return [f"{kind}.`{name}`" for kind, names in columns.items() for name in names]
+
+
+def _length(column: str) -> int:
+    """The characters in the head of a column."""
+    return len(column.partition(".")[2].strip("`"))
 
 
 def _sections(results: StudyResults) -> list[dict[str, Any]]:

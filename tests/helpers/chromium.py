@@ -23,7 +23,7 @@ def read_page(address: str, folder: Path, is_whole: Callable[[str], bool]) -> st
     """A page's HTML after its scripts, in a window that is wide and high; tried again until it is whole."""
     html = ""
     for budget in BUDGETS:
-        own = (f"--user-data-dir={folder / f'browser_{budget}'}", "--window-size=1800,2400", "--no-proxy-server")
+        own = (f"--user-data-dir={folder / f'browser_{budget}'}", "--window-size=3000,2400", "--no-proxy-server")
         command = [str(CHROMIUM), *SWITCHES[:3], *own, f"--virtual-time-budget={budget}", "--dump-dom", address]
         html = subprocess.run(command, capture_output=True, text=True, timeout=300).stdout
         if is_whole(html):
