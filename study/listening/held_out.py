@@ -116,21 +116,23 @@ class FoldModels:
         Raises:
             AudioError: For a clip that cannot be read.
         """
-        front_end = self._winner.config.front_end
+        front_end, has_curves = self._winner.config.front_end, self.has_curves
         waves = np.stack([self._audio.read(self._places[name]) for name in names])
         features = log_mel(waves, front_end)
-        heard = []
-        for wave, values, fold in zip(waves, features, folds, strict=True):
-            taggers, batch = self._of_fold(fold), values[None]
-            scores = np.mean([tagger.score(batch)[0] for tagger in taggers], axis=0)
-            curves = np.zeros((len(values), len(scores)))
-            if self.has_curves:
-                curves = np.mean([tagger.curves(batch)[0] for tagger in taggers], axis=0)
-            track = Track(min(len(values), COLUMNS))
-            seconds = wave.shape[-1] / front_end.sample_rate
-            track.add(Clip(0.0, seconds, wave), values, curves, front_end)
-            heard.append(Heard(wave, scores, track, self.has_curves))
-        return heard
+        heard: dict[int, Heard] = {}
+        for fold in set(folds):
+            members = np.flatnonzero(np.array(folds) == fold)
+            taggers, batch = self._of_fold(fold), features[members]
+            scores = np.mean([tagger.score(batch) for tagger in taggers], axis=0)  # (B, K)
+            curves = np.zeros((*batch.shape[:2], scores.shape[1]))
+            if has_curves:
+                curves = np.mean([tagger.curves(batch) for tagger in taggers], axis=0)  # (B, T', K)
+            for clip, own, lines in zip(members.tolist(), scores, curves, strict=True):
+                track = Track(min(features.shape[1], COLUMNS))
+                seconds = waves.shape[-1] / front_end.sample_rate
+                track.add(Clip(0.0, seconds, waves[clip]), features[clip], lines, front_end)
+                heard[clip] = Heard(waves[clip], own, track, has_curves)
+        return [heard[clip] for clip in range(len(names))]
 
     def _of_fold(self, fold: int) -> "list[Tagger]":
         from audiotag.inference.tagger import make_tagger

@@ -15,7 +15,7 @@ from study.listening.drawing import Piece, draw_lane, draw_spectrogram, frequenc
 from study.listening.page import MEGABYTE, Fact, Group, Lane, ListeningPage, Part, Player, explain
 from study.listening.sound import BIT_RATE, embedded, encode_opus, linked
 from study.reporting.tables import Line, Table
-from study.tagging.curves import LANES, Tracks, likeliest
+from study.tagging.curves import LANES, Track, Tracks, likeliest
 from study.tagging.table import clock
 from study.tagging.tagging import Tagged, TaggedClip, above_threshold, by_recording
 from study.tagging.winner import Winner
@@ -73,21 +73,9 @@ def _embed(path: Path, winner: Winner) -> str:
 def _player(
     anchor: str, name: str, path: Path, clips: Sequence[TaggedClip], hearing: Hearing, winner: Winner, source: str
 ) -> Player:
-    track, thresholds, seconds = hearing.tracks.track(path), hearing.thresholds, clips[-1].end
-    probabilities = np.array([clip.probabilities for clip in clips])  # (clips, K)
-    above = np.array([[*above_threshold(clip.probabilities, thresholds).values()] for clip in clips])
-    lanes, tops = [], highest_points(track)
-    for tag in likeliest(probabilities):
-        name_of_tag = [*thresholds][tag]
-        pieces = [
-            Piece(clip.start, clip.end, float(score), "above" if is_above else "below")
-            for clip, score, is_above in zip(clips, probabilities[:, tag], above[:, tag], strict=True)
-        ]
-        threshold = thresholds[name_of_tag]
-        facts = [_fact(probabilities[:, tag], above[:, tag], threshold)]
-        paths = draw_lane(track, pieces, tag, threshold, float(tops[tag]), seconds)
-        lanes.append(Lane(name_of_tag, False, facts, paths))
-    left = f"The {len(lanes)} likeliest of {len(thresholds)} tags." if len(lanes) < len(thresholds) else ""
+    track, tags, seconds = hearing.tracks.track(path), len(hearing.thresholds), clips[-1].end
+    lanes = _lanes(track, clips, hearing.thresholds)
+    left = f"The {len(lanes)} likeliest of {tags} tags." if len(lanes) < tags else ""
     return Player(
         anchor=anchor,
         name=name,
@@ -99,6 +87,22 @@ def _player(
         lanes=lanes,
         notes=[f"{clock(seconds)}, {count(len(clips), 'clip')}. {left}"],
     )
+
+
+def _lanes(track: Track, clips: Sequence[TaggedClip], thresholds: dict[str, float | None]) -> list[Lane]:
+    probabilities = np.array([clip.probabilities for clip in clips])  # (clips, K)
+    above = np.array([[*above_threshold(clip.probabilities, thresholds).values()] for clip in clips])
+    lanes, tops, tags = [], highest_points(track), list(thresholds)
+    for tag in likeliest(probabilities):
+        pieces = [
+            Piece(clip.start, clip.end, float(score), "above" if is_above else "below")
+            for clip, score, is_above in zip(clips, probabilities[:, tag], above[:, tag], strict=True)
+        ]
+        threshold = thresholds[tags[tag]]
+        facts = [_fact(probabilities[:, tag], above[:, tag], threshold)]
+        paths = draw_lane(track, pieces, tag, threshold, float(tops[tag]), clips[-1].end)
+        lanes.append(Lane(tags[tag], False, facts, paths))
+    return lanes
 
 
 def _fact(scores: np.ndarray, above: np.ndarray, threshold: float | None) -> Fact:

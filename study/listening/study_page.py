@@ -9,6 +9,7 @@ from rich.console import Console
 
 from audiotag.cli import progress_bar
 from audiotag.corpus.corpus import Corpus
+from audiotag.features.load import one_torch_thread
 from study.ledger.files import write_text
 from study.listening.choice import by_clip
 from study.listening.clip_player import clip_player
@@ -19,7 +20,7 @@ from study.listening.question import Question
 from study.listening.sound import embedded, encode_opus, linked
 from study.listening.study_parts import Content, lay_out
 
-BATCH = 16  # clips that are read and scored at a time
+BATCH = 64  # clips that are read and scored at a time
 
 
 def write_study_page(question: Question, corpus: Corpus, options: Options, console: Console) -> Path:
@@ -34,7 +35,7 @@ def write_study_page(question: Question, corpus: Corpus, options: Options, conso
     content = Content({}, 0.0, models.has_curves)
     most = round(options.limit * MEGABYTE)
     room = most
-    with progress_bar(console) as bar:
+    with progress_bar(console) as bar, one_torch_thread():
         chosen = len({choice.clip for choice in question.choices})
         for clip, heard in bar.track(_hear(question, models), chosen, description="Listening to clips"):
             content.players[clip] = _player(question, clip, heard, models, options.link)

@@ -100,7 +100,7 @@ def _facts(question: Question, options: Options, content: Content) -> list[str]:
     )
     facts += [NO_CURVES] * (not content.has_curves)
     chosen, there = len({choice.clip for choice in question.choices}), len(content.players)
-    fit = "all are here" if chosen == there else f"{there} are here, the worst first of every tag"
+    fit = "all are here" if chosen == there else f"{there} of them are here, the worst of every tag first"
     facts.append(
         f"Chosen: {count(chosen, 'clip')}, for up to {options.clips} misses and {options.clips} false alarms per tag, "
         f"and {2 * options.clips} disagreements of each kind. The page takes at most {options.limit:g} MB (--limit): "

@@ -123,7 +123,7 @@ def test_the_limit_cuts_the_least_important_clips(call: Call, studies: Path) -> 
     assert 0.3e6 * limit < len(part.encode()) <= 1e6 * limit
     there = Page(part).tags.count("article")
     assert 0 < there < Page(whole).tags.count("article")
-    assert f"{there} are here" in Page(part).text
+    assert f"{there} of them are here" in Page(part).text
     assert "all are here" in Page(whole).text
     first = ask(find_winner(studies, "tiny"), 3).choices[0]
     assert f'id="clip-{first.clip}"' in part
