@@ -19,7 +19,7 @@ from audiotag.corpus.audio_scan import (
     scan_clips,
     unusable_audio,
 )
-from audiotag.corpus.errors import CorpusError, count
+from audiotag.corpus.errors import CorpusError, count, list_first
 from audiotag.corpus.layouts import LAYOUTS
 from audiotag.corpus.layouts.layout import Layout
 from audiotag.corpus.tables import EVALUATION, NO_FOLD, Listing
@@ -49,6 +49,12 @@ class Corpus:
     tag_separator: str | None = None  # that the user asked for
     notes: tuple[str, ...] = ()  # what was read otherwise than the tables have it, one line each
     warnings: tuple[str, ...] = ()  # what the tables may mean otherwise
+
+    def __repr__(self) -> str:
+        parts = [count(len(self.clips), "clip"), f"{self.clip_seconds:g} s each"]
+        parts += [f"{len(self.evaluation)} of them for evaluation"] * bool(len(self.evaluation))
+        parts += [count(len(self.fold_numbers), "fold"), f"{count(len(self.tags), 'tag')} ({list_first(self.tags)})"]
+        return f"<Corpus {self.name} ({self.kind}): {', '.join(parts)}>"
 
     @property
     def layout(self) -> Layout:

@@ -110,6 +110,14 @@ def test_a_corpus_travels_between_processes(folder_corpus: Write) -> None:
     assert (copy.clips, copy.fingerprint) == (corpus.clips, corpus.fingerprint)
 
 
+def test_a_repr_is_a_line_whatever_the_size(folder_corpus: Write) -> None:
+    corpus = open_corpus(folder_corpus(SPLIT_ROWS, SPLIT_HEADER))
+    counts = "5 clips, 0.05 s each, 1 of them for evaluation, 2 folds, 2 tags (x, y)"
+    assert repr(corpus) == f"<Corpus own (folder): {counts}>"
+    many = replace(corpus, tags=tuple(f"tag{number}" for number in range(200)))
+    assert len(repr(many)) < 150
+
+
 def test_the_root_may_be_relative_or_a_string(folder_corpus: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     root = folder_corpus(ROWS)
     monkeypatch.chdir(root)
