@@ -47,10 +47,11 @@ class Ledger:
         root: Its path.
         study: Its record.
         ended: Results of trials of which nothing is left to be trained, by key (filled by `study.ledger.results`).
+        keep_damaged: Leave damaged files of trials where they are: for who only reads.
     """
 
-    def __init__(self, root: Path, study: StudyRecord) -> None:
-        self.root, self.study = root, study
+    def __init__(self, root: Path, study: StudyRecord, *, keep_damaged: bool = False) -> None:
+        self.root, self.study, self.keep_damaged = root, study, keep_damaged
         self.ended: dict[str, TrialResult] = {}
         self._clips: Clips | None = None
         self._unsettled, self._moved = False, ""  # identity to be written, and what is to be said of it
@@ -80,7 +81,7 @@ class Ledger:
         return cls(root, study)
 
     @classmethod
-    def open(cls, root: Path) -> "Ledger":
+    def open(cls, root: Path, *, keep_damaged: bool = False) -> "Ledger":
         """Open a study folder; one that was copied is a study of its own (`study.ledger.identity`).
 
         Raises:
@@ -95,15 +96,16 @@ class Ledger:
             _require_readable(root, content)
             record = read_record(StudyRecord, content)
             _require_metric(root, record.metric)
-            return cls._of(root, record)
+            return cls._of(root, record, keep_damaged)
         except RecordError as error:
             what = f"a {STUDY_FILE} without a usable `{error}`" if content else f"a damaged {STUDY_FILE}"
             raise LedgerError(f"The study `{root.name}` in {root.parent} has {what}: put back a copy of it.") from None
 
     @classmethod
-    def _of(cls, root: Path, record: StudyRecord) -> "Ledger":
+    def _of(cls, root: Path, record: StudyRecord, keep_damaged: bool) -> "Ledger":
         study, moved = identify(root, record)
-        ledger = cls(root, replace(study, command=public(study.command)))  # an earlier version kept its passwords
+        study = replace(study, command=public(study.command))  # an earlier version kept its passwords
+        ledger = cls(root, study, keep_damaged=keep_damaged)
         ledger._unsettled, ledger._moved = ledger.study != record, moved or ""
         return ledger
 
@@ -178,14 +180,14 @@ class Ledger:
 
     def trial(self, key: str) -> TrialFolder:
         """The folder of a trial, which may not exist yet."""
-        return trial_folder(self.root, key)
+        return trial_folder(self.root, key, keep_damaged=self.keep_damaged)
 
     def trials(self, without: Container[str] = ()) -> list[TrialFolder]:
         """All trials with a configuration, by their numbers; no file is read of trials whose keys are in `without`."""
         return [folder for _, folder in self._numbered(without)]
 
     def _numbered(self, without: Container[str] = ()) -> list[tuple[int, TrialFolder]]:
-        folders = [TrialFolder(path) for path in (self.root / "trials").glob("*") if path.name not in without]
+        folders = [self.trial(path.name) for path in (self.root / "trials").glob("*") if path.name not in without]
         found = [(trial.number, folder) for folder in folders if (trial := folder.read_trial()) is not None]
         return sorted(found, key=lambda pair: pair[0])
 
@@ -203,9 +205,9 @@ class Ledger:
         write_json(self.root / RESULTS_FILE, content)
 
 
-def trial_folder(root: Path, key: str) -> TrialFolder:
+def trial_folder(root: Path, key: str, *, keep_damaged: bool = False) -> TrialFolder:
     """The folder of a trial in that of its study."""
-    return TrialFolder(root / "trials" / key)
+    return TrialFolder(root / "trials" / key, keep_damaged=keep_damaged)
 
 
 def _as_dict(content: Any) -> dict[str, Any]:

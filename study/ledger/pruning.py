@@ -7,7 +7,7 @@ from functools import partial
 
 from audiotag.corpus.errors import count
 from study.format import decimal
-from study.ledger.files import read_json, write_json
+from study.ledger.files import write_json
 from study.ledger.schema import PassedRecord, PrunedRecord, read_record, write_record
 from study.ledger.trial_folder import TrialFolder
 
@@ -16,7 +16,7 @@ PRUNED_FILE, PASSED_FILE = "pruned.json", "passed.json"
 
 def read_pruned(folder: TrialFolder) -> PrunedRecord | None:
     """Where a trial was pruned; None where it was not."""
-    return read_json(folder.path / PRUNED_FILE, partial(read_record, PrunedRecord))
+    return folder.read(folder.path / PRUNED_FILE, partial(read_record, PrunedRecord))
 
 
 def write_pruned(folder: TrialFolder, folds: int, mean: float, bound: float) -> PrunedRecord:
@@ -29,7 +29,7 @@ def write_pruned(folder: TrialFolder, folds: int, mean: float, bound: float) -> 
 
 def read_passed(folder: TrialFolder) -> tuple[int, ...]:
     """The rungs (numbers of folds) that a trial has passed."""
-    record = read_json(folder.path / PASSED_FILE, partial(read_record, PassedRecord))
+    record = folder.read(folder.path / PASSED_FILE, partial(read_record, PassedRecord))
     return record.rungs if record else ()
 
 

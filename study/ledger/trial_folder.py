@@ -4,11 +4,11 @@ import hashlib
 import json
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from filelock import FileLock
@@ -19,6 +19,7 @@ from study.ledger.schema import FailureRecord, FoldRecord, TrialRecord, read_rec
 
 TRIAL_FILE, FAILURE_FILE, RUNNING_FILE = "trial.json", "failed.json", "running.pt"
 _read_fold = partial(read_record, FoldRecord)
+R = TypeVar("R")
 
 
 def trial_key(
@@ -43,30 +44,38 @@ class TrialFolder:
 
     Attributes:
         partition: Whose folds it has; 1 is the corpus's own.
+        keep_damaged: Leave damaged files where they are: who only reads a study renames nothing in it.
     """
 
-    def __init__(self, path: Path, seed: int | None = None, partition: int = 1) -> None:
+    def __init__(self, path: Path, seed: int | None = None, partition: int = 1, *, keep_damaged: bool = False) -> None:
         self.path = path
         self.key = path.name
-        self.partition = partition
+        self.partition, self.keep_damaged = partition, keep_damaged
         self._seed = seed  # None: the study's own
 
     def for_seeds(self, seeds: list[int]) -> list["TrialFolder"]:
         """The folder for each seed: the first one's folds are fold_<k>.*, the others' fold_<k>_seed_<s>.*."""
-        return [self, *(TrialFolder(self.path, seed, self.partition) for seed in seeds[1:])]
+        return [self, *(self._view(seed, self.partition) for seed in seeds[1:])]
 
     def for_partition(self, partition: int) -> "TrialFolder":
         """The folder for a partition: the folds of those that were drawn are fold_<k>_partition_<p>.*."""
-        return TrialFolder(self.path, self._seed, partition)
+        return self._view(self._seed, partition)
+
+    def _view(self, seed: int | None, partition: int) -> "TrialFolder":
+        return TrialFolder(self.path, seed, partition, keep_damaged=self.keep_damaged)
+
+    def read(self, path: Path, build: Callable[[Any], R]) -> R | None:
+        """Read one of its JSON files as `read_json` does."""
+        return read_json(path, build, keep=self.keep_damaged)
 
     def read_trial(self) -> TrialRecord | None:
         """The trial's number and configuration; None before they are written.
 
         The finished folds hold them too, should their own file be damaged.
         """
-        if (trial := read_json(self.path / TRIAL_FILE, partial(read_record, TrialRecord))) is not None:
+        if (trial := self.read(self.path / TRIAL_FILE, partial(read_record, TrialRecord))) is not None:
             return trial
-        records = [read_json(path, _read_fold) for path in sorted(self.path.glob("fold_*.json"))]
+        records = [self.read(path, _read_fold) for path in sorted(self.path.glob("fold_*.json"))]
         return next((record.trial for record in records if record is not None), None)
 
     @property
@@ -83,7 +92,7 @@ class TrialFolder:
 
     def read_fold(self, fold: int) -> FoldRecord | None:
         """The record of a finished fold; None where it is not finished or one of its files is damaged."""
-        record = read_json(self._fold_path(fold, "json"), _read_fold)
+        record = self.read(self._fold_path(fold, "json"), _read_fold)
         if record is None:
             return None
         for name, size in record.files.items():
@@ -176,7 +185,7 @@ class TrialFolder:
 
     def read_failure(self) -> str | None:
         """Why the trial failed in this partition, in a line; None where it did not."""
-        failure = read_json(self._failure_path, partial(read_record, FailureRecord))
+        failure = self.read(self._failure_path, partial(read_record, FailureRecord))
         return failure.reason if failure else None
 
     def write_failure(self, reason: str) -> None:
