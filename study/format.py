@@ -90,8 +90,9 @@ def short_duration(seconds: float) -> str:
 
 
 def signed(value: float) -> str:
-    """A difference of EERs: +.012, -.003."""
-    return f"{value:+.3f}".replace("0.", ".", 1)
+    """A difference of EERs: +.012, -.003; .000 without a sign."""
+    text = f"{value:+.3f}".replace("0.", ".", 1)
+    return text if text.strip("+-.0") else ".000"
 
 
 def probability(p: float) -> str:

@@ -64,8 +64,15 @@ MODULES = {name_of(path) for path in SOURCES}
 
 
 def imports(path: Path) -> Iterator[str]:
-    """What a file imports anywhere in it: of the project modules, of others top-level packages."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    """What a file imports anywhere in it: of the project modules, of others top-level packages.
+
+    What it names for type checkers alone is left out: the face of a package imports nothing before it is used.
+    """
+    tree = ast.parse(path.read_text())
+    unseen = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    for node in unseen:
+        tree.body.remove(node)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

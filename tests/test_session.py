@@ -14,7 +14,7 @@ import study.session
 from study.ledger.ledger import Ledger
 from study.plan.plan import Plan
 from study.plan.request import Request
-from study.reporting.terminal_table import look_command, password_notes, show_next
+from study.reporting.terminal_table import look_commands, password_notes, show_next
 from study.session import (
     Session,
     announce,
@@ -194,6 +194,6 @@ def test_a_password_is_in_no_command(ended: Ledger) -> None:
     ],
 )
 def test_the_link_to_the_trials_stands_after_the_command_that_it_needs(uri: str, lines: list[str]) -> None:
-    assert [line.strip() for line in look_command(uri, "LINK").splitlines()] == lines
-    assert "hush" not in look_command(uri, None)
-    assert len(look_command(uri, None).splitlines()) == 1
+    assert look_commands(uri, "LINK") == lines
+    (alone,) = look_commands(uri, None)
+    assert "hush" not in alone

@@ -131,10 +131,11 @@ def _baseline_wins(analysis: Analysis, against: str) -> str:
     )
     if ahead is None or objective.rank(gaps[ahead.key]) >= 0:
         return f"No trial has a better {mean} than {against}."
+    gap = decimal(abs(gaps[ahead.key]))
+    lead = "is level with it" if not gap.strip(".0") else f"is ahead by {gap}, which is not distinguishable from 0"
     return (
         f"On the corpus's own folds no trial has a better {mean} than {against}. Over "
-        f"{folds_of(ahead, analysis.study)} {ahead.label} is ahead by {decimal(abs(gaps[ahead.key]))}, which is not "
-        "distinguishable from 0."
+        f"{folds_of(ahead, analysis.study)} {ahead.label} {lead}."
     )
 
 

@@ -133,7 +133,7 @@ def _charts(results: StudyResults, differing: Sequence[str]) -> list[dict[str, A
     study, metric = results.study, results.study.metric
     mean, finished = f"{metric}/mean", results.finished
     known = {name: _values(finished, name) for name in differing}
-    numeric = [name for name, values in known.items() if values and all(map(_is_number, values))]
+    numeric = [name for name, values in known.items() if len({*values}) > 1 and all(map(_is_number, values))]
     everywhere = [name for name in numeric if len(known[name]) == len(finished)]
     tags = [f"{metric}/{tag}" for tag in _telling_tags(finished, study)]
     x = [{"key": name, "type": "PARAM"} for name in numeric[:MOST_SCATTERS]]
