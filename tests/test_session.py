@@ -183,6 +183,7 @@ def test_a_password_is_in_no_command(ended: Ledger) -> None:
     said = console.file.getvalue()  # type: ignore[attr-defined]
     assert "hush" not in said
     assert said.count("MLFLOW_TRACKING_PASSWORD") == 1
+    assert f"study/listen.py {ended.root.name}" in said
     assert password_notes("http://there:5000") == password_notes(None) == []
 
 

@@ -101,9 +101,14 @@ def not_shown(table: Table, left_out: Sequence[int], width: int) -> list[str]:
 
 def report_command(root: Path, studies: Path, tracking_uri: str | None) -> str:
     """The command that writes a study's report and MLflow's copy of it again."""
-    words = ["python", "study/report.py", root.name]
-    words += ["--studies", str(studies)] if studies != STUDIES else []
+    words = _command("report", root, studies)
     return public_command([*words, "--tracking-uri", tracking_uri] if tracking_uri else words)
+
+
+def _command(name: str, root: Path, studies: Path) -> list[str]:
+    """The words of a command of a study that has ended."""
+    words = ["python", f"study/{name}.py", root.name]
+    return words + (["--studies", str(studies)] if studies != STUDIES else [])
 
 
 def password_notes(tracking_uri: str | None) -> list[str]:
@@ -132,6 +137,7 @@ def show_next(
     for what, how in {
         "what it means": [from_here(root / REPORT)],
         "compare the trials": look_commands(uri, view),
+        "hear what went wrong": [pasteable(public_command(_command("listen", root, studies)))],
         "results as data": [from_here(root / RESULTS_FILE)],
         "write all this again": [pasteable(report_command(root, studies, tracking_uri))],
     }.items():

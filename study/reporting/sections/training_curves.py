@@ -16,7 +16,7 @@ from study.stats.analysis import Analysis, ResultRow, histories
 DASHES = ("", "6 2", "2 2", "6 2 2 2")  # of SVG, in which the colours come again
 PATTERNS = {dash: (0, tuple(map(int, dash.split()))) for dash in DASHES}
 LOOKS = [(colour, dash) for dash, colour in product(DASHES, SERIES)]
-WIDTH, HEIGHT = 6.2, 3.4  # inches
+WIDTH, HEIGHT = 4.8, 3.1  # inches
 CAPTION = (
     "Thick lines are means over the folds, as long as more than half of them still train; faint ones are the folds, "
     "and a point is the epoch whose weights were kept. Accuracy is the share of all pairs of clip and tag that a "
