@@ -27,7 +27,7 @@ from study.ledger.results import is_complete, study_results, summarise, with_all
 from study.ledger.schema import Figures, FoldRecord, StudyRecord, StudyResults, TrialResult
 from study.ledger.studies import find_study, study_names
 from study.ledger.trial_folder import TrialFolder
-from study.stats.analysis import choose_baseline, make_rows
+from study.stats.rows import choose_baseline, make_rows
 
 UNFINISHED = "unfinished"  # the status of a trial without a result
 SPREADS = ("mean", "var_classes", "var_folds")  # what is said of a metric beside its figure of each tag

@@ -3,44 +3,36 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from audiotag.cli import FINISHED, INTERRUPTED
-from audiotag.config import TrialConfig
-from audiotag.corpus.errors import count, list_first
-from audiotag.corpus.validate import cell_warnings, tag_warnings, torn_groups
-from audiotag.metrics import DEFAULT
-from audiotag.models.backend import COMPILED
-from audiotag.uris import public, public_command
+from audiotag.uris import public_command
 from search_spaces import space_name
 from study import PROJECT
-from study.cli import SOME_FAILED, STUDIES, pasteable, say, uri_from_here
-from study.format import common_params, seeds_in_words, trial_name
+from study.announcement import announce, bf16_note, kernels_note, resources_line
+from study.cli import SOME_FAILED, STUDIES, pasteable, say
+from study.format import common_params
 from study.ledger.clips import write_clips
 from study.ledger.confirmation import SUFFIX
 from study.ledger.context import StudyContext
 from study.ledger.files import LedgerError
 from study.ledger.findings import read_findings
 from study.ledger.ledger import STUDY_FILE, Ledger
-from study.ledger.partitions import in_partition
 from study.ledger.provenance import provenance_changes
 from study.ledger.results import count_ended, folds_done, is_complete, study_results
 from study.plan.features import compute_features
 from study.plan.plan import Plan, make_plan
-from study.plan.preflight import lacks_bf16
 from study.plan.request import Request
 from study.plan.until_clear import take_look
 from study.reporting.live_table import LiveTable
 from study.reporting.looks import look_in_words
-from study.reporting.prose import left_out
 from study.reporting.results_files import write_results
-from study.reporting.sensitivity import ScaleLine, design_line
+from study.reporting.sensitivity import ScaleLine
 from study.reporting.terminal_table import password_notes, report_command, show_answer, show_next, show_results
-from study.search.asha import Rungs, rungs_in_words
+from study.search.asha import Rungs
 from study.tracking.mlflow_store import check_server, load_mlflow
 from study.tracking.mlflow_sync import MlflowCopy
 from study.tracking.optuna_db import OptunaCopy
@@ -296,96 +288,6 @@ def make_scheduler(context: StudyContext, ledger: Ledger) -> Any:
     from study.tuning.scheduler import FoldScheduler
 
     return FoldScheduler(Rungs(ledger), context)
-
-
-def announce(plan: Plan, uri: str, console: Console) -> None:
-    """Say what is about to run."""
-    tell = partial(say, console, indent=9)
-    study, corpus = plan.study, plan.corpus
-    note = f" ({corpus.layout.note})" if corpus.layout.note else ""
-    tell(f"Corpus   {corpus.name}{note}")
-    tell(f"Study    {study.name}{' (resumed)' if plan.ledger else ''}")
-    tell(f"Space    {study.space}: {study.question.splitlines()[0]}")
-    if (of := study.confirms) is not None:
-        rows = [trial_name(trial.config, study.varied) or trial.key for trial in (of.winner, of.baseline)]
-        tell(f"Confirms {of.study}: {rows[0]} against {rows[1]}, on folds and seeds that it had not")
-    tell(
-        f"Clips    {len(corpus.development)} in {len(study.folds)} folds, {len(corpus.tags)} tags"
-        + (f"; {len(corpus.evaluation)} for evaluation" if len(corpus.evaluation) else "")
-    )
-    if study.has_several_partitions:
-        others = count(len(study.drawn), "other")
-        tell(f"         {len(study.partitions)} partitions: the corpus's own folds and {others}, drawn from the seed")
-    if study.is_until_clear:
-        tell(f"         partitions are added one at a time, {study.most} at most, to the rows that are not clear yet")
-    seeds = f", each fold with {study.repeats} seeds" if study.has_several_seeds else ""
-    rungs = rungs_in_words(len(study.folds)) if study.scheduler == "asha" else ""
-    tell(f"Trials   {study.trials} ({plan.space.sampler}{rungs}){seeds}")
-    for config in plan.configs():
-        tell(f"         {budget_line(config)}")
-    if corpus.layout.quick:
-        tell("         a short budget for this corpus; --epochs overrides")
-    if (objective := study.objective).name != DEFAULT:
-        extreme = "lowest" if objective.lower_is_better else "highest"
-        tell(f"Metric   {objective.title}: the trial with the {extreme} {objective.mean_title} is chosen")
-    if line := design_line(study):
-        tell(f"Sees     {line}")
-    tell(f"Protocol {study.protocol}, {seeds_in_words(study.seeds)}; MLflow {uri_from_here(public(uri))}")
-    for note in corpus_notes(plan):
-        say(console, f"note: {note}", style="yellow", indent=6)
-
-
-def corpus_notes(plan: Plan) -> list[str]:
-    """What a user should know of the corpus before it is trained on."""
-    corpus = plan.corpus
-    notes = [*corpus.notes, *tag_warnings(corpus)]
-    notes += [f"without {clip}: {reason}" for clip, reason in corpus.skipped.items()]
-    notes += [f"{count(len(clips), 'clip')} {what}: {list_first(clips)}" for what, clips in corpus.doubts.items()]
-    notes += [note] if (note := left_out(plan.study)) else []
-    return notes + cell_warnings(corpus) + partition_notes(plan)
-
-
-def partition_notes(plan: Plan) -> list[str]:
-    """What a user should know of the partitions that were drawn: how they differ from the corpus's own folds."""
-    study, corpus, notes = plan.study, plan.corpus, []
-    if study.has_several_partitions and (torn := torn_groups(corpus)):
-        notes.append(f"{count(len(torn), 'group')} in several of the corpus's own folds; drawn folds keep groups whole")
-    for partition in study.partitions[1:]:
-        if cells := in_partition(corpus, study, partition).unscored_cells():
-            places = [f"`{tag}` in fold {fold}" for tag, fold in cells]
-            notes.append(f"partition {partition} cannot score {list_first(places)}: left out there")
-    return notes
-
-
-def bf16_note(plan: Plan, per_trial: dict[str, float], address: str | None) -> str:
-    """A warning where trials compute in bf16, or may, on this machine's CPU, and it has no arithmetic for it."""
-    used = "precision" in plan.study.varied or any(config.precision == "bf16" for config in plan.configs())
-    if not used or per_trial["gpu"] or address is not None or not lacks_bf16():
-        return ""
-    return "note: this CPU has no bf16 arithmetic: in bf16 a training step takes up to ten times as long as in fp32"
-
-
-def kernels_note(per_trial: dict[str, float], address: str | None) -> str:
-    """A warning where trials train on this machine's CPU without the compiled loops."""
-    if COMPILED or per_trial["gpu"] or address is not None:
-        return ""
-    return (
-        "note: audiotag's loops are not compiled, or were for an earlier version: a training step takes twice as long;"
-        " `make install` compiles them where there is g++ 12 or later"
-    )
-
-
-def budget_line(config: TrialConfig) -> str:
-    """How long a fold of a model is trained, and in what steps."""
-    first = f"{epochs} epochs of pretraining, then " if (epochs := config.get("pretrain_epochs")) else ""
-    steps = f"batches of {config.batch_size}, {config.optimizer} at {config.learning_rate:g}"
-    return f"{config.model}: {first}at most {config.max_epochs} epochs per fold, patience {config.patience}, {steps}"
-
-
-def resources_line(per_trial: dict[str, float], slots: int) -> str:
-    """What the trials share."""
-    cards = f" and {per_trial['gpu']:g} GPU" if per_trial["gpu"] else ""
-    return f"Running  {slots} side by side, {per_trial['cpu']:g} CPU{cards} each"
 
 
 def resume_command(root: Path, request: Request, confirms: bool = False) -> str:

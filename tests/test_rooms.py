@@ -31,6 +31,7 @@ study.stats study.search
 study.tuning study.tracking study.reporting study.library
 study.plan study.tagging study.report
 study.listening
+study.announcement
 study.session
 study.run study.tag study.listen
 study.confirm

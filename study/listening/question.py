@@ -8,7 +8,7 @@ from study.ledger.results import study_results
 from study.ledger.schema import TrialResult
 from study.listening.choice import Choice, Kind, ScoredClips, choose_disagreements, choose_mistakes
 from study.listening.held_out import HeldOut, read_held_out, read_scored
-from study.stats.analysis import choose_baseline, make_row
+from study.stats.rows import choose_baseline, make_row
 from study.tagging.winner import Winner
 
 

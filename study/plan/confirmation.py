@@ -34,7 +34,7 @@ from study.plan.preflight import check_writable, division_problem
 from study.plan.request import Request
 from study.plan.variants import recordings_fingerprints, varied_configs
 from study.search.space import SpaceScan, scan_trials
-from study.stats.analysis import choose_baseline, make_row
+from study.stats.rows import choose_baseline, make_row
 
 
 def find_rows(ledger: Ledger) -> tuple[TrialResult, TrialResult]:

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -31,10 +30,11 @@ from study.ledger.ledger import Ledger
 from study.ledger.own_code import study_space, with_sampler
 from study.ledger.provenance import continued_with, current_provenance, write_changes
 from study.ledger.results import corpus_record, is_complete
-from study.ledger.schema import CorpusRecord, LeftOut, StudyRecord
+from study.ledger.schema import LeftOut, StudyRecord
 from study.ledger.studies import open_studies, open_study
 from study.plan.asked_corpus import open_asked_corpus
 from study.plan.front_ends import front_ends, leave_out, needs_stereo, stereo_fingerprint
+from study.plan.kept import changed, check_front_ends, check_kept, corpus_difference
 from study.plan.preflight import (
     PlanError,
     check_address,
@@ -54,16 +54,6 @@ from study.search.space import SpaceScan, check_space, complete, scan_space, sca
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 TRIED = 32  # configurations of a user's own code
-KEPT = (
-    "space",
-    "seed",
-    "protocol",
-    "repeats",
-    "sampler",
-    "scheduler",
-    "metric",
-    "margin",
-)  # options that a resumed study keeps
 
 
 class ChangedCorpusError(PlanError):
@@ -76,7 +66,7 @@ class ChangedCorpusError(PlanError):
     """
 
     def __init__(self, root: Path, was: str, now: str) -> None:
-        super().__init__(_changed(f"the corpus {root}", was, now))
+        super().__init__(changed(f"the corpus {root}", was, now))
         self.root, self.was, self.now = root, was, now
 
 
@@ -193,12 +183,12 @@ def _plan_resumed(request: Request, console: Console) -> Plan:
     ledger = open_study(request.studies, request.resume) if request.resume else _newest_unfinished(request)
     root, study = ledger.root, ledger.study
     check_writable(root)
-    _check_kept(request, study)
+    check_kept(request, study)
     space = study_space(study, request.trust_code, request.space if request.space and is_path(request.space) else None)
     scan = scan_space(space) if study.confirms is None else scan_trials(space, study.confirms.configs)
     corpus = reopen_corpus(request, study, needs_stereo(scan), console)
     study = replace(study, space_path=space.path) if study.space_path else study  # it may have moved
-    _check_front_ends(study, scan, corpus)
+    check_front_ends(study, scan, corpus)
     if request.trials is not None:
         if request.trials < study.trials:
             raise PlanError(f"--trials is {request.trials}, but the study has {study.trials}: it can only grow.")
@@ -235,42 +225,8 @@ def reopen_corpus(request: Request, study: StudyRecord, stereo: bool, console: C
             plain = open_asked_corpus(replace(as_before, tag_separator=SEPARATOR), stereo, console)
             corpus = plain if plain.fingerprint == study.corpus.fingerprint else corpus
     if corpus.fingerprint != study.corpus.fingerprint:
-        raise ChangedCorpusError(corpus.root, *_corpus_difference(study.corpus, corpus))
+        raise ChangedCorpusError(corpus.root, *corpus_difference(study.corpus, corpus))
     return corpus
-
-
-def _check_kept(request: Request, study: StudyRecord) -> None:
-    """Refuse options that would change what a study keeps."""
-    _check_looks(request, study)
-    for option, name in (("epochs", "max_epochs"), ("precision", "precision")):
-        kept = {getattr(resolve(study.settings, {"model": model}, study.code), name) for model in study.settings}
-        if (value := getattr(request, option)) is not None and kept != {value}:
-            raise PlanError(_changed(f"--{option}", " or ".join(map(str, kept)), value))
-    for option in KEPT:
-        was, value = getattr(study, option), getattr(request, option)
-        if option == "space" and value is not None:
-            value = space_name(value)
-        if value is not None and value != was:
-            raise PlanError(_changed(f"--{option}", was, value))
-
-
-def _check_looks(request: Request, study: StudyRecord) -> None:
-    """Refuse options that would change how often the comparisons of a study are looked at, or how many there are."""
-    if (request.until_clear or request.most is not None) and not study.is_until_clear:
-        raise PlanError(
-            f"--until-clear is given, but `{study.name}` was not begun with it, and looks that nobody planned cannot "
-            "be allowed for: start a new study with it, or leave it out."
-        )
-    if not study.is_until_clear:
-        return
-    if request.most not in (None, study.most):
-        raise PlanError(_changed("--most", study.most, request.most))
-    for option, value in (("--partitions", request.partitions), ("--trials", request.trials)):
-        if value is not None:
-            raise PlanError(
-                f"{option} is {value}, but the study adds partitions until it is clear, and its comparisons are "
-                "planned: leave it out, or start a new study."
-            )
 
 
 def _try_own_code(plan: Plan) -> None:
@@ -289,33 +245,6 @@ def _check_convolutions(plan: Plan) -> None:
     """Refuse trials whose recorded convolution this machine cannot compute."""
     for parameters in plan.scan.parameters:
         check_convolution(plan.context.config(parameters).get("convolution"), "cpu")
-
-
-def _check_front_ends(study: StudyRecord, scan: SpaceScan, corpus: Corpus) -> None:
-    used = tuple(front_end.to_dict() for front_end in front_ends(scan, study.settings, study.left_out))
-    if used != study.features:
-        raise PlanError(_changed("the front ends", list(study.features), list(used)))
-    if study.stereo is not None and (now := stereo_fingerprint(corpus)) != study.stereo:
-        raise PlanError(_changed(f"the stereo recordings of {corpus.root}", study.stereo, now))
-    recordings = recordings_fingerprints(varied_configs(scan, study.settings, study.left_out))
-    if recordings != study.recordings:
-        raise PlanError(_changed("the recordings for the background", study.recordings, recordings))
-
-
-def _changed(what: str, was: Any, now: Any) -> str:
-    return (
-        f"A study keeps its settings: {what} was {was}, now it is {now}. "
-        "Resume it as it was, or start a new study with another --name."
-    )
-
-
-def _corpus_difference(was: CorpusRecord, corpus: Corpus) -> tuple[str, str]:
-    """What differs in a corpus: the first figure that does, else something within the clips."""
-    now = corpus_record(corpus)
-    for name in ("tags", "folds", "development_clips", "evaluation_clips", "clip_seconds"):
-        if (old := getattr(was, name)) != (new := getattr(now, name)):
-            return f"{name} {old}", f"{name} {new}"
-    return was.fingerprint, f"{now.fingerprint} (names, labels, folds or audio of some clips)"
 
 
 def _newest_unfinished(request: Request) -> Ledger:

@@ -13,7 +13,8 @@ from study.ledger.partitions import in_partition, record_partitions
 from study.ledger.results import count_ended, study_results
 from study.ledger.schema import StudyRecord
 from study.plan.preflight import check_partition
-from study.stats.analysis import ResultRow, choose_baseline, compare, make_rows
+from study.stats.analysis import compare
+from study.stats.rows import ResultRow, choose_baseline, make_rows
 from study.stats.significance import Untested
 
 

@@ -28,16 +28,8 @@ from study.reporting.sections.three_answers import three_answers
 from study.reporting.style import style
 from study.reporting.tables import CROSS_VALIDATION, Line, Table, further_metrics, mean_of, metrics_of, range_of
 from study.stats.across_corpora import GeneralRow, compare_across, why_not
-from study.stats.analysis import (
-    Analysis,
-    ResultRow,
-    analyse,
-    choose_baseline,
-    compare,
-    compare_tags,
-    make_row,
-    margin_of,
-)
+from study.stats.analysis import Analysis, analyse, compare, compare_tags, margin_of
+from study.stats.rows import ResultRow, choose_baseline, make_row
 
 LONGEST_NAME = 120  # characters of a file's name
 CORPORA_DIFFER = "The corpora differ, so the figures are of different things and nothing is tested."

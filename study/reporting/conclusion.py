@@ -18,9 +18,10 @@ from study.ledger.schema import StudyRecord
 from study.reporting.confirmation import confirmation_in_words, confirmed_figures
 from study.reporting.looks import spared_in_words
 from study.reporting.prose import answer, folds_of, in_metric, margin_in_words
-from study.stats.analysis import Analysis, ResultRow
+from study.stats.analysis import Analysis
 from study.stats.power import Resolution
 from study.stats.remedy import MOST
+from study.stats.rows import ResultRow
 
 FEW_GROUPS = 20  # of which a bootstrap gives intervals that are too narrow (Cameron, Gelbach and Miller 2008)
 FEW_CLIPS = 10  # with a tag in a fold: fewer, and a single one moves its figure by more than a tenth

@@ -21,7 +21,7 @@ from study.ledger.progress import Report
 from study.ledger.schema import StudyRecord, TrialResult
 from study.reporting.tables import Line, Table
 from study.reporting.time_left import Countdown, makespan
-from study.stats.analysis import SHOWN_ROWS
+from study.stats.rows import SHOWN_ROWS
 
 REFRESH = 4  # times per second, at most
 FRAME = 8  # lines of the terminal around the rows

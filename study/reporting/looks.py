@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from audiotag.corpus.errors import count, list_first
 from study.ledger.schema import StudyRecord
 from study.reporting.prose import verdict
-from study.stats.analysis import Analysis, ResultRow
+from study.stats.analysis import Analysis
+from study.stats.rows import ResultRow
 
 
 def look_in_words(number: int, rows: Sequence[ResultRow], goes_on: Sequence[ResultRow], study: StudyRecord) -> str:

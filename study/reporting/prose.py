@@ -7,8 +7,9 @@ from audiotag.corpus.errors import count
 from study.format import decimal, probability, seeds_in_words, signed, trial_name
 from study.ledger.schema import StudyRecord, StudyResults
 from study.reporting.tables import SD_SEEDS, over_column
-from study.stats.analysis import SHOWN_ROWS, Analysis, ResultRow
+from study.stats.analysis import Analysis
 from study.stats.comparison import Comparison
+from study.stats.rows import SHOWN_ROWS, ResultRow
 from study.stats.significance import Outcome, PairedTest, Untested
 
 DISTINGUISHED: dict[Outcome, str] = {  # outcomes in tables

@@ -22,7 +22,8 @@ from audiotag.metrics import EER, METRICS, Metric
 from study.format import decimal, label, markdown_table, short_duration, trial_name
 from study.ledger.paper import published_notes
 from study.ledger.schema import Figures, PublishedRow, StudyRecord, TrialResult
-from study.stats.analysis import SHOWN_ROWS, Analysis, Interval, ResultRow
+from study.stats.analysis import Analysis
+from study.stats.rows import SHOWN_ROWS, Interval, ResultRow
 
 SD_SEEDS = "SD seeds"
 MOST_COLUMNS = 3  # of parameters on a page; with more of them one column has the trial's name

@@ -17,7 +17,7 @@ from study.ledger.schema import StudyRecord, StudyResults, TrialResult
 from study.reporting.prose import context, failures, rest
 from study.reporting.results_files import REPORT, TABLE
 from study.reporting.tables import PRUNED, Table, best_trials, footnotes, paper_table, pruned_table, splits
-from study.stats.analysis import SHOWN_ROWS
+from study.stats.rows import SHOWN_ROWS
 
 FURTHER = 1  # metrics beside the objective
 

@@ -23,10 +23,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from audiotag.metrics import Metric
-from study.stats.analysis import Analysis, ResultRow
+from study.stats.analysis import Analysis
 from study.stats.comparison import Comparison
 from study.stats.posterior import posterior_of
 from study.stats.power import POWER, power_of, resolution_of
+from study.stats.rows import ResultRow
 from study.stats.significance import (
     ROUNDING,
     PairedTest,

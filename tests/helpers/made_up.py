@@ -26,7 +26,8 @@ from study.ledger.schema import (
     TrialResult,
     read_record,
 )
-from study.stats.analysis import Analysis, choose_baseline, compare, make_row
+from study.stats.analysis import Analysis, compare
+from study.stats.rows import choose_baseline, make_row
 
 TAGS = ("c", "m", "f", "v", "p", "b", "o")
 SMALL = {"groups": 12, "clips": 5, "tags": 2, "folds": 3}  # of make_corpus

@@ -15,13 +15,13 @@ import study.plan.plan
 from audiotag.corpus.corpus import CorpusError
 from audiotag.declarations.own_code import fingerprint
 from search_spaces import SpaceError, load_space
+from study.announcement import corpus_notes
 from study.ledger.context import StudyContext
 from study.ledger.files import LedgerError, LedgerWarning
 from study.ledger.ledger import Ledger
 from study.ledger.own_code import OwnCodeError
 from study.plan.preflight import PlanError
 from study.search.space import check_space, scan_space
-from study.session import corpus_notes
 
 ROWS = [(f"{name}.wav", number // 4, "x" * (number % 2 == 0)) for number, name in enumerate("abcdefgh")]
 

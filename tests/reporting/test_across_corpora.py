@@ -15,7 +15,8 @@ from study.reporting.comparison import ACROSS_CORPORA, CORPORA_DIFFER, PARTITION
 from study.reporting.sections.across_corpora import TITLE, across_corpora, answer_across, general_table, note_of
 from study.reporting.style import style
 from study.stats.across_corpora import GeneralRow, compare_across, compare_means, needed, signed_rank
-from study.stats.analysis import SHOWN_ROWS, Analysis, analyse
+from study.stats.analysis import Analysis, analyse
+from study.stats.rows import SHOWN_ROWS
 
 GAINS = [0.0, 1.0, 0.0]
 

@@ -17,7 +17,7 @@ from audiotag.training.epochs import EpochResult, PretrainingEpoch
 from study.ledger.progress import Report
 from study.ledger.schema import DrawnPartition, Figures, StudyRecord, TrialResult
 from study.reporting.live_table import LiveTable
-from study.stats.analysis import SHOWN_ROWS
+from study.stats.rows import SHOWN_ROWS
 
 CONFIG = TrialConfig(model="cgrnn", imd=True).to_dict()
 

@@ -25,7 +25,8 @@ from study.reporting.sections.search import importances, optimisation_history, p
 from study.reporting.sections.trust import trust
 from study.reporting.style import style
 from study.reporting.terminal_table import show_results
-from study.stats.analysis import Analysis, ResultRow, analyse
+from study.stats.analysis import Analysis, analyse
+from study.stats.rows import ResultRow
 
 GAINS = [0.0, 2.5, 0.3]
 

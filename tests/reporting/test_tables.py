@@ -29,7 +29,7 @@ from study.ledger.schema import Figures, StudyRecord, TrialResult
 from study.reporting.results_files import markdown_report
 from study.reporting.tables import CROSS_VALIDATION, EVALUATION, Table, footnotes, paper_table
 from study.reporting.terminal_table import show_results
-from study.stats.analysis import SHOWN_ROWS
+from study.stats.rows import SHOWN_ROWS
 
 VARIED = ("model", "imd", "augmentation", "alpha")
 CONFIGS = (TrialConfig(model="cgrnn", imd=True), TrialConfig(), TrialConfig(augmentation="mixup", alpha=0.7))

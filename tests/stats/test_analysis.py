@@ -12,7 +12,8 @@ from audiotag.config import TrialConfig
 from audiotag.metrics import METRICS
 from study.ledger.clips import CLIPS_FILE
 from study.ledger.schema import Figures, TrialResult
-from study.stats.analysis import SHOWN_ROWS, Analysis, analyse, better_with, choose_baseline, histories, make_row
+from study.stats.analysis import Analysis, analyse, better_with, histories
+from study.stats.rows import SHOWN_ROWS, choose_baseline, make_row
 from study.stats.selection_bias import early_stopping_bias, winners_curse
 from study.stats.significance import corrected_t, holm
 

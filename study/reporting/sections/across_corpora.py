@@ -10,7 +10,8 @@ from study.reporting.sections.against_baseline import INTERVAL, draw_tests, test
 from study.reporting.style import INK, Panel, as_panel
 from study.reporting.tables import Line, Table
 from study.stats.across_corpora import LEAST_CORPORA, LEAST_RANKED, MOST_CORPORA, GeneralRow, least_signed_rank
-from study.stats.analysis import SHOWN_ROWS, Analysis
+from study.stats.analysis import Analysis
+from study.stats.rows import SHOWN_ROWS
 from study.stats.significance import ROUNDING, PairedTest, Untested
 
 TITLE = "Across corpora"

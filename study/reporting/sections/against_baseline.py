@@ -11,8 +11,9 @@ from study.reporting.section import Section
 from study.reporting.sections.paper_tables import hidden
 from study.reporting.style import BLUE, FAINT, INK, VERMILION, Panel, Series, as_panel, new_axes, wrapped
 from study.reporting.tables import Line, Table, over_column, over_mean, range_of
-from study.stats.analysis import Analysis, ResultRow, better_with
+from study.stats.analysis import Analysis, better_with
 from study.stats.bootstrap import CONFIDENCE
+from study.stats.rows import ResultRow
 from study.stats.significance import LEAST_FOLDS, Outcome, PairedTest
 
 TITLE = "Against the baseline"

@@ -9,7 +9,8 @@ from audiotag.config import NO_AUGMENTATION
 from study.format import decimal, show
 from study.reporting.section import Section
 from study.reporting.style import PAPER, SERIES, Panel, Series, as_panel, new_axes
-from study.stats.analysis import Analysis, ResultRow
+from study.stats.analysis import Analysis
+from study.stats.rows import ResultRow
 
 POINTS = 60  # trials whose folds are shown as points
 NUMBERS = 12  # values of a parameter that get a place each, evenly spaced

@@ -12,7 +12,8 @@ from study.ledger.clips import Clips
 from study.reporting.section import Section
 from study.reporting.style import BLUE, FAINT, INK, Panel, Series, as_panel, new_axes, wrapped
 from study.reporting.tables import tag_names
-from study.stats.analysis import Analysis, ResultRow, held_out
+from study.stats.analysis import Analysis, held_out
+from study.stats.rows import ResultRow
 
 RATES = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6])  # ticks of error rates
 CAPTION = (

@@ -6,7 +6,8 @@ from audiotag.metrics import Metric
 from study.reporting.section import Section
 from study.reporting.sections.paper_tables import hidden
 from study.reporting.tables import Table, footnotes, further_metrics, metric_table, splits
-from study.stats.analysis import Analysis, ResultRow
+from study.stats.analysis import Analysis
+from study.stats.rows import ResultRow
 
 NOTE = "Each of them has its mean, and the variance of its tags times 1000 (Var); nothing is chosen by them."
 

@@ -10,7 +10,8 @@ from study.reporting.prose import verdict
 from study.reporting.section import Section
 from study.reporting.sections.paper_tables import hidden
 from study.reporting.tables import Line, Table, over_column, over_mean
-from study.stats.analysis import Analysis, ResultRow
+from study.stats.analysis import Analysis
+from study.stats.rows import ResultRow
 
 TITLE = "Partitions"
 INTRO = (

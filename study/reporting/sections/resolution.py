@@ -8,8 +8,9 @@ from study.reporting.prose import folds_in_words
 from study.reporting.section import Section
 from study.reporting.sections.paper_tables import hidden
 from study.reporting.tables import Line, Table
-from study.stats.analysis import Analysis, ResultRow
+from study.stats.analysis import Analysis
 from study.stats.remedy import MOST
+from study.stats.rows import ResultRow
 
 TITLE = "What this study can see"
 INTRO = (

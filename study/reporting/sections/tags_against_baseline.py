@@ -8,7 +8,8 @@ from study.reporting.prose import p_value
 from study.reporting.section import Section
 from study.reporting.sections.paper_tables import hidden
 from study.reporting.tables import Cell, Line, Table
-from study.stats.analysis import Analysis, ResultRow
+from study.stats.analysis import Analysis
+from study.stats.rows import ResultRow
 
 TITLE = "Tag by tag against the baseline"
 INTRO = (

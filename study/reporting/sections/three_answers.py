@@ -7,7 +7,8 @@ from study.reporting.prose import DISTINGUISHED, margin_in_words, p_value
 from study.reporting.section import Section
 from study.reporting.sections.paper_tables import hidden
 from study.reporting.tables import Line, Table
-from study.stats.analysis import Analysis, ResultRow
+from study.stats.analysis import Analysis
+from study.stats.rows import ResultRow
 
 TITLE = "Better, the same or worse"
 INTRO = (

@@ -11,7 +11,8 @@ from study.ledger.learning_curves import mean_curves
 from study.reporting.section import Key, Section
 from study.reporting.sections.paper_tables import hidden
 from study.reporting.style import SERIES, Panel, Series, as_panel, new_axes
-from study.stats.analysis import Analysis, ResultRow, histories
+from study.stats.analysis import Analysis, histories
+from study.stats.rows import ResultRow
 
 DASHES = ("", "6 2", "2 2", "6 2 2 2")  # of SVG, in which the colours come again
 PATTERNS = {dash: (0, tuple(map(int, dash.split()))) for dash in DASHES}

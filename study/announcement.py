@@ -1,0 +1,110 @@
+"""What a session says before it trains: the study, its budget, what it can see, and what a user should know."""
+
+from functools import partial
+
+from rich.console import Console
+
+from audiotag.config import TrialConfig
+from audiotag.corpus.errors import count, list_first
+from audiotag.corpus.validate import cell_warnings, tag_warnings, torn_groups
+from audiotag.metrics import DEFAULT
+from audiotag.models.backend import COMPILED
+from audiotag.uris import public
+from study.cli import say, uri_from_here
+from study.format import seeds_in_words, trial_name
+from study.ledger.partitions import in_partition
+from study.plan.plan import Plan
+from study.plan.preflight import lacks_bf16
+from study.reporting.prose import left_out
+from study.reporting.sensitivity import design_line
+from study.search.asha import rungs_in_words
+
+
+def announce(plan: Plan, uri: str, console: Console) -> None:
+    """Say what is about to run."""
+    tell = partial(say, console, indent=9)
+    study, corpus = plan.study, plan.corpus
+    note = f" ({corpus.layout.note})" if corpus.layout.note else ""
+    tell(f"Corpus   {corpus.name}{note}")
+    tell(f"Study    {study.name}{' (resumed)' if plan.ledger else ''}")
+    tell(f"Space    {study.space}: {study.question.splitlines()[0]}")
+    if (of := study.confirms) is not None:
+        rows = [trial_name(trial.config, study.varied) or trial.key for trial in (of.winner, of.baseline)]
+        tell(f"Confirms {of.study}: {rows[0]} against {rows[1]}, on folds and seeds that it had not")
+    tell(
+        f"Clips    {len(corpus.development)} in {len(study.folds)} folds, {len(corpus.tags)} tags"
+        + (f"; {len(corpus.evaluation)} for evaluation" if len(corpus.evaluation) else "")
+    )
+    if study.has_several_partitions:
+        others = count(len(study.drawn), "other")
+        tell(f"         {len(study.partitions)} partitions: the corpus's own folds and {others}, drawn from the seed")
+    if study.is_until_clear:
+        tell(f"         partitions are added one at a time, {study.most} at most, to the rows that are not clear yet")
+    seeds = f", each fold with {study.repeats} seeds" if study.has_several_seeds else ""
+    rungs = rungs_in_words(len(study.folds)) if study.scheduler == "asha" else ""
+    tell(f"Trials   {study.trials} ({plan.space.sampler}{rungs}){seeds}")
+    for config in plan.configs():
+        tell(f"         {budget_line(config)}")
+    if corpus.layout.quick:
+        tell("         a short budget for this corpus; --epochs overrides")
+    if (objective := study.objective).name != DEFAULT:
+        extreme = "lowest" if objective.lower_is_better else "highest"
+        tell(f"Metric   {objective.title}: the trial with the {extreme} {objective.mean_title} is chosen")
+    if line := design_line(study):
+        tell(f"Sees     {line}")
+    tell(f"Protocol {study.protocol}, {seeds_in_words(study.seeds)}; MLflow {uri_from_here(public(uri))}")
+    for note in corpus_notes(plan):
+        say(console, f"note: {note}", style="yellow", indent=6)
+
+
+def corpus_notes(plan: Plan) -> list[str]:
+    """What a user should know of the corpus before it is trained on."""
+    corpus = plan.corpus
+    notes = [*corpus.notes, *tag_warnings(corpus)]
+    notes += [f"without {clip}: {reason}" for clip, reason in corpus.skipped.items()]
+    notes += [f"{count(len(clips), 'clip')} {what}: {list_first(clips)}" for what, clips in corpus.doubts.items()]
+    notes += [note] if (note := left_out(plan.study)) else []
+    return notes + cell_warnings(corpus) + partition_notes(plan)
+
+
+def partition_notes(plan: Plan) -> list[str]:
+    """What a user should know of the partitions that were drawn: how they differ from the corpus's own folds."""
+    study, corpus, notes = plan.study, plan.corpus, []
+    if study.has_several_partitions and (torn := torn_groups(corpus)):
+        notes.append(f"{count(len(torn), 'group')} in several of the corpus's own folds; drawn folds keep groups whole")
+    for partition in study.partitions[1:]:
+        if cells := in_partition(corpus, study, partition).unscored_cells():
+            places = [f"`{tag}` in fold {fold}" for tag, fold in cells]
+            notes.append(f"partition {partition} cannot score {list_first(places)}: left out there")
+    return notes
+
+
+def bf16_note(plan: Plan, per_trial: dict[str, float], address: str | None) -> str:
+    """A warning where trials compute in bf16, or may, on this machine's CPU, and it has no arithmetic for it."""
+    used = "precision" in plan.study.varied or any(config.precision == "bf16" for config in plan.configs())
+    if not used or per_trial["gpu"] or address is not None or not lacks_bf16():
+        return ""
+    return "note: this CPU has no bf16 arithmetic: in bf16 a training step takes up to ten times as long as in fp32"
+
+
+def kernels_note(per_trial: dict[str, float], address: str | None) -> str:
+    """A warning where trials train on this machine's CPU without the compiled loops."""
+    if COMPILED or per_trial["gpu"] or address is not None:
+        return ""
+    return (
+        "note: audiotag's loops are not compiled, or were for an earlier version: a training step takes twice as long;"
+        " `make install` compiles them where there is g++ 12 or later"
+    )
+
+
+def budget_line(config: TrialConfig) -> str:
+    """How long a fold of a model is trained, and in what steps."""
+    first = f"{epochs} epochs of pretraining, then " if (epochs := config.get("pretrain_epochs")) else ""
+    steps = f"batches of {config.batch_size}, {config.optimizer} at {config.learning_rate:g}"
+    return f"{config.model}: {first}at most {config.max_epochs} epochs per fold, patience {config.patience}, {steps}"
+
+
+def resources_line(per_trial: dict[str, float], slots: int) -> str:
+    """What the trials share."""
+    cards = f" and {per_trial['gpu']:g} GPU" if per_trial["gpu"] else ""
+    return f"Running  {slots} side by side, {per_trial['cpu']:g} CPU{cards} each"

@@ -1,0 +1,56 @@
+"""What a session says before it trains."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers.planning import plan_study
+from rich.console import Console
+
+import study.announcement
+from study.announcement import announce, bf16_note, corpus_notes, kernels_note
+from study.plan.plan import Plan
+
+CPU, CARD, CLUSTER = {"cpu": 1.0, "gpu": 0.0}, {"cpu": 1.0, "gpu": 0.25}, "10.0.0.1:6379"
+
+
+@pytest.fixture
+def plan(folder_corpus: Callable[..., Path], tmp_path: Path) -> Callable[..., Plan]:
+    """Plan a study of a corpus with a recording that is missing."""
+    rows = [(f"{number}.wav", number % 2, "x" if number % 4 < 2 else "") for number in range(8)]
+    root = folder_corpus([*rows, ("gone.wav", 1, "")], seconds=0.2)
+    (root / "audio" / "gone.wav").unlink()
+    return lambda **options: plan_study(tmp_path, **{"corpus": root, "space": "table1", "skip_bad": True} | options)
+
+
+def test_bf16_is_warned_of_on_a_cpu_that_lacks_it(plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch) -> None:
+    bf16 = plan(precision="bf16")
+    monkeypatch.setattr(study.announcement, "lacks_bf16", lambda: True)
+    assert "no bf16" in bf16_note(bf16, CPU, None)
+    assert bf16_note(plan(), CPU, None) == ""
+    assert bf16_note(bf16, CARD, None) == ""
+    assert bf16_note(bf16, CPU, CLUSTER) == ""
+    monkeypatch.setattr(study.announcement, "lacks_bf16", lambda: False)
+    assert bf16_note(bf16, CPU, None) == ""
+
+
+def test_loops_that_are_not_compiled_are_warned_of_where_they_would_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study.announcement, "COMPILED", True)
+    assert kernels_note(CPU, None) == ""
+    monkeypatch.setattr(study.announcement, "COMPILED", False)
+    assert "not compiled" in kernels_note(CPU, None)
+    assert kernels_note(CARD, None) == kernels_note(CPU, CLUSTER) == ""
+
+
+def test_the_first_lines_name_the_study_its_budget_and_what_is_left_out(plan: Callable[..., Plan]) -> None:
+    console = Console(file=io.StringIO(), width=80)
+    made = plan(name="mine", epochs=3, seed=4, repeats=2, scheduler="asha")
+    announce(made, "sqlite:///x", console)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    for words in ("mine", "table1", "8 in 2 folds, 1 tags", "asha", "at most 3 epochs per fold", "seeds 4 and 5"):
+        assert words in said
+    assert all(f"note: {note}" in said for note in corpus_notes(made))
+    skipped, left_out = corpus_notes(made)[0], corpus_notes(made)[-1]
+    assert skipped == "without gone.wav: there is no such file"
+    assert "cgrnn, imd" in left_out
