@@ -27,7 +27,7 @@ TALLEST = 3000  # pixels of a page
 MARGIN = 20  # pixels of a page below what it shows
 SCALE = 2  # pixels of a picture per pixel of a page, so that it is sharp on any screen
 COLOURS = 64  # of a picture's palette
-MOST_BYTES = 200_000  # per picture
+MOST_BYTES = 250_000  # per picture
 TERMINAL = """<!doctype html><meta charset="utf-8"><style>
 body {{ margin: 0; padding: 16px 20px; background: {background}; color: {foreground} }}
 pre {{ margin: 0; font: 15px/20px "DejaVu Sans Mono", monospace }}
