@@ -54,6 +54,7 @@ class Ledger:
         self.root, self.study, self.keep_damaged = root, study, keep_damaged
         self.ended: dict[str, TrialResult] = {}
         self._clips: Clips | None = None
+        self._taken: set[int] | None = None  # numbers of trials, once they are needed
         self._unsettled, self._moved = False, ""  # identity to be written, and what is to be said of it
 
     @classmethod
@@ -192,9 +193,16 @@ class Ledger:
         return sorted(found, key=lambda pair: pair[0])
 
     def next_number(self) -> int:
-        """The first number that no trial has: one whose file was damaged beyond repair gets its place back."""
-        taken = {number for number, _ in self._numbered()}
-        return next(number for number in range(len(taken) + 1) if number not in taken)
+        """Give away the first number that no trial has: one whose file was damaged beyond repair gets its place back.
+
+        Only the driver gives numbers away, so the files are read once; reading all of them for each number took .6 s
+        per proposal at 10,000 trials.
+        """
+        if self._taken is None:
+            self._taken = {number for number, _ in self._numbered()}
+        number = next(number for number in range(len(self._taken) + 1) if number not in self._taken)
+        self._taken.add(number)
+        return number
 
     def read_results(self) -> dict[str, Any] | None:
         """What was last written to results.json; None before."""

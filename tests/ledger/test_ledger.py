@@ -239,7 +239,20 @@ def test_a_configuration_lost_without_a_fold_leaves_its_place_free(tmp_path: Pat
     (ledger.trial("b").path / "trial.json").write_bytes(b"")
     with pytest.warns(LedgerWarning, match="counts as missing"):
         assert [found.key for found in ledger.trials()] == ["a", "c"]
-    assert ledger.next_number() == 1
+    assert [ledger.next_number() for _ in range(3)] == [1, 3, 4]
+    assert Ledger.open(ledger.root).next_number() == 1  # what was given away and not written is free again
+
+
+def test_trials_are_read_once_however_many_numbers_are_given_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, read = Ledger.create(tmp_path / "s", STUDY), []
+    for number, key in enumerate("abc"):
+        ledger.trial(key).write_trial(number, {})
+    whole = TrialFolder.read_trial
+    monkeypatch.setattr(TrialFolder, "read_trial", lambda folder: read.append(folder.key) or whole(folder))
+    assert [ledger.next_number() for _ in range(4)] == [3, 4, 5, 6]
+    assert sorted(read) == ["a", "b", "c"]
 
 
 def test_a_damaged_reason_is_set_aside_and_the_trial_may_go_on(folder: TrialFolder) -> None:
