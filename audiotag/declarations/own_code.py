@@ -5,11 +5,11 @@ name such as `package.module:function` means one of an installed package. A stud
 """
 
 import ast
-import atexit
 import hashlib
 import importlib
 import importlib.util
 import io
+import linecache
 import shutil
 import sys
 import tempfile
@@ -164,18 +164,31 @@ def load_own(name: str, code: OwnCode | None) -> Any:
     return getattr(load_module(code), name)
 
 
+_folders: dict[OwnCode, Path] = {}  # where this process ran some code
+
+
 @cache
 def load_module(code: OwnCode) -> Any:
     """Run a file in a folder made for the purpose, with its helpers beside it, and give the module.
 
+    The folder is gone when the module is there: a worker that is killed could not delete it.
+
     Raises:
         DeclarationError: Where it cannot be run.
     """
-    folder = _folder(code)
+    folder = _folders[code] = Path(tempfile.mkdtemp(prefix="audiotag-"))
     for name, text in {**dict(code.helpers), code.file: code.text}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text.encode(_declared_encoding(text)))
+        linecache.cache[str(path)] = len(text), None, text.splitlines(keepends=True), str(path)  # for tracebacks
+    try:
+        return _run(code, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(code: OwnCode, folder: Path) -> Any:
     helpers = [_module_name(name, code.package) for name in dict(code.helpers)]
     for name in helpers:
         sys.modules.pop(name, None)  # of another study
@@ -189,14 +202,6 @@ def load_module(code: OwnCode) -> Any:
             with suppress(Exception, SystemExit):
                 importlib.import_module(name)
     return module
-
-
-@cache
-def _folder(code: OwnCode) -> Path:
-    """The folder in which a process runs some code; gone with the process."""
-    folder = Path(tempfile.mkdtemp(prefix="audiotag-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
 
 
 def run_module(path: Path, name: str) -> Any:
@@ -277,7 +282,7 @@ def _places(code: OwnCode | None) -> list[Path]:
     if code is None:
         return []
     files = [sys.modules[name].__file__ for name, _ in code.modules if name in sys.modules]
-    return [_folder(code), *(Path(file) for file in files if file)]
+    return [*[_folders[code]] * (code in _folders), *(Path(file) for file in files if file)]
 
 
 def describe_own_error(error: BaseException, code: OwnCode | None) -> str:

@@ -1,8 +1,11 @@
 """A user's own source: what it defines, how it is run where its file is not, and what may be wrong with it."""
 
+import inspect
 import json
 import pickle
 import sys
+import tempfile
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -256,3 +259,16 @@ def test_what_a_source_lacks_is_one_line(text: str, values: dict[str, float], ma
 def test_a_file_that_cannot_be_run_says_where(text: str, match: str) -> None:
     with pytest.raises(DeclarationError, match=match):
         load_own("erase", code(text + ERASE, {"broken.py": "\n\n1 / 0\n"}))
+
+
+@pytest.mark.parametrize("text", [ERASE, "def f(x, y, rng):\n    return x, y\n\n1 / 0\n"])
+def test_what_was_run_leaves_no_folder_and_still_shows_its_lines(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is killed deletes nothing, and there are many of them."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    own = code(f"{text}# of its own: {tmp_path.name}\n")
+    with suppress(DeclarationError):
+        module = load_module(own)
+        assert inspect.getsource(module.erase) == ERASE
+    assert list(tmp_path.iterdir()) == []
