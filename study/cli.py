@@ -35,7 +35,8 @@ def add_place_options(parser: ArgumentParser, tracking: str) -> None:
     add("--cpus-per-trial", type=parse_positive(float), metavar="F", help="cores, also a fraction (default 1)")
     gpus = "cards, also a fraction (default 0.25, if any)"
     add("--gpus-per-trial", type=parse_nonnegative(float), metavar="F", help=gpus)
-    add("--address", type=parse_text, metavar="ADDR", help="of a running Ray cluster; default: one of our own")
+    cluster = "of a running Ray cluster; default: RAY_ADDRESS, else one of our own"
+    add("--address", type=parse_text, metavar="ADDR", help=cluster)
     add("--cache", type=parse_path, metavar="DIR", help="where features are kept (default ~/.cache/audiotag/features)")
     add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
     add("--tracking-uri", type=parse_text, metavar="URI", help=tracking)

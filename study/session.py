@@ -38,6 +38,7 @@ from study.tracking.mlflow_sync import MlflowCopy
 from study.tracking.optuna_db import OptunaCopy
 from study.tracking.tracker import Tracker
 from study.tracking.tracking_uri import StoreUnavailableError, default_uri, stored
+from study.tuning.address import find_address
 from study.tuning.features import StudyFeatures
 
 Hold = Callable[[float, str], AbstractContextManager[None]]  # of signals, while a block runs, which may take so long
@@ -52,6 +53,7 @@ def run_session(request: Request, console: Console, hold_signals: Hold, make: Pl
     Raises:
         ValueError: Of one of the project's own kinds, for a user's mistake; no study folder has been made then.
     """
+    asked, request = request, replace(request, address=find_address(request.address))
     if request.resume is None:  # its store must be there
         uri = request.tracking_uri or default_uri(PROJECT)
         available = check_tracking(request, uri, console)
@@ -71,7 +73,7 @@ def run_session(request: Request, console: Console, hold_signals: Hold, make: Pl
         console.print("Interrupted. What was trained is kept; continue with:")
         for note in password_notes(request.tracking_uri):
             say(console, note)
-        command = resume_command(plan.root, request, plan.study.confirms is not None)
+        command = resume_command(plan.root, asked, plan.study.confirms is not None)
         console.print(pasteable(command), soft_wrap=True)
         return INTERRUPTED
 
@@ -117,7 +119,8 @@ class Session:
         from study.tuning.cluster import running, start_limit, start_ray, stop_ray, why_overdue
 
         request, seconds = self.request, start_limit()
-        self.console.print("Starting workers ...")
+        joined = None if request.address is None else f"Joining the Ray cluster ({request.address}) ..."
+        self.console.print(joined or "Starting workers ...", soft_wrap=True)
         try:
             # Tune imports MLflow right before the first trial, to count callbacks for its telemetry, although that is
             # off: 1.1 s, a tenth of the time to a study's first training step, unless it is there already

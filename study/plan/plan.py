@@ -37,7 +37,6 @@ from study.plan.front_ends import front_ends, leave_out, needs_stereo, stereo_fi
 from study.plan.kept import changed, check_front_ends, check_kept, corpus_difference
 from study.plan.preflight import (
     PlanError,
-    check_address,
     check_folds,
     check_loopback,
     check_losses,
@@ -51,6 +50,7 @@ from study.plan.request import LOOKS, Request
 from study.plan.until_clear import take_look, with_partitions
 from study.plan.variants import check_variants, recordings_fingerprints, varied_configs
 from study.search.space import SpaceScan, check_space, complete, scan_space, scan_trials
+from study.tuning.address import check_address
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 TRIED = 32  # configurations of a user's own code
@@ -137,6 +137,7 @@ def check_machine(request: Request) -> None:
 
     Raises:
         PlanError: For what it cannot give.
+        AddressError: For an address at which no study can run.
     """
     check_resources(request)
     check_address(request.address)

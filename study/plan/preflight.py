@@ -13,11 +13,11 @@ from audiotag.corpus.errors import count
 from audiotag.corpus.splits import split_fold
 from audiotag.metrics import METRICS
 from study.plan.request import Request
+from study.tuning.address import PATIENCE
 
 CPU_FACTS = Path("/proc/cpuinfo")
 BF16_ARITHMETIC = {"avx512_bf16", "amx_bf16", "bf16"}  # as Linux names it; the last on ARM
 LOOPBACK = ("127.0.0.1", "::1")
-PATIENCE = 3.0  # s that a connection may take
 CARDS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # a machine with GPUs has one of them
 
 
@@ -147,23 +147,6 @@ def check_losses(corpus: Corpus, losses: Collection[str]) -> None:
             f"The value of `loss` is 'cross_entropy', which needs exactly one tag per clip, but {have} none or several "
             f"(the first is {clip} with {many}): use 'bce'."
         )
-
-
-def check_address(address: str | None) -> None:
-    """Check without Ray, which tries for minutes, that something listens at an address.
-
-    Raises:
-        PlanError: Where nothing does.
-    """
-    if address is None or address == "auto":
-        return
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise PlanError(f"--address is {address}, but must be HOST:PORT of a running Ray cluster, or auto.")
-    try:
-        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
-    except (OSError, OverflowError) as error:
-        raise PlanError(f"--address is {address}, but nothing answers there ({error}): start a cluster.") from None
 
 
 def check_loopback(request: Request, hosts: tuple[str, ...] = LOOPBACK) -> None:

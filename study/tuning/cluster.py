@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,8 @@ from threading import Thread
 from typing import Any
 
 import ray
+
+from study.tuning.address import ON_A_MACHINE_OF_IT, PATIENCE, say_address
 
 # A trial runs in a thread, whose part of the heap glibc returns to the kernel at every step. What faulting it in again
 # costs depends on the machine: from nothing measurable to a third of a training step. The last line: small freed pieces
@@ -24,11 +27,16 @@ ALLOCATOR = {
 }
 
 RETIRED = ("RAY_AIR_LOCAL_CACHE_DIR", "TUNE_RESULT_DIR")  # variables without use, which make Tune raise an error
+MEMBER_SECONDS = 10.0  # that this machine may still need to become a node of a cluster that is there
 START_SECONDS = 55.0  # that Ray may take on an idle machine, where it takes 6: it gives up by itself, but not always
 
 
 class ResourceError(ValueError):
     """More resources asked for than there are, or no Ray; one line for the user."""
+
+
+class OutsideError(ConnectionError):
+    """This machine is no part of the cluster."""
 
 
 def start_ray(cpus: float | None, gpus: float | None, address: str | None) -> dict[str, float]:
@@ -47,10 +55,8 @@ def start_ray(cpus: float | None, gpus: float | None, address: str | None) -> di
     options: dict[str, Any] = {"runtime_env": {"env_vars": ALLOCATOR}} if address else {"include_dashboard": False}
     with kept_back():
         try:
-            named = os.environ.get("RAY_ADDRESS", address) if address == "auto" else address
-            if named not in (None, "auto"):
-                knock(named)
-            ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
+            named = "local" if address is None else knock(address)
+            ray.init(named, log_to_driver=False, logging_level=logging.ERROR, **options)
         except Exception as error:  # Ray has no kind of its own for most of them
             raise ResourceError(_why_not_started(error, address)) from error
     # we report a worker that died, with its trial; Ray prints a paragraph besides and has no public switch for it, but
@@ -108,45 +114,71 @@ def _writes_to(stream: Any, descriptor: int) -> bool:
         return False
 
 
-def knock(address: str) -> None:
-    """Ask a cluster whether it lets us in, and show it this user's token where it wants one.
+def knock(address: str) -> str:
+    """Ask a cluster whether it lets us in, and show it this user's token where it wants one; return its HOST:PORT.
 
-    Clusters want a token since Ray 2.60. At an address that is named `ray.init` shows none, and tries for 24 s; a token
-    that is shown to a cluster that wants none makes its workers die. Ray has no public way to ask: these are private
-    parts of it, and tests/tuning/test_join.py notices when they change.
+    Clusters want a token since Ray 2.60. At an address that is named `ray.init` shows none, and tries for 24 s; with
+    `auto` it shows the one that it has, and a token that is shown to a cluster that wants none makes its workers die.
+    Where this machine is no part of the cluster `ray.init` tries for a minute, and does not say so. Ray has no public
+    way to ask: these are private parts of it, and tests/tuning/test_join.py notices when they change.
 
     Raises:
         AuthenticationError: If the cluster does not accept the token, or there is none.
+        ConnectionError: If `auto` finds no cluster.
+        OutsideError: If this machine is no part of the cluster.
     """
     from ray._private.authentication import authentication_token_setup as setup
+    from ray._private.services import canonicalize_bootstrap_address_or_die, find_node_ids
     from ray._raylet import GcsClient  # type: ignore[attr-defined]  # its stub lacks it
 
+    logging.getLogger("ray").setLevel(logging.ERROR)  # it would tell how to do without a token
+    named: str = canonicalize_bootstrap_address_or_die(address)
     setup.ensure_token_if_auth_enabled(create_token_if_missing=False)  # without one GcsClient ends the process
     try:
-        GcsClient(address=address)
+        client = GcsClient(address=named)
     except ray.exceptions.AuthenticationError:
-        logging.getLogger("ray").setLevel(logging.ERROR)  # it would tell how to do without
         if not setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False):
             raise
-        GcsClient(address=address)
+        client = GcsClient(address=named)
+    deadline = time.monotonic() + MEMBER_SECONDS
+    while not find_node_ids() & {node.hex() for node in client.get_all_node_info(timeout=PATIENCE)}:
+        if time.monotonic() > deadline:
+            raise OutsideError
+        time.sleep(0.5)
+    return named
 
 
 def _why_not_started(error: Exception, address: str | None) -> str:
     """Why Ray was not started or joined, in a line with what to do."""
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-    if isinstance(error, ray.exceptions.AuthenticationError):
-        mode = os.environ.get("RAY_AUTH_MODE", "token").lower()
-        copy = "copy ~/.ray/auth_token from the machine that started the cluster, or set RAY_AUTH_TOKEN"
-        remedy = copy if mode == "token" else f"unset RAY_AUTH_MODE, which is {mode}"
-        return f"--address is {address}, but the Ray cluster there does not accept this user's token: {remedy}."
-    if address is not None and isinstance(error, (ConnectionError, ray.exceptions.RpcError)):
-        return f"--address is {address}, but no Ray cluster answers there: {reason}."
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    reason = lines[0].rstrip(".")
+    if address is not None:
+        return f"{say_address(address)}, but {_why_not_joined(error, reason)}"
     if "AF_UNIX path length" in reason:
         return (
             f"Ray did not start: the paths of its sockets in {temporary_folder()} are longer than the system allows: "
             "set RAY_TMPDIR to a folder with a shorter path."
         )
     return f"Ray did not start: {reason}. Nothing is lost; {where_logs_are()}."
+
+
+def _why_not_joined(error: Exception, reason: str) -> str:
+    """Why a cluster was not joined, with what to do; `reason` is the first line of what Ray says."""
+    if isinstance(error, ray.exceptions.AuthenticationError):
+        mode = os.environ.get("RAY_AUTH_MODE", "token").lower()
+        copy = "copy ~/.ray/auth_token from the machine that started the cluster, or set RAY_AUTH_TOKEN"
+        remedy = copy if mode == "token" else f"unset RAY_AUTH_MODE, which is {mode}"
+        return f"the Ray cluster there does not accept this user's token: {remedy}."
+    if isinstance(error, OutsideError):
+        return f"this machine is no node of that cluster: start the study {ON_A_MACHINE_OF_IT}, or `ray start` here."
+    if "Version mismatch" in reason:
+        versions = " ".join(str(error).split()).rstrip(".").removeprefix("Version mismatch: ")
+        return f"the versions differ: {versions}. Start the study with those of the cluster."
+    if "not find any running Ray" in reason:
+        return "no Ray cluster runs on this machine: start one, or give HOST:PORT."
+    if isinstance(error, ConnectionError | ray.exceptions.RpcError):
+        return f"no Ray cluster answers there: {reason}."
+    return f"the cluster was not joined: {reason}."
 
 
 def start_limit() -> float:
@@ -157,8 +189,8 @@ def start_limit() -> float:
 def why_overdue(address: str | None, seconds: float) -> str:
     """What to say of a Ray that has neither started nor failed within so many seconds."""
     if address is not None:
-        where = "run the study on one of its machines (`ray start --address` makes this one of them)"
-        return f"--address is {address}, but the cluster has not let us in within {seconds:.0f} s: {where}."
+        where = f"start the study {ON_A_MACHINE_OF_IT}"
+        return f"{say_address(address)}, but the cluster has not let us in within {seconds:.0f} s: {where}."
     return f"Ray has not started within {seconds:.0f} s. Nothing is lost; {where_logs_are()}."
 
 

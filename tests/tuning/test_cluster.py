@@ -20,8 +20,10 @@ from ray._private import worker
 from study.tuning.cluster import (
     ALLOCATOR,
     RETIRED,
+    OutsideError,
     ResourceError,
     count_slots,
+    knock,
     running,
     start_limit,
     start_ray,
@@ -104,6 +106,10 @@ def test_work_that_runs_beside_a_block_has_ended_after_it() -> None:
 
 
 NO_TOKEN = ray.exceptions.AuthenticationError("Authentication token is missing or incorrect")
+VERSIONS = RuntimeError(
+    "Version mismatch: The cluster was started with:\n    Ray: 2.60.0\n    Python: 3.11.7\n"
+    "This process on node 10.0.0.2 was started with:\n    Ray: 2.60.0\n    Python: 3.11.2\n"
+)
 TOO_LONG = OSError("validate_socket_filename failed: AF_UNIX path length cannot exceed 107 bytes: /x")
 
 
@@ -114,6 +120,14 @@ TOO_LONG = OSError("validate_socket_filename failed: AF_UNIX path length cannot 
         (None, None, TOO_LONG, "RAY_TMPDIR"),
         ("10.0.0.1:6379", None, ConnectionError("refused"), "--address is 10.0.0.1:6379, but no Ray cluster answers"),
         ("10.0.0.1:6379", None, NO_TOKEN, "--address is 10.0.0.1:6379, .* token"),
+        ("10.0.0.1:6379", None, OutsideError(), "this machine is no node of that cluster: .*`--address auto`"),
+        ("10.0.0.1:6379", None, VERSIONS, r"the versions differ: The cluster .* Python: 3\.11\.7 This .* 3\.11\.2\. S"),
+        (
+            "auto",
+            None,
+            ConnectionError("Could not find any running Ray instance. Please"),
+            "auto, but no Ray cluster r",
+        ),
         (None, 3.0, None, "--cpus-per-trial is 3, but this Ray cluster has 2"),
     ],
 )
@@ -121,9 +135,28 @@ def test_a_cluster_that_does_not_answer_or_is_too_small_is_a_mistake(
     address: str | None, cpus: float | None, outcome: Exception | None, line: str
 ) -> None:
     resources = patch("ray.cluster_resources", return_value={"CPU": 2.0})
-    door, start = patch("study.tuning.cluster.knock"), patch("ray.init", side_effect=outcome)
+    door, start = patch("study.tuning.cluster.knock", side_effect=str), patch("ray.init", side_effect=outcome)
     with restored(), resources, door, start, pytest.raises(ResourceError, match=line):
         start_ray(cpus, None, address)
+
+
+def test_a_machine_is_outside_of_a_cluster_where_none_of_its_nodes_runs_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Client:
+        def __init__(self, address: str) -> None:
+            assert address == "10.0.0.1:6379"
+
+        def get_all_node_info(self, timeout: float) -> dict[bytes, None]:
+            return {b"\xaa": None, b"\xbb": None}
+
+    monkeypatch.setattr("ray._raylet.GcsClient", Client)
+    monkeypatch.setattr("study.tuning.cluster.MEMBER_SECONDS", 0.0)
+    for here in ({"aa", "cc"}, {"cc"}):
+        monkeypatch.setattr("ray._private.services.find_node_ids", lambda here=here: here)
+        if "aa" in here:
+            assert knock("10.0.0.1:6379") == "10.0.0.1:6379"
+        else:
+            with pytest.raises(OutsideError):
+                knock("10.0.0.1:6379")
 
 
 def test_a_busy_machine_gives_ray_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
