@@ -11,6 +11,9 @@ from audiotag.declarations.own_code import OwnCodeFailed
 
 ENTRY = re.compile(r"^Failure # \d+ \(occurred at .*\)\n", re.MULTILINE)  # in the file to which Tune adds each error
 FIGURES = re.compile(r"[\d.]+ ?GB used / [\d.]+ ?GB limit")  # in what Ray says when it ends workers
+# of the traceback that Ray puts into a worker's death where it could not load what it was to run, and where that was
+RAISED = re.compile(r"^(?!RuntimeError: The actor with name)[\w.]+(?:Error|Exception): .+$", re.MULTILINE)
+PLACE = re.compile(r"^\s*ip: (\S+)$", re.MULTILINE)
 ALLOCATION = ("can't allocate memory", "not enough memory")  # torch, on Linux and elsewhere; it raises RuntimeError
 ASKED = re.compile(r"tried to allocate (\d+) bytes|Unable to allocate ([\d.]+) ([KMGTPE])iB")  # torch and NumPy
 
@@ -80,6 +83,9 @@ def explain(error: BaseException) -> str:
     if isinstance(error, ray.exceptions.RayActorError):
         if error.actor_init_failed:  # a traceback, whose last line is the error
             return f"its worker could not start: {_shorten(str(error).strip().splitlines()[-1])}"
+        if (raised := RAISED.search(text := str(error))) is not None:
+            place = f" on {found.group(1)}" if (found := PLACE.search(text)) else ""
+            return f"its worker{place} could not start: {_shorten(raised.group())}"
         return "its worker died (killed, crashed or out of memory)"
     if type(error) is ray.exceptions.RayError:
         return f"of Ray: {_shorten(str(error).splitlines()[0])}"

@@ -24,6 +24,22 @@ NOT_STARTED = RayActorError(
     error_msg="an error in its creation task\nModuleNotFoundError: No module", actor_init_failed=True
 )
 
+# likewise, of a node without this project; Ray does not count it as a failure of the actor's start
+NOT_LOADED = """The actor died unexpectedly before finishing this task.
+\tclass_name: wrap_function.<locals>.ImplicitFunc
+\tip: 10.0.0.2
+The actor is dead because its worker process has died. Worker exit detail: Worker exits unexpectedly. Traceback (most
+  File "ray/_private/function_manager.py", line 657, in temporary_actor_method
+    raise RuntimeError(
+RuntimeError: The actor with name ImplicitFunc failed to import on the worker. This may be because needed library
+
+Traceback (most recent call last):
+  File "ray/_private/function_manager.py", line 696, in _load_actor_class_from_gcs
+    actor_class = pickle.loads(pickled_class)
+ModuleNotFoundError: No module named 'study.tuning'
+
+An unexpected internal error occurred while the worker was executing a task."""
+
 
 def task_error(cause: Exception) -> RayTaskError:
     """A trial's own exception, as Ray brings it."""
@@ -44,9 +60,13 @@ def trial(tmp_path: Path) -> Trial:
         (task_error(ValueError("a sentence. Another.")), r"of ValueError: a sentence\. Another$"),
         (DIED, "its worker died"),
         (NOT_STARTED, "its worker could not start: ModuleNotFoundError: No module"),
+        (
+            RayActorError(error_msg=NOT_LOADED),
+            "its worker on 10.0.0.2 could not start: ModuleNotFoundError: No module n",
+        ),
         (TuneError("no such trainable\nand more"), "of Ray: no such trainable"),
     ],
-    ids=["of its own", "a sentence", "died", "not started", "of Tune"],
+    ids=["of its own", "a sentence", "died", "not started", "not loaded", "of Tune"],
 )
 def test_the_reason_is_that_of_the_last_failure(trial: Trial, error: Exception, reason: str) -> None:
     for before in (DIED, task_error(ValueError("another one")), OUT_OF_MEMORY):
