@@ -32,8 +32,9 @@ from study.ledger.progress import Report
 from study.ledger.results import corpus_record
 from study.ledger.schema import StudyRecord
 from study.reporting.live_table import LiveTable
-from study.tuning.cluster import count_slots, start_ray, stop_ray
+from study.tuning.cluster import start_ray, stop_ray
 from study.tuning.features import StudyFeatures
+from study.tuning.nodes import alive_nodes, count_slots
 
 DEVELOPMENT, HELD_BACK, FRAMES, BANDS, TAGS = 1946, 816, 124, 128, "cmfvpbo"
 MEGABYTE = 1e6
@@ -103,12 +104,13 @@ def record_of(name: str, corpus: Corpus, trials: int) -> StudyRecord:
 
 def measure_workers(root: Path, clips: int, held_back: int, seconds: float) -> None:
     """Print the first table; the trials are ended when all workers have been training for so many seconds."""
-    per_trial = start_ray(1.0, 0.0, None)
+    start_ray(None)
+    per_trial = {"cpu": 1.0, "gpu": 0.0}
     from study.search.searcher import make_searcher
     from study.search.space import scan_space
     from study.tuning.tune import run_trials
 
-    slots = min(count_slots(per_trial), 7)
+    slots = min(count_slots(alive_nodes(), per_trial), 7)
     corpus = made_up_corpus(clips, held_back)
     features = np.random.default_rng(1).normal(size=(clips + held_back, FRAMES, BANDS)).astype(np.float32)
     ledger = Ledger.create(root, record_of(root.name, corpus, slots))

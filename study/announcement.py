@@ -8,7 +8,6 @@ from audiotag.config import TrialConfig
 from audiotag.corpus.errors import count, list_first
 from audiotag.corpus.validate import cell_warnings, tag_warnings, torn_groups
 from audiotag.metrics import DEFAULT
-from audiotag.models.backend import COMPILED
 from audiotag.uris import public
 from study.cli import say, uri_from_here
 from study.format import seeds_in_words, trial_name
@@ -87,16 +86,6 @@ def bf16_note(plan: Plan, per_trial: dict[str, float], address: str | None) -> s
     return "note: this CPU has no bf16 arithmetic: in bf16 a training step takes up to ten times as long as in fp32"
 
 
-def kernels_note(per_trial: dict[str, float], address: str | None) -> str:
-    """A warning where trials train on this machine's CPU without the compiled loops."""
-    if COMPILED or per_trial["gpu"] or address is not None:
-        return ""
-    return (
-        "note: audiotag's loops are not compiled, or were for an earlier version: a training step takes twice as long;"
-        " `make install` compiles them where there is g++ 12 or later"
-    )
-
-
 def budget_line(config: TrialConfig) -> str:
     """How long a fold of a model is trained, and in what steps."""
     first = f"{epochs} epochs of pretraining, then " if (epochs := config.get("pretrain_epochs")) else ""
@@ -104,7 +93,8 @@ def budget_line(config: TrialConfig) -> str:
     return f"{config.model}: {first}at most {config.max_epochs} epochs per fold, patience {config.patience}, {steps}"
 
 
-def resources_line(per_trial: dict[str, float], slots: int) -> str:
+def resources_line(per_trial: dict[str, float], slots: int, nodes: int) -> str:
     """What the trials share."""
     cards = f" and {per_trial['gpu']:g} GPU" if per_trial["gpu"] else ""
-    return f"Running  {slots} side by side, {per_trial['cpu']:g} CPU{cards} each"
+    where = f" on {nodes} nodes" if nodes > 1 else ""
+    return f"Running  {slots} side by side{where}, {per_trial['cpu']:g} CPU{cards} each"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from audiotag.cli import FINISHED, INTERRUPTED
 from audiotag.uris import public_command
 from search_spaces import space_name
 from study import PROJECT
-from study.announcement import announce, bf16_note, kernels_note, resources_line
+from study.announcement import announce, bf16_note, resources_line
 from study.cli import SOME_FAILED, STUDIES, pasteable, say
 from study.format import common_params
 from study.ledger.clips import write_clips
@@ -25,6 +26,7 @@ from study.ledger.provenance import provenance_changes
 from study.ledger.results import count_ended, folds_done, is_complete, study_results
 from study.plan.features import compute_features
 from study.plan.plan import Plan, make_plan
+from study.plan.preflight import kernels_note
 from study.plan.request import Request
 from study.plan.until_clear import take_look
 from study.reporting.live_table import LiveTable
@@ -39,6 +41,7 @@ from study.tracking.optuna_db import OptunaCopy
 from study.tracking.tracker import Tracker
 from study.tracking.tracking_uri import StoreUnavailableError, default_uri, stored
 from study.tuning.address import find_address
+from study.tuning.crew import Crew
 from study.tuning.features import StudyFeatures
 
 Hold = Callable[[float, str], AbstractContextManager[None]]  # of signals, while a block runs, which may take so long
@@ -117,6 +120,7 @@ class Session:
                 return ledger
         features = compute_features(self.plan, self.request.cache, self.console)
         from study.tuning.cluster import running, start_limit, start_ray, stop_ray, why_overdue
+        from study.tuning.node_check import gather
 
         request, seconds = self.request, start_limit()
         joined = None if request.address is None else f"Joining the Ray cluster ({request.address}) ..."
@@ -126,10 +130,13 @@ class Session:
             # off: 1.1 s, a tenth of the time to a study's first training step, unless it is there already
             with running(load_mlflow), hold_signals(seconds, why_overdue(request.address, seconds)):
                 # held: an exception in the middle of its start is more than Ray survives
-                per_trial = start_ray(request.cpus_per_trial, request.gpus_per_trial, request.address)
+                start_ray(request.address)
+            asked = request.cpus_per_trial, request.gpus_per_trial
+            studies = None if request.address is None else self.plan.root.parent
+            crew = gather(*asked, studies, partial(say, self.console), self._warn)
             ledger = self.plan.open_ledger()
             with ledger.locked():
-                self._train(ledger, features, per_trial)
+                self._train(ledger, features, crew)
         finally:
             stop_ray()
         return ledger
@@ -142,24 +149,19 @@ class Session:
         view.start()
         self._close(ledger, tracker, view, "finished")
 
-    def _train(
-        self,
-        ledger: Ledger,
-        features: StudyFeatures,
-        per_trial: dict[str, float],
-    ) -> None:
+    def _train(self, ledger: Ledger, features: StudyFeatures, crew: Crew) -> None:
         """Run the trials that are left and write the results, partial ones where it is interrupted."""
         from study.tuning.cluster import stop_ray
 
-        self._note_changes(ledger, per_trial)
+        self._note_changes(ledger, crew.per_trial)
         tracker, view = self._views(ledger)
         tracker.start()
         view.start()
         listeners: list[Any] = [tracker, view, ScaleLine(ledger, self.console)]
         try:
-            self._run_trials(ledger, features, per_trial, listeners)
+            self._run_trials(ledger, features, crew, listeners)
             while self._goes_on(ledger):
-                self._run_trials(ledger, features, per_trial, listeners)
+                self._run_trials(ledger, features, crew, listeners)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 self.console.print("Stopping ...")
@@ -170,19 +172,18 @@ class Session:
         stop_ray()
         self._close(ledger, tracker, view, "finished")
 
-    def _run_trials(
-        self, ledger: Ledger, features: StudyFeatures, per_trial: dict[str, float], listeners: list[Any]
-    ) -> None:
+    def _run_trials(self, ledger: Ledger, features: StudyFeatures, crew: Crew, listeners: list[Any]) -> None:
         """Run the trials that are left, in the partitions that the study has."""
         from study.search.searcher import make_searcher
-        from study.tuning.cluster import count_slots
         from study.tuning.memory import run_in_memory
+        from study.tuning.nodes import alive_nodes, count_slots
         from study.tuning.tune import run_trials
 
         plan, study, context = self.plan, ledger.study, StudyContext(ledger.root, ledger.study)
         ended = [trial for trial in study_results(ledger, "interrupted").trials if not trial.goes_on]
-        slots = min(count_slots(per_trial), study.trials - len(ended))
-        self.console.print(resources_line(per_trial, slots))
+        nodes = [node for node in alive_nodes(crew.unused) if node.holds(crew.per_trial)]
+        slots = min(count_slots(nodes, crew.per_trial), study.trials - len(ended))
+        self.console.print(resources_line(crew.per_trial, slots, len(nodes)))
         configs = [context.config(parameters) for parameters in plan.scan.parameters]
         live = LiveTable(
             self.console,
@@ -203,7 +204,8 @@ class Session:
                 features,
                 trials=study.trials - count_ended(ledger),
                 slots=slots,
-                per_trial=per_trial,
+                per_trial=crew.per_trial,
+                unused=crew.unused,
                 listeners=[live, *listeners],
                 scheduler=make_scheduler(context, ledger),
             )
@@ -226,7 +228,7 @@ class Session:
             f"note: goes on with another program than before ({change})"
             for change in provenance_changes(ledger.study)[before:]
         ]
-        notes += [bf16_note(self.plan, per_trial, self.request.address), kernels_note(per_trial, self.request.address)]
+        notes += [bf16_note(self.plan, per_trial, self.request.address), kernels_note(per_trial)]
         for note in filter(None, notes):
             self._warn(note)
 

@@ -9,7 +9,7 @@ from helpers.planning import plan_study
 from rich.console import Console
 
 import study.announcement
-from study.announcement import announce, bf16_note, corpus_notes, kernels_note
+from study.announcement import announce, bf16_note, corpus_notes
 from study.plan.plan import Plan
 
 CPU, CARD, CLUSTER = {"cpu": 1.0, "gpu": 0.0}, {"cpu": 1.0, "gpu": 0.25}, "10.0.0.1:6379"
@@ -33,14 +33,6 @@ def test_bf16_is_warned_of_on_a_cpu_that_lacks_it(plan: Callable[..., Plan], mon
     assert bf16_note(bf16, CPU, CLUSTER) == ""
     monkeypatch.setattr(study.announcement, "lacks_bf16", lambda: False)
     assert bf16_note(bf16, CPU, None) == ""
-
-
-def test_loops_that_are_not_compiled_are_warned_of_where_they_would_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study.announcement, "COMPILED", True)
-    assert kernels_note(CPU, None) == ""
-    monkeypatch.setattr(study.announcement, "COMPILED", False)
-    assert "not compiled" in kernels_note(CPU, None)
-    assert kernels_note(CARD, None) == kernels_note(CPU, CLUSTER) == ""
 
 
 def test_the_first_lines_name_the_study_its_budget_and_what_is_left_out(plan: Callable[..., Plan]) -> None:

@@ -46,6 +46,8 @@ ONLY = {  # packages of others, and the files that may import them
         "study/tuning/trial.py",
         "study/tuning/tune.py",
         "study/tuning/cluster.py",
+        "study/tuning/nodes.py",
+        "study/tuning/node_check.py",
         "study/tuning/failures.py",
         "study/tuning/scheduler.py",
         "study/search/searcher.py",  # a subclass of Tune's

@@ -12,6 +12,7 @@ from audiotag.corpus.corpus import Corpus, scoring_problems
 from audiotag.corpus.errors import count
 from audiotag.corpus.splits import split_fold
 from audiotag.metrics import METRICS
+from audiotag.models.backend import COMPILED
 from study.plan.request import Request
 from study.tuning.address import PATIENCE
 
@@ -60,6 +61,16 @@ def lacks_bf16(facts: Path = CPU_FACTS) -> bool:
     except OSError:
         return False
     return bool(words & {"flags", "Features"}) and not words & BF16_ARITHMETIC
+
+
+def kernels_note(per_trial: dict[str, float]) -> str:
+    """A warning where trials train on a CPU without the compiled loops, which all nodes have or none."""
+    if COMPILED or per_trial["gpu"]:
+        return ""
+    return (
+        "note: audiotag's loops are not compiled, or were for an earlier version: a training step takes twice as long;"
+        " `make install` compiles them where there is g++ 12 or later"
+    )
 
 
 def check_writable(folder: Path) -> None:

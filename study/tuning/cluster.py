@@ -39,13 +39,11 @@ class OutsideError(ConnectionError):
     """This machine is no part of the cluster."""
 
 
-def start_ray(cpus: float | None, gpus: float | None, address: str | None) -> dict[str, float]:
-    """Start Ray, or join the cluster at `address`, quietly; return what a trial gets: {"cpu": c, "gpu": g}.
-
-    Where None is given: four trials per GPU where there are GPUs, one core each where there are none.
+def start_ray(address: str | None) -> None:
+    """Start Ray, or join the cluster at `address`, quietly.
 
     Raises:
-        ResourceError: If a trial asks for more than the cluster has, or Ray cannot be started or joined.
+        ResourceError: If Ray cannot be started or joined.
     """
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AIR_NEW_OUTPUT": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
     os.environ |= {"TUNE_DISABLE_SIGINT_HANDLER": "1", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
@@ -63,14 +61,6 @@ def start_ray(cpus: float | None, gpus: float | None, address: str | None) -> di
     # this private function, which tests/tuning/test_cluster.py watches
     if hasattr(ray._private.worker, "print_to_stdstream"):
         setattr(ray._private.worker, "print_to_stdstream", lambda *_, **__: None)  # noqa: B010
-    there = ray.cluster_resources()
-    cores, cards = there.get("CPU", 0.0), there.get("GPU", 0.0)
-    gpus = gpus if gpus is not None else (0.25 if cards else 0.0)
-    cpus = cpus if cpus is not None else (min(1.0, cores * gpus / cards) if gpus and cards else 1.0)
-    for flag, asked, most in (("--cpus-per-trial", cpus, cores), ("--gpus-per-trial", gpus, cards)):
-        if asked > most:
-            raise ResourceError(f"{flag} is {asked:g}, but this Ray cluster has {most:g}: ask for no more than that.")
-    return {"cpu": cpus, "gpu": gpus}
 
 
 @contextmanager
@@ -220,10 +210,3 @@ def stop_ray() -> None:
         ray.shutdown()
     finally:
         gc.enable()
-
-
-def count_slots(per_trial: dict[str, float]) -> int:
-    """How many trials the cluster holds side by side."""
-    there = ray.cluster_resources()
-    shares = [there.get(name.upper(), 0.0) / asked for name, asked in per_trial.items() if asked]
-    return max(1, int(min(shares) + 1e-9))

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Collection
 from typing import Any, Protocol, TypeVar
 
 from ray import tune
@@ -20,6 +21,7 @@ from study.search.searcher import LedgerSearcher
 from study.search.space import quiet_optuna
 from study.tuning.failures import LowMemory, explain, last_error, why_low_on_memory
 from study.tuning.features import StudyFeatures
+from study.tuning.nodes import place_trials
 from study.tuning.trainable import train_trial
 
 RESTARTS = 3  # of a trial whose worker died; it continues from its last epoch
@@ -129,12 +131,14 @@ def run_trials(
     slots: int,
     per_trial: dict[str, float],
     listeners: list[Listener],
+    unused: Collection[str] = (),
     scheduler: TrialScheduler | None = None,
 ) -> None:
     """Run so many more trials, one in each slot, until all have finished or failed, or were pruned.
 
     A trial is proposed when its slot is free, so with all results that are there. Left to itself Tune would propose it
     while its predecessors run, and start the first trials one after the other.
+    No trial is placed on the nodes `unused`.
 
     Raises:
         LedgerError: If the ledger cannot be written.
@@ -152,7 +156,7 @@ def run_trials(
     )
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     tuner = tune.Tuner(
-        tune.with_resources(trainable, per_trial),
+        tune.with_resources(trainable, place_trials(per_trial, unused)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from study.plan import preflight
 from study.plan.preflight import (
     PlanError,
     check_loopback,
     check_resources,
     check_writable,
+    kernels_note,
     lacks_bf16,
 )
 from study.plan.request import Request
@@ -35,6 +37,14 @@ def test_a_cpu_lacks_bf16_where_it_lists_its_instructions_without_it(
     if facts is not None:
         path.write_text(facts)
     assert lacks_bf16(path) == lacks
+
+
+def test_loops_that_are_not_compiled_are_warned_of_where_they_would_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "COMPILED", True)
+    assert kernels_note({"cpu": 1.0, "gpu": 0.0}) == ""
+    monkeypatch.setattr(preflight, "COMPILED", False)
+    assert "not compiled" in kernels_note({"cpu": 1.0, "gpu": 0.0})
+    assert kernels_note({"cpu": 1.0, "gpu": 0.25}) == ""
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,6 @@ from study.tuning.cluster import (
     RETIRED,
     OutsideError,
     ResourceError,
-    count_slots,
     knock,
     running,
     start_limit,
@@ -30,6 +29,7 @@ from study.tuning.cluster import (
     stop_ray,
     why_overdue,
 )
+from study.tuning.nodes import count_slots, find_share, wait_for_nodes
 
 
 def restored() -> ExitStack:
@@ -45,10 +45,11 @@ def test_ray_prints_what_it_says_of_a_dead_worker_where_the_cluster_silences_it(
 
 
 @pytest.fixture(scope="module")
-def per_trial() -> Iterator[dict[str, float]]:
-    """A cluster of our own, with a share of a trial for which nothing is asked."""
+def own_cluster() -> Iterator[None]:
+    """A cluster of our own."""
     with restored():
-        yield start_ray(None, None, None)
+        start_ray(None)
+        yield
         stop_ray()
 
 
@@ -69,24 +70,23 @@ def test_nothing_that_refers_to_ray_is_freed_while_it_shuts_down(monkeypatch: py
 
 
 @pytest.mark.slow
-def test_a_trial_gets_one_core_and_as_many_run_as_there_are_cores(per_trial: dict[str, float]) -> None:
-    cores = ray.cluster_resources()["CPU"]
-    if "GPU" not in ray.cluster_resources():
-        assert per_trial == {"cpu": 1.0, "gpu": 0.0}
-    assert count_slots({"cpu": 1.0, "gpu": 0.0}) == cores
-    assert count_slots({"cpu": 0.1, "gpu": 0.0}) == 10 * cores
-    assert count_slots({"cpu": 2 * cores, "gpu": 0.0}) == 1
+def test_our_own_cluster_is_a_node_with_all_cores(own_cluster: None) -> None:
+    (node,) = wait_for_nodes(None, None, pytest.fail)
+    assert node.cores == os.cpu_count()
+    if not node.cards:
+        assert find_share(None, None, [node]) == {"cpu": 1.0, "gpu": 0.0}
+    assert count_slots([node], {"cpu": 0.1, "gpu": 0.0}) == 10 * node.cores
 
 
 @pytest.mark.slow
-def test_workers_have_the_settings_of_the_allocator(per_trial: dict[str, float]) -> None:
+def test_workers_have_the_settings_of_the_allocator(own_cluster: None) -> None:
     found = ray.get(ray.remote(lambda: dict(os.environ)).remote())
     assert found.items() >= ALLOCATOR.items()
 
 
 @pytest.mark.slow
 def test_what_ray_says_of_a_dead_worker_goes_through_the_function_that_is_silenced(
-    per_trial: dict[str, float], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    own_cluster: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     silenced, said, deadline = worker.print_to_stdstream, [], time.monotonic() + 20
     monkeypatch.setattr(worker, "print_to_stdstream", lambda *data, **how: said.append(silenced(*data, **how)))
@@ -114,30 +114,25 @@ TOO_LONG = OSError("validate_socket_filename failed: AF_UNIX path length cannot 
 
 
 @pytest.mark.parametrize(
-    ("address", "cpus", "outcome", "line"),
+    ("address", "outcome", "line"),
     [
-        (None, None, Exception("The node timed out.\nA long story."), r"Ray did not start: The node timed out\. N"),
-        (None, None, TOO_LONG, "RAY_TMPDIR"),
-        ("10.0.0.1:6379", None, ConnectionError("refused"), "--address is 10.0.0.1:6379, but no Ray cluster answers"),
-        ("10.0.0.1:6379", None, NO_TOKEN, "--address is 10.0.0.1:6379, .* token"),
-        ("10.0.0.1:6379", None, OutsideError(), "this machine is no node of that cluster: .*`--address auto`"),
-        ("10.0.0.1:6379", None, VERSIONS, r"the versions differ: The cluster .* Python: 3\.11\.7 This .* 3\.11\.2\. S"),
+        (None, Exception("The node timed out.\nA long story."), r"Ray did not start: The node timed out\. N"),
+        (None, TOO_LONG, "RAY_TMPDIR"),
+        ("10.0.0.1:6379", ConnectionError("refused"), "--address is 10.0.0.1:6379, but no Ray cluster answers"),
+        ("10.0.0.1:6379", NO_TOKEN, "--address is 10.0.0.1:6379, .* token"),
+        ("10.0.0.1:6379", OutsideError(), "this machine is no node of that cluster: .*`--address auto`"),
+        ("10.0.0.1:6379", VERSIONS, r"the versions differ: The cluster .* Python: 3\.11\.7 This .* 3\.11\.2\. S"),
         (
             "auto",
-            None,
-            ConnectionError("Could not find any running Ray instance. Please"),
-            "auto, but no Ray cluster r",
+            ConnectionError("Could not find any running Ray instance. P"),
+            "--address is auto, but no Ray cluster r",
         ),
-        (None, 3.0, None, "--cpus-per-trial is 3, but this Ray cluster has 2"),
     ],
 )
-def test_a_cluster_that_does_not_answer_or_is_too_small_is_a_mistake(
-    address: str | None, cpus: float | None, outcome: Exception | None, line: str
-) -> None:
-    resources = patch("ray.cluster_resources", return_value={"CPU": 2.0})
+def test_a_cluster_that_does_not_answer_is_a_mistake(address: str | None, outcome: Exception, line: str) -> None:
     door, start = patch("study.tuning.cluster.knock", side_effect=str), patch("ray.init", side_effect=outcome)
-    with restored(), resources, door, start, pytest.raises(ResourceError, match=line):
-        start_ray(cpus, None, address)
+    with restored(), door, start, pytest.raises(ResourceError, match=line):
+        start_ray(address)
 
 
 def test_a_machine_is_outside_of_a_cluster_where_none_of_its_nodes_runs_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +198,7 @@ def test_a_folder_in_which_ray_cannot_have_its_sockets_is_told_with_the_remedy(t
     long = tmp_path / (30 * "deep/")
     long.mkdir(parents=True)
     for folder in (long, Path("/proc/nowhere")):
-        done = python("start_ray(None, None, None)", RAY_TMPDIR=str(folder))
+        done = python("start_ray(None)", RAY_TMPDIR=str(folder))
         assert "ResourceError" in done.stderr.splitlines()[-1]
         assert f"{folder}/ray" in done.stderr.splitlines()[-1]
         assert "set RAY_TMPDIR to" in done.stderr.splitlines()[-1]

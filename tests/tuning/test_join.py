@@ -18,7 +18,7 @@ JOIN = """
 import ray
 from study.tuning.cluster import ResourceError, start_ray
 try:
-    print(start_ray(0.5, 0.0, "127.0.0.1:{port}"))
+    start_ray("127.0.0.1:{port}")
     print(ray.get(ray.remote(lambda: "a worker ran").remote()))
 except ResourceError as error:
     print("refused:", error)
