@@ -18,7 +18,7 @@ from audiotag.corpus.partitions import partition_seed
 from audiotag.corpus.splits import FoldSplit, split_fold
 from audiotag.declarations.own_code import as_text
 from audiotag.models.backend import ConvolutionError
-from audiotag.training.device import GPUShareError, use_gpu
+from audiotag.training.device import GPUError, explain_full_memory, use_gpu
 from audiotag.training.epochs import EpochResult, PretrainingEpoch
 from audiotag.training.fit import Diverged, FitState, fit, predict, pretrain, start_fit
 from study.ledger.context import StudyContext
@@ -46,7 +46,7 @@ def run_trial(
     """Train what the ledger lacks of a trial and report each epoch: the function that Ray Tune runs.
 
     A loss that is not finite ends the trial: the reason goes into the ledger and into a last report. A ledger that
-    cannot be written, or a share of a GPU that is too small, ends the study. Warnings travel with the reports.
+    cannot be written, or a GPU that does not start or is too small, ends the study. Warnings travel with the reports.
 
     Args:
         parameters: The search-space parameters.
@@ -59,23 +59,21 @@ def run_trial(
     torch.set_num_threads(threads)
     config, worst = context.config(parameters), context.study.objective.worst
     folder = trial_folder(context.root, context.key(config))
-    device = "cuda" if card and torch.cuda.is_available() else "cpu"
     with warnings.catch_warnings(record=True) as caught:
         for shown in SHOWN:
             warnings.simplefilter("always", shown)
         try:
-            if device == "cuda":
-                use_gpu(card)
+            device = use_gpu(card) if card else "cpu"
             with folder.locked():
                 for report in trial_reports(config, folder, context, corpus, features.of(config), device):
                     texts = tuple(str(warning.message) for warning in caught if issubclass(warning.category, SHOWN))
                     caught.clear()
                     tune.report(replace(report, warnings=texts).to_dict())
-        except (WriteError, ConvolutionError) as error:
+        except (WriteError, ConvolutionError, GPUError) as error:
             tune.report(Report(worst, halted=str(error)).to_dict())
-        except (GPUShareError, torch.OutOfMemoryError) as error:
-            needs = f"--gpus-per-trial is {card:g}, but a trial needs more of the GPU's memory: ask for more."
-            tune.report(Report(worst, halted=f"{needs} ({str(error).splitlines()[0]})").to_dict())
+        except torch.OutOfMemoryError as error:
+            reason = f"{explain_full_memory(card)} ({str(error).splitlines()[0]})"
+            tune.report(Report(worst, halted=reason).to_dict())
         except MemoryError:  # its kind tells the driver what to do
             raise
         except Exception as error:

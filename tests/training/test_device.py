@@ -1,5 +1,6 @@
 """The device of training, as far as a CPU can tell."""
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,9 @@ from helpers.tiny_fit import FEATURES, TARGETS, epochs, same_tensors, start
 
 from audiotag.models.segments import Segmentation
 from audiotag.training.batches import gather
-from audiotag.training.device import CONTEXT, GPUShareError, place_features, to_device, use_gpu
+from audiotag.training.device import CONTEXT, GPUError, explain_full_memory, place_features, to_device, use_gpu
+
+START = torch.cuda.init
 
 
 @pytest.fixture
@@ -19,6 +22,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=24e9))
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda part, _: taken.append(part))
     return taken
@@ -47,13 +51,40 @@ def test_a_cpu_copies_nothing() -> None:
 
 @pytest.mark.parametrize(("share", "fraction"), [(0.25, 0.25 - CONTEXT / 24e9), (1.0, 1 - CONTEXT / 24e9), (2.0, None)])
 def test_a_trial_gets_its_share_of_the_memory(share: float, fraction: float | None, card: list[float]) -> None:
-    use_gpu(share)
+    assert use_gpu(share) == "cuda"
     assert card == [pytest.approx(fraction or 1 - CONTEXT / 24e9)]
     assert torch.backends.cudnn.deterministic
     assert not torch.backends.cudnn.allow_tf32
 
 
 def test_a_share_that_cuda_itself_fills(card: list[float]) -> None:
-    with pytest.raises(GPUShareError, match=r"^0\.02 of a GPU with 24\.0 GB is no more than CUDA itself takes$"):
+    with pytest.raises(GPUError, match=r"^--gpus-per-trial is 0\.02, .* 24\.0 GB"):
         use_gpu(0.02)
     assert card == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA starts here")
+@pytest.mark.usefixtures("card")
+def test_a_card_that_cuda_does_not_start_on_is_told_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "init", START)
+    with pytest.raises(GPUError, match=r"^A trial got 0\.25 GPU on .*: .*(driver|CUDA).*\. Mend .*$"):
+        use_gpu(0.25)
+
+
+@pytest.mark.parametrize(
+    ("share", "free", "own", "told"),
+    [
+        (0.25, 17e9, 5.3e9, r"--gpus-per-trial is 0\.25, .*: ask for more\.$"),
+        (1.0, 0.1e9, 23.3e9, "`batch_size`"),
+        (0.25, 0.1e9, 1e9, r"of its 24\.0 GB other processes hold 22\.3,"),  # two trials on a card that is in use
+        (1.0, 0.1e9, 19.3e9, r"of its 24\.0 GB other processes hold 4\.0,"),
+    ],
+)
+def test_who_fills_the_memory_is_told(
+    share: float, free: float, own: float, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free, 24e9))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: own)
+    text = explain_full_memory(share)
+    assert re.search(told, text)
+    assert "\n" not in text

@@ -31,7 +31,7 @@ from audiotag.augment.variants import Variants
 from audiotag.config import TrialConfig
 from audiotag.declarations.own_code import OwnCode, OwnCodeFailed
 from audiotag.metrics import tag_eers
-from audiotag.training.device import GPUShareError
+from audiotag.training.device import GPUError
 from audiotag.training.fit import predict, start_fit
 from study.ledger.context import StudyContext
 from study.ledger.files import LedgerWarning, WriteError
@@ -231,8 +231,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             return outcome
 
         monkeypatch.setattr(study.tuning.trial.tune, "report", told.append)
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(card))
-        monkeypatch.setattr(study.tuning.trial, "use_gpu", lambda share: None)
+        monkeypatch.setattr(study.tuning.trial, "use_gpu", lambda share: "cuda")
+        monkeypatch.setattr(study.tuning.trial, "explain_full_memory", lambda share: f"--gpus-per-trial is {share}")
         monkeypatch.setattr(study.tuning.trial, "trial_reports", trained)
         features = StudyFeatures({CONFIG.front_end: make_features()})
         shared: dict[str, Any] = {"corpus": make_corpus(), "features": features, "threads": 1, "card": card}
@@ -268,7 +268,7 @@ def test_what_own_code_raises_is_told_with_its_line(tmp_path: Path, run: Any, mo
     ("error", "card", "why"),
     [
         (torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB\nof 4"), 0.25, "--gpus-per-trial is 0.25"),
-        (GPUShareError("0.05 of a GPU with 8.0 GB is no more than CUDA itself takes"), 0.05, "0.05 of a GPU"),
+        (GPUError("A trial got 0.25 GPU, but CUDA does not start"), 0.25, "CUDA does not start"),
         (WriteError(Path("fold_0.pt"), OSError(28, "No space left on device")), 0.0, "No space left on device"),
     ],
 )
@@ -279,3 +279,18 @@ def test_a_full_disk_or_gpu_ends_the_study_and_blames_no_trial(
     assert why in report.halted
     assert report.failed is None
     assert not list(tmp_path.glob("trials/*/failed.json"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA starts here")
+def test_a_share_of_a_gpu_is_never_trained_on_a_cpu_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(study.tuning.trial.tune, "report", told.append)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    for flag in ("deterministic", "allow_tf32"):
+        monkeypatch.setattr(torch.backends.cudnn, flag, getattr(torch.backends.cudnn, flag))
+    features = StudyFeatures({CONFIG.front_end: make_features()})
+    shared: dict[str, Any] = {"corpus": make_corpus(), "features": features, "threads": 1, "card": 0.25}
+    run_trial(PARAMETERS, context=make_context(tmp_path), **shared)
+    (report,) = told
+    assert "CUDA does not start" in Report.from_dict(report).halted
+    assert not list(tmp_path.rglob("running.pt"))
