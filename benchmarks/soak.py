@@ -43,7 +43,7 @@ def saved_epochs(study: Path) -> Epochs:
     """What the ledger holds now."""
     found: Epochs = {}
     for path in study.glob("trials/*/running.pt"):
-        saved = torch.load(path, weights_only=True)
+        saved = torch.load(path, map_location="cpu", weights_only=True)
         found[path.parent.name, saved["fold"]] = [epoch["seconds"] for epoch in saved["state"]["history"]]
     for path in study.glob("trials/*/fold_*.json"):
         record = json.loads(path.read_text())

@@ -33,7 +33,7 @@ from audiotag.training.batches import gather, segment_index
 from audiotag.training.device import place_features, to_device
 from audiotag.training.epochs import EpochResult, PretrainingEpoch
 from audiotag.training.loss import apply_loss, final_probabilities, mean_loss
-from audiotag.training.optim import SGD, build_optimizer
+from audiotag.training.optim import SGD, build_optimizer, load_optimizer_state
 from audiotag.training.rng import Stream, make_rng, seed_torch
 from audiotag.training.sampling import draw_clips
 from audiotag.training.variation import ORIGINAL, draw_variants, gather_variants
@@ -89,9 +89,9 @@ class FitState:
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Go back to what `state_dict` gave."""
         self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
+        load_optimizer_state(self.optimizer, saved["optimizer"])
         if self.pretraining_optimizer is not None:
-            self.pretraining_optimizer.load_state_dict(saved["unsupervised_optimizer"])
+            load_optimizer_state(self.pretraining_optimizer, saved["unsupervised_optimizer"])
         self.best, self.best_scores = saved["best"], saved["best_scores"]
         self.history = [EpochResult.from_dict(result) for result in saved["history"]]
         self.pretraining = [PretrainingEpoch(**result) for result in saved["unsupervised"]]

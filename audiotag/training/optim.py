@@ -14,6 +14,7 @@ import torch
 from audiotag.config import TrialConfig
 
 MOMENTUM = 0.9  # of sgd
+OF_DEVICE = ("foreach", "fused", "capturable")  # how a device takes a step, not what the step is
 DECORATED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")  # and `step`, which needs `no_grad`
 
 
@@ -33,3 +34,13 @@ def build_optimizer(config: TrialConfig, parameters: Iterable[torch.nn.Parameter
     if config.optimizer == "sgd":
         return SGD(weights, lr=config.learning_rate, momentum=MOMENTUM)
     return Adam(weights, lr=config.learning_rate, fused=weights[0].is_cuda or None)
+
+
+def load_optimizer_state(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Load what `state_dict` gave, maybe on another device; how this device takes its steps stays as it was built.
+
+    torch would take that over as well: on a GPU from a CPU one kernel per operation, on a CPU from a GPU fused steps.
+    """
+    own = [{name: group[name] for name in OF_DEVICE if name in group} for group in optimizer.param_groups]
+    groups = [{**group, **kept} for group, kept in zip(saved["param_groups"], own, strict=True)]
+    optimizer.load_state_dict({**saved, "param_groups": groups})

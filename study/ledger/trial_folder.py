@@ -114,11 +114,15 @@ class TrialFolder:
             return {name: arrays[name] for name in names or arrays}
 
     def write_fold(self, record: FoldRecord, scores: dict[str, np.ndarray], weights: dict[str, Any]) -> None:
-        """Write a finished fold: weights and probabilities first, then the record that makes them count."""
+        """Write a finished fold: weights and probabilities first, then the record that makes them count.
+
+        Weights are saved as those of a CPU, wherever they were trained: a machine without a GPU reads them.
+        """
         import torch
 
         arrays, model = self._fold_path(record.fold, "npz"), self._fold_path(record.fold, "pt")
-        sizes = {model.name: write_file(model, lambda file: torch.save(weights, file), durable=True)}
+        on_cpu = {name: value.cpu() for name, value in weights.items()}
+        sizes = {model.name: write_file(model, lambda file: torch.save(on_cpu, file), durable=True)}
         savez = partial(np.savez, **scores)  # type: ignore[arg-type]
         sizes[arrays.name] = write_file(arrays, savez, durable=True)
         write_json(self._fold_path(record.fold, "json"), write_record(record) | {"files": sizes})

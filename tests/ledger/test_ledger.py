@@ -55,6 +55,20 @@ def test_a_fold_comes_back_as_it_was_written(folder: TrialFolder) -> None:
     assert not (folder.path / "running.pt").exists()
 
 
+class OnCard(torch.Tensor):
+    """Stands for a tensor on a GPU: only its copy on the CPU is one that is read anywhere."""
+
+    def cpu(self) -> torch.Tensor:  # type: ignore[override]
+        return self.as_subclass(torch.Tensor)
+
+
+def test_weights_that_were_trained_on_a_gpu_are_read_without_one(folder: TrialFolder) -> None:
+    weights = {name: value.as_subclass(OnCard) for name, value in WEIGHTS.items()}
+    folder.write_fold(fold_record(folder, 0, 0.1, 0.2), SCORES, weights)
+    loaded = torch.load(folder.weights_path(0), weights_only=True)
+    assert torch.equal(loaded["layer"], WEIGHTS["layer"])
+
+
 def test_a_running_state_belongs_to_its_fold(folder: TrialFolder) -> None:
     folder.write_running(3, {"x": torch.ones(2)})
     assert folder.read_running(2) is None

@@ -39,6 +39,36 @@ def test_steps_and_saved_state_are_torchs_own(name: str, settings: dict[str, Any
     assert not torch.equal(ours[0][0], network.weight)
 
 
+@pytest.mark.parametrize(("name", "settings"), KINDS)
+@pytest.mark.parametrize(("there", "here"), [(True, False), (False, True)], ids=["from a GPU", "to a GPU"])
+def test_a_state_of_another_device_leaves_this_ones_way_of_taking_steps(
+    there: bool, here: bool, name: str, settings: dict[str, Any]
+) -> None:
+    """A GPU's Adam is fused, which CPUs can do as well; `capturable` they cannot."""
+    kind, network = getattr(optimizers, name), torch.nn.Linear(3, 2)
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+
+    def step(optimizer: torch.optim.Optimizer) -> None:
+        F.mse_loss(network(x), x[:, :2]).backward()
+        optimizer.step()
+
+    def way(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+        return {flag: optimizer.param_groups[0].get(flag) for flag in optimizers.OF_DEVICE}
+
+    step(first := kind(network.parameters(), **settings, fused=there))
+    saved = copy.deepcopy(first.state_dict())
+    saved["param_groups"][0] |= {"capturable": there} if name == "Adam" else {}
+    second = kind(network.parameters(), **settings, fused=here)
+    built = way(second)
+    optimizers.load_optimizer_state(second, saved)
+    assert way(second) == built != way(first)
+    assert second.param_groups[0]["lr"] == settings["lr"]
+    torch.testing.assert_close(second.state_dict()["state"], saved["state"], rtol=0, atol=0)
+    step(second)
+    if name == "Adam":
+        assert [state["step"] for state in second.state.values()] == [2.0, 2.0]
+
+
 def test_the_steps_leave_no_graph_behind() -> None:
     weights, _ = take_steps(optimizers.Adam, {"lr": 0.01}, torch.nn.Linear(3, 2))
     assert all(part.grad_fn is None for part in weights)
