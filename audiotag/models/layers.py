@@ -68,8 +68,11 @@ class BidirectionalGRU(nn.Module):
         self.cells = nn.GRU(features, units, layers, batch_first=True, bidirectional=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, I) to (B, T, 2 H)."""
-        return cpu.bidirectional_gru(self.cells, x) if _is_compiled_for(x) else self.cells(x)[0]
+        """(B, T, I) to (B, T, 2 H); under autocast, too, in the precision of the weights."""
+        if _is_compiled_for(x):
+            return cpu.bidirectional_gru(self.cells, x)
+        with torch.autocast(x.device.type, enabled=False):  # which would keep states, and pass them on, in bf16
+            return self.cells(x.to(next(self.cells.parameters()).dtype))[0]
 
 
 class FrequencyConv(nn.Module):

@@ -2,7 +2,8 @@
 
 With bf16 these take and give bfloat16, as torch's autocast has it; weights, norms, losses, the optimiser, the states of
 GRUs and the layers that end in a probability stay in fp32, since eight bits would tie the scores that the equal error
-rate ranks. Whether that is faster depends on the machine, even among CPUs that have the arithmetic;
+rate ranks. Of GRUs the compiled loops alone tell products from states; elsewhere, as on a GPU, all of them is fp32.
+Whether that is faster depends on the machine, even among CPUs that have the arithmetic;
 `benchmarks/step.py` measures it.
 """
 

@@ -10,6 +10,7 @@ from helpers.tiny_fit import epochs, start
 
 from audiotag.config import TrialConfig, network_names
 from audiotag.models.build import build_network
+from audiotag.models.layers import BidirectionalGRU
 from audiotag.training.fit import predict
 
 pytestmark = pytest.mark.slow
@@ -52,3 +53,16 @@ def test_bf16_leaves_weights_and_gradients_in_fp32(model: str) -> None:
         assert parameter.dtype == torch.float32
         assert parameter.isfinite().all()
         assert not torch.equal(parameter, was)
+
+
+@pytest.mark.parametrize("compiled", BOTH_WAYS)
+def test_a_gru_keeps_its_states_in_fp32_and_passes_them_on_so(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    compute(compiled, monkeypatch)
+    torch.manual_seed(0)
+    gru, x = BidirectionalGRU(5, 6, 2), torch.randn(4, 30, 5)
+    exact = gru(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = gru(x.bfloat16())
+    assert found.dtype == torch.float32
+    assert not torch.equal(found, found.bfloat16().float())
+    torch.testing.assert_close(found, exact, rtol=0, atol=0.02)
