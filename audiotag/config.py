@@ -80,6 +80,7 @@ class TrialConfig:
     max_epochs: int = 200  # open in the paper
     patience: int = 20  # epochs without a lower validation loss, from the paper
     precision: str = "fp32"  # of convolutions and matrix products; open in the paper
+    cuda_graphs: bool = False  # whether a GPU records the training step and replays it (docs/performance.md)
     network: Values = field(default_factory=dict, hash=False)  # keyword arguments of the network
     augmenting: Values = field(default_factory=dict, hash=False)  # and of the augmentation
     code: OwnCode | None = None  # of a user's own networks and augmentations
@@ -108,6 +109,11 @@ class TrialConfig:
             _restrict(found, given, restriction)
         if found["precision"] == "bf16" and "convolution" in found:
             found["convolution"] = "direct"  # Winograd's is fp32: what is recorded is what runs
+        if found["cuda_graphs"] and augmenting.takes_network:
+            raise ValueError(
+                f"The value of `cuda_graphs` is True, but {chosen['augmentation']} changes the network's steps from "
+                "batch to batch, which cannot be recorded: leave it out."
+            )
         parts = {"network": declared.parameters, "augmenting": augmenting.parameters}
         apart = {part: {name: found[name] for name in names if name in found} for part, names in parts.items()}
         self.__dict__.update(chosen | found | apart | {"code": code})  # every name is an attribute

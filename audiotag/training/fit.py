@@ -30,10 +30,11 @@ from audiotag.models.backend import check_convolution
 from audiotag.models.build import build_network, standardise
 from audiotag.models.precision import computing
 from audiotag.training.batches import gather, segment_index
-from audiotag.training.device import place_features, to_device
+from audiotag.training.device import GPUError, place_features, to_device
 from audiotag.training.epochs import EpochResult, PretrainingEpoch
 from audiotag.training.loss import apply_loss, final_probabilities, mean_loss
 from audiotag.training.optim import SGD, build_optimizer, load_optimizer_state
+from audiotag.training.recorded import RecordedStep, Step
 from audiotag.training.rng import Stream, make_rng, seed_torch
 from audiotag.training.sampling import draw_clips
 from audiotag.training.variation import ORIGINAL, draw_variants, gather_variants
@@ -104,8 +105,11 @@ def start_fit(
 
     Raises:
         ConvolutionError: When the configuration's convolution does not run here.
+        GPUError: When it has `cuda_graphs` on a CPU.
     """
     check_convolution(config.get("convolution"), device)
+    if config.cuda_graphs and device == "cpu":
+        raise GPUError("The value of `cuda_graphs` is True, but this trial has no GPU: leave it out.")
     mean, scale = map(torch.from_numpy, band_statistics(features, train))
     with seed_torch(seed, fold, 0, Stream.WEIGHTS, device):
         model = build_network(config, features.shape[2], n_tags, mean, scale)
@@ -173,6 +177,7 @@ def fit(
 
     Raises:
         Diverged: When an output or a loss is not finite.
+        GPUError: When the step cannot be recorded, with `cuda_graphs`.
         ValueError: When such variants or waveforms are not given.
     """
     if config.waveform_parts and variants is None:
@@ -181,13 +186,13 @@ def fit(
         raise ValueError(f"The value of `waves` is None, but {config.augmentation} mixes those of the clips.")
     for _ in pretrain(state, features, split.train, seed=seed, fold=fold, device=device):
         pass
-    placed = place_features(features, device)
+    placed, step = place_features(features, device), build_step(state, config, device)
     while not state.stopped(config):
         started = time.perf_counter()
         epoch = len(state.history)
         more = variants if config.waveform_parts else None, waves if config.mixes_waveforms else None
         train_loss, train_accuracy = _train_epoch(
-            state, config, placed, targets, split.train, seed, fold, device, *more
+            state, step, config, placed, targets, split.train, seed, fold, device, *more
         )
         scores = predict(state.model, placed, split.validation, device=device)
         truth = targets[split.validation]
@@ -211,6 +216,7 @@ def fit(
 
 def _train_epoch(
     state: FitState,
+    step: Step,
     config: TrialConfig,
     features: np.ndarray | Tensor,
     targets: np.ndarray,
@@ -234,7 +240,7 @@ def _train_epoch(
     order = segment_index(clips, features.shape[1], segments)
     order = np.column_stack([order, np.repeat(numbers, len(order) // len(clips))])[rng.permutation(len(order))]
     built = build_augmentations(config, model) if on else []
-    augmenting = [(step, make_rng(seed, fold, epoch, Stream.MIXING, place)) for place, step in enumerate(built)]
+    augmenting = [(each, make_rng(seed, fold, epoch, Stream.MIXING, place)) for place, each in enumerate(built)]
     model.train()
     totals = torch.zeros(3, device=device)
     with seed_torch(seed, fold, epoch, Stream.DROPOUT, device):
@@ -249,9 +255,7 @@ def _train_epoch(
                 x, y = _mix_waves(*first, waves.cut(batch[:, 0], batch[:, 1], frames), y, waves.front_end, device)
             for augment, rng in steps:
                 x, y = augment(x, y, rng)
-            loss, figures = tagging_loss(model, x, y, device)
-            take_step(state.optimizer, loss)
-            totals += figures
+            totals += step(x, y)
     loss_sum, right, broken = totals.tolist()
     if broken:
         raise Diverged(f"the outputs are not finite in epoch {epoch} of fold {fold}")
@@ -264,6 +268,23 @@ def _mix_waves(
     """Mix waveforms (B, S) on the host; give the features (B, L, F) of the mixtures, and their targets (B, K)."""
     x, y = mix(torch.from_numpy(waves), torch.from_numpy(targets), rng)
     return to_device(log_mel(x.numpy(), front_end), device), to_device(y.numpy(), device)
+
+
+def build_step(state: FitState, config: TrialConfig, device: str) -> Step:
+    """Build the training step: features (B, L, F) and targets (B, K) to what an epoch adds up, see `tagging_loss`.
+
+    With `cuda_graphs` it is recorded for whole batches; the last one of an epoch may be smaller.
+    """
+
+    def step(x: Tensor, y: Tensor) -> Tensor:
+        loss, figures = tagging_loss(state.model, x, y, device)
+        take_step(state.optimizer, loss)
+        return figures
+
+    if not config.cuda_graphs:
+        return step
+    recorded = RecordedStep(step, state.model, state.optimizer)
+    return lambda x, y: recorded(x, y) if len(x) == config.batch_size else step(x, y)
 
 
 def tagging_loss(model: Any, x: Tensor, y: Tensor, device: str) -> tuple[Tensor, Tensor]:

@@ -33,7 +33,8 @@ def build_optimizer(config: TrialConfig, parameters: Iterable[torch.nn.Parameter
     weights = list(parameters)
     if config.optimizer == "sgd":
         return SGD(weights, lr=config.learning_rate, momentum=MOMENTUM)
-    return Adam(weights, lr=config.learning_rate, fused=weights[0].is_cuda or None)
+    on_gpu = weights[0].is_cuda
+    return Adam(weights, lr=config.learning_rate, fused=on_gpu or None, capturable=on_gpu and config.cuda_graphs)
 
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:

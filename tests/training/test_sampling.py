@@ -66,7 +66,8 @@ def test_all_segments_of_a_drawn_clip_are_trained_on(model: str, monkeypatch: py
     state = start(config, features=features)
     list(audiotag.training.fit.pretrain(state, features, SPLIT.train, seed=0, fold=0, device="cpu"))
     assert seen == []
-    audiotag.training.fit._train_epoch(state, config, features, TARGETS, SPLIT.train, 0, 0, "cpu")
+    step = audiotag.training.fit.build_step(state, config, "cpu")
+    audiotag.training.fit._train_epoch(state, step, config, features, TARGETS, SPLIT.train, 0, 0, "cpu")
     starts = list(state.model.segments.starts(110))
     assert len(starts) > 1
     assert sorted(map(tuple, np.concatenate(seen).tolist())) == sorted([(3, start) for start in starts] * 10)
