@@ -46,7 +46,7 @@ bench: install
 	$(BIN)/python benchmarks/trials.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/growth.py
-	$(BIN)/python benchmarks/gpu.py
+	$(BIN)/python benchmarks/gpu_check.py
 
 # those of the README, from recordings: make pictures CORPUS=PATH
 pictures: install
