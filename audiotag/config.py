@@ -109,11 +109,8 @@ class TrialConfig:
             _restrict(found, given, restriction)
         if found["precision"] == "bf16" and "convolution" in found:
             found["convolution"] = "direct"  # Winograd's is fp32: what is recorded is what runs
-        if found["cuda_graphs"] and augmenting.takes_network:
-            raise ValueError(
-                f"The value of `cuda_graphs` is True, but {chosen['augmentation']} changes the network's steps from "
-                "batch to batch, which cannot be recorded: leave it out."
-            )
+        if found["cuda_graphs"]:
+            _refuse_recording(chosen, augmenting, code)
         parts = {"network": declared.parameters, "augmenting": augmenting.parameters}
         apart = {part: {name: found[name] for name in names if name in found} for part, names in parts.items()}
         self.__dict__.update(chosen | found | apart | {"code": code})  # every name is an attribute
@@ -266,6 +263,16 @@ def _check_order(config: TrialConfig) -> None:
         raise ValueError(
             f"The value of `{words[mixing[-1]][DOMAIN]}` is {WAVEFORM!r} in {config.augmentation!r}, but the first "
             "alone of a chain can mix waveforms: put it there, or choose another domain."
+        )
+
+
+def _refuse_recording(chosen: dict[str, str], augmenting: Augmentation, code: OwnCode | None) -> None:
+    """Refuse steps that a graph would repeat with the first batch's draws, or may: an own network's are not known."""
+    if augmenting.takes_network or catalogue.is_own("model", chosen["model"], code):
+        who = chosen["augmentation"] if augmenting.takes_network else chosen["model"]
+        raise ValueError(
+            f"The value of `cuda_graphs` is True, but what `{who}` draws for a batch a graph would repeat for all: "
+            "leave it out."
         )
 
 

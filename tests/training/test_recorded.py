@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 import audiotag.training.fit
 from audiotag.config import TrialConfig
+from audiotag.declarations.own_code import OwnCode
 from audiotag.training.device import GPUError
 from audiotag.training.fit import FitState
 from audiotag.training.recorded import RecordedStep, recording_stream, restore_after
@@ -151,8 +152,11 @@ def test_what_is_restored_stays_where_it_was(kind: Callable[..., torch.optim.Opt
 def test_it_is_an_option_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(GPUError, match=r"^The value of `cuda_graphs` is True, but this trial has no GPU"):
         start(replace(TINY, cuda_graphs=True))
-    with pytest.raises(ValueError, match=r"^The value of `cuda_graphs` is True, but manifold_mixup"):
-        TrialConfig(augmentation="manifold_mixup", cuda_graphs=True)
+    own = OwnCode("question.py", "class Odd(torch.nn.Module):\n    def __init__(self, n_columns, n_tags): ...\n")
+    for values in ({"augmentation": "manifold_mixup"}, {"model": "Odd", "code": own}):
+        TrialConfig(**values)
+        with pytest.raises(ValueError, match=r"^The value of `cuda_graphs` is True, but what `(manifold_mixup|Odd)`"):
+            TrialConfig(**values, cuda_graphs=True)
     state, kinds = start(), []
     monkeypatch.setattr(RecordedStep, "__call__", lambda self, x, y: kinds.append("recorded"))
     step = audiotag.training.fit.build_step(state, replace(TINY, cuda_graphs=True), "cuda")
