@@ -33,6 +33,7 @@ def use_gpu(share: float) -> str:
     torch.backends.cudnn.allow_tf32 = False  # convolutions with ten bits of mantissa are not fp32
     try:
         torch.cuda.init()
+        torch.cuda.mem_get_info(0)  # starts CUDA on the card, for which others may have left no memory
         total = torch.cuda.get_device_properties(0).total_memory
     except (RuntimeError, AssertionError) as error:  # the latter of a torch without CUDA
         reason = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")

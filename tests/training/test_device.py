@@ -23,6 +23,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     monkeypatch.setattr(torch.cuda, "init", lambda: None)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (24e9, 24e9))
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=24e9))
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda part, _: taken.append(part))
     return taken
@@ -68,6 +69,16 @@ def test_a_share_that_cuda_itself_fills(card: list[float]) -> None:
 def test_a_card_that_cuda_does_not_start_on_is_told_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "init", START)
     with pytest.raises(GPUError, match=r"^A trial got 0\.25 GPU on .*: .*(driver|CUDA).*\. Mend .*$"):
+        use_gpu(0.25)
+
+
+@pytest.mark.usefixtures("card")
+def test_a_card_that_others_have_filled_is_told_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later")
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", refuse)
+    with pytest.raises(GPUError, match=r"does not start there: CUDA error: out of memory\. Mend"):
         use_gpu(0.25)
 
 
