@@ -90,7 +90,8 @@ def budget_line(config: TrialConfig) -> str:
     """How long a fold of a model is trained, and in what steps."""
     first = f"{epochs} epochs of pretraining, then " if (epochs := config.get("pretrain_epochs")) else ""
     steps = f"batches of {config.batch_size}, {config.optimizer} at {config.learning_rate:g}"
-    return f"{config.model}: {first}at most {config.max_epochs} epochs per fold, patience {config.patience}, {steps}"
+    most = count(config.max_epochs, "epoch")
+    return f"{config.model}: {first}at most {most} per fold, patience {config.patience}, {steps}"
 
 
 def resources_line(per_trial: dict[str, float], slots: int, nodes: int) -> str:

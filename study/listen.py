@@ -22,7 +22,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     what = "Hear what the winner of a study gets wrong: writes listen.html into the study's folder."
     parser = Parser(prog="study/listen.py", description=what)
     add = parser.add_argument
-    add("name", type=parse_text, metavar="NAME", help="of the study")
+    add("name", type=parse_text, metavar="NAME", help="of the study, or the beginning of it")
     clips = f"most misses, and most false alarms, per tag (default {CLIPS})"
     add("--clips", type=parse_positive(int), default=CLIPS, metavar="N", help=clips)
     limit = f"most megabytes of the page (default {LIMIT:g})"

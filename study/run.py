@@ -105,7 +105,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
 def check_looks(arguments: argparse.Namespace) -> None:
     """Refuse, with exit code 2, options on partitions that do not go together."""
     if arguments.until_clear and arguments.partitions is not None:
-        fail(f"--until-clear and --partitions {arguments.partitions} exclude each other: say --most for the limit.")
+        fail(f"--until-clear and --partitions {arguments.partitions} cannot be combined: set the limit with --most.")
     if arguments.most is not None and not arguments.until_clear and arguments.resume is None:
         fail(f"--most {arguments.most} is the limit of --until-clear: give both, or --partitions {arguments.most}.")
     if arguments.most == 1:

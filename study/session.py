@@ -217,7 +217,7 @@ class Session:
         """Look at the comparisons of a study that adds partitions until they are clear; whether it gets another one."""
         if (look := take_look(ledger, self.plan.corpus)) is None:
             return False
-        self.console.print(look_in_words(look.number, look.rows, look.goes_on, look.study), soft_wrap=True)
+        say(self.console, look_in_words(look.number, look.rows, look.goes_on, look.study), indent=2)
         ledger.update_study(drawn=look.study.drawn, settled=look.study.settled)
         return not look.study.settled
 

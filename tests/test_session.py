@@ -125,6 +125,7 @@ def test_a_password_is_in_no_command(ended: Ledger) -> None:
     request = Request(space="joint", tracking_uri="http://me:hush@there:5000/?token=hush")
     assert resume_command(ended.root, request).endswith("--tracking-uri 'http://there:5000/?token=***'")
     console = Console(file=io.StringIO(), width=200)
+    with_results(ended)
     assert request.tracking_uri is not None
     show_next(ended.root, Path("studies"), request.tracking_uri, request.tracking_uri, console)
     said = console.file.getvalue()  # type: ignore[attr-defined]

@@ -131,7 +131,8 @@ def _key(question: Question, options: Options, content: Content) -> list[str]:
         "tag and a lower score is missed; one without it that does not score lower is a false alarm. The worst are "
         "farthest from their thresholds, in log-odds.",
         *explain(content.has_curves),
-        *["An area is blue where the winner is right about the tag, and red where it is wrong."] * content.has_curves,
+        *["An area is blue where the winner is right about the tag, and orange where it is wrong."]
+        * content.has_curves,
         sound,
     ]
 

@@ -56,8 +56,8 @@ def _check_looks(request: Request, study: StudyRecord) -> None:
     for option, value in (("--partitions", request.partitions), ("--trials", request.trials)):
         if value is not None:
             raise PlanError(
-                f"{option} is {value}, but the study adds partitions until it is clear, and its comparisons are "
-                "planned: leave it out, or start a new study."
+                f"{option} is {value}, but a study with --until-clear cannot grow, because its comparisons were "
+                f"planned in advance: leave {option} out, or start a new study."
             )
 
 

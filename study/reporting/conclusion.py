@@ -98,8 +98,8 @@ def resolution_in_words(row: ResultRow, found: Resolution, analysis: Analysis) -
     folds, others = folds_of(row, analysis.study), len(analysis.others)
     rows = f" and {others} comparisons" * (others > 1)
     return (
-        f"With {folds}{rows} a difference is called real from {decimal(found.called_real)} on, and a true one of "
-        f"{decimal(found.seen)} is found {OFTEN}."
+        f"With {folds}{rows}, a difference of {row.label} is called real from {decimal(found.called_real)} on, and a "
+        f"true one of {decimal(found.seen)} is found {OFTEN}."
     )
 
 

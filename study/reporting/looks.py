@@ -15,9 +15,10 @@ def look_in_words(number: int, rows: Sequence[ResultRow], goes_on: Sequence[Resu
     left = [row.label for row in rows if row.is_open or row in goes_on]
     parts = [list_first(clear, separator="; ")] if clear else []
     if goes_on:
-        parts.append(f"Not clear yet: {list_first(left)}; partition {number + 1} follows for {them(len(goes_on))}")
+        unclear = list_first(left, separator="; ")
+        parts.append(f"Not clear yet: {unclear}. Partition {number + 1} follows for {them(len(goes_on))}")
     elif left:
-        parts.append(f"Not clear: {list_first(left)}")
+        parts.append(f"Not clear: {list_first(left, separator='; ')}")
     return f"Look {number} of {study.most} at most, over {count(number, 'partition')}. {'. '.join(parts)}."
 
 

@@ -37,7 +37,8 @@ def answer(analysis: Analysis) -> str:
         return f"{so_far}{_with_mean(best)} is the only finished trial: there is nothing to compare it with."
     better = [row for row in others if row.outcome == "better"]
     worse = [row for row in others if row.outcome == "worse"]
-    against = f"the baseline, {_with_mean(baseline)}"
+    own = " on the corpus\u2019s own folds" * analysis.study.has_several_partitions
+    against = f"the baseline, {_with_mean(baseline, own)}"
     if better:
         first = min(better, key=attrgetter("rank"))
         text = f"By more than chance, {_with_mean(first)} is better than {against}.{_but(first, analysis)}"
@@ -159,8 +160,8 @@ def _but(row: ResultRow, analysis: Analysis) -> str:
     return text
 
 
-def _with_mean(row: ResultRow) -> str:
-    return f"{row.label} ({row.result.objective.mean_title} {decimal(row.mean)})"
+def _with_mean(row: ResultRow, where: str = "") -> str:
+    return f"{row.label} ({row.result.objective.mean_title} {decimal(row.mean)}{where})"
 
 
 def _caution(analysis: Analysis, better: Sequence[ResultRow], baseline: ResultRow) -> str:

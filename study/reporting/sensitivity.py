@@ -29,10 +29,10 @@ def design_line(study: StudyRecord) -> str:
     real, at_80 = _bounds(study)
     first = ""
     if study.is_until_clear and len(study.folds) >= LEAST_FOLDS:
-        first = f", after the first partition from {_bounds(study, 1)[0]:.1f} times it"
+        first = f" (after the first partition from {_bounds(study, 1)[0]:.1f} s)"
     return (
-        f"with {folds_in_words(study, _partitions(study))}{several} a difference is called real from {real:.1f} times "
-        f"its standard deviation over the folds on{first}; a true one of {at_80:.1f} times that is found {OFTEN}"
+        f"with {folds_in_words(study, _partitions(study))}{several}, a difference is called real from {real:.1f} times "
+        f"its standard deviation s over the folds on{first}; a true difference of {at_80:.1f} s is found {OFTEN}"
     )
 
 

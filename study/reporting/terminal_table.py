@@ -11,6 +11,7 @@ from audiotag.corpus.errors import count
 from audiotag.uris import public, public_command
 from study.cli import STUDIES, from_here, pasteable, say
 from study.format import common_params, in_every_row
+from study.ledger.files import read_json
 from study.ledger.findings import Findings
 from study.ledger.ledger import RESULTS_FILE
 from study.ledger.schema import StudyRecord, StudyResults, TrialResult
@@ -105,6 +106,12 @@ def report_command(root: Path, studies: Path, tracking_uri: str | None) -> str:
     return public_command([*words, "--tracking-uri", tracking_uri] if tracking_uri else words)
 
 
+def _has_winner(root: Path) -> bool:
+    """Whether the results of a study have a finished trial."""
+    found = read_json(root / RESULTS_FILE, dict) or {}
+    return any(trial.get("status") == "finished" for trial in found.get("trials", []))
+
+
 def _command(name: str, root: Path, studies: Path) -> list[str]:
     """The words of a command of a study that has ended."""
     words = ["python", f"study/{name}.py", root.name]
@@ -134,10 +141,11 @@ def show_next(
 ) -> None:
     """Print the commands that come next; `view` is the address of the trials in MLflow, where it has them."""
     console.print("\nNext:")
+    listen = pasteable(public_command(_command("listen", root, studies)))
     for what, how in {
         "what it means": [from_here(root / REPORT)],
         "compare the trials": look_commands(uri, view),
-        "hear what went wrong": [pasteable(public_command(_command("listen", root, studies)))],
+        **({"hear what went wrong": [listen]} if _has_winner(root) else {}),
         "results as data": [from_here(root / RESULTS_FILE)],
         "write all this again": [pasteable(report_command(root, studies, tracking_uri))],
     }.items():

@@ -41,7 +41,7 @@ def test_a_study_that_is_not_clear_gets_its_second_partition_and_is_killed_in_it
     kill(process.pid)
     process.wait()
     assert "Look 1 of 2 at most" in whole.output()
-    assert "partition 2 follows for it and the baseline" in whole.output()
+    assert "Partition 2 follows for it and the baseline" in whole.output()
     finish(whole.start("--resume", "clear"), whole)
     assert "Look 2 of 2 at most" in whole.output()
     assert differences(whole.study("whole"), whole.study("clear")) == []

@@ -82,7 +82,7 @@ def test_rows_that_are_clear_get_no_more_and_the_baseline_goes_on_with_the_other
     text = look_in_words(look.number, look.rows, look.goes_on, look.study)
     assert text.startswith("Look 1 of 3 at most, over 1 partition. ")
     assert "worse than the baseline. Not clear yet: " in text
-    assert text.endswith("partition 2 follows for it and the baseline.")
+    assert text.endswith("Partition 2 follows for it and the baseline.")
 
     train(ledger, made, 2, [0.0, 0.1, -0.015])
     train(ledger, made, 3, [0.0, 0.1, -0.015])  # nothing: no trial has it
@@ -174,8 +174,8 @@ def test_a_study_killed_before_its_look_takes_it_when_it_is_resumed(plan: Callab
     ("options", "line"),
     [
         ({"most": 4}, "--most was 3, now it is 4"),
-        ({"partitions": 2}, "--partitions is 2, but the study adds partitions until it is clear"),
-        ({"trials": 5}, "--trials is 5, but the study adds partitions until it is clear"),
+        ({"partitions": 2}, "--partitions is 2, but a study with --until-clear cannot grow"),
+        ({"trials": 5}, "--trials is 5, but a study with --until-clear cannot grow"),
     ],
 )
 def test_its_looks_and_comparisons_are_planned(plan: Callable[..., Plan], options: dict[str, Any], line: str) -> None:

@@ -15,9 +15,9 @@ from study.stats.analysis import analyse
 @pytest.mark.parametrize(
     ("folds", "trials", "parts"),
     [
-        (5, 2, ("1.9 times", "2.5 times")),
-        (5, 7, ("6 comparisons", "3.3 times", "4.1 times")),
-        (3, 2, ("3.9 times", "5.2 times")),
+        (5, 2, ("1.9 times", "2.5 s is found")),
+        (5, 7, ("6 comparisons", "3.3 times", "4.1 s is found")),
+        (3, 2, ("3.9 times", "5.2 s is found")),
         (2, 4, ("no difference is tested with 2 folds",)),
         (5, 1, ()),
     ],
@@ -54,7 +54,7 @@ def test_one_trial_gives_none(finished: int, tmp_path: Path, capsys: pytest.Capt
 def test_partitions_make_it_sharper_before_it_starts_and_after_two_trials(tmp_path: Path) -> None:
     corpus = make_corpus(**SMALL | {"folds": 5})
     ledger = make_study(tmp_path / "s", ALPHAS[:2], gains=[0.0, 0.3], corpus=corpus, partitions=2)
-    assert "10 folds of 2 partitions a difference is called real from 1.3 times" in design_line(ledger.study)
+    assert "10 folds of 2 partitions, a difference is called real from 1.3 times" in design_line(ledger.study)
     found = analyse(ledger, with_results(ledger)).rows[1].resolution
     assert decimal(found.called_real) in scale_line(ledger)
     two = make_study(tmp_path / "two", ALPHAS[:2], corpus=make_corpus(**SMALL | {"folds": 2}), partitions=2)

@@ -28,7 +28,7 @@ CLEAR = (
     " Each row was tested after each of its partitions, and p is that over all looks: how probable it is in a row "
     "without a difference that the smallest p of {looks} looks is as small as the smallest of this one (Pocock 1977). "
     "The interval allows for them, too: it holds at each look. A row that was clear early was so because its "
-    "difference was large: on average that is larger than the true one, and `study/confirm.py` measures it again."
+    "difference was large: on average that is larger than the true one, and study/confirm.py measures it again."
 )
 RULE = " A row is called better or worse where Holm\u2019s p is below .05."
 

@@ -47,7 +47,12 @@ def edges(analysis: Analysis) -> list[str]:
     if analysis.best is None or len(analysis.rows) < 3:
         return []
     found = [f"The chosen trial's {line}: better values may lie beyond." for line in at_edge(analysis, analysis.best)]
-    return found or ["The chosen trial lies at no edge of what was tried."]
+    numeric = any(_is_numeric(analysis.best.params.get(name)) for name in analysis.scientific)
+    return found or ["The chosen trial lies at no edge of what was tried."] * numeric
+
+
+def _is_numeric(value: Any) -> bool:
+    return value is not None and not isinstance(value, str | bool)
 
 
 def at_edge(analysis: Analysis, row: ResultRow) -> list[str]:
@@ -55,7 +60,7 @@ def at_edge(analysis: Analysis, row: ResultRow) -> list[str]:
     said = []
     for name in analysis.scientific:
         value = row.params.get(name)
-        if value is None or isinstance(value, str | bool):
+        if value is None or not _is_numeric(value):
             continue
         tried, known = sorted(set(analysis.values(name))), analysis.study.ranges.get(name)
         limits = known or {"low": tried[0], "high": tried[-1], "log": False}

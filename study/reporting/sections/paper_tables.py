@@ -40,7 +40,7 @@ def cross_validation(analysis: Analysis) -> Section | None:
     )
     caption += SEEDS * analysis.study.has_several_seeds
     over = PARTITIONS.format(over_column(analysis.study), over_in_words(analysis.study))
-    names = ", ".join(f"{tag}, {name}" for tag, name in tag_names(analysis.study).items())
+    names = ", ".join(f"{tag} ({name})" for tag, name in tag_names(analysis.study).items())
     caption += over * analysis.study.has_several_partitions + f" Tags: {names}." * bool(names) + hidden(analysis)
     return _section(analysis, CROSS_VALIDATION, caption, analysis.missing) if analysis.rows else None
 

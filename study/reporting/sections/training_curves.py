@@ -62,7 +62,7 @@ def _draw_objective(
         series.add(marks, [text for _, _, text in best], row.key)
         mean = _points([(result.epoch, result.val_means.get(objective.name)) for result in curves[row.key]])
         _plot(ax, mean, series, row, f"{row.label}, mean", **how | {"linewidth": 2.0})
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     alt = f"{objective.mean_title} on the validation clips by epoch, of each row and its folds"
     return as_panel(ax, "training objective", alt, series)
 
@@ -78,7 +78,7 @@ def _draw(
         points = _points([(result.epoch, getattr(result, f"{part}_{what}")) for result in curves[row.key]])
         style = PATTERNS[dash] if dash else "-"
         _plot(ax, points, series, row, f"{row.label}, {name}", color=colour, linestyle=style, linewidth=width)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     return as_panel(ax, f"training {what}", f"{what} by epoch in training and validation, of each row", series)
 
 
@@ -97,5 +97,6 @@ def _points(values: Sequence[tuple[int, float | None]]) -> list[tuple[int, float
 
 
 def _plot(ax: Any, points: Sequence[tuple[int, float]], series: Series, row: ResultRow, name: str, **how: Any) -> None:
-    (line,) = ax.plot([x for x, _ in points], [y for _, y in points], **how)
+    marker = {"marker": "o", "markersize": 3} if len(points) == 1 else {}  # a line of one point shows nothing
+    (line,) = ax.plot([x for x, _ in points], [y for _, y in points], **marker, **how)
     series.add(line, [f"{name}: epoch {x}, {decimal(y)}" for x, y in points], row.key)
