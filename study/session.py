@@ -180,9 +180,9 @@ class Session:
         from study.tuning.tune import run_trials
 
         plan, study, context = self.plan, ledger.study, StudyContext(ledger.root, ledger.study)
-        ended = [trial for trial in study_results(ledger, "interrupted").trials if not trial.goes_on]
+        known = study_results(ledger, "interrupted").trials
         nodes = [node for node in alive_nodes(crew.unused) if node.holds(crew.per_trial)]
-        slots = min(count_slots(nodes, crew.per_trial), study.trials - len(ended))
+        slots = min(count_slots(nodes, crew.per_trial), study.trials - count_ended(ledger))
         self.console.print(resources_line(crew.per_trial, slots, len(nodes)))
         configs = [context.config(parameters) for parameters in plan.scan.parameters]
         live = LiveTable(
@@ -190,7 +190,7 @@ class Session:
             study,
             slots=slots,
             max_epochs=max(config.max_epochs for config in configs),
-            ended=ended,
+            known=known,
             folds=folds_done(ledger),
             common=common_params([config.to_dict() for config in configs], study.varied),
         )

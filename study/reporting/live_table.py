@@ -82,7 +82,8 @@ class LiveRow:
 class LiveTable:
     """Follows a study: a live table in a terminal; elsewhere a plain line per finished fold, and after QUIET without.
 
-    Some trials had `ended` before, others had the `folds` that they go on from, by key, and `slots` run side by side.
+    Some trials were `known` with a result before, some of which wait for a further partition, others had the `folds`
+    that they go on from, by key, and `slots` run side by side.
     A training takes at most `max_epochs`: with them the time left is estimated until one has finished. All trials share
     the parameters in `common`. Of a large study the table shows the running trials, the best and the last others.
     """
@@ -94,7 +95,7 @@ class LiveTable:
         *,
         slots: int,
         max_epochs: int,
-        ended: Sequence[TrialResult] = (),
+        known: Sequence[TrialResult] = (),
         folds: Mapping[str, int] | None = None,
         common: Mapping[str, Any] | None = None,
     ) -> None:
@@ -102,7 +103,7 @@ class LiveTable:
         self.slots, self.max_epochs, self.common = slots, max_epochs, common or {}
         self.varied = [name for name in study.varied if name not in self.common]
         self.followed = list({metric.name: metric for metric in (METRICS[EER], study.objective)}.values())  # by epoch
-        self.rows = {trial.key: self._row_of(trial) for trial in ended}
+        self.rows = {trial.key: self._row_of(trial) for trial in known}
         self.live = Live(get_renderable=self.render, console=console, refresh_per_second=REFRESH, transient=True)
         self._countdowns = {"at most": Countdown(), "about": Countdown()}
         self._spoke, self._over = time.monotonic(), Event()
@@ -281,17 +282,22 @@ class LiveTable:
         return [*shown, *running]
 
     def _best_row(self) -> LiveRow | None:
-        """The finished trial with the best mean, the first of equals; of one alone nothing is said."""
-        finished = [row for row in list(self.rows.values()) if row.state == "finished" and row.mean is not None]
+        """The trial with the best mean over the corpus's own folds, the first of equals; nothing of one alone."""
+        whole = [row for row in list(self.rows.values()) if self._has_result(row)]
         rank = self.study.objective.rank
-        return min(finished, key=lambda row: rank(row.mean)) if len(finished) > 1 else None
+        return min(whole, key=lambda row: rank(row.mean)) if len(whole) > 1 else None
+
+    def _has_result(self, row: LiveRow) -> bool:
+        """Whether a trial has a mean over all of the corpus's own folds, and may go on with other partitions."""
+        goes_on = row.state in ("waiting", "running") and row.folds_done >= len(self.study.folds)
+        return row.mean is not None and (row.state == "finished" or goes_on)
 
     def _row_of(self, trial: TrialResult) -> LiveRow:
-        """The row of a trial that had ended before."""
+        """The row of a trial that had a result before."""
         name = trial_name(trial.params, self.varied) or trial.key
-        folds = sum(map(len, trial.folds_by_partition))
-        trainings = folds * self.study.repeats
-        row = LiveRow(trial.key, label(trial.params, self.varied), name, trial.status, mean=trial.mean)
+        folds = max(sum(map(len, trial.folds_by_partition)), self.folds_before.get(trial.key, 0))
+        trainings, state = folds * self.study.repeats, "waiting" if trial.goes_on else trial.status
+        row = LiveRow(trial.key, label(trial.params, self.varied), name, state, mean=trial.mean)
         row.folds_done, row.trainings_done = folds, trainings
         return row
 

@@ -168,7 +168,7 @@ def test_a_trial_shows_no_epoch_of_another_fold(study: StudyRecord) -> None:
 def test_the_best_row_is_marked_and_stays(study: StudyRecord) -> None:
     """Of more rows than there is room for, earlier sessions' among them."""
     ended = [TrialResult("first", 0, CONFIG, "finished", 9.0, {"eer": Figures({}, 0.2)})]
-    table = LiveTable(Console(width=120, height=100), replace(study, trials=99), slots=1, max_epochs=9, ended=ended)
+    table = LiveTable(Console(width=120, height=100), replace(study, trials=99), slots=1, max_epochs=9, known=ended)
     assert "best so far" not in [*table.table().columns[-1].cells]
     for number in range(SHOWN_ROWS + 3):
         table.started(str(number), CONFIG)
@@ -181,6 +181,25 @@ def test_the_best_row_is_marked_and_stays(study: StudyRecord) -> None:
         assert means[states.index("best so far")] == (".200" if number < 5 else ".100")
     assert len(states) == SHOWN_ROWS
     assert bar(table).startswith(f"{SHOWN_ROWS + 4} of 99 trials")
+
+
+def test_trials_that_wait_for_a_further_partition_stand_in_the_table(study: StudyRecord) -> None:
+    """The best of them is the best so far, whether it is clear, waits or runs."""
+    later = replace(study, trials=3, drawn=(DrawnPartition(1, "0 1"),))
+    means = {"clear": (0.3, False), "best": (0.1, True), "other": (0.2, True)}
+    known = [
+        TrialResult(key, number, CONFIG, "finished", 9.0, {"eer": Figures({}, mean)}, goes_on=goes_on)
+        for number, (key, (mean, goes_on)) in enumerate(means.items())
+    ]
+    folds = {"best": 2, "other": 3}
+    table = LiveTable(Console(width=120), later, slots=1, max_epochs=9, known=known, folds=folds)
+    columns = {str(column.header): [*column.cells] for column in table.table().columns}
+    assert columns[""] == ["finished", "best so far", "waiting"]
+    assert columns["fold"] == ["0/4", "3/4", "4/4"]
+    assert bar(table).startswith("1 of 3 trials")
+    table.started("best", CONFIG)
+    table.reported("best", replace(epoch(0, folds_done=2), partition=2))
+    assert [*table.table().columns[-1].cells] == ["finished", "waiting", "best so far"]
 
 
 def test_running_trials_without_room_are_counted(study: StudyRecord) -> None:
