@@ -1,14 +1,14 @@
 """Comparisons that are looked at after each partition: what the smallest of several p-values is worth.
 
 A study that adds partitions until its comparisons are clear tests each row after 1, 2, ... partitions. Ended at the
-first p below .05, up to 9 % of equal rows would be called different with four looks. So the smallest p of the looks
+first p below .05, up to 11 % of equal rows would be called different with four looks. So the smallest p of the looks
 so far counts as the probability that the smallest p of all the looks that were planned is as small in a row without a
 difference: Pocock's test, with the same level at each look. That is a p-value like any other. It stays one whatever
 ends the looks early, because fewer looks only make the smallest p larger, and Holm's correction applies to it.
 
 The probability is that of Nadeau and Bengio's model, in which the differences of all trainings are equally correlated:
 t after r partitions then depends on nothing but the folds, the looks and the test share. It is counted in studies that
-are drawn from that model, so it also holds for few folds, where tables for normal figures would allow up to 6.6 %.
+are drawn from that model, so it also holds for few folds, where tables for normal figures would allow up to 6.7 %.
 
 A permutation test, as AdaStop has it, would need more figures: five differences have 32 signs, and no p below .06.
 

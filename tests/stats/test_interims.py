@@ -90,7 +90,7 @@ def test_equal_rows_are_rarely_called_different_however_long_one_looks() -> None
         found += any(part.outcome in ("better", "worse") for part in tests)
         plain += any(corrected_t(differences[0, : folds * look], 1 / 4).p < ALPHA for look in range(1, looks + 1))
     assert found / studies <= 0.06
-    assert plain / studies > 0.08  # one row alone
+    assert plain / studies > 0.09  # one row alone
 
 
 def test_power_is_that_of_all_looks() -> None:
