@@ -149,7 +149,7 @@ def _overview(question: Question) -> Part:
     header, columns = ["tag", "clips"], [question.clips.targets > 0]
     for name, cells in counted.items():
         columns += cells
-        header += [f"{name}: {row.word}" if row is rows[0] else row.word for row in rows[: len(cells)]]
+        header += [f"{name}: {row.word}" for row in rows[: len(cells)]]
     table = np.array([cells.sum(axis=0) for cells in columns]).T.tolist()
     lines = [Line([tag, *map(str, cells)]) for tag, cells in zip(question.tags, table, strict=True)]
     intro = f"Of {count(len(question.clips.names), 'held-out clip')}, each tag at the threshold of the clip's fold."
@@ -160,9 +160,9 @@ def _confusions(question: Question) -> Part:
     """Which tags are taken for which by the winner."""
     found = find_confusions(question.rows[0].scored, CONFUSIONS)
     intro = [
-        "Tags that are more frequent among the winner's mistakes than among comparable clips: where a tag is a false "
-        "alarm, than where it is rightly rejected; where it is missed, than where it is found. The largest surplus of "
-        "clips comes first. It says where to listen, and is no test."
+        "Tags that are more frequent among the winner's mistakes than among comparable clips: false alarms are "
+        "compared with clips where the tag was rightly rejected, misses with clips where it was found. The largest "
+        "surplus of clips comes first. It says where to listen, and is no test."
     ]
     if not found:
         return Part("Taken for each other", "confusions", [*intro, "Here no tag stands out."])
