@@ -8,23 +8,12 @@ from study.ledger.context import resolve
 from study.ledger.results import corpus_record
 from study.ledger.schema import CorpusRecord, StudyRecord
 from study.plan.front_ends import front_ends, stereo_fingerprint
-from study.plan.preflight import (
-    PlanError,
-)
+from study.plan.preflight import PlanError
 from study.plan.request import Request
 from study.plan.variants import recordings_fingerprints, varied_configs
 from study.search.space import SpaceScan
 
-KEPT = (
-    "space",
-    "seed",
-    "protocol",
-    "repeats",
-    "sampler",
-    "scheduler",
-    "metric",
-    "margin",
-)  # options that a resumed study keeps
+KEPT = ("space", "seed", "protocol", "repeats", "sampler", "scheduler", "metric", "margin")  # options
 
 
 def check_kept(request: Request, study: StudyRecord) -> None:

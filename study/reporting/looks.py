@@ -34,6 +34,6 @@ def spared_in_words(analysis: Analysis) -> str:
     done = each * sum(len(row.result.folds_by_partition) for row in analysis.rows)
     whole = each * study.most * len(analysis.rows)
     return (
-        f"Partitions were added one at a time, {study.most} at most, to the rows that were not clear: {done} trainings "
-        f"of the {whole} that {study.most} partitions of every row take."
+        f"Partitions were added one at a time, {study.most} at most, to the rows that were not clear: {done} of the "
+        f"{whole} trainings that {study.most} partitions of every row take."
     )

@@ -102,7 +102,8 @@ def describe_trial(study: StudyRecord, trial: TrialRecord, name: str, result: Tr
 
 def folds_in_words(study: StudyRecord) -> str:
     """How often each trial is trained: "5 folds", "5 folds in each of 2 partitions"."""
-    each = f" in each of {len(study.partitions)} partitions" if study.has_several_partitions else ""
+    how = "up to" if study.is_until_clear else "each of"
+    each = f" in {how} {len(study.partitions)} partitions" if study.has_several_partitions else ""
     return f"{count(len(study.folds), 'fold')}{each}"
 
 
