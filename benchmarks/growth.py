@@ -25,8 +25,10 @@ from rounds import cpu_seconds, show
 from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import Corpus
 from study.ledger.context import StudyContext
+from study.ledger.keeper import TrialKeeper
 from study.ledger.ledger import trial_folder
 from study.tuning.features import TrialFeatures
+from study.tuning.fold_training import SaveTimes
 from study.tuning.trial import trial_reports
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,7 +47,7 @@ from study.search.space import scan_space
 ledger = Ledger.open(root)
 assert not is_complete(ledger)
 assert len(study_results(ledger, "interrupted").trials) == ledger.study.trials - 1
-assert make_searcher(scan_space(load_space("joint")), ledger, StudyContext(root, ledger.study)).suggest("a")
+assert make_searcher(scan_space(load_space("joint")), ledger, StudyContext(ledger.study)).suggest("a")
 """
 REPORT = """
 import io
@@ -137,12 +139,13 @@ def train(folder: Path, clips: int, trials: int, folds: int) -> None:
         clip_seconds=0.5,
     )
     features = rng.normal(size=(clips, 14, 128)).astype(np.float32)
-    context = StudyContext(folder, STUDY)
+    context = StudyContext(STUDY)
     for number in range(trials):
         config = TrialConfig.from_dict({"max_epochs": 1, "alpha": 0.1 * number, "augmentation": "mixup"})
         trial = trial_folder(folder, context.key(config))
         trial.write_trial(number, config.to_dict())
-        for _ in trial_reports(config, trial, context, corpus, TrialFeatures(features), "cpu"):
+        keeper = TrialKeeper(trial, context.study)
+        for _ in trial_reports(config, keeper, context, corpus, TrialFeatures(features), "cpu", SaveTimes(0.0)):
             pass
 
 

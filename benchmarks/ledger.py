@@ -19,6 +19,7 @@ from rich.table import Table
 from audiotag.config import TrialConfig
 from audiotag.corpus.splits import FoldSplit
 from audiotag.training.fit import fit, start_fit
+from study.ledger.saved_state import Training, pack_state
 from study.ledger.trial_folder import TrialFolder
 
 CLIPS, FRAMES, BANDS, TAGS = 1946, 124, 128, 7  # CHiME-Home's development set, the paper's features
@@ -38,7 +39,7 @@ def measure(rounds: int, batches: int, folder: TrialFolder) -> list[tuple[float,
     rows = []
     for result in fit(state, config, features, targets, split, seed=0, fold=0, device="cpu"):
         began = time.perf_counter()
-        folder.write_running(0, state.state_dict())
+        folder.write_running(pack_state(Training(1, 0), state.state_dict()))
         written = time.perf_counter()
         content = (folder.path / "running.pt").read_bytes()
         plain = time.perf_counter()

@@ -108,18 +108,21 @@ def measure_workers(root: Path, clips: int, held_back: int, seconds: float) -> N
     per_trial = {"cpu": 1.0, "gpu": 0.0}
     from study.search.searcher import make_searcher
     from study.search.space import scan_space
+    from study.tuning.crew import Crew
+    from study.tuning.faults import Faults
     from study.tuning.tune import run_trials
 
     slots = min(count_slots(alive_nodes(), per_trial), 7)
     corpus = made_up_corpus(clips, held_back)
     features = np.random.default_rng(1).normal(size=(clips + held_back, FRAMES, BANDS)).astype(np.float32)
     ledger = Ledger.create(root, record_of(root.name, corpus, slots))
-    context = StudyContext(root, ledger.study)
+    context = StudyContext(ledger.study)
     searcher = make_searcher(scan_space(load_space("mixup_alpha")), ledger, context)
 
     def run() -> None:
-        options: dict[str, Any] = {"trials": slots, "slots": slots, "per_trial": per_trial, "listeners": []}
-        run_trials(searcher, context, corpus, StudyFeatures({LogMel(): features}), **options)
+        options: dict[str, Any] = {"trials": slots, "slots": slots, "listeners": [], "faults": Faults()}
+        options["crew"] = Crew(per_trial)
+        run_trials(searcher, ledger, context, corpus, StudyFeatures({LogMel(): features}), **options)
 
     training = Thread(target=run, daemon=True)
     training.start()

@@ -1,5 +1,7 @@
 """One session of a study, from the first line on the terminal to the last: plan, train, results, what comes next."""
 
+import os
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
@@ -13,7 +15,7 @@ from audiotag.cli import FINISHED, INTERRUPTED
 from audiotag.uris import public_command
 from search_spaces import space_name
 from study import PROJECT
-from study.announcement import announce, bf16_note, resources_line
+from study.announcement import announce, bf16_note
 from study.cli import SOME_FAILED, STUDIES, pasteable, say
 from study.format import common_params
 from study.ledger.clips import write_clips
@@ -34,7 +36,6 @@ from study.reporting.looks import look_in_words
 from study.reporting.results_files import write_results
 from study.reporting.sensitivity import ScaleLine
 from study.reporting.terminal_table import password_notes, report_command, show_answer, show_next, show_results
-from study.search.asha import Rungs
 from study.tracking.mlflow_store import check_server, load_mlflow
 from study.tracking.mlflow_sync import MlflowCopy
 from study.tracking.optuna_db import OptunaCopy
@@ -67,17 +68,13 @@ def run_session(request: Request, console: Console, hold_signals: Hold, make: Pl
         uri = request.tracking_uri or plan.study.tracking_uri or default_uri(PROJECT)
         available = check_tracking(request, uri, console)
     announce(plan, uri, console)
-    session = Session(plan, request, uri, console, available)
+    session = Session(plan, request, uri, console, available, asked)
     try:
         return session.conclude(session.run(hold_signals))
     except KeyboardInterrupt:
         if not (plan.root / STUDY_FILE).is_file():
             raise
-        console.print("Interrupted. What was trained is kept; continue with:")
-        for note in password_notes(request.tracking_uri):
-            say(console, note)
-        command = resume_command(plan.root, asked, plan.study.confirms is not None)
-        console.print(pasteable(command), soft_wrap=True)
+        session.show_resume("Interrupted. What was trained is kept; continue with:")
         return INTERRUPTED
 
 
@@ -106,6 +103,7 @@ class Session:
     uri: str
     console: Console
     available: bool = True  # MLflow's store, when the session began
+    asked: Request | None = None  # as it was typed, without what the environment adds
     mlflow: list[MlflowCopy] = field(default_factory=list)  # the copy, once there is one
 
     def run(self, hold_signals: Hold) -> Ledger:
@@ -132,8 +130,7 @@ class Session:
                 # held: an exception in the middle of its start is more than Ray survives
                 start_ray(request.address)
             asked = request.cpus_per_trial, request.gpus_per_trial
-            studies = None if request.address is None else self.plan.root.parent
-            crew = gather(*asked, studies, partial(say, self.console), self._warn)
+            crew = gather(*asked, request.address is not None, partial(say, self.console), self._warn)
             ledger = self.plan.open_ledger()
             with ledger.locked():
                 self._train(ledger, features, crew)
@@ -158,10 +155,25 @@ class Session:
         tracker.start()
         view.start()
         listeners: list[Any] = [tracker, view, ScaleLine(ledger, self.console)]
+
+        def end_without_head(address: str) -> None:
+            """End the session from a thread: the main one may wait for the head within Ray, out of reach."""
+            if sys.stdout.isatty():
+                self.console.show_cursor()
+            self.console.print(f"\nThe head of the Ray cluster ({address}) has gone.", style="yellow", soft_wrap=True)
+            try:
+                with suppress(LedgerError):
+                    self._close(ledger, tracker, view, "interrupted")
+                self.show_resume("What was trained is kept; continue with:")
+            finally:
+                sys.stdout.flush()
+                os._exit(INTERRUPTED)
+
+        run_trials = partial(self._run_trials, ledger, features, crew, listeners, end_without_head)
         try:
-            self._run_trials(ledger, features, crew, listeners)
+            run_trials()
             while self._goes_on(ledger):
-                self._run_trials(ledger, features, crew, listeners)
+                run_trials()
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 self.console.print("Stopping ...")
@@ -172,46 +184,36 @@ class Session:
         stop_ray()
         self._close(ledger, tracker, view, "finished")
 
-    def _run_trials(self, ledger: Ledger, features: StudyFeatures, crew: Crew, listeners: list[Any]) -> None:
+    def _run_trials(
+        self,
+        ledger: Ledger,
+        features: StudyFeatures,
+        crew: Crew,
+        listeners: list[Any],
+        head_lost: Callable[[str], None],
+    ) -> None:
         """Run the trials that are left, in the partitions that the study has."""
-        from study.search.searcher import make_searcher
-        from study.tuning.memory import run_in_memory
-        from study.tuning.nodes import alive_nodes, count_slots
-        from study.tuning.tune import run_trials
-
-        plan, study, context = self.plan, ledger.study, StudyContext(ledger.root, ledger.study)
-        known = study_results(ledger, "interrupted").trials
-        nodes = [node for node in alive_nodes(crew.unused) if node.holds(crew.per_trial)]
-        slots = min(count_slots(nodes, crew.per_trial), study.trials - count_ended(ledger))
-        self.console.print(resources_line(crew.per_trial, slots, len(nodes)))
-        configs = [context.config(parameters) for parameters in plan.scan.parameters]
+        context, left = StudyContext(ledger.study), ledger.study.trials - count_ended(ledger)
+        configs = [context.config(parameters) for parameters in self.plan.scan.parameters]
         live = LiveTable(
             self.console,
-            study,
-            slots=slots,
+            ledger.study,
+            slots=left,
             max_epochs=max(config.max_epochs for config in configs),
-            known=known,
+            known=study_results(ledger, "interrupted").trials,
             folds=folds_done(ledger),
-            common=common_params([config.to_dict() for config in configs], study.varied),
+            common=common_params([config.to_dict() for config in configs], ledger.study.varied),
         )
+        from study.trial_runs import TrialRuns
 
-        def run(slots: int) -> None:
-            live.begin(slots)
-            run_trials(
-                make_searcher(plan.scan, ledger, context),
-                context,
-                plan.corpus,
-                features,
-                trials=study.trials - count_ended(ledger),
-                slots=slots,
-                per_trial=crew.per_trial,
-                unused=crew.unused,
-                listeners=[live, *listeners],
-                scheduler=make_scheduler(context, ledger),
-            )
-
+        runs = TrialRuns(self.plan, ledger, context, features, crew, live, listeners, self.console, head_lost)
         with live:
-            run_in_memory(run, slots, self._warn)
+            runs.run()
+        if missing := ledger.study.trials - count_ended(ledger):
+            raise LedgerError(
+                f"{missing} of {ledger.study.trials} trials have no result, although Ray has run all: "
+                f"continue with --resume {ledger.root.name}."
+            )
 
     def _goes_on(self, ledger: Ledger) -> bool:
         """Look at the comparisons of a study that adds partitions until they are clear; whether it gets another one."""
@@ -275,6 +277,15 @@ class Session:
                 raise
             return False
 
+    def show_resume(self, text: str) -> None:
+        """Show the command that continues the study."""
+        self.console.print(text)
+        for note in password_notes(self.request.tracking_uri):
+            say(self.console, note)
+        asked = self.asked or self.request
+        command = resume_command(self.plan.root, asked, self.plan.study.confirms is not None)
+        self.console.print(pasteable(command), soft_wrap=True)
+
     def conclude(self, ledger: Ledger) -> int:
         """Show the answer and the commands that come next; return the exit code."""
         if (findings := read_findings(ledger)) is not None:
@@ -284,15 +295,6 @@ class Session:
         show_next(ledger.root, self.request.studies, self.request.tracking_uri, self.uri, self.console, view)
         failed = results.with_status("failed") or any(trial.failed_partition for trial in results.trials)
         return SOME_FAILED if failed else FINISHED
-
-
-def make_scheduler(context: StudyContext, ledger: Ledger) -> Any:
-    """The scheduler that prunes weak trials; None where all run to their end."""
-    if context.study.scheduler != "asha":
-        return None
-    from study.tuning.scheduler import FoldScheduler
-
-    return FoldScheduler(Rungs(ledger), context)
 
 
 def resume_command(root: Path, request: Request, confirms: bool = False) -> str:

@@ -32,6 +32,7 @@ study.tuning study.tracking study.reporting study.library
 study.plan study.tagging study.report
 study.listening
 study.announcement
+study.trial_runs
 study.session
 study.run study.tag study.listen
 study.confirm
@@ -45,6 +46,9 @@ ONLY = {  # packages of others, and the files that may import them
     "ray": {
         "study/tuning/trial.py",
         "study/tuning/tune.py",
+        "study/tuning/trainable.py",
+        "study/tuning/watch.py",
+        "study/tuning/writer.py",
         "study/tuning/cluster.py",
         "study/tuning/nodes.py",
         "study/tuning/node_check.py",

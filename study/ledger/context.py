@@ -1,7 +1,6 @@
 """What all trials of a study share, and from it a trial's configuration and key."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from audiotag.config import TrialConfig
@@ -34,7 +33,6 @@ def resolve(settings: Settings, parameters: dict[str, Any], code: OwnCode | None
 class StudyContext:
     """What all trials of a study share, apart from corpus and features; sent to each worker."""
 
-    root: Path  # absolute path of the study folder
     study: StudyRecord
 
     def config(self, parameters: dict[str, Any]) -> TrialConfig:

@@ -83,6 +83,15 @@ def write_file(path: Path, write: Callable[[IO[bytes]], Any], durable: bool = Fa
         raise WriteError(path, error) from error
 
 
+def write_bytes(path: Path, content: bytes, durable: bool = False) -> int:
+    """Replace a file by such bytes; return how many.
+
+    Raises:
+        WriteError: As `write_file`.
+    """
+    return write_file(path, lambda file: file.write(content), durable)
+
+
 def make_folder(path: Path) -> None:
     """Make a folder, unless it exists.
 

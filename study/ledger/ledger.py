@@ -46,12 +46,14 @@ class Ledger:
     Attributes:
         root: Its path.
         study: Its record.
+        driver: This process, while it runs the study; else None.
         ended: Results of trials of which nothing is left to be trained, by key (filled by `study.ledger.results`).
         keep_damaged: Leave damaged files of trials where they are: for who only reads.
     """
 
     def __init__(self, root: Path, study: StudyRecord, *, keep_damaged: bool = False) -> None:
         self.root, self.study, self.keep_damaged = root, study, keep_damaged
+        self.driver: DriverRecord | None = None
         self.ended: dict[str, TrialResult] = {}
         self._clips: Clips | None = None
         self._taken: set[int] | None = None  # numbers of trials, once they are needed
@@ -131,11 +133,12 @@ class Ledger:
             raise WriteError(self.root, error) from error
         try:
             now = datetime.now(UTC).isoformat(sep=" ", timespec="seconds")
-            driver = DriverRecord(socket.gethostname(), os.getpid(), now)
-            write_json(self.root / DRIVER_FILE, write_record(driver))
+            self.driver = DriverRecord(socket.gethostname(), os.getpid(), now)
+            write_json(self.root / DRIVER_FILE, write_record(self.driver))
             self._settle()
             yield
         finally:
+            self.driver = None
             with suppress(OSError):
                 (self.root / DRIVER_FILE).unlink()
             lock.release()
@@ -162,7 +165,7 @@ class Ledger:
             return False
 
     def _driver(self) -> str:
-        driver = read_json(self.root / DRIVER_FILE, partial(read_record, DriverRecord))
+        driver = read_driver(self.root)
         return "another process" if driver is None else f"process {driver.pid} on {driver.host} since {driver.since}"
 
     def update_study(self, **changes: Any) -> None:
@@ -211,6 +214,11 @@ class Ledger:
     def write_results(self, content: dict[str, Any]) -> None:
         """Replace results.json."""
         write_json(self.root / RESULTS_FILE, content)
+
+
+def read_driver(root: Path) -> DriverRecord | None:
+    """The process that runs the study in a folder, or was killed while it did; None where none does."""
+    return read_json(root / DRIVER_FILE, partial(read_record, DriverRecord), keep=True)
 
 
 def trial_folder(root: Path, key: str, *, keep_damaged: bool = False) -> TrialFolder:

@@ -4,17 +4,16 @@ import hashlib
 import json
 import time
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from filelock import FileLock
 
 from audiotag.files import look, size_of, stat_of
-from study.ledger.files import WriteError, make_folder, read_json, set_aside, warn, write_file, write_json
+from study.ledger.files import make_folder, read_json, remove, set_aside, warn, write_bytes, write_json
+from study.ledger.saved_state import FoldFiles, Training
 from study.ledger.schema import FailureRecord, FoldRecord, TrialRecord, read_record, write_record
 
 TRIAL_FILE, FAILURE_FILE, RUNNING_FILE = "trial.json", "failed.json", "running.pt"
@@ -60,6 +59,10 @@ class TrialFolder:
     def for_partition(self, partition: int) -> "TrialFolder":
         """The folder for a partition: the folds of those that were drawn are fold_<k>_partition_<p>.*."""
         return self._view(self._seed, partition)
+
+    def for_training(self, training: Training) -> "TrialFolder":
+        """The folder for a training."""
+        return self._view(training.seed, training.partition)
 
     def _view(self, seed: int | None, partition: int) -> "TrialFolder":
         return TrialFolder(self.path, seed, partition, keep_damaged=self.keep_damaged)
@@ -113,79 +116,38 @@ class TrialFolder:
         with look(partial(np.load, self._fold_path(fold, "npz"), allow_pickle=False)) as arrays:
             return {name: arrays[name] for name in names or arrays}
 
-    def write_fold(self, record: FoldRecord, scores: dict[str, np.ndarray], weights: dict[str, Any]) -> None:
-        """Write a finished fold: weights and probabilities first, then the record that makes them count.
-
-        Weights are saved as those of a CPU, wherever they were trained: a machine without a GPU reads them.
-        """
-        import torch
-
+    def write_fold(self, record: FoldRecord, files: FoldFiles) -> None:
+        """Write a finished fold: weights and probabilities first, then the record that makes them count."""
         arrays, model = self._fold_path(record.fold, "npz"), self._fold_path(record.fold, "pt")
-        on_cpu = {name: value.cpu() for name, value in weights.items()}
-        sizes = {model.name: write_file(model, lambda file: torch.save(on_cpu, file), durable=True)}
-        savez = partial(np.savez, **scores)  # type: ignore[arg-type]
-        sizes[arrays.name] = write_file(arrays, savez, durable=True)
+        sizes = {model.name: write_bytes(model, files.weights, durable=True)}
+        sizes[arrays.name] = write_bytes(arrays, files.scores, durable=True)
         write_json(self._fold_path(record.fold, "json"), write_record(record) | {"files": sizes})
         (self.path / RUNNING_FILE).unlink(missing_ok=True)
 
-    def read_running(self, fold: int) -> dict[str, Any] | None:
-        """The saved state of a fold in progress; None where there is none of this fold."""
-        import torch
-
-        path = self.path / RUNNING_FILE
+    def read_running(self) -> bytes | None:
+        """The saved state of the training in progress (`study.ledger.saved_state`); None where there is none."""
         try:
-            saved = look(partial(torch.load, path, map_location="cpu", weights_only=True))
-            owner = {name: value for name, value in saved.items() if name != "state"}
-            return saved["state"] if owner == self._owner(fold) else None
+            return look((self.path / RUNNING_FILE).read_bytes)
         except FileNotFoundError:
             return None
-        except Exception as error:  # whatever a torn file makes of the unpickler
-            self.set_running_aside(error)
-            return None
 
-    def set_running_aside(self, error: Exception) -> None:
-        """Rename a state of the fold in progress that cannot be used."""
+    def set_running_aside(self, reason: str) -> None:
+        """Rename a state of the training in progress that cannot be used."""
         path = self.path / RUNNING_FILE
-        warn(path, f"cannot be used ({type(error).__name__}) and is set aside: the fold starts again")
+        warn(path, f"cannot be used ({reason}) and is set aside: the fold starts again")
         set_aside(path)
 
-    def write_running(self, fold: int, state: dict[str, Any]) -> None:
-        """Replace the state of the fold in progress.
+    def write_running(self, content: bytes) -> None:
+        """Replace the state of the training in progress.
 
         It is not forced to the disk: a power failure costs this fold's epochs, a killed process nothing.
         """
-        import torch
+        write_bytes(self.path / RUNNING_FILE, content)
 
-        content = {**self._owner(fold), "state": state}
-        write_file(self.path / RUNNING_FILE, lambda file: torch.save(content, file))
-
-    def _owner(self, fold: int) -> dict[str, int]:
-        """What tells the training of a fold from others of the trial."""
-        drawn = {} if self.partition == 1 else {"partition": self.partition}
-        return {"fold": fold, **drawn, **({} if self._seed is None else {"seed": self._seed})}
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Wait until no other process works on this trial, then clear away what a killed writer left half-written.
-
-        Another process is one whose driver was killed a moment ago, say.
-
-        Raises:
-            WriteError: If the folder cannot be written.
-        """
-        make_folder(self.path)
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire()
-            for leftover in self.path.glob(".*.tmp"):
-                leftover.unlink(missing_ok=True)
-        except OSError as error:
-            lock.release()
-            raise WriteError(self.path, error) from error
-        try:
-            yield
-        finally:
-            lock.release()
+    def clear_leftovers(self) -> None:
+        """Remove what a killed writer left half-written."""
+        for leftover in self.path.glob(".*.tmp"):
+            remove(leftover)
 
     def read_failure(self) -> str | None:
         """Why the trial failed in this partition, in a line; None where it did not."""
@@ -211,7 +173,8 @@ class TrialFolder:
         return self.path / (FAILURE_FILE if self.partition == 1 else f"failed_partition_{self.partition}.json")
 
     def _fold_path(self, fold: int, suffix: str) -> Path:
-        name = "_".join(f"{name}_{number}" for name, number in self._owner(fold).items())
+        names = Training(self.partition, fold, self._seed).names
+        name = "_".join(f"{name}_{number}" for name, number in names.items())
         return self.path / f"{name}.{suffix}"
 
 

@@ -96,7 +96,7 @@ class Plan:
     @property
     def context(self) -> StudyContext:
         """What its trials share."""
-        return StudyContext(self.root, self.study)
+        return StudyContext(self.study)
 
     @property
     def grows(self) -> bool:

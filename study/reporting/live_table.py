@@ -139,7 +139,11 @@ class LiveTable:
         """Note that a trial's worker died or raised."""
         row = self.rows[key]
         row.began = None
-        say(self.console, f"{row.name} broke off because {reason}; it goes on after its last epoch", style="yellow")
+        say(
+            self.console,
+            f"{row.name} broke off because {reason}; it goes on after its last saved epoch",
+            style="yellow",
+        )
 
     def reported(self, key: str, report: Report) -> None:
         """Note an epoch, or the end of the last fold."""

@@ -1,5 +1,6 @@
 """Space and ledger to an Optuna study that proposes what is tried next."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from study.search.space import SpaceScan, call_define, complete, quiet_optuna, r
 
 DUPLICATES = 3  # after so many proposals in a row that the study has had, an untried configuration is drawn at random
 MODES = {"minimize": "min", "maximize": "max"}  # Tune's words for Optuna's directions
+MANY = 1 << 30
 ATTEMPTS = 10  # at a proposal that the space does not leave out
 
 
@@ -34,7 +36,14 @@ class LedgerSearcher(OptunaSearch):
     """
 
     def __init__(
-        self, scan: SpaceScan, ledger: Ledger, context: StudyContext, seen: set[str], position: int, **arguments: Any
+        self,
+        scan: SpaceScan,
+        ledger: Ledger,
+        context: StudyContext,
+        seen: set[str],
+        position: int,
+        slots: Callable[[], int],
+        **arguments: Any,
     ):
         mode = MODES[ledger.study.objective.direction]
         super().__init__(space=partial(call_define, scan.space), metric=METRIC, mode=mode, **arguments)
@@ -43,13 +52,23 @@ class LedgerSearcher(OptunaSearch):
         self._seen = seen  # keys of trials that have ended, were handed out in this session, or cannot be run
         self._position = position  # of the next proposal
         self._keys: dict[str, str] = {}  # by Tune's id of a trial
+        self._slots, self._running = slots, 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what belongs to this process: Tune pickles its searcher, too, for that restore."""
+        return self.__dict__ | {"_slots": None}
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing: Tune saves its searcher again and again for a restore of its own, which nobody uses."""
         Path(checkpoint_path).touch()
 
     def suggest(self, trial_id: str) -> Any:
-        """The next configuration that has neither ended nor is running; FINISHED where there is none."""
+        """The next configuration that has neither ended nor is running.
+
+        None while there is no slot for it; FINISHED where there is none any more.
+        """
+        if self._running >= self._slots():
+            return None
         for _ in range(DUPLICATES):
             if (parameters := self._ask(trial_id)) is not None:
                 return parameters
@@ -77,6 +96,7 @@ class LedgerSearcher(OptunaSearch):
             folder.write_trial(self._ledger.next_number(), config.to_dict())
         self._seen.add(key)
         self._keys[trial_id] = key
+        self._running += 1
         return parameters
 
     def _propose(self, trial_id: str) -> dict[str, Any] | None:
@@ -111,6 +131,7 @@ class LedgerSearcher(OptunaSearch):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell Optuna: COMPLETE with the mean of the objective, PRUNED with the means after each fold, or FAIL."""
+        self._running -= 1
         folder, study = self._ledger.trial(self._keys[trial_id]), self._ledger.study
         if not error and read_pruned(folder) is not None:
             trial = self._ot_trials[trial_id]
@@ -122,8 +143,13 @@ class LedgerSearcher(OptunaSearch):
         super().on_trial_complete(trial_id, None if failed else result, failed)
 
 
-def make_searcher(scan: SpaceScan, ledger: Ledger, context: StudyContext) -> LedgerSearcher:
-    """A searcher on a fresh Optuna study that holds what the ledger knows and goes on from there."""
+def make_searcher(
+    scan: SpaceScan, ledger: Ledger, context: StudyContext, slots: Callable[[], int] = lambda: MANY
+) -> LedgerSearcher:
+    """A searcher on a fresh Optuna study that holds what the ledger knows and goes on from there.
+
+    So many trials as `slots` says at the time run side by side.
+    """
     space, storage = scan.space, optuna.storages.InMemoryStorage()
     left_out = [complete(space, trial.params) for trial in ledger.study.left_out]
     seen = {context.key_of(parameters) for parameters in left_out}
@@ -145,4 +171,5 @@ def make_searcher(scan: SpaceScan, ledger: Ledger, context: StudyContext) -> Led
             for suggested, parameters in zip(scan.combinations, scan.parameters, strict=True):
                 if context.key_of(parameters) not in known:
                     study.enqueue_trial(suggested)
-        return LedgerSearcher(scan, ledger, context, seen, position, study_name=ledger.root.name, storage=storage)
+        named = {"study_name": ledger.root.name, "storage": storage}
+        return LedgerSearcher(scan, ledger, context, seen, position, slots, **named)

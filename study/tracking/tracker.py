@@ -73,7 +73,9 @@ class Tracker:
         """As a listener: an epoch, or the end of a fold."""
         if report.epoch is not None and self._copy.shows_epochs:
             training = (key, report.partition, report.fold, report.seed)
-            self._progress.epochs.setdefault(training, []).append(report.epoch)
+            before = self._progress.epochs.get(training, [])
+            again = report.epoch.epoch  # where its worker died after the last epoch that was saved
+            self._progress.epochs[training] = [*(epoch for epoch in before if epoch.epoch < again), report.epoch]
             self._changed.set()
         elif report.ends_fold:
             self._changed.set()

@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 
+from study import PROJECT
 from study.tuning.address import ON_A_MACHINE_OF_IT, PATIENCE, say_address
 
 # A trial runs in a thread, whose part of the heap glibc returns to the kernel at every step. What faulting it in again
@@ -26,8 +27,10 @@ ALLOCATOR = {
     "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0",
 }
 
+PACKAGES = ("audiotag", "study", "search_spaces")  # of this program
 RETIRED = ("RAY_AIR_LOCAL_CACHE_DIR", "TUNE_RESULT_DIR")  # variables without use, which make Tune raise an error
 MEMBER_SECONDS = 10.0  # that this machine may still need to become a node of a cluster that is there
+HEAD_SECONDS = 600  # without the head of a cluster, long before which we have ended the session (`study.tuning.watch`)
 START_SECONDS = 55.0  # that Ray may take on an idle machine, where it takes 6: it gives up by itself, but not always
 
 
@@ -48,9 +51,11 @@ def start_ray(address: str | None) -> None:
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AIR_NEW_OUTPUT": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
     os.environ |= {"TUNE_DISABLE_SIGINT_HANDLER": "1", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
     os.environ |= ALLOCATOR  # inherited by the workers of our own cluster
+    if address:
+        os.environ["RAY_gcs_rpc_server_reconnect_timeout_s"] = str(HEAD_SECONDS)  # noqa: SIM112  # Ray's name
     for name in RETIRED:
         os.environ.pop(name, None)
-    options: dict[str, Any] = {"runtime_env": {"env_vars": ALLOCATOR}} if address else {"include_dashboard": False}
+    options: dict[str, Any] = {"runtime_env": shipped()} if address else {"include_dashboard": False}
     with kept_back():
         try:
             named = "local" if address is None else knock(address)
@@ -61,6 +66,18 @@ def start_ray(address: str | None) -> None:
     # this private function, which tests/tuning/test_cluster.py watches
     if hasattr(ray._private.worker, "print_to_stdstream"):
         setattr(ray._private.worker, "print_to_stdstream", lambda *_, **__: None)  # noqa: B010
+
+
+def shipped() -> dict[str, Any]:
+    """The environment of workers on other machines: this program's packages travel to them, compiled loops included.
+
+    A `.gitignore` beside them, which names compiled files, is not looked at: Ray heeds only one within a package.
+    """
+    return {
+        "env_vars": ALLOCATOR,
+        "py_modules": [str(PROJECT / name) for name in PACKAGES],
+        "excludes": ["**/__pycache__"],
+    }
 
 
 @contextmanager

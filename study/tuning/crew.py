@@ -1,7 +1,7 @@
 """What runs a study's trials, as the driver passes it on. Imports no Ray."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -11,7 +11,13 @@ class Crew:
     Attributes:
         per_trial: {"cpu": c, "gpu": g}.
         unused: Ray's names of the nodes that are left out.
+        expected: What must compute on a node as here (`study.tuning.probe`); None where all nodes are this machine.
     """
 
     per_trial: dict[str, float]
-    unused: Sequence[str] = ()
+    unused: tuple[str, ...] = ()
+    expected: dict[str, str] | None = None
+
+    def without(self, nodes: Collection[str]) -> "Crew":
+        """The crew without some more nodes."""
+        return replace(self, unused=tuple(sorted({*self.unused, *nodes})))

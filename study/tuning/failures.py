@@ -1,4 +1,4 @@
-"""Why a trial broke off: its own exception, a worker that died, or a machine that is low on memory."""
+"""Why a trial broke off: its own exception, a worker or a node that died, or a machine that is low on memory."""
 
 import os
 import re
@@ -14,6 +14,7 @@ FIGURES = re.compile(r"[\d.]+ ?GB used / [\d.]+ ?GB limit")  # in what Ray says 
 # of the traceback that Ray puts into a worker's death where it could not load what it was to run, and where that was
 RAISED = re.compile(r"^(?!RuntimeError: The actor with name)[\w.]+(?:Error|Exception): .+$", re.MULTILINE)
 PLACE = re.compile(r"^\s*ip: (\S+)$", re.MULTILINE)
+GONE = "its node has died"  # in what Ray says of an actor
 ALLOCATION = ("can't allocate memory", "not enough memory")  # torch, on Linux and elsewhere; it raises RuntimeError
 ASKED = re.compile(r"tried to allocate (\d+) bytes|Unable to allocate ([\d.]+) ([KMGTPE])iB")  # torch and NumPy
 
@@ -30,6 +31,26 @@ class LowMemory(ValueError):
         self.progress = progress
 
 
+class RunAgain(ValueError):
+    """Tune's run ends without its trials, and another one goes on with them; the message is one line for the user."""
+
+
+class UnfitNode(RunAgain):
+    """No trial is to run on some nodes any more.
+
+    Attributes:
+        nodes: Ray's names of them.
+        reason: Why, in a few words.
+    """
+
+    def __init__(self, nodes: tuple[str, ...], reason: str) -> None:
+        super().__init__(nodes, reason)  # an exception travels with these
+        self.nodes, self.reason = nodes, reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
 def last_error(trial: Trial) -> BaseException:
     """A trial's last exception.
 
@@ -43,6 +64,22 @@ def last_error(trial: Trial) -> BaseException:
         if str(error).strip() == text:
             return getattr(error, "cause", None) or error
     return ray.exceptions.RayError(text or "Ray gives no reason")
+
+
+def node_is_gone(error: BaseException) -> bool:
+    """Whether a trial broke off because its node died, was cut off, or was taken away."""
+    return isinstance(error, ray.exceptions.RayActorError) and (error.preempted or GONE in str(error))
+
+
+def worker_died(error: BaseException) -> bool:
+    """Whether a trial broke off without an exception of its own: its worker died, or could not start."""
+    return isinstance(error, ray.exceptions.RayActorError)
+
+
+def address_of(error: BaseException) -> str | None:
+    """The address of the node on which a worker died, where Ray says it."""
+    found = PLACE.search(str(error))
+    return found.group(1) if found else None
 
 
 def why_low_on_memory(error: BaseException | None) -> str | None:
@@ -83,9 +120,13 @@ def explain(error: BaseException) -> str:
     if isinstance(error, ray.exceptions.RayActorError):
         if error.actor_init_failed:  # a traceback, whose last line is the error
             return f"its worker could not start: {_shorten(str(error).strip().splitlines()[-1])}"
-        if (raised := RAISED.search(text := str(error))) is not None:
-            place = f" on {found.group(1)}" if (found := PLACE.search(text)) else ""
+        place = f" on {address}" if (address := address_of(error)) else ""
+        if node_is_gone(error):
+            return f"its node{place} {'was taken away' if error.preempted else 'died or was cut off'}"
+        if (raised := RAISED.search(str(error))) is not None:
             return f"its worker{place} could not start: {_shorten(raised.group())}"
+        if isinstance(error, ray.exceptions.ActorUnavailableError):
+            return "its worker does not answer any more"
         return "its worker died (killed, crashed or out of memory)"
     if type(error) is ray.exceptions.RayError:
         return f"of Ray: {_shorten(str(error).splitlines()[0])}"

@@ -25,12 +25,14 @@ class Node:
         name: For people.
         cores: That it offers, whether they are in use or not.
         cards: Likewise.
+        address: Its IP.
     """
 
     id: str
     name: str
     cores: float
     cards: float
+    address: str = ""
 
     def holds(self, per_trial: dict[str, float]) -> int:
         """How many trials of such a share it holds side by side. A part of a GPU is a part of one card."""
@@ -55,6 +57,7 @@ def alive_nodes(unused: Collection[str] = ()) -> list[Node]:
             name if again[name] == 1 else f"{name} {node['NodeID'][:6]}",
             node["Resources"].get("CPU", 0.0),
             node["Resources"].get("GPU", 0.0),
+            node["NodeManagerAddress"],
         )
         for name, node in zip(names, found, strict=True)
     ]

@@ -1,11 +1,10 @@
-"""What a node is asked before it trains: the versions of what computes there, its cards and its folder of studies.
+"""What a node is asked before it trains: the versions of what computes there, and its cards.
 
 Travels to the node by itself, also to one that has nothing of this project: imports nothing but Python's own.
 """
 
 import hashlib
 import importlib
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,7 +12,10 @@ from pathlib import Path
 PACKAGES = ("torch", "numpy")
 SOURCES = ("audiotag", "study")
 TRAINS = "study.tuning.trial"
-TOKEN = "token"  # a file's name
+MEND = {
+    "sources": "its audiotag or study is not the same as here",
+    "loops": "audiotag's loops are {there} there and {here} here: run `make install` here",
+}
 
 
 def describe() -> dict[str, str]:
@@ -33,12 +35,10 @@ def describe() -> dict[str, str]:
     return facts | {"loops": "compiled" if backend.COMPILED else "missing", "sources": digest.hexdigest()}
 
 
-def look(folder: str, token: str, with_cards: bool) -> dict[str, str]:
-    """Describe this node, and try on it what a trial does; what does not work stands under "trouble".
+def look(with_cards: bool) -> dict[str, str]:
+    """Describe this node, and load on it what a trial runs; what does not work stands under "trouble".
 
     Args:
-        folder: One in the folder of studies that the driver has made, with a file that holds the token.
-        token: What must be in it.
         with_cards: Whether CUDA must start.
     """
     try:
@@ -48,10 +48,19 @@ def look(folder: str, token: str, with_cards: bool) -> dict[str, str]:
         return {"trouble": f"it cannot load the program ({type(error).__name__}: {error})"}
     if with_cards and (reason := _why_no_cuda()) is not None:
         facts["trouble"] = f"CUDA does not start ({reason})"
-    elif (reason := _why_not_shared(Path(folder), token)) is not None:
-        shared = "--studies must lie on a disk that all nodes share"
-        facts["trouble"] = f"its {Path(folder).parent} is not this machine's ({reason}): {shared}"
     return facts
+
+
+def compare(here: dict[str, str], there: dict[str, str], with_cards: bool) -> str | None:
+    """Why a node that gave such an answer does not compute as this machine does; None where it does."""
+    if "trouble" in there:
+        return there["trouble"]
+    found = []
+    for name, value in here.items():
+        if there[name] != value and not (name == "loops" and with_cards):
+            text = MEND.get(name, "its {name} is {there}, here {here}")
+            found.append(text.format(name=name, there=there[name], here=value))
+    return "; ".join(found) or None
 
 
 def _why_no_cuda() -> str | None:
@@ -60,14 +69,4 @@ def _why_no_cuda() -> str | None:
         torch.ones(2, device="cuda").sum().item()
     except Exception as error:  # torch has several kinds
         return str(error).strip().split("\n", maxsplit=1)[0].rstrip(".")
-    return None
-
-
-def _why_not_shared(folder: Path, token: str) -> str | None:
-    try:
-        if (folder / TOKEN).read_text() != token:
-            return "another file is there"
-        (folder / f"{platform.node()}-{os.getpid()}").write_text(token)
-    except OSError as error:
-        return error.strerror or str(error)
     return None

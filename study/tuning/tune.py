@@ -2,29 +2,35 @@
 
 import logging
 import warnings
-from collections.abc import Collection
 from typing import Any, Protocol, TypeVar
 
 from ray import tune
 from ray.tune.experiment import Trial
+from ray.tune.result import NODE_IP
 from ray.tune.schedulers import TrialScheduler
 
 from audiotag.corpus.corpus import Corpus
 from search_spaces import SpaceError
 from study.ledger.context import StudyContext
 from study.ledger.files import LedgerError, LedgerWarning
-from study.ledger.ledger import trial_folder
+from study.ledger.ledger import Ledger
 from study.ledger.progress import Report
 from study.ledger.pruning import read_pruned
 from study.ledger.results import in_progress
+from study.ledger.trial_folder import TrialFolder
 from study.search.searcher import LedgerSearcher
 from study.search.space import quiet_optuna
-from study.tuning.failures import LowMemory, explain, last_error, why_low_on_memory
+from study.tuning.crew import Crew
+from study.tuning.failures import LowMemory, RunAgain, explain, last_error, why_low_on_memory
+from study.tuning.faults import RESTARTS, Faults
 from study.tuning.features import StudyFeatures
 from study.tuning.nodes import place_trials
 from study.tuning.trainable import train_trial
+from study.tuning.writer import start_writer
 
-RESTARTS = 3  # of a trial whose worker died; it continues from its last epoch
+# a state of the paper's network is 4.7 MB: packing it, and writing it, takes 20 ms of CPU; .4 % of so many seconds
+SAVE_SECONDS = 5.0
+SAVES_PER_SECOND = 25  # of all trials: what a writer and a plain disk take
 E = TypeVar("E", bound=BaseException)
 
 
@@ -50,14 +56,14 @@ class Listener(Protocol):
 class Relay(tune.Callback):
     """Ray Tune's events in the study's words."""
 
-    def __init__(self, listeners: list[Listener], context: StudyContext) -> None:
-        self._listeners, self._context = listeners, context
+    def __init__(self, listeners: list[Listener], ledger: Ledger, context: StudyContext, faults: Faults) -> None:
+        self._listeners, self._ledger, self._context, self._faults = listeners, ledger, context, faults
         self._started: set[str] = set()
         self.progress = False  # whether an epoch was trained
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the listeners out: Tune pickles its callbacks for a restore of its own, which nobody uses."""
-        return self.__dict__ | {"_listeners": []}
+        """Leave out all that matters: Tune pickles its callbacks for a restore of its own, which nobody uses."""
+        return {}
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Tell that a trial started."""
@@ -74,40 +80,67 @@ class Relay(tune.Callback):
             warnings.warn(text, LedgerWarning, stacklevel=1)
         if report.halted is not None:
             raise LedgerError(report.halted)  # an exception in a callback ends Tune's run: here that is the purpose
+        key = self._key(trial)
+        self._faults.note_report(key, result.get(NODE_IP, ""))
         self.progress |= report.epoch is not None or report.pretraining is not None
-        self._tell("reported", self._key(trial), report)
+        self._tell("reported", key, report)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Tell that a trial broke off and goes on."""
-        reason = self._why(trial)
-        self._tell("broke_off", self._key(trial), reason)
+        """Tell that a trial broke off and goes on; one that has done so too often is given up.
+
+        Tune starts that one once more, too, to hear from the trial itself that it has failed.
+        """
+        key, reason = self._key(trial), self._note_fault(trial)
+        if self._faults.gives_up(key):
+            trial.max_failures = 0
+            self._give_up(key, reason)
+        else:
+            self._tell("broke_off", key, reason)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Tell that a trial ended or was pruned."""
         key = self._key(trial)
-        if (record := read_pruned(trial_folder(self._context.root, key))) is not None:
+        if (record := read_pruned(self._ledger.trial(key))) is not None:
             self._tell("pruned", key, record.reason)
         else:
             self._tell("ended", key, Report.from_dict(trial.last_result).failed)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Tell that a trial broke off for good, once the ledger says so."""
-        reason = f"it broke off {trial.num_failures} times, the last time because {self._why(trial)}"
+        """Tell that a trial broke off for good, once the ledger says so.
+
+        Tune also gives up a trial whose worker has not even started.
+        """
         key = self._key(trial)
-        in_progress(trial_folder(self._context.root, key), self._context.study).write_failure(reason)
+        reason = None if trial.max_failures else self._folder(key).read_failure()
+        if reason is None:
+            why = self._note_fault(trial)
+            if not self._faults.gives_up(key):
+                raise RunAgain(f"a worker did not start because {why}")
+            reason = self._give_up(key, why)
         self._tell("ended", key, reason)
 
-    def _why(self, trial: Trial) -> str:
-        """Why a trial broke off; a worker may die before Tune takes its trial for started.
+    def _folder(self, key: str) -> TrialFolder:
+        return in_progress(self._ledger.trial(key), self._context.study)
+
+    def _give_up(self, key: str, reason: str) -> str:
+        """Record that a trial has failed; return why."""
+        reason = f"it broke off {RESTARTS + 1} times, the last time because {reason}"
+        self._folder(key).write_failure(reason)
+        return reason
+
+    def _note_fault(self, trial: Trial) -> str:
+        """Note why a trial broke off, and say it; its worker may die before Tune takes it for started.
 
         Raises:
             LowMemory: Where that is no fault of the trial: an exception in a callback ends Tune's run.
+            UnfitNode: Likewise.
         """
         error = last_error(trial)
         if (reason := why_low_on_memory(error)) is not None:
             raise LowMemory(reason)
         if self._key(trial) not in self._started:
             self.on_trial_start(0, [], trial)
+        self._faults.note(self._key(trial), error)
         return explain(error)
 
     def _key(self, trial: Trial) -> str:
@@ -123,53 +156,58 @@ class Relay(tune.Callback):
 
 def run_trials(
     searcher: LedgerSearcher,
+    ledger: Ledger,
     context: StudyContext,
     corpus: Corpus,
     features: StudyFeatures,
     *,
     trials: int,
     slots: int,
-    per_trial: dict[str, float],
+    crew: Crew,
     listeners: list[Listener],
-    unused: Collection[str] = (),
+    faults: Faults,
     scheduler: TrialScheduler | None = None,
 ) -> None:
-    """Run so many more trials, one in each slot, until all have finished or failed, or were pruned.
+    """Run so many more trials until all have finished or failed, or were pruned.
 
-    A trial is proposed when its slot is free, so with all results that are there. Left to itself Tune would propose it
-    while its predecessors run, and start the first trials one after the other.
-    No trial is placed on the nodes `unused`.
+    The searcher proposes a trial when there is a slot for it, so with all results that are there: left to itself Tune
+    would propose it while its predecessors run. There are about `slots`.
 
     Raises:
         LedgerError: If the ledger cannot be written.
         SpaceError: If the space's function cannot be run for a proposal.
         LowMemory: If there was not enough memory for a trial; none of them has failed for that.
+        RunAgain: If it is to be called again: no trial has failed.
+        UnfitNode: Likewise, without some nodes.
     """
-    relay = Relay(listeners, context)
+    relay = Relay(listeners, ledger, context, faults)
+    writer = start_writer(ledger)
     trainable = tune.with_parameters(
         train_trial,
         context=context,
         corpus=corpus,
         features=features,
-        threads=max(1, int(per_trial["cpu"])),
-        card=per_trial["gpu"],
+        writer=writer,
+        save_seconds=max(SAVE_SECONDS, slots / SAVES_PER_SECOND),
+        threads=max(1, int(crew.per_trial["cpu"])),
+        card=crew.per_trial["gpu"],
+        expected=crew.expected,
     )
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     tuner = tune.Tuner(
-        tune.with_resources(trainable, place_trials(per_trial, unused)),
+        tune.with_resources(trainable, place_trials(crew.per_trial, crew.unused)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,
             num_samples=trials,
-            max_concurrent_trials=slots,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
             name="ray",
-            storage_path=str(context.root),
+            storage_path=str(ledger.root),
             verbose=0,
             callbacks=[relay],
-            failure_config=tune.FailureConfig(max_failures=RESTARTS),
+            failure_config=tune.FailureConfig(max_failures=-1),
         ),
     )
     with quiet_optuna():
@@ -178,6 +216,8 @@ def run_trials(
         except Exception as error:
             if (known := find_cause(error, LedgerError, SpaceError)) is not None:
                 raise known from None
+            if (ended := find_cause(error, RunAgain)) is not None:
+                raise ended from None
             shortage = find_cause(error, LowMemory)
             reason = why_low_on_memory(error) if shortage is None else str(shortage)
             if reason is not None:  # Ray ended a worker while it trained: Tune has no case for that

@@ -17,6 +17,7 @@ from study.ledger.clips import CLIPS_FILE
 from study.ledger.ledger import Ledger
 from study.ledger.partitions import record_partitions
 from study.ledger.results import score, study_results
+from study.ledger.saved_state import pack_fold
 from study.ledger.schema import (
     Figures,
     FoldRecord,
@@ -197,7 +198,7 @@ def finish_fold(
         rows.append(row | {f"val_{name}_mean": value for name, value in values.items()})
     folder = ledger.trial(key).for_partition(partition).for_seeds(ledger.study.seeds)[repeat]
     record = FoldRecord(fold, figures, best, epochs, 1.5 * epochs, tuple(rows), (), folder.trial)
-    folder.write_fold(record, scores, {})
+    folder.write_fold(record, pack_fold(scores, {}))
 
 
 def with_results(ledger: Ledger, status: str = "finished") -> StudyResults:

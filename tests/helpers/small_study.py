@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from study.ledger.ledger import Ledger
+from study.ledger.saved_state import pack_fold
 from study.ledger.schema import CorpusRecord, Figures, FoldRecord, StudyRecord
 from study.ledger.trial_folder import TrialFolder
 
@@ -51,4 +52,4 @@ def finish_trial(
     for fold, pair in eers.items():
         scores = {"held_out": np.zeros((1, 2), np.float32)}
         scores |= {} if evaluation is None else {"evaluation": evaluation[fold]}
-        folder.write_fold(fold_record(folder, fold, *pair), scores, {"w": torch.zeros(1)})
+        folder.write_fold(fold_record(folder, fold, *pair), pack_fold(scores, {"w": torch.zeros(1)}))

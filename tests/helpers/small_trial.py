@@ -14,15 +14,18 @@ from audiotag.corpus.corpus import EVALUATION, Corpus
 from audiotag.corpus.partitions import draw_partitions
 from helpers.small_study import STUDY
 from study.ledger.context import StudyContext
+from study.ledger.keeper import TrialKeeper
 from study.ledger.ledger import trial_folder
 from study.ledger.partitions import record_partitions
 from study.ledger.progress import Report
 from study.ledger.trial_folder import TrialFolder
 from study.tuning.features import TrialFeatures
+from study.tuning.fold_training import SaveTimes
 from study.tuning.trial import trial_reports
 
 CLIPS, TAGS, FOLDS, SEED = 30, ("a", "b"), (0, 1), 5
 PARAMETERS = {"augmentation": "mixup", "alpha": 1.0}
+EACH_EPOCH = SaveTimes(0.0)
 CONFIG = TrialConfig.from_dict(PARAMETERS | {"max_epochs": 3, "batch_size": 8, "gru_units": 4})
 
 
@@ -55,12 +58,12 @@ def make_features() -> np.ndarray:
 
 
 def make_context(
-    root: Path, repeats: int = 1, protocol: str = "paper", seed: int = SEED, metric: str = "eer", partitions: int = 1
+    repeats: int = 1, protocol: str = "paper", seed: int = SEED, metric: str = "eer", partitions: int = 1
 ) -> StudyContext:
     drawn = record_partitions(draw_partitions(make_corpus(), seed, partitions), seed)
     corpus = replace(STUDY.corpus, folds=FOLDS)
     study = replace(STUDY, seed=seed, protocol=protocol, repeats=repeats, metric=metric, drawn=drawn, corpus=corpus)
-    return StudyContext(root, study)
+    return StudyContext(study)
 
 
 def make_folder(root: Path, name: str = "s", config: TrialConfig = CONFIG) -> TrialFolder:
@@ -75,11 +78,13 @@ def reports(
     config: TrialConfig = CONFIG,
     variants: Variants | None = None,
     corpus: Corpus | None = None,
+    save_times: SaveTimes = EACH_EPOCH,
     **context: Any,
 ) -> Iterator[Report]:
     values, clips = make_features() if features is None else features, corpus or make_corpus()
-    study = make_context(folder.path.parents[1], **context)
-    return trial_reports(config, folder, study, clips, TrialFeatures(values, variants), "cpu")
+    study = make_context(**context)
+    keeper = TrialKeeper(folder, study.study)
+    return trial_reports(config, keeper, study, clips, TrialFeatures(values, variants), "cpu", save_times)
 
 
 def content(folder: TrialFolder) -> list[Any]:

@@ -15,6 +15,7 @@ from audiotag.config import TrialConfig
 from audiotag.training.epochs import EpochResult
 from study.ledger.ledger import Ledger
 from study.ledger.results import score
+from study.ledger.saved_state import pack_fold
 from study.ledger.schema import FoldRecord, StudyRecord, read_record
 from study.ledger.trial_folder import TrialFolder
 from study.tracking.mlflow_store import load_mlflow
@@ -71,7 +72,7 @@ def finish_fold(folder: TrialFolder, fold: int) -> None:
     scores = rng.random(targets.shape, np.float32)
     rows = tuple(epoch_row(folder.key, fold, epoch) for epoch in range(EPOCHS[fold]))
     record = FoldRecord(fold, score(targets, scores, TAGS), 1, EPOCHS[fold], 3.5, rows, (), folder.trial)
-    folder.write_fold(record, {"held_out": scores, "evaluation": scores}, {})
+    folder.write_fold(record, pack_fold({"held_out": scores, "evaluation": scores}, {}))
 
 
 def finish(ledger: Ledger, *keys: str) -> None:

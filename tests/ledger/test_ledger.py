@@ -21,6 +21,7 @@ from helpers.small_study import STUDY, fold_record
 
 from study.ledger.files import LedgerError, LedgerWarning, WriteError, read_json, set_aside, write_file, write_json
 from study.ledger.ledger import Ledger
+from study.ledger.saved_state import pack_fold
 from study.ledger.schema import TrialRecord, write_record
 from study.ledger.trial_folder import TrialFolder, trial_key
 
@@ -36,14 +37,14 @@ def folder(tmp_path: Path) -> TrialFolder:
 
 
 def finish(folder: TrialFolder) -> None:
-    folder.write_fold(fold_record(folder, 0, 0.1, 0.2), SCORES, WEIGHTS)
+    folder.write_fold(fold_record(folder, 0, 0.1, 0.2), pack_fold(SCORES, WEIGHTS))
 
 
 # reference
 
 
 def test_a_fold_comes_back_as_it_was_written(folder: TrialFolder) -> None:
-    folder.write_running(0, {"x": torch.ones(2)})
+    folder.write_running(b"a state")
     finish(folder)
     record = folder.read_fold(0)
     assert record is not None
@@ -64,17 +65,9 @@ class OnCard(torch.Tensor):
 
 def test_weights_that_were_trained_on_a_gpu_are_read_without_one(folder: TrialFolder) -> None:
     weights = {name: value.as_subclass(OnCard) for name, value in WEIGHTS.items()}
-    folder.write_fold(fold_record(folder, 0, 0.1, 0.2), SCORES, weights)
+    folder.write_fold(fold_record(folder, 0, 0.1, 0.2), pack_fold(SCORES, weights))
     loaded = torch.load(folder.weights_path(0), weights_only=True)
     assert torch.equal(loaded["layer"], WEIGHTS["layer"])
-
-
-def test_a_running_state_belongs_to_its_fold(folder: TrialFolder) -> None:
-    folder.write_running(3, {"x": torch.ones(2)})
-    assert folder.read_running(2) is None
-    state = folder.read_running(3)
-    assert state is not None
-    assert torch.equal(state["x"], torch.ones(2))
 
 
 def test_trials_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
@@ -146,10 +139,10 @@ def test_only_one_process_holds_a_study(tmp_path: Path) -> None:
     assert not (ledger.root / ".driver.json").exists()
 
 
-def test_a_half_written_file_of_a_killed_worker_is_cleared_away(folder: TrialFolder) -> None:
+def test_a_half_written_file_of_a_killed_writer_is_cleared_away(folder: TrialFolder) -> None:
     (folder.path / ".running.pt.123.tmp").write_bytes(b"half")
-    with folder.locked():
-        assert not list(folder.path.glob("*.tmp"))
+    folder.clear_leftovers()
+    assert not list(folder.path.glob("*.tmp"))
 
 
 # degenerate
@@ -176,14 +169,14 @@ def _flaky_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_files_that_are_being_replaced_are_read(folder: TrialFolder, request: pytest.FixtureRequest) -> None:
     root = folder.path.parents[1]
     finish(folder)
-    folder.write_running(1, {"x": torch.ones(2)})
+    folder.write_running(b"a state")
     request.getfixturevalue("_flaky_disk")
     for _ in range(3):
         (same,) = Ledger.open(root).trials()
         record = same.read_fold(0)
         assert record is not None
         assert same.read_scores(0)["held_out_clips"].tolist() == ["a"]
-        assert same.read_running(1) is not None
+        assert same.read_running() == b"a state"
         first, last = same.written()
         assert first <= last
         assert same.read_failure() is None
@@ -204,7 +197,7 @@ def test_a_record_that_goes_after_its_folder_was_listed_has_no_time(
 
 def test_what_is_not_there_is_none(folder: TrialFolder, tmp_path: Path) -> None:
     assert folder.read_fold(0) is None
-    assert folder.read_running(0) is None
+    assert folder.read_running() is None
     assert folder.read_failure() is None
     ledger = Ledger.open(tmp_path / "s")
     assert ledger.read_results() is None
@@ -284,27 +277,6 @@ def test_arrays_of_the_right_size_that_are_none_count_as_missing(folder: TrialFo
     path.write_bytes(b"x" * path.stat().st_size)
     with pytest.warns(LedgerWarning, match="damaged"):
         assert folder.read_fold(0) is None
-
-
-@pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04 torn"])
-def test_a_torn_running_state_counts_as_missing(folder: TrialFolder, content: bytes) -> None:
-    (folder.path / "running.pt").write_bytes(content)
-    with pytest.warns(LedgerWarning, match="starts again"):
-        assert folder.read_running(0) is None
-    assert (folder.path / "running.pt.damaged").read_bytes() == content
-
-
-def test_nothing_is_unpickled(folder: TrialFolder) -> None:
-    """A running state that would execute code when unpickled is refused."""
-
-    class Evil:
-        def __reduce__(self) -> tuple[Any, ...]:
-            return (os.mkdir, (str(folder.path / "executed"),))
-
-    torch.save({"fold": 0, "state": Evil()}, folder.path / "running.pt")
-    with pytest.warns(LedgerWarning, match="cannot be used"):
-        assert folder.read_running(0) is None
-    assert not (folder.path / "executed").exists()
 
 
 # malformed

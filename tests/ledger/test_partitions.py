@@ -15,8 +15,8 @@ from audiotag.metrics import equal_error_rate
 from study.ledger.ledger import Ledger
 from study.ledger.partitions import record_partitions
 from study.ledger.results import count_ended, in_progress, is_complete, study_results, trial_result
+from study.ledger.saved_state import pack_fold
 from study.ledger.schema import DrawnPartition, StudyRecord, read_record, write_record
-from study.ledger.trial_folder import TrialFolder
 
 EERS = {(1, 1): (0.1, 0.2), (1, 2): (0.3, 0.4), (2, 1): (0.2, 0.2), (2, 2): (0.3, 0.8)}  # (partition, fold): of a and b
 SCORES = {unit: np.random.default_rng(unit).random((4, 2)).astype(np.float32) for unit in EERS}
@@ -33,7 +33,7 @@ def write(ledger: Ledger, *units: tuple[int, int]) -> None:
     for partition, fold in units:
         for part in ledger.trial("k").for_partition(partition).for_seeds(ledger.study.seeds):
             record = fold_record(part, fold, *EERS[partition, fold])
-            part.write_fold(record, {"evaluation": SCORES[partition, fold]}, {"w": torch.zeros(1)})
+            part.write_fold(record, pack_fold({"evaluation": SCORES[partition, fold]}, {"w": torch.zeros(1)}))
 
 
 @pytest.fixture
@@ -146,15 +146,6 @@ def test_seeds_and_partitions_go_together(tmp_path: Path) -> None:
     (trial,) = study_results(ledger, "finished").trials
     assert [[own.seed for own in fold.repeats] for fold in trial.partitions[0].folds] == [SEEDS, SEEDS]
     assert len(trial.trainings) == 8
-
-
-def test_a_state_of_another_partition_is_not_continued(tmp_path: Path) -> None:
-    first = TrialFolder(tmp_path / "k")
-    first.path.mkdir()
-    parts = [view for part in (first, first.for_partition(2)) for view in part.for_seeds(SEEDS)]
-    for owner in parts:
-        owner.write_running(0, {"x": torch.ones(2)})
-        assert [part.read_running(0) is not None for part in parts] == [part is owner for part in parts]
 
 
 def test_folds_of_an_earlier_version_get_newer_metrics_in_each_partition(tmp_path: Path) -> None:

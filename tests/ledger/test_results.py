@@ -16,6 +16,7 @@ from study.ledger.clips import CLIPS_FILE
 from study.ledger.files import LedgerError
 from study.ledger.ledger import Ledger
 from study.ledger.results import is_complete, running_means, score, study_results, summarise
+from study.ledger.saved_state import pack_fold
 from study.ledger.schema import Figures, FoldRecord, SeedFold
 from study.ledger.trial_folder import TrialFolder
 
@@ -106,7 +107,7 @@ def test_another_metric_is_in_the_results_without_more(
     folder.write_trial(1, {})
     for fold in (1, 2):
         record = replace(fold_record(folder, fold, 0.1, 0.2), figures=figures)
-        folder.write_fold(record, {}, {})
+        folder.write_fold(record, pack_fold({}, {}))
     old, new = study_results(ledger, "finished").to_json()["trials"]
     assert (new["share"], new["share_mean"]) == ({"a": 1.0, "b": 0.5}, 0.75)
     assert "share" in new["folds"][0]
@@ -175,7 +176,7 @@ def test_the_objective_decides_which_trial_is_the_best(tmp_path: Path) -> None:
         for number, folder in enumerate(ledger.trials()):
             figures = {name: Figures({"c": own[number], "m": own[number]}, own[number]) for name, own in means.items()}
             for fold in ledger.study.folds:
-                folder.write_fold(FoldRecord(fold, figures, 0, 1, 1.0, (), (), folder.trial), {}, {})
+                folder.write_fold(FoldRecord(fold, figures, 0, 1, 1.0, (), (), folder.trial), pack_fold({}, {}))
         found = study_results(Ledger.open(ledger.root), "finished")
         assert found.best is not None
         assert (found.best.key, found.best.mean) == (best, pytest.approx(means[metric][int(best[-1])]))
@@ -197,7 +198,7 @@ def test_a_fold_that_one_seed_alone_scored_by_a_metric_has_no_figure_of_it(tmp_p
         for fold in (1, 2):
             record = fold_record(folder, fold, 0.1, 0.2)
             figures = record.figures | ({"share": Figures({"a": 1.0, "b": 0.5}, 0.75)} if number == later else {})
-            folder.write_fold(replace(record, figures=figures), {}, {})
+            folder.write_fold(replace(record, figures=figures), pack_fold({}, {}))
     (trial,) = study_results(ledger, "finished").trials
     assert set(trial.figures) == {"eer"}
 

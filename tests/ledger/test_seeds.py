@@ -12,6 +12,7 @@ from audiotag.metrics import equal_error_rate
 from study.format import seeds_in_words
 from study.ledger.ledger import Ledger
 from study.ledger.results import is_complete, study_results
+from study.ledger.saved_state import pack_fold
 from study.ledger.trial_folder import trial_key
 
 EERS = {(1, 3): (0.1, 0.2), (2, 3): (0.3, 0.4), (1, 4): (0.2, 0.2), (2, 4): (0.3, 0.8)}  # (fold, seed): of a and b
@@ -22,7 +23,9 @@ TARGETS = {"w": [1, 0], "x": [0, 1], "y": [1, 1], "z": [0, 0]}
 def write(ledger: Ledger, fold: int, seed: int, scale: float = 1.0) -> None:
     a, b = (eer * scale for eer in EERS[fold, seed])
     part = ledger.trial("k").for_seeds([3, 4])[seed - 3]
-    part.write_fold(fold_record(part, fold, a, b, seed), {"evaluation": SCORES[fold, seed]}, {"w": torch.zeros(1)})
+    part.write_fold(
+        fold_record(part, fold, a, b, seed), pack_fold({"evaluation": SCORES[fold, seed]}, {"w": torch.zeros(1)})
+    )
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The key of a trial: what it depends on, and that studies of earlier versions keep theirs."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from helpers.small_study import STUDY
 from audiotag.config import TrialConfig
 from study.ledger.context import NEWER, StudyContext
 
-CONTEXT = StudyContext(Path("/nowhere"), STUDY)
+CONTEXT = StudyContext(STUDY)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from study.ledger.confirmation import ConfirmationError, fresh_seed
 from study.ledger.context import StudyContext
 from study.ledger.ledger import Ledger
 from study.ledger.own_code import OwnCodeError
+from study.ledger.saved_state import pack_fold
 from study.ledger.schema import Figures, FoldRecord
 from study.plan.confirmation import plan_confirmation
 from study.plan.plan import Plan
@@ -50,7 +51,7 @@ def finish(plan: Plan, means: Sequence[float]) -> Ledger:
         for fold in plan.study.folds:
             for part in folder.for_seeds(plan.study.seeds):
                 record = FoldRecord(fold, {"eer": Figures({"x": mean}, mean)}, 0, 1, 1.0, (), (), folder.trial)
-                part.write_fold(record, {"held_out": np.zeros((1, 1))}, {"w": torch.zeros(1)})
+                part.write_fold(record, pack_fold({"held_out": np.zeros((1, 1))}, {"w": torch.zeros(1)}))
     return ledger
 
 
@@ -101,7 +102,7 @@ def test_partitions_that_the_study_had_are_not_drawn_again(root: Path, tmp_path:
         for fold in ledger.study.folds:
             shutil.copy(folder.path / f"fold_{fold}.npz", folder.path / f"fold_{fold}_partition_2.npz")
             record = folder.read_fold(fold)
-            folder.for_partition(2).write_fold(record, {"held_out": np.zeros((1, 1))}, {"w": torch.zeros(1)})
+            folder.for_partition(2).write_fold(record, pack_fold({"held_out": np.zeros((1, 1))}, {"w": torch.zeros(1)}))
     assert confirm(ledger).corpus.folds.tolist() not in (first.tolist(), (1 - first).tolist())
 
 
@@ -185,7 +186,7 @@ def test_one_of_other_trials_is_not_continued(root: Path, tmp_path: Path) -> Non
     record = ledger.trials()[2].read_fold(0)
     for fold in ledger.study.folds:
         better = replace(record, fold=fold, figures={"eer": Figures({"x": 0.0}, 0.0)})
-        ledger.trials()[2].write_fold(better, {"held_out": np.zeros((1, 1))}, {"w": torch.zeros(1)})
+        ledger.trials()[2].write_fold(better, pack_fold({"held_out": np.zeros((1, 1))}, {"w": torch.zeros(1)}))
     with pytest.raises(
         ConfirmationError, match=r"confirms mixup, alpha 0\.1, but .* now to be confirmed in mixup, alpha 0\.5"
     ):
@@ -212,6 +213,6 @@ def test_its_trials_have_keys_of_their_own(root: Path, tmp_path: Path) -> None:
     keys = {plan.context.key_of(own) for own in plan.scan.parameters}
     assert len(keys) == 2
     assert not keys & {folder.key for folder in ledger.trials()}
-    assert StudyContext(plan.root, replace(plan.study, seed=ledger.study.seed)).key_of(plan.scan.parameters[0]) in {
+    assert StudyContext(replace(plan.study, seed=ledger.study.seed)).key_of(plan.scan.parameters[0]) in {
         folder.key for folder in ledger.trials()
     }

@@ -65,14 +65,14 @@ def test_a_resumed_study_needs_no_options(begun: Ledger, tmp_path: Path) -> None
 def test_a_study_gets_more_partitions_and_keeps_those_that_it_has(
     begun: Ledger, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = StudyContext(begun.root, begun.study).key_of({})
+    key = StudyContext(begun.study).key_of({})
     grown = plan_study(tmp_path, resume="s", partitions=3)
     assert (grown.grows, list(grown.study.partitions)) == (True, [1, 2, 3])
     assert grown.study.drawn[:1] == begun.study.drawn
     whole = plan_study(tmp_path, corpus=root, space="joint", trials=3, epochs=2, partitions=3, name="t").study
     assert grown.study.drawn == whole.drawn
     ledger = grown.open_ledger()
-    assert StudyContext(ledger.root, ledger.study).key_of({}) == key
+    assert StudyContext(ledger.study).key_of({}) == key
     with monkeypatch.context() as patch:  # as if another version drew others
         patch.setattr(audiotag.corpus.partitions, "ORDERS", 1)
         patch.setattr(audiotag.corpus.partitions, "partition_seed", lambda *_: 1)

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from study.ledger.ledger import Ledger
 from study.ledger.results import count_ended, is_complete, study_results
+from study.ledger.saved_state import pack_fold
 from study.ledger.schema import Figures, FoldRecord
 from study.plan.confirmation import plan_confirmation
 from study.plan.plan import Plan
@@ -53,7 +54,7 @@ def train(ledger: Ledger, plan: Plan, partition: int, differences: Sequence[floa
         for fold, own in zip(plan.study.folds, noise, strict=True):
             mean = 0.2 + gap + own
             record = FoldRecord(fold, {"eer": Figures({"x": mean}, mean)}, 0, 1, 1.0, (), (), folder.trial)
-            part.write_fold(record, {"held_out": np.zeros((1, 1))}, {"w": torch.zeros(1)})
+            part.write_fold(record, pack_fold({"held_out": np.zeros((1, 1))}, {"w": torch.zeros(1)}))
 
 
 def keys(ledger: Ledger) -> list[str]:

@@ -107,7 +107,7 @@ def test_a_trial_depends_on_its_recordings(root: Path, tmp_path: Path, space_fil
     parameters = plan.scan.parameters[0]
     assert plan.context.key_of(parameters) != other.context.key_of(parameters)
     for augmentation in ("none", "pitch_shift"):
-        keys = [StudyContext(tmp_path, each.study).key_of({"augmentation": augmentation}) for each in (plan, other)]
+        keys = [StudyContext(each.study).key_of({"augmentation": augmentation}) for each in (plan, other)]
         assert keys[0] == keys[1]
 
 

@@ -13,6 +13,7 @@ from study.ledger.confirmation import confirmation_folder
 from study.ledger.findings import read_findings
 from study.ledger.ledger import Ledger
 from study.ledger.results import study_results
+from study.ledger.saved_state import pack_fold
 from study.ledger.schema import ConfirmedTrial, Confirms, DrawnPartition
 from study.reporting.conclusion import conclude, settling_command
 from study.reporting.confirmation import confirmation_in_words, confirmed_figures
@@ -95,7 +96,7 @@ def test_trials_without_a_test(ledger: Ledger) -> None:
     for record in records:
         copied = replace(record, trial=found.trials()[1].trial)
         found.trials()[1].write_fold(
-            copied, found.trials()[0].read_scores(record.fold, "held_out", "held_out_clips"), {}
+            copied, pack_fold(found.trials()[0].read_scores(record.fold, "held_out", "held_out_clips"), {})
         )
     assert "not tested (equal in every fold)" in confirmation_in_words(analysed(ledger))
 

@@ -10,6 +10,7 @@ from study.ledger.ledger import Ledger
 from study.ledger.partitions import record_partitions
 from study.ledger.pruning import read_passed, read_pruned, write_passed, write_pruned
 from study.ledger.results import is_complete, merged_folds, running_means, study_results
+from study.ledger.saved_state import pack_fold
 from study.ledger.schema import Figures, FoldRecord
 from study.search.asha import Rungs, cutoff, rung_folds
 
@@ -26,7 +27,7 @@ def make(root: Path, *means: list[float], metric: str = "eer") -> Ledger:
         for fold, value in enumerate(values):
             figures = {"eer": Figures(dict.fromkeys(TAGS, 0.5), 0.5)}
             figures |= {metric: Figures(dict.fromkeys(TAGS, value), value)}
-            folder.write_fold(FoldRecord(fold, figures, 0, 1, 2.0, (), (), folder.trial), {}, {})
+            folder.write_fold(FoldRecord(fold, figures, 0, 1, 2.0, (), (), folder.trial), pack_fold({}, {}))
     return ledger
 
 
@@ -125,7 +126,7 @@ def test_partitions_that_were_drawn_decide_nothing(tmp_path: Path) -> None:
     figures = {"eer": Figures(dict.fromkeys(TAGS, 0.9), 0.9)}
     for fold in range(5):
         record = FoldRecord(fold, figures, 0, 1, 2.0, (), (), last.trial)
-        last.for_partition(2).write_fold(record, {}, {})
+        last.for_partition(2).write_fold(record, pack_fold({}, {}))
     rungs = Rungs(ledger)
     assert [rungs.judge(last.key, folds, 0.9) for folds in range(5, 11)] == [None] * 6
     pruned = rungs.judge(new.key, 1, 0.2)

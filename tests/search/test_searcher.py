@@ -98,6 +98,20 @@ def test_a_trial_with_a_partition_left_is_proposed_again_and_learned_from_once_i
     assert (proposed["augmentation"], proposed["alpha"]) == ("mixup", second.params["alpha"])
 
 
+def test_nothing_is_proposed_while_there_is_no_slot_for_it(ledger: Ledger) -> None:
+    slots = 2
+    searcher = searcher_of(ledger, slots=lambda: slots)
+    assert [searcher.suggest(name) is None for name in "abc"] == [False, False, True]
+    slots = 3  # a node has joined
+    assert [searcher.suggest(name) is None for name in "cd"] == [False, True]
+    slots = 0  # all have gone
+    for name in "ab":
+        searcher.on_trial_complete(name, None, error=True)
+        assert searcher.suggest("d") is None
+    slots = 2
+    assert searcher.suggest("d") is not None
+
+
 def test_a_space_that_fails_for_a_proposal_ends_the_study_in_a_line(ledger: Ledger) -> None:
     """The scan draws a sample: what a rare value does wrong comes up in the search."""
     searcher = searcher_of(ledger)

@@ -25,6 +25,7 @@ from helpers.tracked import (
 
 from audiotag.features.log_mel import LogMel
 from study.ledger.ledger import Ledger
+from study.ledger.saved_state import pack_fold
 from study.ledger.schema import Figures, FoldRecord
 from study.tracking import model_registry
 from study.tracking.mlflow_sync import MlflowCopy
@@ -54,7 +55,7 @@ def make_trained(root: Path, study_id: str = "a" * 32, **study: Any) -> Ledger:
                 network = 100 * repeat + 10 * number + fold
                 record = FoldRecord(fold, figures, 0, 1, 1.0, (epoch_row(key, fold, 0),), (), folder.trial)
                 scores = {"held_out": score_waveforms(WAVES, network)}
-                folder.write_fold(record, scores, make_network(network).state_dict())
+                folder.write_fold(record, pack_fold(scores, make_network(network).state_dict()))
     return ledger
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from study.tuning import node_check, probe
 from study.tuning.cluster import ResourceError
-from study.tuning.node_check import compare, leave_out, shared_token
+from study.tuning.node_check import leave_out
 from study.tuning.nodes import Node
-from study.tuning.probe import describe, look
+from study.tuning.probe import compare, describe, look
 
 HERE = {"Python": "3.11.7", "torch": "2.11.0", "numpy": "2.4.1", "loops": "compiled", "sources": "abc"}
 
@@ -20,7 +20,7 @@ HERE = {"Python": "3.11.7", "torch": "2.11.0", "numpy": "2.4.1", "loops": "compi
         ({}, None),
         ({"torch": "2.10.0"}, "its torch is 2.10.0, here 2.11.0"),
         ({"torch": "missing", "numpy": "1.26"}, "its torch is missing, here 2.11.0; its numpy is 1.26, here 2.4.1"),
-        ({"sources": "def"}, "bring its checkout to the same commit"),
+        ({"sources": "def"}, "its audiotag or study is not the same as here"),
         ({"loops": "missing"}, "audiotag's loops are missing there and compiled here: run `make install`"),
         ({"torch": "2.10.0", "trouble": "CUDA does not start (no driver)"}, "CUDA does not start (no driver)"),
     ],
@@ -45,35 +45,11 @@ def test_what_is_described_is_what_computes(tmp_path: Path, monkeypatch: pytest.
     assert changed | {"sources": ""} == facts | {"sources": ""}
 
 
-def test_a_folder_of_studies_is_shared_where_the_token_is_found_and_another_can_be_written(tmp_path: Path) -> None:
-    studies = tmp_path / "new" / "studies"
-    with shared_token(studies) as (folder, token):
-        assert "trouble" not in look(str(folder), token, with_cards=False)
-        assert "another file" in look(str(folder), token + "x", with_cards=False)["trouble"]
-        reason = look(str(tmp_path / "elsewhere"), token, with_cards=False)["trouble"]
-        assert f"its {tmp_path} is not this machine's" in reason
-        assert "--studies must lie on a disk that all nodes share" in reason
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_another_study_has_made_meanwhile_is_left(tmp_path: Path) -> None:
-    studies = tmp_path / "new"
-    with shared_token(studies):
-        (studies / "another").mkdir()
-    assert list(studies.iterdir()) == [studies / "another"]
-
-
-def test_a_folder_that_cannot_be_written_is_a_mistake(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(ResourceError, match="choose --studies"), shared_token(tmp_path / "file"):
-        raise AssertionError("the block must not run")
-
-
 def test_a_node_that_cannot_load_the_program_or_start_cuda_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "_why_no_cuda", lambda: "no driver")
-    assert look("/nowhere", "", with_cards=True)["trouble"] == "CUDA does not start (no driver)"
+    assert look(with_cards=True)["trouble"] == "CUDA does not start (no driver)"
     monkeypatch.setattr(probe, "TRAINS", "study.nowhere")
-    assert "ModuleNotFoundError: No module named 'study.nowhere'" in look("/nowhere", "", with_cards=False)["trouble"]
+    assert "ModuleNotFoundError: No module named 'study.nowhere'" in look(with_cards=False)["trouble"]
 
 
 def test_nodes_that_will_not_do_are_left_out_with_a_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,10 +60,10 @@ def test_nodes_that_will_not_do_are_left_out_with_a_line_each(monkeypatch: pytes
         monkeypatch.setattr(node_check, "why_not", lambda *given: asked.append(given) or of)
 
     find({"b": "too old"})
-    assert leave_out(nodes, Path("s"), per_trial, said.append) == ["b"]
+    assert leave_out(nodes, HERE, per_trial, said.append) == ["b"]
     assert said == ["node B is not used: too old"]
-    assert asked == [(nodes[:2], Path("s"), False)], "one that holds no trial is not asked"
+    assert asked == [(nodes[:2], HERE, False)], "one that holds no trial is not asked"
     find({"a": "too new", "b": "too old"})
     with pytest.raises(ResourceError, match="Each of the 2 nodes"):
-        leave_out(nodes, Path("s"), per_trial, said.append)
+        leave_out(nodes, HERE, per_trial, said.append)
     assert len(said) == 3

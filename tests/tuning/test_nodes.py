@@ -90,9 +90,9 @@ def test_nodes_are_those_that_are_alive_and_used_each_with_a_name_of_its_own(mon
     ]
     monkeypatch.setattr("ray.nodes", lambda: rows)
     expected = [
-        Node("aa", "x (10.0.0.1) aa", 2.0, 0.0),
-        Node("bb", "x (10.0.0.1) bb", 0.0, 1.0),
-        Node("cc", "y (10.0.0.1)", 0.0, 0.0),
+        Node("aa", "x (10.0.0.1) aa", 2.0, 0.0, "10.0.0.1"),
+        Node("bb", "x (10.0.0.1) bb", 0.0, 1.0, "10.0.0.1"),
+        Node("cc", "y (10.0.0.1)", 0.0, 0.0, "10.0.0.1"),
     ]
     assert alive_nodes(["ee"]) == expected
 

@@ -36,9 +36,11 @@ from audiotag.training.fit import predict, start_fit
 from study.ledger.context import StudyContext
 from study.ledger.files import LedgerWarning, WriteError
 from study.ledger.progress import Report
+from study.ledger.saved_state import Training, pack_state, unpack_state
 from study.ledger.trial_folder import TrialFolder
 from study.tuning.failures import explain
 from study.tuning.features import StudyFeatures
+from study.tuning.fold_training import SaveTimes
 from study.tuning.trial import run_trial
 
 # reference
@@ -48,9 +50,11 @@ def test_each_epoch_is_reported_once_the_ledger_has_it(tmp_path: Path) -> None:
     folder, seen = make_folder(tmp_path), []
     for report in reports(folder):
         if report.epoch is not None:
-            saved = folder.read_running(report.fold)
-            assert saved is not None
-            assert len(saved["history"]) == report.epoch.epoch + 1
+            content = folder.read_running()
+            assert content is not None
+            saved = unpack_state(content)
+            assert saved.names == {"fold": report.fold}
+            assert len(saved.state["history"]) == report.epoch.epoch + 1
         seen.append(report)
     steps = [(row.fold, row.epoch and row.epoch.epoch, row.folds_done, row.ends_fold) for row in seen]
     first, second = (
@@ -141,8 +145,8 @@ def test_a_trial_killed_in_its_pretraining_ends_as_an_unbroken_one(
     left = iter(range(saves - 1, -1, -1))
     write = TrialFolder.write_running
 
-    def dying(folder: TrialFolder, fold: int, state: dict[str, Any]) -> None:
-        write(folder, fold, state)
+    def dying(folder: TrialFolder, content: bytes) -> None:
+        write(folder, content)
         if next(left) == 0:
             raise KeyboardInterrupt
 
@@ -150,7 +154,9 @@ def test_a_trial_killed_in_its_pretraining_ends_as_an_unbroken_one(
         patch.setattr(TrialFolder, "write_running", dying)
         with pytest.raises(KeyboardInterrupt):
             list(reports(killed, config=config))
-    assert killed.read_running(saves // 4) is not None
+    content_left = killed.read_running()
+    assert content_left is not None
+    assert unpack_state(content_left).names == {"fold": saves // 4}
     list(reports(killed, config=config))
     assert content(killed) == content(unbroken)
     record = killed.read_fold(0)
@@ -194,11 +200,42 @@ def test_a_trial_killed_at_the_end_of_a_fold_reports_it_again(tmp_path: Path) ->
 def test_a_foreign_state_of_the_fold_in_progress_is_set_aside(tmp_path: Path) -> None:
     unbroken, folder = make_folder(tmp_path, "unbroken"), make_folder(tmp_path)
     list(reports(unbroken))
-    folder.write_running(0, {"model": {}})
+    folder.write_running(pack_state(Training(1, 0), {"model": {}}))
     with pytest.warns(LedgerWarning, match=r"running\.pt"):
         list(reports(folder))
     assert content(folder) == content(unbroken)
     assert (folder.path / "running.pt.damaged").is_file()
+
+
+@pytest.mark.parametrize("torn", [b"", b"garbage", b"PK\x03\x04 torn"])
+def test_a_torn_state_of_the_fold_in_progress_is_set_aside(tmp_path: Path, torn: bytes) -> None:
+    folder = make_folder(tmp_path)
+    folder.write_running(torn)
+    with pytest.warns(LedgerWarning, match=r"running\.pt cannot be used .* the fold starts again"):
+        assert next(reports(folder)).epoch is not None
+    assert (folder.path / "running.pt.damaged").read_bytes() == torn
+
+
+def test_short_epochs_are_not_each_saved_and_a_killed_trial_ends_as_an_unbroken_one(tmp_path: Path) -> None:
+    unbroken, folder = make_folder(tmp_path, "unbroken"), make_folder(tmp_path)
+    list(reports(unbroken))
+    seldom = SaveTimes(3600.0)
+    steps = reports(folder, save_times=seldom)
+    for _ in range(6):  # the second epoch of the second fold
+        next(steps)
+    steps.close()  # type: ignore[attr-defined]
+    assert folder.read_running() is None
+    again = [(row.fold, row.epoch.epoch) for row in reports(folder) if row.epoch is not None]
+    assert again == [(1, epoch) for epoch in range(3)]
+    assert content(folder) == content(unbroken)
+
+
+def test_a_trial_that_was_given_up_meanwhile_trains_no_more(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path)
+    next(reports(folder))
+    folder.write_failure("it broke off 4 times")
+    (last,) = reports(folder)
+    assert last == Report(1.0, failed="it broke off 4 times")
 
 
 def test_a_diverged_trial_says_why_and_keeps_its_folds(tmp_path: Path) -> None:
@@ -218,6 +255,13 @@ def test_a_diverged_trial_says_why_and_keeps_its_folds(tmp_path: Path) -> None:
 # under Ray
 
 
+def shared_with(card: float) -> dict[str, Any]:
+    """What the trials of a study share; nobody reaches its writer."""
+    features = StudyFeatures({CONFIG.front_end: make_features()})
+    shared = {"context": make_context(), "corpus": make_corpus(), "features": features, "writer": None}
+    return shared | {"save_seconds": 0.0, "threads": 1, "card": card}
+
+
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run a trial whose training raises an error or whose reports are given; return what Ray Tune was told."""
@@ -234,9 +278,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(study.tuning.trial, "use_gpu", lambda share: "cuda")
         monkeypatch.setattr(study.tuning.trial, "explain_full_memory", lambda share: f"--gpus-per-trial is {share}")
         monkeypatch.setattr(study.tuning.trial, "trial_reports", trained)
-        features = StudyFeatures({CONFIG.front_end: make_features()})
-        shared: dict[str, Any] = {"corpus": make_corpus(), "features": features, "threads": 1, "card": card}
-        run_trial(PARAMETERS, context=make_context(tmp_path), **shared)
+        run_trial(PARAMETERS, **shared_with(card))
         return [Report.from_dict(values) for values in told]
 
     return call
@@ -288,9 +330,7 @@ def test_a_share_of_a_gpu_is_never_trained_on_a_cpu_instead(tmp_path: Path, monk
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
     for flag in ("deterministic", "allow_tf32"):
         monkeypatch.setattr(torch.backends.cudnn, flag, getattr(torch.backends.cudnn, flag))
-    features = StudyFeatures({CONFIG.front_end: make_features()})
-    shared: dict[str, Any] = {"corpus": make_corpus(), "features": features, "threads": 1, "card": 0.25}
-    run_trial(PARAMETERS, context=make_context(tmp_path), **shared)
+    run_trial(PARAMETERS, **shared_with(card=0.25))
     (report,) = told
     assert "CUDA does not start" in Report.from_dict(report).halted
     assert not list(tmp_path.rglob("running.pt"))

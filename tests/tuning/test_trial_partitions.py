@@ -44,7 +44,7 @@ def test_each_partition_gives_what_a_study_of_it_alone_gives(tmp_path: Path, pro
     """Partition 2 is that of a corpus whose own folds are these, with the seed that study.json names."""
     folder = make_folder(tmp_path, "both")
     list(both(folder, protocol=protocol))
-    study = make_context(tmp_path, partitions=2).study
+    study = make_context(partitions=2).study
     divided = replace(make_corpus(), folds=study.clip_folds(2))
     alone = [make_folder(tmp_path, name) for name in ("first", "second")]
     list(reports(alone[0], protocol=protocol))
@@ -56,7 +56,7 @@ def test_each_partition_gives_what_a_study_of_it_alone_gives(tmp_path: Path, pro
 def test_each_seed_of_a_partition_has_numbers_of_its_own(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, "all")
     list(reports(folder, partitions=2, repeats=2))
-    study = make_context(tmp_path, partitions=2).study
+    study = make_context(partitions=2).study
     divided, alone = replace(make_corpus(), folds=study.clip_folds(2)), make_folder(tmp_path, "alone")
     list(reports(alone, corpus=divided, seed=partition_seed(SEED + 1, 2)))
     first, second = folder.for_partition(2).for_seeds([SEED, SEED + 1])
@@ -67,7 +67,7 @@ def test_one_partition_is_whole_before_the_next_begins(tmp_path: Path) -> None:
     folder = make_folder(tmp_path)
     seen = list(both(folder))
     assert epochs_of(seen) == [(*training, epoch) for training in TRAININGS for epoch in range(3)]
-    study = make_context(tmp_path, partitions=2).study
+    study = make_context(partitions=2).study
     means = [fold.figures["eer"].mean for fold in merged_folds(folder, study)]
     assert [report.mean for report in seen if report.partition == 2] == pytest.approx([np.mean(means)] * 6)
     assert [(report.folds_done, report.mean) for report in seen if report.ends_fold] == [
@@ -116,7 +116,9 @@ def test_a_trial_that_diverges_in_a_later_partition_is_no_failed_one(tmp_path: P
         report = next(steps)
     assert (report.partition, report.fold) == (2, 0)
     values[:] = np.nan
-    with pytest.warns(LedgerWarning, match=r"key failed in partition 2: .* epoch 1 of fold 0; it keeps its result"):
+    with pytest.warns(
+        LedgerWarning, match=r"Trial \w+ failed in partition 2: .* epoch 1 of fold 0; it keeps its result"
+    ):
         (last,) = steps
     assert (last.failed, last.folds_done, last.ends_fold) == (None, 2, True)
     assert folder.read_failure() is None

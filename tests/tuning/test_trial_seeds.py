@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from helpers.small_trial import FOLDS, SEED, broken_off, content, make_features, make_folder, reports
 
 from study.ledger.files import LedgerWarning
 from study.ledger.progress import Report
+from study.ledger.saved_state import unpack_state
 from study.ledger.trial_folder import TrialFolder
 
 SEEDS = [SEED, SEED + 1]
@@ -75,12 +75,22 @@ def test_a_damaged_file_costs_its_own_training(tmp_path: Path, name: str) -> Non
     assert contents(folder) == before
 
 
-def test_a_state_of_another_seed_is_not_continued(tmp_path: Path) -> None:
-    plain, other = make_folder(tmp_path).for_seeds(SEEDS)
-    for owner, stranger in ((other, plain), (plain, other)):
-        owner.write_running(0, {"x": torch.ones(2)})
-        assert stranger.read_running(0) is None
-        assert owner.read_running(0) is not None
+def test_a_state_is_continued_with_its_own_seed(tmp_path: Path) -> None:
+    """The first seed's fold was lost while the second one's was in progress."""
+    unbroken, folder = make_folder(tmp_path, "unbroken"), make_folder(tmp_path)
+    list(both_seeds(unbroken))
+    steps = both_seeds(folder)
+    for _ in range(4):
+        next(steps)
+    steps.close()  # type: ignore[attr-defined]
+    content = folder.read_running()
+    assert content is not None
+    assert unpack_state(content).names == {"fold": 0, "seed": SEEDS[1]}
+    folder.weights_path(0).unlink()
+    with pytest.warns(LedgerWarning, match="missing or damaged"):
+        again = [(row.fold, row.seed, row.epoch.epoch) for row in both_seeds(folder) if row.epoch is not None]
+    assert again[:5] == [(0, SEEDS[0], 0), (0, SEEDS[0], 1), (0, SEEDS[0], 2), (0, SEEDS[1], 1), (0, SEEDS[1], 2)]
+    assert contents(folder) == contents(unbroken)
 
 
 def test_a_diverged_seed_is_named(tmp_path: Path) -> None:

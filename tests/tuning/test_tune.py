@@ -13,18 +13,24 @@ from ray.exceptions import OutOfMemoryError
 
 from audiotag.training.epochs import EpochResult
 from search_spaces import SpaceError, load_space
+from study.ledger.context import StudyContext
 from study.ledger.files import LedgerError, LedgerWarning
-from study.ledger.ledger import trial_folder
+from study.ledger.ledger import Ledger, trial_folder
 from study.ledger.progress import Report
 from study.ledger.pruning import read_passed, write_pruned
+from study.ledger.saved_state import pack_fold
 from study.search.asha import Rungs
 from study.search.searcher import make_searcher
 from study.search.space import scan_space
-from study.tuning.failures import LowMemory
+from study.tuning.crew import Crew
+from study.tuning.failures import LowMemory, RunAgain, UnfitNode
+from study.tuning.faults import RESTARTS, Faults
 from study.tuning.scheduler import FoldScheduler
 from study.tuning.tune import Relay, find_cause, run_trials
 
 FAILED = Report(1.0, failed="the loss is not finite")
+CONTEXT = make_context()
+KEY = CONTEXT.key_of(PARAMETERS)
 
 
 class Notebook:
@@ -37,53 +43,78 @@ class Notebook:
         return lambda *arguments: self.events.append((event, *arguments))
 
 
+def relay_to(root: Path, *listeners: Any, context: StudyContext = CONTEXT) -> Relay:
+    """The relay of a study in this folder, on nodes of which none has died."""
+    return Relay(list(listeners), Ledger(root, context.study), context, Faults(list))
+
+
 def trial_of(report: Report, parameters: dict[str, Any] = PARAMETERS) -> Any:
     """What Ray Tune knows of a trial."""
     files = {"error_file": None, "pickled_error_file": None}
-    return SimpleNamespace(config=parameters, last_result=report.to_dict(), num_failures=4, **files)
+    return SimpleNamespace(config=parameters, last_result=report.to_dict(), max_failures=-1, **files)
 
 
 def test_listeners_hear_of_each_event_of_a_trial(tmp_path: Path) -> None:
-    context, notebook, report = make_context(tmp_path), Notebook(), Report(0.3, 1)
-    config = context.config(PARAMETERS)
-    key, trial = context.key(config), trial_of(report)
-    relay = Relay([notebook], context)
+    notebook, report, trial = Notebook(), Report(0.3, 1), trial_of(Report(0.3, 1))
+    relay = relay_to(tmp_path, notebook)
     relay.on_trial_start(0, [], trial)
     relay.on_trial_recover(0, [], trial)
     relay.on_trial_result(0, [], trial, report.to_dict())
     relay.on_trial_complete(0, [], trial_of(FAILED))
     relay.on_trial_complete(0, [], trial)
-    record = write_pruned(trial_folder(tmp_path, _made(tmp_path, key)), 1, 0.3, 0.2)
+    record = write_pruned(trial_folder(tmp_path, _made(tmp_path, KEY)), 1, 0.3, 0.2)
     relay.on_trial_complete(0, [], trial)
     assert [event for event, *_ in notebook.events] == ["started", "broke_off", "reported", "ended", "ended", "pruned"]
-    assert {event[1] for event in notebook.events} == {key}
+    assert {event[1] for event in notebook.events} == {KEY}
     outcomes = [event[2] for event in notebook.events]
+    config = CONTEXT.config(PARAMETERS)
     assert [outcomes[0], *outcomes[2:]] == [config.to_dict(), report, FAILED.failed, None, record.reason]
 
 
-def test_a_trial_that_broke_off_for_good_is_failed_in_the_ledger_first(tmp_path: Path) -> None:
-    context, notebook = make_context(tmp_path), Notebook()
-    Relay([notebook], context).on_trial_error(0, [], trial_of(Report(0.3)))
-    started, (event, key, reason) = notebook.events
-    assert started[:2] == ("started", key), "its worker may die before"
-    assert event == "ended"
-    assert "4 times" in reason
-    assert trial_folder(tmp_path, key).read_failure() == reason
+def test_a_trial_that_breaks_off_too_often_is_failed_in_the_ledger_and_started_once_more_to_say_so(
+    tmp_path: Path,
+) -> None:
+    notebook, trial = Notebook(), trial_of(Report(0.3))
+    relay = relay_to(tmp_path, notebook)
+    for _ in range(RESTARTS):
+        relay.on_trial_recover(0, [], trial)
+    assert trial_folder(tmp_path, KEY).read_failure() is None
+    assert trial.max_failures == -1
+    relay.on_trial_recover(0, [], trial)
+    reason = trial_folder(tmp_path, KEY).read_failure()
+    assert "it broke off 4 times, the last time because of Ray" in (reason or "")
+    assert trial.max_failures == 0
+    assert [event for event, *_ in notebook.events] == ["started", *["broke_off"] * RESTARTS]
+    relay.on_trial_error(0, [], trial)  # it could not even say so
+    assert notebook.events[-1] == ("ended", KEY, reason)
+
+
+def test_a_worker_that_does_not_start_costs_the_run_and_at_last_its_trial(tmp_path: Path) -> None:
+    """Tune takes that for the end of the trial."""
+    notebook, trial = Notebook(), trial_of(Report(0.3))
+    relay = relay_to(tmp_path, notebook)
+    for _ in range(RESTARTS):
+        with pytest.raises(RunAgain, match="a worker did not start because"):
+            relay.on_trial_error(0, [], trial)
+    relay.on_trial_error(0, [], trial)
+    assert [event for event, *_ in notebook.events] == ["started", "ended"], "it was not told as started before"
+    assert notebook.events[-1][2] == trial_folder(tmp_path, KEY).read_failure()
 
 
 def test_a_trial_that_broke_off_for_good_in_a_later_partition_keeps_its_result(tmp_path: Path) -> None:
-    context = make_context(tmp_path, partitions=2)
-    key = context.key_of(PARAMETERS)
-    folder = trial_folder(tmp_path, _made(tmp_path, key))
+    context = make_context(partitions=2)
+    folder = trial_folder(tmp_path, _made(tmp_path, context.key_of(PARAMETERS)))
     for fold in context.study.folds:
-        folder.write_fold(fold_record(folder, fold, 0.1, 0.2), {}, {})
-    Relay([], context).on_trial_error(0, [], trial_of(Report(0.3)))
+        folder.write_fold(fold_record(folder, fold, 0.1, 0.2), pack_fold({}, {}))
+    relay = relay_to(tmp_path, context=context)
+    for _ in range(RESTARTS + 1):
+        relay.on_trial_recover(0, [], trial_of(Report(0.3)))
     assert folder.read_failure() is None
     assert "4 times" in (folder.for_partition(2).read_failure() or "")
 
 
 def test_an_epoch_is_progress_and_a_fold_that_was_there_before_is_not(tmp_path: Path) -> None:
-    relay, epoch = Relay([], make_context(tmp_path)), EpochResult(0, 0.5, 0.9, 0.5, 0.9, {"eer": 0.25}, 1.0)
+    relay, epoch = relay_to(tmp_path), EpochResult(0, 0.5, 0.9, 0.5, 0.9, {"eer": 0.25}, 1.0)
     for report, progress in ((Report(0.3, 1), False), (Report(0.3, 1, 1, 0, epoch), True), (Report(0.3, 2), True)):
         relay.on_trial_result(0, [], trial_of(report), report.to_dict())
         assert relay.progress == progress
@@ -91,15 +122,15 @@ def test_an_epoch_is_progress_and_a_fold_that_was_there_before_is_not(tmp_path: 
 
 @pytest.mark.parametrize("event", ["on_trial_recover", "on_trial_error"])
 def test_low_memory_ends_the_run_and_is_no_failure_of_the_trial(tmp_path: Path, event: str) -> None:
-    context, notebook, trial = make_context(tmp_path), Notebook(), trial_of(Report(0.3))
+    notebook, trial = Notebook(), trial_of(Report(0.3))
     trial.error_file = tmp_path / "error.txt"
     trial.error_file.write_text(
         "Failure # 4 (occurred at 2026-01-01)\n1 worker was killed: the node is low on memory\n"
     )
     with pytest.raises(LowMemory):
-        getattr(Relay([notebook], context), event)(0, [], trial)
+        getattr(relay_to(tmp_path, notebook), event)(0, [], trial)
     assert notebook.events == []
-    assert trial_folder(tmp_path, context.key(context.config(PARAMETERS))).read_failure() is None
+    assert trial_folder(tmp_path, KEY).read_failure() is None
 
 
 @pytest.mark.parametrize(
@@ -107,6 +138,7 @@ def test_low_memory_ends_the_run_and_is_no_failure_of_the_trial(tmp_path: Path, 
     [
         (OutOfMemoryError("the node is low on memory"), LowMemory),  # a worker that trains: Tune has no case for it
         (LowMemory("the node is low on memory"), LowMemory),
+        (UnfitNode(("a",), "no torch there"), UnfitNode),
         (LedgerError("the disk is full"), LedgerError),
         (ZeroDivisionError("a bug"), RuntimeError),
     ],
@@ -118,12 +150,14 @@ def test_an_exception_that_ends_the_run_is_one_of_ours_where_its_reason_is(
         raise RuntimeError("Tune ends") from error
 
     monkeypatch.setattr(tune.Tuner, "fit", fit)
+    monkeypatch.setattr("study.tuning.tune.start_writer", lambda ledger: None)
     monkeypatch.setattr(tune, "with_parameters", lambda trainable, **shared: trainable)
     ledger = make_study(tmp_path / "s", [], corpus=make_corpus(**SMALL), with_clips=False)
-    context = make_context(ledger.root)
+    context = make_context()
     searcher = make_searcher(scan_space(load_space("mixup_alpha")), ledger, context)
+    crew, faults = Crew({"cpu": 1.0, "gpu": 0.0}), Faults(list)
     with pytest.raises(kind) as caught:
-        run_trials(searcher, context, None, {}, trials=1, slots=1, per_trial={"cpu": 1.0, "gpu": 0.0}, listeners=[])
+        run_trials(searcher, ledger, context, None, {}, trials=1, slots=1, crew=crew, listeners=[], faults=faults)
     assert (caught.value.__cause__ is error) == (kind is RuntimeError)
 
 
@@ -133,7 +167,7 @@ def test_a_listener_that_raises_and_a_workers_warnings_become_warnings(tmp_path:
             raise ZeroDivisionError
 
     notebook = Notebook()
-    relay, report = Relay([Broken(), notebook], make_context(tmp_path)), Report(0.3, warnings=("a damaged file",))
+    relay, report = relay_to(tmp_path, Broken(), notebook), Report(0.3, warnings=("a damaged file",))
     with (
         pytest.warns(RuntimeWarning, match=r"Broken\.reported: ZeroDivisionError"),
         pytest.warns(LedgerWarning, match="a damaged file"),
@@ -145,13 +179,13 @@ def test_a_listener_that_raises_and_a_workers_warnings_become_warnings(tmp_path:
 def test_a_trial_that_cannot_write_ends_the_study(tmp_path: Path) -> None:
     halted = Report(1.0, halted="the disk is full")
     with pytest.raises(LedgerError, match="the disk is full"):
-        Relay([], make_context(tmp_path)).on_trial_result(0, [], trial_of(halted), halted.to_dict())
+        relay_to(tmp_path).on_trial_result(0, [], trial_of(halted), halted.to_dict())
 
 
 def test_the_scheduler_stops_a_trial_at_the_end_of_a_fold_only(tmp_path: Path) -> None:
     corpus = make_corpus(groups=6, clips=4, tags=2, folds=2)
     ledger = make_study(tmp_path / "s", [], corpus=corpus, with_clips=False, scheduler="asha")
-    context = make_context(ledger.root)
+    context = make_context()
     trials = [trial_of(FAILED, {"dropout": dropout}) for dropout in (0.0, 0.1, 0.2, 0.3, 0.4)]
     keys = [_made(ledger.root, context.key_of(trial.config)) for trial in trials]
     scheduler = FoldScheduler(Rungs(ledger), context)
