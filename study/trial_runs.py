@@ -66,6 +66,7 @@ class TrialRuns:
                 self._leave_out(unfit)
             except RunAgain as reason:
                 self._warn(f"the trials go on after their last saved epochs: {reason}")
+            slots = min(count_slots(self._nodes(), self.crew.per_trial), self._left())
 
     def _run(self, slots: int) -> None:
         """Run so many side by side; where memory was never low, as many as the cluster comes to hold."""
