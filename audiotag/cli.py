@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -22,8 +22,9 @@ from audiotag.uris import public
 
 FINISHED, MISTAKE, INTERRUPTED, UNREAD = 0, 2, 130, 141  # exit codes
 
+ALIKE = 0.65  # how similar a word must be that may have been meant: `err` is to `eer`, and `best` not to `nested`
 UNBOUND = 10_000  # columns, so many that no line breaks
-TAG_SEPARATOR_HELP = "of tags within a cell, beside ';' (default: as the table tells)"
+TAG_SEPARATOR_HELP = "what separates the tags of a clip in its table, besides ';' (default: detected)"
 
 
 def run_command(command: Callable[[], int], interrupted: str = "Interrupted.") -> int:
@@ -128,6 +129,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *, description: str = "", examples: Mapping[str, str] | None = None, **options: Any) -> None:
         self._names: list[str] = []
+        self._commands: Collection[str] = ()
         columns = shutil.get_terminal_size().columns - 2  # as argparse has it
         super().__init__(
             description=textwrap.fill(description, columns),
@@ -137,7 +139,9 @@ class Parser(argparse.ArgumentParser):
         )
 
     def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
-        """Add an argument, whose names are remembered."""
+        """Add an argument, whose names are remembered; of its `choices`, a mistake names the nearest."""
+        if (choices := options.pop("choices", None)) is not None:
+            options |= {"type": _choice_parser(choices), "metavar": f"{{{','.join(choices)}}}"}
         action = super().add_argument(*names, **options)
         self._names += action.option_strings
         return action
@@ -145,11 +149,16 @@ class Parser(argparse.ArgumentParser):
     def add_subparsers(self, **options: Any) -> Any:
         """Add commands; options are theirs from then on."""
         self._names.clear()
-        return super().add_subparsers(**options)
+        action = super().add_subparsers(**options)
+        self._commands = action.choices  # which fills up
+        return action
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse, after a look for mistyped options: argparse itself would first tell what is missing for them."""
         words = list(sys.argv[1:] if args is None else args)
+        command = next((word for word in words if not word.startswith("-")), None)
+        if self._commands and command is not None and command not in self._commands:
+            self.error(_not_a_choice(command, self._commands))
         for word in words[: words.index("--")] if "--" in words else words:
             name = word.partition("=")[0]
             known = not name.startswith("--") or any(option.startswith(name) for option in self._names)
@@ -220,6 +229,22 @@ def parse_nonnegative(kind: type) -> Any:
 def parse_share(text: str) -> float:
     """Parse an option's value from 0 to 1."""
     return _make_parser(float, lambda value: 0 <= value <= 1, "from 0 to 1")(text)
+
+
+def _choice_parser(choices: Collection[str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(_not_a_choice(text, choices))
+        return text
+
+    return parse
+
+
+def _not_a_choice(text: str, choices: Collection[str]) -> str:
+    *others, last = choices
+    similar = get_close_matches(text.lower(), choices, 1, ALIKE)
+    hint = f"; did you mean {similar[0]}?" if similar else ""
+    return f"{text!r} is not allowed: it must be {', '.join(others)} or {last}{hint}"
 
 
 def _make_parser(kind: type, allows: Callable[[Any], bool], wanted: str) -> Callable[[str], Any]:

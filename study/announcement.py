@@ -12,6 +12,7 @@ from audiotag.uris import public
 from study.cli import say, uri_from_here
 from study.format import seeds_in_words, trial_name
 from study.ledger.partitions import in_partition
+from study.ledger.schema import StudyRecord
 from study.plan.plan import Plan
 from study.plan.preflight import lacks_bf16
 from study.reporting.prose import left_out
@@ -19,8 +20,8 @@ from study.reporting.sensitivity import design_line
 from study.search.asha import rungs_in_words
 
 
-def announce(plan: Plan, uri: str, console: Console) -> None:
-    """Say what is about to run."""
+def announce(plan: Plan, uri: str, console: Console, asked: int | None = None) -> None:
+    """Say what is about to run; `asked` is the number of trials that was asked for."""
     tell = partial(say, console, indent=9)
     study, corpus = plan.study, plan.corpus
     note = f" ({corpus.layout.note})" if corpus.layout.note else ""
@@ -29,9 +30,9 @@ def announce(plan: Plan, uri: str, console: Console) -> None:
     tell(f"Space    {study.space}: {study.question.splitlines()[0]}")
     if (of := study.confirms) is not None:
         rows = [trial_name(trial.config, study.varied) or trial.key for trial in (of.winner, of.baseline)]
-        tell(f"Confirms {of.study}: {rows[0]} against {rows[1]}, on folds and seeds that it had not")
+        tell(f"Confirms {of.study}: {rows[0]} against {rows[1]}, on new folds and with new seeds")
     tell(
-        f"Clips    {len(corpus.development)} in {len(study.folds)} folds, {len(corpus.tags)} tags"
+        f"Clips    {len(corpus.development)} in {len(study.folds)} folds, {count(len(corpus.tags), 'tag')}"
         + (f"; {len(corpus.evaluation)} for evaluation" if len(corpus.evaluation) else "")
     )
     if study.has_several_partitions:
@@ -52,8 +53,16 @@ def announce(plan: Plan, uri: str, console: Console) -> None:
     if line := design_line(study):
         tell(f"Sees     {line}")
     tell(f"Protocol {study.protocol}, {seeds_in_words(study.seeds)}; MLflow {uri_from_here(public(uri))}")
-    for note in corpus_notes(plan):
+    for note in [*trials_notes(study, asked), *corpus_notes(plan)]:
         say(console, f"note: {note}", style="yellow", indent=6)
+
+
+def trials_notes(study: StudyRecord, asked: int | None) -> list[str]:
+    """That a study has fewer trials than were asked for, where its space has no more."""
+    if asked is None or asked <= study.trials:
+        return []
+    can_run = " that can run on this corpus" if study.left_out else ""
+    return [f"--trials is {asked}, but the space has only {count(study.trials, 'trial')}{can_run}: all of them run"]
 
 
 def corpus_notes(plan: Plan) -> list[str]:

@@ -22,8 +22,8 @@ from study import PROJECT
 
 SOME_FAILED = 3  # one more exit code
 STUDIES = Path("studies")
-TRUST_HELP = "run the source that the study keeps, where its own file is gone or was changed"
-MARGIN_HELP = "means that differ by no more count as the same (default .01, of d' .1; a study keeps its own)"
+TRUST_HELP = "run the source code kept with the study where its file is gone or has changed"
+MARGIN_HELP = "means that differ by at most D count as the same (default .01, for d' .1; a study keeps its own)"
 PLAIN_WIDTH = 160  # columns of a table that goes to a file or a pipe
 _said: set[str] = set()  # warnings
 
@@ -32,13 +32,23 @@ def add_place_options(parser: ArgumentParser, tracking: str) -> None:
     """Add the options that say with what and where a study is run; `tracking` is the help of --tracking-uri."""
     add = parser.add_argument
     add("--trust-code", action="store_true", help=TRUST_HELP)
-    add("--cpus-per-trial", type=parse_positive(float), metavar="F", help="cores, also a fraction (default 1)")
-    gpus = "cards, also a fraction (default 0.25, if any)"
+    add(
+        "--cpus-per-trial",
+        type=parse_positive(float),
+        metavar="F",
+        help="CPU cores per trial, may be a fraction (default 1)",
+    )
+    gpus = "GPUs per trial, may be a fraction (default 0.25 where there is a GPU, else 0)"
     add("--gpus-per-trial", type=parse_nonnegative(float), metavar="F", help=gpus)
-    cluster = "of a running Ray cluster; default: RAY_ADDRESS, else one of our own"
+    cluster = "address of a running Ray cluster (default: RAY_ADDRESS, else Ray is started here)"
     add("--address", type=parse_text, metavar="ADDR", help=cluster)
-    add("--cache", type=parse_path, metavar="DIR", help="where features are kept (default ~/.cache/audiotag/features)")
-    add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
+    add(
+        "--cache",
+        type=parse_path,
+        metavar="DIR",
+        help="folder of computed features (default ~/.cache/audiotag/features)",
+    )
+    add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="folder of all studies (default studies)")
     add("--tracking-uri", type=parse_text, metavar="URI", help=tracking)
 
 

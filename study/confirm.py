@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
     """The command line's options."""
-    what = "Train the winner and the baseline of a finished study again, on folds and seeds that it had not."
+    what = "Train the winner and the baseline of a finished study again, on new folds and with new seeds."
     examples = {"python study/confirm.py mixup_alpha-20": "the study by the beginning of its name"}
     parser = Parser(prog="study/confirm.py", description=what, examples=examples)
-    name = "of the study, or the beginning of it; its confirmation is NAME-confirmed"
+    name = "name of the study, or its beginning; the confirmation becomes the study NAME-confirmed"
     parser.add_argument("name", type=parse_text, metavar="NAME", help=name)
-    add_place_options(parser, "MLflow (default: the store of the study)")
+    add_place_options(parser, "MLflow server or database (default: that of the study)")
     return parser.parse_args(words)
 
 

@@ -20,18 +20,27 @@ if TYPE_CHECKING:
 def parse(words: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     what = "Hear what the winner of a study gets wrong: writes listen.html into the study's folder."
-    parser = Parser(prog="study/listen.py", description=what)
+    examples = {
+        "python study/listen.py mixup_alpha-20": "the study by the beginning of its name",
+        "python study/listen.py mixup_alpha-20 --clips 8": "more clips of each tag",
+    }
+    parser = Parser(prog="study/listen.py", description=what, examples=examples)
     add = parser.add_argument
-    add("name", type=parse_text, metavar="NAME", help="of the study, or the beginning of it")
-    clips = f"most misses, and most false alarms, per tag (default {CLIPS})"
+    add("name", type=parse_text, metavar="NAME", help="name of the study, or its beginning")
+    clips = f"at most N misses and N false alarms per tag (default {CLIPS})"
     add("--clips", type=parse_positive(int), default=CLIPS, metavar="N", help=clips)
-    limit = f"most megabytes of the page (default {LIMIT:g})"
+    limit = f"maximum size of the page in megabytes (default {LIMIT:g})"
     add("--limit", type=parse_positive(float), default=LIMIT, metavar="MB", help=limit)
     add("--link", action="store_true", help="link the corpus's files instead of embedding their sound")
     add("--corpus", type=parse_text, metavar="PATH", help="the study's corpus, where it has moved")
-    add("--cache", type=parse_path, metavar="DIR", help="where features are kept (default ~/.cache/audiotag/features)")
+    add(
+        "--cache",
+        type=parse_path,
+        metavar="DIR",
+        help="folder of computed features (default ~/.cache/audiotag/features)",
+    )
     add("--trust-code", action="store_true", help=TRUST_HELP)
-    add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
+    add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="folder of all studies (default studies)")
     return parser.parse_args(words)
 
 

@@ -31,12 +31,17 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     }
     parser = Parser(prog="study/report.py", description=what, examples=examples)
     add = parser.add_argument
-    several = "of a study, or the beginning of it; several are also compared with each other"
+    several = "name of a study, or its beginning; several studies are also compared with each other"
     add("names", nargs="*", type=parse_text, metavar="NAME", help=several)
-    add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
+    add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="folder of all studies (default studies)")
     add("--margin", type=parse_nonnegative(float), metavar="D", help=MARGIN_HELP)
     add("--trust-code", action="store_true", help=TRUST_HELP)
-    add("--tracking-uri", type=parse_text, metavar="URI", help="MLflow server or store to bring up to date")
+    add(
+        "--tracking-uri",
+        type=parse_text,
+        metavar="URI",
+        help="MLflow server or database to bring up to date (default: that of the study)",
+    )
     return parser.parse_args(words)
 
 

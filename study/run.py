@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from threading import Thread
 from types import FrameType
+from typing import NoReturn
 
 from audiotag.cli import (
     FINISHED,
@@ -34,7 +35,7 @@ from study.cli import MARGIN_HELP, add_place_options, run_command, say
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 10.0  # s after a signal in which a block that holds signals may still end by itself
 EARLY = "Interrupted before training began; nothing is lost."
-UNTIL_CLEAR_HELP = "add partitions one at a time to the rows that are neither better, nor worse, nor the same yet"
+UNTIL_CLEAR_HELP = "add partitions, one at a time, to each trial that is not clearly better, worse or the same yet"
 
 
 class Interrupted(KeyboardInterrupt):
@@ -57,7 +58,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     question = "the question: a file in search_spaces/ (--list shows them), or the path of one elsewhere"
     add("--space", type=parse_text, metavar="NAME|PATH", help=question)
-    add("--list", action="store_true", help="show the spaces with their trials and parameters, and end")
+    add("--list", action="store_true", help="show the spaces with their trials and parameters, and exit")
     add(
         "--corpus",
         type=parse_text,
@@ -66,40 +67,66 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     )
     add("--tag-separator", type=parse_separator, metavar="TEXT", help=TAG_SEPARATOR_HELP)
     add("--skip-bad", action="store_true", help="leave out clips whose audio is missing or cannot be used")
-    add("--name", type=parse_text, help="of the study; default: <space>-<UTC time>")
-    again = "continue a study, named by the beginning of its name (default: newest of --space)"
+    add("--name", type=parse_text, help="name of the study (default: <space>-<UTC time>)")
+    again = "continue a study, given by the beginning of its name (default: the newest unfinished one of --space)"
     add("--resume", nargs="?", const="", metavar="NAME", help=again)
-    add("--trials", type=parse_positive(int), metavar="N", help="number of trials; with --resume it can grow")
+    add("--trials", type=parse_positive(int), metavar="N", help="number of trials; --resume can raise it")
     add(
         "--epochs",
         type=parse_positive(int),
         metavar="N",
-        help="most epochs per fold (default 200; synthetic: fewer)",
+        help="maximum number of epochs per fold (default 200, of the synthetic corpus fewer)",
     )
-    add("--precision", choices=PRECISIONS, help="of convolutions and matrix products (default fp32)")
-    add("--seed", type=parse_nonnegative(int), metavar="N", help="of everything random (default 0)")
+    add("--precision", choices=PRECISIONS, help="precision of convolutions and matrix products (default fp32)")
+    add("--seed", type=parse_nonnegative(int), metavar="N", help="seed of all random numbers (default 0)")
     add("--repeats", type=parse_positive(int), metavar="R", help="train each fold with R seeds: seed, seed + 1, ...")
     add(
         "--partitions",
         type=parse_positive(int),
         metavar="R",
-        help="cross-validate over the corpus's own folds and R - 1 others, drawn; with --resume it can grow",
+        help="cross-validate over the corpus's own folds and R - 1 random divisions into folds; --resume can raise it",
     )
     add("--until-clear", action="store_true", help=UNTIL_CLEAR_HELP)
-    add("--most", type=parse_positive(int), metavar="R", help="of --until-clear: at most R partitions (default 5)")
-    add("--protocol", choices=("paper", "nested"), help="paper: the held-out fold also stops training (default)")
-    add("--sampler", choices=SAMPLERS, help="what proposes the trials; default: the space's own")
-    add("--scheduler", choices=("fifo", "asha"), help="asha: prunes weak trials after some folds; default: fifo, none")
-    add("--metric", choices=tuple(METRICS), help=f"by whose mean trials are chosen (default {DEFAULT})")
+    add("--most", type=parse_positive(int), metavar="R", help="with --until-clear: at most R partitions (default 5)")
+    add(
+        "--protocol",
+        choices=("paper", "nested"),
+        help="paper (default): the held-out fold also stops the training; nested: other clips do",
+    )
+    add("--sampler", choices=SAMPLERS, help="how trials are chosen from the space (default: as the space says)")
+    add(
+        "--scheduler",
+        choices=("fifo", "asha"),
+        help="fifo (default): train all folds of every trial; asha: stop weak trials after one or two folds",
+    )
+    add(
+        "--metric", choices=tuple(METRICS), help=f"choose the best trial by the mean of this metric (default {DEFAULT})"
+    )
     add("--margin", type=parse_nonnegative(float), metavar="D", help=MARGIN_HELP)
-    add_place_options(parser, "MLflow (default MLFLOW_TRACKING_URI, else mlflow.db here)")
-    arguments = parser.parse_args(words)
+    add_place_options(
+        parser, "MLflow server or database (default: MLFLOW_TRACKING_URI, else mlflow.db in the checkout)"
+    )
+    arguments, others = parser.parse_known_args(words)
+    if others:
+        refuse_words(others)
     if not arguments.list and arguments.space is None and not arguments.resume:
         fail("--space is missing: name a space (--list shows them), or continue a study with --resume NAME.")
     if arguments.name is not None and arguments.resume is not None:
         fail(f"--name {arguments.name} and --resume exclude each other: a resumed study keeps its name.")
     check_looks(arguments)
     return arguments
+
+
+def refuse_words(others: list[str]) -> NoReturn:
+    """Refuse, with exit code 2, words that belong to no option, and say to which the first may belong."""
+    from search_spaces import space_names
+
+    word = others[0]
+    if word.startswith("-"):
+        fail(f"there is no option {word} (--help shows all options)")
+    is_space = word in space_names() or word.endswith(".py")
+    meant = f"a space is given by --space {word}" if is_space else "a space is given by --space, a study by --resume"
+    fail(f"`{word}` belongs to no option: {meant} (--help shows all options)")
 
 
 def check_looks(arguments: argparse.Namespace) -> None:

@@ -67,7 +67,7 @@ def run_session(request: Request, console: Console, hold_signals: Hold, make: Pl
         plan = make(request, console)
         uri = request.tracking_uri or plan.study.tracking_uri or default_uri(PROJECT)
         available = check_tracking(request, uri, console)
-    announce(plan, uri, console)
+    announce(plan, uri, console, request.trials)
     session = Session(plan, request, uri, console, available, asked)
     try:
         return session.conclude(session.run(hold_signals))

@@ -23,15 +23,20 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         },
     )
     add = parser.add_argument
-    add("name", type=parse_text, metavar="NAME", help="of the study, or the beginning of it")
+    add("name", type=parse_text, metavar="NAME", help="name of the study, or its beginning")
     add("paths", type=parse_path, nargs="+", metavar="PATH", help="audio files, or folders of them")
-    add("--trial", type=parse_text, metavar="KEY", help="another finished trial, by the beginning of its key")
-    add("--threshold", type=parse_share, metavar="F", help="of every tag, 0 to 1 (default: each tag's own)")
-    add("--hop", type=parse_positive(float), metavar="SECONDS", help="from clip to clip (default: a clip's length)")
-    add("--json", action="store_true", help="all of it as one JSON document")
+    add("--trial", type=parse_text, metavar="KEY", help="use another finished trial, given by the beginning of its key")
+    add("--threshold", type=parse_share, metavar="F", help="threshold of every tag, 0 to 1 (default: each tag's own)")
+    add(
+        "--hop",
+        type=parse_positive(float),
+        metavar="SECONDS",
+        help="time from the start of one clip to the next (default: the length of a clip)",
+    )
+    add("--json", action="store_true", help="print one JSON document")
     add("--curves", type=parse_path, metavar="DIR", help="when each tag sounds: an SVG per recording, and a page")
     add("--trust-code", action="store_true", help=TRUST_HELP)
-    add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="where studies are kept (default studies)")
+    add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="folder of all studies (default studies)")
     arguments = parser.parse_args(words)
     if arguments.curves is not None and arguments.hop is not None:
         fail("--curves and --hop exclude each other: curves are drawn of clips that do not overlap.")

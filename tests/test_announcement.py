@@ -9,7 +9,7 @@ from helpers.planning import plan_study
 from rich.console import Console
 
 import study.announcement
-from study.announcement import announce, bf16_note, corpus_notes
+from study.announcement import announce, bf16_note, corpus_notes, trials_notes
 from study.plan.plan import Plan
 
 CPU, CARD, CLUSTER = {"cpu": 1.0, "gpu": 0.0}, {"cpu": 1.0, "gpu": 0.25}, "10.0.0.1:6379"
@@ -40,9 +40,17 @@ def test_the_first_lines_name_the_study_its_budget_and_what_is_left_out(plan: Ca
     made = plan(name="mine", epochs=3, seed=4, repeats=2, scheduler="asha")
     announce(made, "sqlite:///x", console)
     said = console.file.getvalue()  # type: ignore[attr-defined]
-    for words in ("mine", "table1", "8 in 2 folds, 1 tags", "asha", "at most 3 epochs per fold", "seeds 4 and 5"):
+    for words in ("mine", "table1", "8 in 2 folds, 1 tag\n", "asha", "at most 3 epochs per fold", "seeds 4 and 5"):
         assert words in said
     assert all(f"note: {note}" in said for note in corpus_notes(made))
     skipped, left_out = corpus_notes(made)[0], corpus_notes(made)[-1]
     assert skipped == "without gone.wav: there is no such file"
     assert "cgrnn, imd" in left_out
+
+
+@pytest.mark.parametrize(("asked", "notes"), [(None, 0), (3, 0), (5, 0), (6, 1)])
+def test_a_space_with_fewer_trials_than_are_asked_for_says_so(tmp_path: Path, asked: int | None, notes: int) -> None:
+    study = plan_study(tmp_path, space="augmentation", trials=asked).study
+    said = trials_notes(study, asked)
+    assert len(said) == notes
+    assert all("--trials is 6" in note and "5 trials" in note for note in said)

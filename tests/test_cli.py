@@ -11,16 +11,20 @@ import pytest
 from audiotag.chime_home import __main__ as chime_home
 from audiotag.cli import Parser
 from audiotag.corpus import __main__ as corpus
-from study import confirm, report, run, tag
+from study import confirm, listen, report, run, tag
 
 PARSERS: list[tuple[str, Callable[[list[str]], Any], list[str]]] = [
     ("study/run.py", run.parse, []),
     ("study/report.py", report.parse, []),
     ("study/confirm.py", confirm.parse, []),
+    ("study/listen.py", listen.parse, []),
     ("study/tag.py", tag.parse, []),
     *(("-m audiotag.corpus", corpus.parse, words) for words in ([], ["check"], ["folds"], ["new"])),
     ("-m audiotag.chime_home", chime_home.parse, []),
 ]
+
+
+METRICS = "is not allowed: it must be eer, ap or auroc"
 
 
 def mistake(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -30,6 +34,7 @@ def mistake(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     show.add_argument("path", nargs="+")
     show.add_argument("--studies", "-s")
     show.add_argument("--space", type=int)
+    show.add_argument("--metric", choices=("eer", "ap", "auroc"))
     with pytest.raises(SystemExit) as end:
         parser.parse_args(words)
     assert end.value.code == 2
@@ -46,11 +51,21 @@ def mistake(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["a", "--qqq"], "there is no option --qqq"),
         (["a", "--space", "x"], "argument --space: invalid int value: 'x'"),
         (["a", "--s=x"], "ambiguous option: --s=x could match --studies, --space"),
+        (["a", "--metric", "err"], f"argument --metric: 'err' {METRICS}; did you mean eer?"),
+        (["a", "--metric", "AP"], f"argument --metric: 'AP' {METRICS}; did you mean ap?"),
+        (["a", "--metric", "loss"], f"argument --metric: 'loss' {METRICS}"),
         ([], "the following arguments are required: path"),
     ],
 )
 def test_a_mistyped_option(words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert mistake(["show", *words], capsys) == line
+
+
+def test_a_mistyped_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert corpus.parse(["check", "folds"]).command == "check"
+    with pytest.raises(SystemExit):
+        corpus.parse(["chekc", "x"])
+    assert "'chekc' is not allowed: it must be check, folds or new; did you mean check?" in capsys.readouterr().err
 
 
 def test_an_option_may_be_cut_off_and_words_behind_two_dashes_are_none() -> None:
