@@ -73,6 +73,7 @@ def tag(arguments: argparse.Namespace) -> int:
 
     from study.cli import make_console, say
     from study.listening.recordings_page import Hearing
+    from study.reporting.tables import tags_in_words
     from study.tagging.curves import Tracks
     from study.tagging.table import tag_table
     from study.tagging.tagging import as_data, tag_recordings
@@ -89,6 +90,8 @@ def tag(arguments: argparse.Namespace) -> int:
         console = make_console()
         say(console, f"Probability of each tag: {winner}")
         console.print(tag_table(tagged, thresholds, console))
+        if names := tags_in_words(winner.study):
+            say(console, names)
     if place is not None:
         draw(place, tracks, tagged, thresholds, notes)
         if tagged.clips:

@@ -16,7 +16,7 @@ LANES = (
     "at the bottom to 1 at the top."
 )
 CURVES = (
-    "The area is the network's curve over time, on a scale of its own, from 0 to the number after “curve to”: it "
+    'The area is the network\'s curve over time, on a scale of its own, from 0 to the number after "curve to": it '
     "shows when a tag is heard, not how surely. Of CRNN and ATT-LOC it is the probability of the tag in a frame "
     "times its localisation, a softmax over the tags; of CGRNN and DAE-DNN the probability of the segment around it."
 )

@@ -17,7 +17,7 @@ from study.ledger.ledger import Ledger
 from study.ledger.schema import StudyRecord
 from study.reporting.confirmation import confirmation_in_words, confirmed_figures
 from study.reporting.looks import spared_in_words
-from study.reporting.prose import answer, folds_of, in_metric, margin_in_words
+from study.reporting.prose import answer, folds_of, in_metric, margin_in_words, named
 from study.stats.analysis import Analysis
 from study.stats.power import Resolution
 from study.stats.remedy import MOST
@@ -26,7 +26,7 @@ from study.stats.rows import ResultRow
 FEW_GROUPS = 20  # of which a bootstrap gives intervals that are too narrow (Cameron, Gelbach and Miller 2008)
 FEW_CLIPS = 10  # with a tag in a fold: fewer, and a single one moves its figure by more than a tenth
 MARGIN_CHOSEN = (
-    "The margin of {} was chosen with this report, when the figures were known, and proves little; the study\u2019s "
+    "The margin of {} was chosen with this report, when the figures were known, and proves little; the study's "
     "own is {}."
 )
 MORE = "training sets overlap in all of them, so it takes more recordings"
@@ -76,7 +76,7 @@ def details(analysis: Analysis) -> Iterator[str]:
     if row.tested is not None and row.posterior is not None:
         test = row.tested
         figures = f"{signed(test.difference)}, 95 % interval {signed(test.low)} to {signed(test.high)}"
-        yield f"{row.label} against the baseline: {figures}; {three_answers(row, analysis.margin)}."
+        yield f"{named(row)} against the baseline: {figures}; {three_answers(row, analysis.margin)}."
     if row.is_open and row.tested and row.resolution and row.remedy:
         yield resolution_in_words(row, row.resolution, analysis)
         if analysis.study.confirms is None:  # which gets no more partitions, and no other seeds
@@ -98,8 +98,8 @@ def resolution_in_words(row: ResultRow, found: Resolution, analysis: Analysis) -
     folds, others = folds_of(row, analysis.study), len(analysis.others)
     rows = f" and {others} comparisons" * (others > 1)
     return (
-        f"With {folds}{rows}, a difference of {row.label} is called real from {decimal(found.called_real)} on, and a "
-        f"true one of {decimal(found.seen)} is found {OFTEN}."
+        f"With {folds}{rows}, a difference of {named(row)} from the baseline is called real from "
+        f"{decimal(found.called_real)} on, and a true difference of {decimal(found.seen)} is found {OFTEN}."
     )
 
 
@@ -158,7 +158,7 @@ def in_tags(row: ResultRow) -> str | None:
     found = {how: [tag for tag, part in row.by_tag.items() if part.outcome == how] for how in ("better", "worse")}
     said = [f"{how} in {list_first(tags)}" for how, tags in found.items() if tags]
     tested = sum(part.outcome != "untested" for part in row.by_tag.values())
-    return f"By tag, {row.label} is {' and '.join(said)} (Holm over {count(tested, 'tag')})." if said else None
+    return f"By tag, {named(row)} is {' and '.join(said)} (Holm over {count(tested, 'tag')})." if said else None
 
 
 def caveats(analysis: Analysis) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from operator import attrgetter
 
+from audiotag.config import NO_AUGMENTATION
 from audiotag.corpus.errors import count
 from study.format import decimal, probability, seeds_in_words, signed, trial_name
 from study.ledger.schema import StudyRecord, StudyResults
@@ -37,8 +38,8 @@ def answer(analysis: Analysis) -> str:
         return f"{so_far}{_with_mean(best)} is the only finished trial: there is nothing to compare it with."
     better = [row for row in others if row.outcome == "better"]
     worse = [row for row in others if row.outcome == "worse"]
-    own = " on the corpus\u2019s own folds" * analysis.study.has_several_partitions
-    against = f"the baseline, {_with_mean(baseline, own)}"
+    own = " on the corpus's own folds" * analysis.study.has_several_partitions
+    against = f"the baseline ({named(baseline)}, {baseline.result.objective.mean_title} {decimal(baseline.mean)}{own})"
     if better:
         first = min(better, key=attrgetter("rank"))
         text = f"By more than chance, {_with_mean(first)} is better than {against}.{_but(first, analysis)}"
@@ -48,7 +49,7 @@ def answer(analysis: Analysis) -> str:
         text = _baseline_wins(analysis, against)
     elif isinstance(best.test, Untested):
         text = (
-            f"Cross-validation chose {_with_mean(best)}, but its lead over {against}, is not tested "
+            f"Cross-validation chose {_with_mean(best)}, but its lead over {against} is not tested "
             f"({best.test.reason})."
         )
     else:
@@ -57,7 +58,7 @@ def answer(analysis: Analysis) -> str:
         if analysis.study.confirms is not None:  # in which nothing is chosen
             chosen = f"The lead of {gap} that {_with_mean(best)} has is"
         text = (
-            f"No trial is better than {against}, by more than chance. {chosen} not distinguishable from 0 over "
+            f"No trial beats {against} by more than chance. {chosen} not distinguishable from 0 over "
             f"{folds}{_same(best, analysis.margin)}."
         )
     tested = sum(row.tested is not None for row in others)
@@ -111,7 +112,7 @@ def in_metric(row: ResultRow, analysis: Analysis) -> str | None:
     shown = f"is {DISTINGUISHED[second.outcome]}"
     from_it = " from the baseline" if second.outcome == "indistinguishable" else " by more than chance"
     figures = f"{signed(second.test.difference)}, Holm p {p_value(second.adjusted)}"
-    return f"In {metric.mean_title}, {row.label} {shown}{from_it} ({figures})."
+    return f"In {metric.mean_title}, {named(row)} {shown}{from_it} ({figures})."
 
 
 def margin_in_words(margin: float) -> str:
@@ -137,7 +138,7 @@ def _baseline_wins(analysis: Analysis, against: str) -> str:
     lead = "is level with it" if not gap.strip(".0") else f"is ahead by {gap}, which is not distinguishable from 0"
     return (
         f"On the corpus's own folds no trial has a better {mean} than {against}. Over "
-        f"{folds_of(ahead, analysis.study)} {ahead.label} {lead}."
+        f"{folds_of(ahead, analysis.study)} {named(ahead)} {lead}."
     )
 
 
@@ -160,8 +161,13 @@ def _but(row: ResultRow, analysis: Analysis) -> str:
     return text
 
 
-def _with_mean(row: ResultRow, where: str = "") -> str:
-    return f"{row.label} ({row.result.objective.mean_title} {decimal(row.mean)}{where})"
+def named(row: ResultRow) -> str:
+    """A row's label within a sentence."""
+    return "no augmentation" if row.label == NO_AUGMENTATION else row.label
+
+
+def _with_mean(row: ResultRow) -> str:
+    return f"{named(row)} ({row.result.objective.mean_title} {decimal(row.mean)})"
 
 
 def _caution(analysis: Analysis, better: Sequence[ResultRow], baseline: ResultRow) -> str:
@@ -200,8 +206,8 @@ def _partitions(study: StudyRecord) -> str:
         return ""
     added = ", for the trials that have all of them" * study.is_until_clear
     return (
-        f"{over_column(study)} is the mean over {len(study.partitions)} partitions of the clips into folds, of which "
-        f"{len(study.drawn)} {'was' if len(study.drawn) == 1 else 'were'} drawn{added}; all other figures are of the "
+        f"{over_column(study)}: mean over {len(study.partitions)} partitions of the clips into {len(study.folds)} "
+        f"folds each, the corpus's own and {len(study.drawn)} drawn at random{added}; all other figures are of the "
         "corpus's own folds. "
     )
 

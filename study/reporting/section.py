@@ -20,7 +20,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True)
 class Key:
-    """What curves of a row look like: its key, its label, and a colour and a dash of SVG."""
+    """What curves of a row look like: its key, its label, a colour of CSS, and a dash of SVG."""
 
     row: str
     label: str

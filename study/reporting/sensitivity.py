@@ -97,6 +97,7 @@ def scale_line(ledger: Ledger) -> str | None:
     sd = float(differences.std(ddof=1))
     real, at_80 = (decimal(sd * bound) for bound in _bounds(study))
     return (
-        f"The difference of the first two trials has a standard deviation of {decimal(sd)} over the folds: one in "
-        f"{study.objective.mean_title} is called real from about {real} on, and a true one of {at_80} is found {OFTEN}"
+        f"Over the folds, the difference between the first two trials has a standard deviation of {decimal(sd)}. If "
+        f"others vary as much, a difference in {study.objective.mean_title} is called real from about {real} on, and "
+        f"a true difference of {at_80} is found {OFTEN}."
     )

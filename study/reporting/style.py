@@ -1,7 +1,8 @@
 """How figures look: small panels that stand side by side, as SVG with text that stays text, dark on white.
 
 Colours are Okabe and Ito's, which colour-blind readers can tell apart; dashes and markers double them. On a page the
-SVG stands in the text itself, so that templates/report.js finds the points of its series and says what each is.
+SVG stands in the text itself, so that templates/report.js finds the points of its series and says what each is; its
+colours are those of the page there, templates/style.css, which has others for readers who prefer dark pages.
 """
 
 import io
@@ -18,8 +19,22 @@ PARTS = re.compile(  # of a name: its parameters and augmentations, or else word
     r".{1,LONG}?(?:, |\u00d7 |\+(?=[a-z])|$)|.{1,LONG} |.{1,LONG}".replace("LONG", str(LONGEST_LABEL)), re.DOTALL
 )
 WIDTH, HEIGHT = 4.4, 3.1  # inches; on a page a panel is as wide as its column
-INK, FAINT, GRID, PAPER = "#1b1b1d", "#6a6a70", "#d9d9de", "#fefefe"
+INK, FAINT, GRID, PAPER = "#1b1b1d", "#606067", "#d9d9de", "#fefefe"
 BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION = "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"
+COLOURS = {  # by the names that they have on pages
+    "ink": INK,
+    "faint": FAINT,
+    "grid": GRID,
+    "paper": PAPER,
+    "blue": BLUE,
+    "orange": ORANGE,
+    "green": GREEN,
+    "purple": PURPLE,
+    "sky": SKY,
+    "vermilion": VERMILION,
+}
+NAMES = {colour: name for name, colour in COLOURS.items()}
+PAINT = re.compile(r"\b(fill|stroke): (#[0-9a-f]{6})\b")  # as matplotlib writes it
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 STYLE: Any = {
     "svg.fonttype": "none",
@@ -62,9 +77,10 @@ class Panel:
 
     @property
     def markup(self) -> Markup:
-        """The SVG for a page: without a prolog, and with identifiers that no other panel has."""
+        """The SVG for a page: without a prolog, in the page's colours, and with identifiers that no other panel has."""
         start = self.svg.index("<svg")
         own = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{self.name}-", self.svg[start:])
+        own = PAINT.sub(lambda found: f"{found[1]}: {on_page(found[2])}", own)
         return Markup(own.replace("<svg", f'<svg role="img" aria-label="{escape(self.alt)}"', 1))
 
 
@@ -91,6 +107,11 @@ class Series:
             return f'<g id="{found[1]}" class="series" data-row="{escape(row)}" data-texts="{escape("|".join(texts))}">'
 
         return re.sub(r'<g id="(series\d+)">', group, svg)
+
+
+def on_page(colour: str) -> str:
+    """A colour as a page has it, by its name; one without a name stays as it is."""
+    return f"var(--{NAMES[colour]})" if colour in NAMES else colour
 
 
 def style() -> AbstractContextManager[None]:

@@ -7,7 +7,7 @@ over all folds). On the paper's corpus the published row follows, in a table of 
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from operator import attrgetter
 from typing import Any
@@ -19,7 +19,7 @@ from rich.table import Table as RichTable
 from audiotag.cli import natural_width
 from audiotag.corpus.layouts import LAYOUTS
 from audiotag.metrics import EER, METRICS, Metric
-from study.format import decimal, label, markdown_table, short_duration, trial_name
+from study.format import common_params, decimal, in_every_row, label, markdown_table, short_duration, trial_name
 from study.ledger.paper import published_notes
 from study.ledger.schema import Figures, PublishedRow, StudyRecord, TrialResult
 from study.stats.analysis import Analysis
@@ -122,6 +122,12 @@ class Table:
         return markdown_table(self.header, rows, self.left, self.right)
 
 
+def without_common(study: StudyRecord, trials: Sequence[TrialResult]) -> tuple[StudyRecord, str]:
+    """The study as if it varied only what differs between some trials, and the rest in words."""
+    common = common_params([trial.params for trial in trials], study.varied)
+    return replace(study, varied=tuple(name for name in study.varied if name not in common)), in_every_row(common)
+
+
 def splits(trials: Sequence[TrialResult]) -> list[str]:
     """The splits on which some trials were scored."""
     return [CROSS_VALIDATION, *[EVALUATION] * any(trial.evaluation for trial in trials)]
@@ -216,6 +222,12 @@ def tag_names(study: StudyRecord) -> dict[str, str]:
     return {tag: names[tag] for tag in study.tags if tag in names}
 
 
+def tags_in_words(study: StudyRecord) -> str:
+    """What the tags of a study are short for: "Tags: c (child speech), ..."; nothing where they are not."""
+    names = ", ".join(f"{tag} ({name})" for tag, name in tag_names(study).items())
+    return f"Tags: {names}." if names else ""
+
+
 def title_of(metric: Metric, split: str) -> str:
     """The title of a table of a metric."""
     return TITLES[split].format(metric.title)
@@ -263,7 +275,7 @@ def _columns(
     if first and not rows:
         columns["Time"] = lambda trial: short_duration(trial.total_seconds)
     if first and any(row.best_share for row in rows.values()):
-        columns["best in"] = lambda trial: f"{100 * (rows[trial.key].best_share or 0):.0f} %"
+        columns["best in"] = lambda trial: f"{100 * (rows[trial.key].best_share or 0):.0f}\u00a0%"  # on one line
     return columns
 
 

@@ -1,7 +1,6 @@
 """What a study found, on the terminal, and the commands that come next."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -10,14 +9,23 @@ from rich.table import Table as RichTable
 from audiotag.corpus.errors import count
 from audiotag.uris import public, public_command
 from study.cli import STUDIES, from_here, pasteable, say
-from study.format import common_params, in_every_row
 from study.ledger.files import read_json
 from study.ledger.findings import Findings
 from study.ledger.ledger import RESULTS_FILE
 from study.ledger.schema import StudyRecord, StudyResults, TrialResult
 from study.reporting.prose import context, failures, rest
 from study.reporting.results_files import REPORT, TABLE
-from study.reporting.tables import PRUNED, Table, best_trials, footnotes, paper_table, pruned_table, splits
+from study.reporting.tables import (
+    PRUNED,
+    Table,
+    best_trials,
+    footnotes,
+    paper_table,
+    pruned_table,
+    splits,
+    tags_in_words,
+    without_common,
+)
 from study.stats.rows import SHOWN_ROWS
 
 FURTHER = 1  # metrics beside the objective
@@ -48,7 +56,7 @@ def show_results(results: StudyResults, console: Console) -> None:
 def fit_paper_table(
     study: StudyRecord, trials: Sequence[TrialResult], split: str, console: Console
 ) -> tuple[str, RichTable, list[str]]:
-    """The table in the paper's form with its title, as it fits a terminal, and a line on what does not fit.
+    """The table in the paper's form with its title, as it fits a terminal, and lines on it: what does not fit, tags.
 
     Parameters that are the same in every row are in the title. The others share a column where that makes room for all.
     """
@@ -59,7 +67,8 @@ def fit_paper_table(
         named, lacks = paper_table(varied, trials, split, most=FURTHER, named=True).fit(console, most_lines=True)
         fitted, left_out = (named, lacks) if not lacks else (fitted, left_out)
     title = f"{table.title}; {common}" if common else table.title
-    return title, fitted, not_shown(table, left_out, console.width)
+    names = tags_in_words(study) if not {*left_out} & {*table.tags} else ""
+    return title, fitted, [*not_shown(table, left_out, console.width), *[names] * bool(names)]
 
 
 def show_pruned(study: StudyRecord, trials: Sequence[TrialResult], console: Console) -> None:
@@ -69,12 +78,6 @@ def show_pruned(study: StudyRecord, trials: Sequence[TrialResult], console: Cons
     console.print(pruned_table(varied, trials[-SHOWN_ROWS:]).fit(console)[0])
     for line in rest(len(trials), "last"):
         say(console, line)
-
-
-def without_common(study: StudyRecord, trials: Sequence[TrialResult]) -> tuple[StudyRecord, str]:
-    """The study as if it varied only what differs between some trials, and the rest in words."""
-    common = common_params([trial.params for trial in trials], study.varied)
-    return replace(study, varied=tuple(name for name in study.varied if name not in common)), in_every_row(common)
 
 
 def show_answer(findings: Findings, console: Console) -> None:

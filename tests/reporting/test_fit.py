@@ -90,6 +90,18 @@ def test_the_letters_of_chime_home_fit_into_eighty_columns(record: StudyRecord) 
     assert named == ["sample_pairing", "extrapolation,", "alpha 0.7", "mixup, alpha 5"]
 
 
+def test_a_line_says_what_letters_are_short_for_where_they_are_shown(record: StudyRecord) -> None:
+    for kind, tags, width, words in (
+        ("chime_home", LETTERS, 80, "c (child speech)"),
+        ("chime_home", LETTERS, 30, ""),
+        ("folder", LETTERS, 80, ""),
+    ):
+        study = replace(record, corpus=replace(record.corpus, tags=tags, kind=kind))
+        _, _, lines = fit_paper_table(study, results(tags), CROSS_VALIDATION, Console(width=width))
+        said = [line for line in lines if line.startswith("Tags: ")]
+        assert [words in line for line in said] == [True] * bool(words)
+
+
 def test_what_all_rows_share_stands_above_the_table(record: StudyRecord) -> None:
     study = replace(record, varied=VARIED, corpus=replace(record.corpus, tags=LETTERS[:2]))
     title, fitted, _ = fit_paper_table(study, results(LETTERS[:2])[1:], CROSS_VALIDATION, Console(width=80))

@@ -239,11 +239,20 @@ def test_every_system_on_the_papers_corpus(tmp_path: Path) -> None:
     write_results(ledger, "finished")
     text, page = (ledger.root / "table.md").read_text(encoding="utf-8"), page_of(ledger)
     assert text.count("*published*") == 2 * 5  # once per table
-    assert "The baseline is crnn, mixup, alpha 0: named by the space" in page.text
+    assert "Baseline: crnn, mixup, alpha 0 (named by the space)" in page.text
     assert page.text.count("published .17 .16 .13 7.39") == 2
     names = {path.stem for path in (ledger.root / "figures").iterdir()}
     assert {"eer-by-model", "eer-by-augmentation", "eer-by-alpha", "eer-by-schedule"} <= names
     assert "eer-by-imd" not in names  # the one system that could do without has it
+
+
+def test_what_all_rows_share_stands_above_the_tables_of_a_page(odd: Ledger, tmp_path: Path) -> None:
+    made = make_study(tmp_path / "s", ALPHAS[:3], corpus=make_corpus(**SMALL))
+    write_results(made, "finished")
+    page = page_of(made)
+    assert "Mixup in every row." in page.text
+    assert "in every row" not in page_of(odd).text
+    assert "| augmentation | alpha |" in (made.root / "table.md").read_text(encoding="utf-8")
 
 
 SEEDS = ("SD seeds", "better with", "3 of 3 seeds", "seeds 0 to 2")
@@ -287,6 +296,6 @@ def test_studies_of_different_corpora_are_not_tested(tmp_path: Path) -> None:
     page = Page(write_comparison(studies, tmp_path, make_console()).read_text(encoding="utf-8"))
     for part in ("The corpora differ", "The protocols differ", "The seeds differ"):
         assert part in page.text
-    assert "The baseline is" not in page.text
+    assert "Baseline:" not in page.text
     (line,) = [line for line in (tmp_path / "comparison-a+b.md").read_text().splitlines() if line.startswith("| study")]
     assert "verdict" not in line

@@ -15,7 +15,7 @@ from study.reporting.results_files import REPORT, write_results
 
 SORT = """
 const table = document.querySelector("table"), body = table.tBodies[0], found = [];
-const order = () => [...body.rows].map((row) => row.cells[1].firstChild.textContent.trim());
+const order = () => [...body.rows].map((row) => row.cells[0].firstChild.textContent.trim());
 const heading = [...table.tHead.rows[0].cells].find((cell) => cell.textContent === "Avg" && cell.offsetWidth);
 for (const event of ["", "click", "click", "key"]) {
   if (event === "click") heading.click();
@@ -52,6 +52,10 @@ const cells = [...document.querySelector("table").tHead.rows[0].cells].filter((c
 const first = cells[0].getBoundingClientRect().x;
 document.querySelector(".scroll").scrollLeft = 400;
 return [wide(document.body), cells.map((cell) => cell.textContent), cells[0].getBoundingClientRect().x === first];
+"""
+FOLLOWS = """
+document.documentElement.style.setProperty("--ink", "rgb(1, 2, 3)");
+return [...new Set([...document.querySelectorAll("figure svg text")].map((text) => getComputedStyle(text).fill))];
 """
 pytestmark = pytest.mark.slow
 
@@ -92,10 +96,14 @@ def test_the_curves_of_a_row_go_off_and_on(ledger: Ledger, tmp_path: Path) -> No
     assert (all_of_them, left, again) == (4 * own, 3 * own, 4 * own)
 
 
+def test_figures_follow_the_colours_of_the_page(ledger: Ledger, tmp_path: Path) -> None:
+    assert visit(ledger.root / REPORT, FOLLOWS, tmp_path).value == ["rgb(1, 2, 3)"]
+
+
 def test_on_a_phone_the_mean_comes_first_and_names_stay(ledger: Ledger, tmp_path: Path) -> None:
     wide, cells, stays = visit(ledger.root / REPORT, NARROW, tmp_path, width=400).value
     assert not wide
-    assert cells[:4] == ["augmentation", "alpha", "Avg", "c"]
+    assert cells[:3] == ["alpha", "Avg", "c"]
     assert cells.count("Avg") == 1
     assert stays
 

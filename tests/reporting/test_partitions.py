@@ -160,4 +160,4 @@ def test_every_page_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str
     show_results(results, make_console())
     assert "Avg 2x3" in capsys.readouterr().out
     show_results(results, Console(width=60))
-    assert "Avg 2x3 is the mean over 2 partitions" in " ".join(capsys.readouterr().out.split())
+    assert "Avg 2x3: mean over 2 partitions" in " ".join(capsys.readouterr().out.split())

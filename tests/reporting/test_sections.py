@@ -73,9 +73,10 @@ def sampled(tmp_path_factory: pytest.TempPathFactory) -> Sampled:
 
 
 def test_the_answer_names_the_better_row(whole: Analysis) -> None:
-    best, baseline = (f"{row.label} (mean EER {decimal(row.mean)})" for row in (whole.best, whole.baseline))
+    best, baseline = whole.best, whole.baseline
     assert answer(whole) == (
-        f"By more than chance, {best} is better than the baseline, {baseline}. "
+        f"By more than chance, {best.label} (mean EER {decimal(best.mean)}) is better than the baseline "
+        f"({baseline.label}, mean EER {decimal(baseline.mean)}). "
         "Better by more than chance: 1 of 2; worse: 0."
     )
 

@@ -16,7 +16,7 @@ from study.stats.significance import ROUNDING, PairedTest, Untested
 
 TITLE = "Across corpora"
 INTRO = (
-    "Does it help in general? Each row\u2019s difference in {mean} from the baseline, {baseline}, on {n} corpora, and "
+    "Does it help in general? Each row's difference in {mean} from the baseline, {baseline}, on {n} corpora, and "
     "its mean over them.{left_out}"
 )
 CAPTION = (
@@ -24,13 +24,13 @@ CAPTION = (
     "corpora; {side} of the line is better. Grey squares are not distinguishable."
 )
 TEST = (
-    "Every corpus counts once, however large it is: Student\u2019s t of the {n} differences with {df} degrees of "
-    "freedom, which stays valid where some corpora are measured more precisely than others. Holm\u2019s p allows for "
-    "{comparisons}. \u201cNeeded\u201d: how many corpora in all would call a mean difference of this size real in "
+    "Every corpus counts once, however large it is: Student's t of the {n} differences with {df} degrees of "
+    "freedom, which stays valid where some corpora are measured more precisely than others. Holm's p allows for "
+    '{comparisons}. "Needed": how many corpora in all would call a mean difference of this size real in '
     "four of five cases, if it varies from corpus to corpus as it does here. "
 )
 TOO_FEW = "A mean over corpora is tested from {least} corpora on. "
-RANKED = "Signed-rank p: Wilcoxon\u2019s test, which does without normal differences; for each row alone. "
+RANKED = "Signed-rank p: Wilcoxon's test, which does without normal differences; for each row alone. "
 UNRANKED = (
     "No signed-rank test: with {n} corpora its p is at least {p}, and it cannot reach .05 with fewer than {least}. "
 )
@@ -38,7 +38,7 @@ SCOPE = (
     "A verdict holds for corpora of which these could be a random choice. Corpora that share recordings count for less "
     "than they seem to."
 )
-REST = "Shown are the best {shown} of {total} trials; the comparison\u2019s .md file has all."
+REST = "Shown are the best {shown} of {total} trials; the comparison's .md file has all."
 
 
 def across_corpora(rows: Sequence[GeneralRow], found: Sequence[Analysis]) -> Section:

@@ -30,7 +30,7 @@ CLEAR = (
     "The interval allows for them, too: it holds at each look. A row that was clear early was so because its "
     "difference was large: on average that is larger than the true one, and study/confirm.py measures it again."
 )
-RULE = " A row is called better or worse where Holm\u2019s p is below .05."
+RULE = " A row is called better or worse where Holm's p is below .05."
 
 
 def against_baseline(analysis: Analysis) -> Section | None:
@@ -41,7 +41,7 @@ def against_baseline(analysis: Analysis) -> Section | None:
     side = "left" if objective.lower_is_better else "right"
     return Section(
         TITLE,
-        intro=f"The baseline is {analysis.baseline.label}: {analysis.baseline_reason}."
+        intro=f"Baseline: {analysis.baseline.label} ({analysis.baseline_reason})."
         + RULE * any(row.tested for row in analysis.rows),
         groups={"": differences(analysis)},
         wide=True,
@@ -142,7 +142,7 @@ def paired_over(study: StudyRecord) -> str:
     share, paired = 1 / max(folds - 1, 1), f"Paired over {folds_in_words(study)}"
     factor, freedom = f"{1 / trainings + share:.2f}", f"{trainings - 1}"
     if study.is_until_clear:
-        paired, factor, freedom = "Paired over the n folds of a row\u2019s partitions", f"(1/n + {share:.2f})", "n - 1"
+        paired, factor, freedom = "Paired over the n folds of a row's partitions", f"(1/n + {share:.2f})", "n - 1"
     return (
         f"{paired}: t = mean(d) / sqrt({factor} var(d)) with {freedom} degrees of freedom (Nadeau and Bengio's "
         f"corrected resampled t, because training sets overlap{over})." + _looks(study)

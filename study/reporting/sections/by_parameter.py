@@ -146,7 +146,7 @@ def _draw_folds(
     if width:
         ax.hlines(means, np.array(positions) - width, np.array(positions) + width, color=colour, linewidth=2.4)
         ax.plot([], [], marker, color=colour, linestyle="-", label=label or None)
-        (marks,) = ax.plot(positions, means, "o", alpha=0.0)  # bars have no points of their own
+        (marks,) = ax.plot(positions, means, "o", color=colour, alpha=0.0)  # bars have no points of their own
     else:
         how = {"color": colour, "markersize": 6.5, "markeredgecolor": PAPER, "label": label or None}
         (marks,) = ax.plot(positions, means, marker, **how)

@@ -15,6 +15,7 @@ from study.reporting.tables import tag_names
 from study.stats.analysis import Analysis, held_out
 from study.stats.rows import ResultRow
 
+HEIGHT, LINE = 4.1, 0.18  # inches, and of each further line of a heading or label
 RATES = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6])  # ticks of error rates
 CAPTION = (
     "Misses against false alarms of the row that cross-validation chose and of the baseline, on the axes of a DET "
@@ -41,7 +42,10 @@ def _draw(analysis: Analysis, clips: Clips, best: ResultRow, baseline: ResultRow
     scored = [(row, colour, dash, [*chain(*held_out(ledger, row, clips))]) for row, colour, dash in shown]
     panels, names = [], tag_names(analysis.study)
     for k, tag in enumerate(analysis.study.tags):
-        ax = new_axes(width=3.6, height=4.1, xlabel="false alarms, %", ylabel="misses, %")
+        heading = wrapped(names.get(tag, tag))
+        lines = [heading, *(wrapped(row.label) for row, *_ in scored)]
+        height = HEIGHT + LINE * sum(text.count("\n") for text in lines)
+        ax = new_axes(width=3.6, height=height, xlabel="false alarms, %", ylabel="misses, %")
         ends = ndtri(RATES[[0, -1]])
         ax.plot(ends, ends, color=FAINT, linewidth=1, linestyle=":")
         series = Series()
@@ -57,8 +61,8 @@ def _draw(analysis: Analysis, clips: Clips, best: ResultRow, baseline: ResultRow
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_ticks(ndtri(RATES), [f"{100 * rate:g}" for rate in RATES])
         place = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1), "borderaxespad": 0, "alignment": "left"}
-        heading = ax.legend(title=wrapped(names.get(tag, tag)), **place)
-        heading.get_title().set(fontweight="bold", fontsize=11)
+        legend = ax.legend(title=heading, **place)
+        legend.get_title().set(fontweight="bold", fontsize=11)
         panels.append(as_panel(ax, f"errors {k} {tag}", f"Misses against false alarms, tag {tag}", series))
     return panels
 

@@ -36,11 +36,11 @@ ON_TOP = (
 )
 AVERAGES = (
     "A main effect is an average: beside a large interaction, it may hold for no single combination. The interval of "
-    "an interaction tends to be twice as wide as that of a main effect{}, so only large ones are found: \u201cnot "
-    "distinguishable\u201d is no proof that effects add up; the interval says how far from it they may be."
+    'an interaction tends to be twice as wide as that of a main effect{}, so only large ones are found: "not '
+    'distinguishable" is no proof that effects add up; the interval says how far from it they may be.'
 )
 PAIRS_ALONE = "Interactions of more than two factors are left out: few can be read, and Holm's p would allow for each."
-OWN_FOLDS = "All of this is of the corpus\u2019s own folds, which every row has. "
+OWN_FOLDS = "All of this is of the corpus's own folds, which every row has. "
 STILL = "Together worse than the sum may still be better than each alone."
 UNFINISHED = (
     "Main effects and interactions need every combination of {factors}. Of the {trials} trials, these have no result: "

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from audiotag.metrics import Metric
 from study.reporting.section import Section
 from study.reporting.sections.paper_tables import hidden
-from study.reporting.tables import Table, footnotes, further_metrics, metric_table, splits
+from study.reporting.tables import Table, footnotes, further_metrics, metric_table, splits, without_common
 from study.stats.analysis import Analysis
 from study.stats.rows import ResultRow
 
@@ -27,8 +27,9 @@ def further(analysis: Analysis) -> Section | None:
 
 def _tables(analysis: Analysis, rows: Sequence[ResultRow], page: bool) -> list[tuple[Table, Metric]]:
     results = [row.result for row in rows]
+    study = without_common(analysis.study, results)[0] if page else analysis.study
     return [
-        (metric_table(analysis.study, results, split, metric, page), metric)
+        (metric_table(study, results, split, metric, page), metric)
         for split in splits(results)
         for metric in further_metrics(results, split)
     ]

@@ -12,7 +12,8 @@ from study.reporting.tables import (
     over_in_words,
     paper_table,
     splits,
-    tag_names,
+    tags_in_words,
+    without_common,
 )
 from study.stats.analysis import Analysis
 
@@ -40,8 +41,8 @@ def cross_validation(analysis: Analysis) -> Section | None:
     )
     caption += SEEDS * analysis.study.has_several_seeds
     over = PARTITIONS.format(over_column(analysis.study), over_in_words(analysis.study))
-    names = ", ".join(f"{tag} ({name})" for tag, name in tag_names(analysis.study).items())
-    caption += over * analysis.study.has_several_partitions + f" Tags: {names}." * bool(names) + hidden(analysis)
+    names = tags_in_words(analysis.study)
+    caption += over * analysis.study.has_several_partitions + f" {names}" * bool(names) + hidden(analysis)
     return _section(analysis, CROSS_VALIDATION, caption, analysis.missing) if analysis.rows else None
 
 
@@ -59,6 +60,9 @@ def hidden(analysis: Analysis) -> str:
 
 def _section(analysis: Analysis, split: str, caption: str, banners: list[str]) -> Section:
     shown = [row.result for row in analysis.shown]
-    table = paper_table(analysis.study, shown, split, analysis)
+    study, common = without_common(analysis.study, shown)
+    table = paper_table(study, shown, split, analysis)
     notes = [caption, *([" ".join(found)] if (found := footnotes(shown)) else [])]
-    return Section(table.title, tables=[table], notes=notes, banners=banners)
+    return Section(
+        table.title, intro=common and f"{common[0].upper()}{common[1:]}.", tables=[table], notes=notes, banners=banners
+    )

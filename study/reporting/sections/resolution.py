@@ -14,17 +14,18 @@ from study.stats.rows import ResultRow
 
 TITLE = "What this study can see"
 INTRO = (
-    "With differences that vary over the {folds} as these do (s, their standard deviation), a difference is called "
-    "real from the third figure on: p < .05 after Holm\u2019s correction, the other rows as they are. A true "
-    "difference of that size is found in about half of such studies, one of the fourth figure " + OFTEN + "."
+    "How large a difference from the baseline must be to be noticed, if differences vary over the {folds} as they did "
+    'here (s: their standard deviation). From the size under "called real from" on, p is below .05 after Holm\'s '
+    "correction, the other rows as they are. A true difference of that size is found in about half of such studies, "
+    'one of the size under "80 % power at" ' + OFTEN + "."
 )
 NOTE = (
-    "Partitions and seeds: how many in all would find a true difference as large as the observed one "
+    'Under "partitions" and "seeds": how many in all would find a true difference as large as the observed one '
     + OFTEN
-    + ". The "
-    "observed difference may be far from the true one, and s comes from {n} differences: over five, its 95 % interval "
-    "reaches from .6 to 2.9 times s. More partitions narrow the interval around the mean over training sets of these "
-    "recordings; only more recordings say more of other ones."
+    + '; under "to be the same": how many partitions would call the two the same within the margin. The observed '
+    "difference may be far from the true one, and s comes from {n} differences: over five, its 95 % interval reaches "
+    "from .6 to 2.9 times s. More partitions make the mean over training sets of these recordings more certain; how "
+    "trials compare on other recordings, only more recordings can tell."
 )
 LOOKS = " This is at its last look at the row, whose level allows for all looks that were planned."
 ONE_SEED = " How much of s comes from seeds is not known with one seed; --repeats 3 tells."
@@ -51,7 +52,7 @@ def resolution_table(analysis: Analysis, rows: Sequence[ResultRow]) -> Table:
     """A line for each comparison that is tested."""
     several, is_any_open = analysis.study.has_several_seeds, any(row.is_open for row in rows)
     header = ["trial", "difference", "s", "called real from", "80 % power at"]
-    header += ["partitions", "to be the same", *["seeds", "seeds\u2019 share"] * several] * is_any_open
+    header += ["partitions", "to be the same", *["seeds", "seeds' share"] * several] * is_any_open
     lines = []
     for row in rows:
         if row.resolution is None or row.tested is None:

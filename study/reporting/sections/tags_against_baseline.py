@@ -14,7 +14,7 @@ from study.stats.rows import ResultRow
 TITLE = "Tag by tag against the baseline"
 INTRO = (
     "Difference in {metric} from the baseline by tag, mean over the folds. A tag is marked better or worse where "
-    "Holm\u2019s p is below .05. It allows for the {tags} of a row, not for the number of rows: with many rows, a mark "
+    "Holm's p is below .05. It allows for the {tags} of a row, not for the number of rows: with many rows, a mark "
     "or two come about by chance."
 )
 

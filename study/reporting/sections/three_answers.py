@@ -21,7 +21,7 @@ PAIRED = (
     "rows. It is for as many other recordings and these very networks: unlike the test over folds, it does not ask how "
     "training again would turn out, so it may exclude 0 where the test does not."
 )
-OWN_FOLDS = " It is of the corpus\u2019s own folds."
+OWN_FOLDS = " It is of the corpus's own folds."
 SECOND = (
     "A second metric is tested in the same way, with a correction of its own: a gain in one metric only is no gain."
 )

@@ -10,7 +10,7 @@ from study.format import decimal
 from study.ledger.learning_curves import mean_curves
 from study.reporting.section import Key, Section
 from study.reporting.sections.paper_tables import hidden
-from study.reporting.style import SERIES, Panel, Series, as_panel, new_axes
+from study.reporting.style import SERIES, Panel, Series, as_panel, new_axes, on_page
 from study.stats.analysis import Analysis, histories
 from study.stats.rows import ResultRow
 
@@ -36,7 +36,10 @@ def training(analysis: Analysis) -> Section | None:
     curves = {key: mean_curves(each) for key, each in found.items()}
     panels = [_draw_objective(analysis, looks, found, curves)]
     panels += [_draw(analysis, looks, curves, what) for what in ("loss", "accuracy")]
-    keys = [Key(row.key, row.label, *looks[row.key]) for row in analysis.shown]
+    keys = [
+        Key(row.key, row.label, on_page(colour), dash)
+        for row, (colour, dash) in zip(analysis.shown, looks.values(), strict=True)
+    ]
     caption = CAPTION + SEEDS * analysis.study.has_several_seeds + hidden(analysis)
     return Section("Training", keys=keys, groups={"": panels}, wide=True, caption=caption)
 
