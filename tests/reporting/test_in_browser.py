@@ -118,3 +118,14 @@ def test_a_large_study_has_a_page_of_less_than_6_mb(tmp_path: Path) -> None:
     write_results(made, "finished")
     assert (made.root / REPORT).stat().st_size < 6e6
     assert "some tag 19" in Page((made.root / REPORT).read_text()).text
+
+
+def test_the_mean_stands_before_many_tags(tmp_path: Path) -> None:
+    corpus = make_corpus(**SMALL)
+    corpus["targets"] = np.tile(corpus["targets"], (1, 6))
+    tags = tuple(f"tag {number}" for number in range(12))
+    made = make_study(tmp_path / "s", ALPHAS[:2], corpus=corpus, tags=tags)
+    write_results(made, "finished")
+    _, cells, _ = visit(made.root / REPORT, NARROW, tmp_path).value
+    assert cells[:3] == ["alpha", "Avg", "tag 0"]
+    assert cells.count("Avg") == 1

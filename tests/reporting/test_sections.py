@@ -1,5 +1,6 @@
 """The content of the report's sections: answers, curves, importances, edges, costs, and what limits the figures."""
 
+import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +20,7 @@ from study.reporting.sections.against_baseline import against_baseline
 from study.reporting.sections.answer import header
 from study.reporting.sections.by_parameter import at_edge
 from study.reporting.sections.cost import cost
-from study.reporting.sections.errors_by_tag import mean_det
+from study.reporting.sections.errors_by_tag import errors_by_tag, mean_det
 from study.reporting.sections.repeat_it import repeat_it
 from study.reporting.sections.search import importances
 from study.reporting.sections.trust import trust
@@ -202,6 +203,16 @@ def test_det_is_the_mean_over_folds_that_have_both_classes() -> None:
     assert misses == pytest.approx(alone / 2)
     assert np.interp(0.5, grid, alone) == pytest.approx(1.0)
     assert [len(part) for part in mean_det([one_class])] == [0, 0]
+
+
+def test_errors_of_many_tags_are_shown_of_the_worst(whole: Analysis, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(errors_by_tag(whole).panels) == len(whole.study.tags)
+    monkeypatch.setattr(sys.modules[errors_by_tag.__module__], "SHOWN", 1)
+    section = errors_by_tag(whole)
+    figures = whole.best.result.figures["eer"].by_tag
+    worst = max(figures, key=lambda tag: figures[tag])
+    assert [panel.name for panel in section.panels] == [f"errors-{list(whole.study.tags).index(worst)}-{worst}"]
+    assert "1 of 4 tags" in section.caption
 
 
 def test_errors_by_tag_take_every_seed(repeated: Analysis) -> None:

@@ -15,6 +15,7 @@ from study.reporting.tables import tag_names
 from study.stats.analysis import Analysis, held_out
 from study.stats.rows import ResultRow
 
+SHOWN = 24  # tags
 HEIGHT, LINE = 4.1, 0.18  # inches, and of each further line of a heading or label
 RATES = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6])  # ticks of error rates
 CAPTION = (
@@ -22,6 +23,7 @@ CAPTION = (
     "plot, means over the folds; where a curve meets the dotted line lies its equal error rate (EER), up to averaging. "
     "The EERs are those of the tables."
 )
+MORE = " Shown are the {} of {} tags with the highest EER of the row that was chosen."
 SEEDS = " Each fold was trained with several seeds; curves are also their means."
 
 
@@ -31,7 +33,8 @@ def errors_by_tag(analysis: Analysis) -> Section | None:
     if clips is None or analysis.best is None or analysis.baseline is None:
         return None
     panels = _draw(analysis, clips, analysis.best, analysis.baseline)
-    caption = CAPTION + SEEDS * analysis.study.has_several_seeds
+    total = len(analysis.study.tags)
+    caption = CAPTION + SEEDS * analysis.study.has_several_seeds + MORE.format(SHOWN, total) * (total > SHOWN)
     return Section("Errors by tag", groups={"": panels}, caption=caption)
 
 
@@ -41,7 +44,11 @@ def _draw(analysis: Analysis, clips: Clips, best: ResultRow, baseline: ResultRow
     ledger = analysis.ledger
     scored = [(row, colour, dash, [*chain(*held_out(ledger, row, clips))]) for row, colour, dash in shown]
     panels, names = [], tag_names(analysis.study)
+    figures = best.result.figures[EER].by_tag
+    worst = sorted(analysis.study.tags, key=lambda tag: -(figures[tag] or 0))[:SHOWN]
     for k, tag in enumerate(analysis.study.tags):
+        if tag not in worst:
+            continue
         heading = wrapped(names.get(tag, tag))
         lines = [heading, *(wrapped(row.label) for row, *_ in scored)]
         height = HEIGHT + LINE * sum(text.count("\n") for text in lines)

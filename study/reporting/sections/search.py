@@ -42,7 +42,7 @@ def optimisation_history(analysis: Analysis) -> list[Panel]:
     best = sign * np.minimum.accumulate(sign * np.array(means))
     ax.step(numbers, best, color=BLUE, where="post", linewidth=2, label="best so far")
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.legend(loc="upper right" if analysis.objective.lower_is_better else "lower right")
+    ax.figure.legend(loc="outside upper right", ncols=2)  # points may be anywhere
     alt = f"{mean[0].upper()}{mean[1:]} of each trial in order, and the best so far"
     return [as_panel(ax, "optimisation history", alt, series)]
 
