@@ -35,7 +35,14 @@ from study.reporting.live_table import LiveTable
 from study.reporting.looks import look_in_words
 from study.reporting.results_files import write_results
 from study.reporting.sensitivity import ScaleLine
-from study.reporting.terminal_table import password_notes, report_command, show_answer, show_next, show_results
+from study.reporting.terminal_table import (
+    look_commands,
+    password_notes,
+    report_command,
+    show_answer,
+    show_next,
+    show_results,
+)
 from study.tracking.mlflow_store import check_server, load_mlflow
 from study.tracking.mlflow_sync import MlflowCopy
 from study.tracking.optuna_db import OptunaCopy
@@ -236,9 +243,13 @@ class Session:
 
     def _views(self, ledger: Ledger) -> tuple[Tracker, Tracker]:
         """The threads of MLflow and of optuna.db, whose warnings go to the terminal."""
-        copies = MlflowCopy(ledger, self.uri), OptunaCopy(ledger, self.plan.space)
+        copies = MlflowCopy(ledger, self.uri, self._show_view), OptunaCopy(ledger, self.plan.space)
         self.mlflow.append(copies[0])
         return Tracker(copies[0], self._warn, failing=not self.available), Tracker(copies[1], self._warn)
+
+    def _show_view(self, view: str) -> None:
+        """Say where the trials can be looked at while they run."""
+        self.console.print(f"Watch    {', '.join(look_commands(self.uri, view))}", soft_wrap=True)
 
     def _warn(self, text: str) -> None:
         say(self.console, text, style="yellow")

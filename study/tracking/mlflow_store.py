@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import os
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ from study.ledger.schema import StudyRecord
 from study.tracking.descriptions import LONGEST_DESCRIPTION, describe_experiment, with_answer
 from study.tracking.metric_names import epoch_values
 from study.tracking.run_keys import STUDY, RunKey
-from study.tracking.saved_view import is_own
+from study.tracking.saved_view import Version, is_own
 from study.tracking.tracking_uri import (
     StoreUnavailableError,
     TrackingError,
@@ -147,6 +148,22 @@ def _status(error: BaseException) -> int:
     return status() if status else 0
 
 
+def server_version(uri: str) -> Version:
+    """The version of a tracking server, major and minor; None for a database, and where the server does not tell."""
+    if not uri.startswith(("http://", "https://")):
+        return None
+    load_mlflow()
+    from mlflow.utils.credentials import get_default_host_creds  # neither is documented, but both know the user's
+    from mlflow.utils.rest_utils import http_request  # credentials and certificates
+
+    try:
+        answer = http_request(get_default_host_creds(uri), "/version", "GET")
+    except Exception:  # whatever a foreign answer breaks in MLflow
+        return None
+    found = re.match(r"(\d+)\.(\d+)", answer.text if answer.ok else "")
+    return None if found is None else (int(found[1]), int(found[2]))
+
+
 def _now() -> int:
     return time.time_ns() // 1_000_000
 
@@ -201,6 +218,7 @@ class Store:
     """The runs of one study in a tracking store. Knows their content and writes only what is missing.
 
     Attributes:
+        version: Of its server; None where that is not known.
         experiment: Its id.
         runs: All runs of the study.
         ended: Keys of trials that have their result in the store.
@@ -208,6 +226,7 @@ class Store:
 
     def __init__(self, uri: str, study: StudyRecord) -> None:
         self.client, self.study, self.ended = open_client(uri), study, set[str]()
+        self.version = server_version(uri)
         self._uri, self._query = uri, f"tags.`audiotag.study_id` = '{study.id}'"
         self.experiment = self._find_experiment()
         self.runs = self._find_runs()

@@ -5,7 +5,7 @@ after everything else is in it, and then is not written again, but for
 what the report concludes of a trial, which changes with the others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 
 from audiotag.metrics import DEFAULT
@@ -17,7 +17,7 @@ from study.ledger.learning_curves import mean_curves
 from study.ledger.ledger import RESULTS_FILE, Ledger
 from study.ledger.provenance import current_program
 from study.ledger.results import finished_folds, study_results, trial_result
-from study.ledger.schema import FoldResult, SeedFold, TrialResult
+from study.ledger.schema import FoldResult, SeedFold, StudyResults, TrialResult
 from study.ledger.trial_folder import TrialFolder
 from study.tracking.descriptions import describe_results, describe_study, describe_trial
 from study.tracking.metric_names import evaluation_values, figure_values, finding_values, partition_values
@@ -36,19 +36,20 @@ ENDS = {"finished": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "inter
 
 
 class MlflowCopy:
-    """A study in a tracking store.
+    """A study in a tracking store; `tell` gets the view's address as soon as that shows a running study.
 
     Attributes:
-        view: The address at which a browser shows its trials; None until they are copied at the end of a session.
+        view: The address at which a browser shows its trials; None until there is an experiment.
     """
 
     shows_epochs = True
 
-    def __init__(self, ledger: Ledger, uri: str) -> None:
+    def __init__(self, ledger: Ledger, uri: str, tell: Callable[[str], None] | None = None) -> None:
         self.name = f"MLflow at {public(uri)}"
         self._ledger, self._study, self._uri = ledger, ledger.study, uri
         self._store: Store | None = None
         self.view: str | None = None
+        self._tell, self._viewed = tell, 0  # trials that had ended when the view was saved
 
     def update(self, progress: Progress) -> None:
         """Bring the store up to the ledger and to epochs that are not in it yet.
@@ -70,6 +71,11 @@ class MlflowCopy:
                 self._copy_trial(store, folder, progress)
             if progress.status != "running":
                 self._end_study(store, run, progress.status)
+            elif self.view is None or len(store.ended) >= 2 * max(self._viewed, 1):  # seldom: it reads all results
+                self.view = self._save_view(store, study_results(self._ledger, "interrupted"))
+                tell, self._tell = self._tell, None
+                if tell is not None:
+                    tell(self.view)
             self._store = store
 
     def _copy_study(self, store: Store) -> Run:
@@ -171,7 +177,13 @@ class MlflowCopy:
         for trial in findings.trials:
             if (run := store.runs.get(RunKey("trial", trial.key))) is not None:
                 store.replace(run, finding_values(trial, self._study.metric))
-        store.note_answer(findings.answer, view_path(store.experiment, self._study))
+        store.note_answer(findings.answer, view_path(store.experiment, self._study, store.version))
+
+    def _save_view(self, store: Store, results: StudyResults) -> str:
+        """Keep a view of the trials as far as they have results; return its address."""
+        store.save_view(VIEW + view_key(self._study), view_value(results, store.version))
+        self._viewed = len(store.ended)
+        return view_link(store.experiment, self._study, self._uri, store.version)
 
     def _end_study(self, store: Store, run: Run, status: str) -> None:
         results = study_results(self._ledger, status)
@@ -184,10 +196,9 @@ class MlflowCopy:
             name = store.runs[RunKey("trial", best.key)].tags[NAME]
         store.log(run, [], values)
         findings = read_findings(self._ledger)
-        trials = view_path(store.experiment, self._study)
+        trials = view_path(store.experiment, self._study, store.version)
         store.run(STUDY, self._study.name, {}, {NOTE: describe_results(results, name, findings, trials)})
-        store.save_view(VIEW + view_key(self._study), view_value(results))
-        self.view = view_link(store.experiment, self._study, self._uri)
+        self.view = self._save_view(store, results)
         if findings is not None:
             self._copy_findings(store, findings)
         for name_of_file in ARTIFACTS:

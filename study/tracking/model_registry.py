@@ -11,6 +11,7 @@ import tempfile
 import warnings
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from audiotag.config import TrialConfig
 from study import PROJECT
@@ -78,13 +79,23 @@ def model_name(store: Store) -> str:
     if own := client.search_registered_models(f"tags.`{STUDY_ID}` = '{study.id}'"):
         return str(own[0].name)
     for name in (study.name, f"{study.name}-{study.id[:8]}"):
-        found = client.search_registered_models(f"name = '{name}'")
-        if not found:
+        found = _find_model(client, name)
+        if found is None:
             tags = {STUDY_ID: study.id, "audiotag.space": study.space, "audiotag.corpus": study.corpus.name}
             client.create_registered_model(name, tags, _describe(study, name))
-        if not found or found[0].tags.get(STUDY_ID) == study.id:
+        if found is None or found.tags.get(STUDY_ID) == study.id:
             return name
     raise AssertionError("a study's id is its own")
+
+
+def _find_model(client: Any, name: str) -> Any:
+    """The registered model of a name, None where there is none; a search of a server before 3.0 finds nothing."""
+    try:
+        return client.get_registered_model(name)
+    except load_mlflow().exceptions.MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
 
 
 def _describe(study: StudyRecord, name: str) -> str:

@@ -1,7 +1,7 @@
 """A saved view of a study's trials for MLflow's page: which runs, columns and charts, and the link that opens it.
 
-MLflow 3.17 keeps a view as a tag of the experiment. Neither the tag nor the state in it is a public interface: they are
-those of its page for runs, and a server that does not know them shows the experiment as it does any other.
+MLflow keeps a view as a tag of the experiment: since 3.16 with a name, before that its state alone. Neither the tag nor
+the state in it is a public interface: they are those of its page for runs, as it was in the `version` of the server.
 """
 
 import json
@@ -27,6 +27,22 @@ MOST_RUNS = 100  # in a chart
 RUN_NAME = "attributes.`Run Name`"  # a column
 RESULT = "result"  # the section of the charts
 BY_EPOCH = {"xAxisKey": "step", "useGlobalXaxisKey": False, "lineSmoothness": 0, "scaleType": "linear"}
+Version = tuple[int, int] | None  # of MLflow's server, major and minor; None: as new as ours
+NAMED, WITH_RUNS = (3, 16), (3, 3)  # versions from which on views have names, and runs an address of their own
+EMPTY: dict[str, Any] = {  # of the state, without which the page of older versions breaks
+    "runsPinned": [],
+    "runsHidden": [],
+    "runsExpanded": {},
+    "groupBy": None,
+    "groupsExpanded": {},
+    "useGroupedValuesInCharts": True,
+    "globalLineChartConfig": {},
+    "viewMaximized": False,
+    "runListHidden": False,
+    "hideEmptyCharts": True,
+    "autoRefreshEnabled": True,
+}
+PACKED = "deflate;"
 LOCAL = "http://127.0.0.1:5000"  # where `mlflow ui` answers
 
 
@@ -35,39 +51,44 @@ def view_key(study: StudyRecord) -> str:
     return study.id[:12]
 
 
-def view_value(results: StudyResults) -> str:
+def view_value(results: StudyResults, version: Version = None) -> str:
     """The value of the tag that holds the view of a study's trials; of the same results always the same."""
-    study = results.study
+    study, has_name = results.study, version is None or version >= NAMED
     created = round(datetime.fromisoformat(study.created).timestamp() * 1000)  # ms
-    state = json.dumps(_state(results), separators=(",", ":"), ensure_ascii=False)
-    packed = f"deflate;{b64encode(zlib.compress(state.encode(), 9)).decode()}"
+    state = json.dumps(_state(results) | ({} if has_name else EMPTY), separators=(",", ":"), ensure_ascii=False)
+    packed = PACKED + b64encode(zlib.compress(state.encode(), 9)).decode()
+    if not has_name:
+        return packed
     return json.dumps({"name": study.name, "createdAt": created, "updatedAt": created, "state": packed, OWN: 1})
 
 
 def is_own(value: str) -> bool:
     """Whether the value of a view's tag is one of `view_value`, rather than what a user saved in its place."""
+    if value.startswith(PACKED):  # of a version in which nobody can save in the place of another view
+        return True
     try:
         return OWN in json.loads(value)
     except (ValueError, TypeError):
         return False
 
 
-def view_path(experiment: str, study: StudyRecord) -> str:
+def view_path(experiment: str, study: StudyRecord, version: Version = None) -> str:
     """The address of a study's view within MLflow's page, as its descriptions may link to it.
 
     Without `workflowType` MLflow opens an experiment on its page for language models.
     """
     options = f"viewStateShareKey={view_key(study)}&compareRunsMode=CHART&workflowType=machine_learning"
-    return f"#/experiments/{experiment}/runs?{options}"
+    page = "" if version is not None and version < WITH_RUNS else "/runs"
+    return f"#/experiments/{experiment}{page}?{options}"
 
 
-def view_link(experiment: str, study: StudyRecord, uri: str) -> str:
+def view_link(experiment: str, study: StudyRecord, uri: str, version: Version = None) -> str:
     """The address at which a browser opens a study's view, without passwords; of a database that of `mlflow ui`."""
     base = LOCAL
     if uri.startswith(("http://", "https://")):
         parts = urlsplit(public(uri))
         base = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
-    return f"{base}/{view_path(experiment, study)}"
+    return f"{base}/{view_path(experiment, study, version)}"
 
 
 def _state(results: StudyResults) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import pytest
 from helpers.tracked import wait_for
 
 from study.tracking import mlflow_store
-from study.tracking.mlflow_store import check_server, open_client, reason
+from study.tracking.mlflow_store import check_server, open_client, reason, server_version
 from study.tracking.tracking_uri import (
     StoreUnavailableError,
     TrackingError,
@@ -197,3 +197,24 @@ def test_a_long_reason_ends_at_a_word() -> None:
     line = reason(ValueError("word " * 500))
     assert line.endswith("word ...")
     assert len(line) < 400
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "version"),
+    [
+        (200, "2.14.3", (2, 14)),
+        (200, "3.17.0rc1", (3, 17)),
+        (200, "<html>3.17</html>", None),
+        (404, "404 page not found", None),
+        (401, "You are not authenticated.", None),
+    ],
+)
+def test_the_version_of_a_server(
+    status: int, content: str, version: tuple[int, int] | None, server_that_says: Callable[[int, str], str]
+) -> None:
+    assert server_version(server_that_says(status, content)) == version
+
+
+def test_a_database_and_a_server_that_is_away_have_no_version(free_port: int) -> None:
+    assert server_version("sqlite:////nowhere/mlflow.db") is None
+    assert server_version(f"http://127.0.0.1:{free_port}") is None

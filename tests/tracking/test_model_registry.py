@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pytest
 from helpers.networks import SMALL, make_network, score_waveforms
@@ -146,6 +147,16 @@ def test_a_server_without_a_registry_gets_the_rest(
         register(trained, uri)
     assert client_of(uri).search_registered_models() == []
     assert {run.info.status for run in runs_of(uri)} == {"FINISHED"}
+
+
+@pytest.mark.usefixtures("_small_models")
+def test_a_server_whose_search_finds_no_models_gets_none_twice(
+    trained: Ledger, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlflow.MlflowClient, "search_registered_models", lambda *args, **options: [])
+    register(trained, uri)
+    register(trained, uri)
+    assert len(client_of(uri).search_model_versions("name = 'first'")) == len(FOLDS)
 
 
 @pytest.mark.usefixtures("_small_models")

@@ -3,12 +3,14 @@
 import base64
 import json
 import re
+import shutil
 import zlib
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 from helpers.chromium import needs_chromium, read_page
 from helpers.made_up import ALPHAS, SMALL, make_corpus, make_study
@@ -19,9 +21,10 @@ from audiotag.metrics import METRICS
 from study.ledger.ledger import Ledger
 from study.ledger.results import study_results
 from study.reporting.results_files import write_results
+from study.tracking.mlflow_store import server_version
 from study.tracking.mlflow_sync import MlflowCopy
 from study.tracking.run_labels import fold_name, run_color
-from study.tracking.saved_view import VIEW, is_own, view_key, view_link, view_value
+from study.tracking.saved_view import EMPTY, VIEW, Version, is_own, view_key, view_link, view_path, view_value
 from study.tracking.tracker import Progress
 
 CORPUS = make_corpus(**SMALL)
@@ -150,6 +153,27 @@ def test_what_a_user_saved_in_its_place_stays(value: str, tmp_path: Path, uri: s
     assert not is_own(value)
 
 
+# older versions of MLflow
+
+
+@pytest.mark.parametrize(("version", "named"), [(None, True), ((3, 16), True), ((3, 15), False), ((2, 14), False)])
+def test_in_older_versions_a_view_is_its_state_alone(version: Version, named: bool, tmp_path: Path) -> None:
+    results = study_results(make(tmp_path / "s"), "finished")
+    value, newest = view_value(results, version), state_of(view_value(results))
+    assert is_own(value)
+    assert value.startswith("deflate;") != named
+    if not named:
+        old = json.loads(zlib.decompress(base64.b64decode(value.removeprefix("deflate;"))))
+        assert old == newest | EMPTY
+        assert not EMPTY.keys() & newest.keys()
+
+
+@pytest.mark.parametrize(("version", "page"), [(None, "7/runs?"), ((3, 3), "7/runs?"), ((3, 2), "7?"), ((2, 22), "7?")])
+def test_in_older_versions_runs_are_on_the_page_of_the_experiment(version: Version, page: str, tmp_path: Path) -> None:
+    study = make(tmp_path / "s", finished=0).study
+    assert view_path("7", study, version).startswith(f"#/experiments/{page}viewStateShareKey=")
+
+
 # the link
 
 
@@ -168,12 +192,32 @@ def test_the_link_has_no_password(uri: str, base: str, tmp_path: Path) -> None:
     assert "hush" not in link
 
 
-def test_it_is_known_once_the_view_is_there(tmp_path: Path, uri: str) -> None:
-    copy = MlflowCopy(make(tmp_path / "s"), uri)
-    copy.update(Progress("running"))
+def test_it_is_told_once_as_soon_as_a_running_study_can_be_seen(tmp_path: Path, uri: str) -> None:
+    told: list[str] = []
+    ledger = make(tmp_path / "s", finished=0)
+    copy = MlflowCopy(ledger, uri, told.append)
     assert copy.view is None
+    for status in ("running", "running", "finished"):
+        copy.update(Progress(status))
+        assert told == [copy.view]
+    again = MlflowCopy(ledger, uri, told.append)
+    again.update(Progress("finished"))  # of one that is not running it is among the commands that come next
+    assert (again.view, len(told)) == (copy.view, 1)
+
+
+def test_a_view_of_a_running_study_grows_with_it(tmp_path: Path, uri: str) -> None:
+    """At 1, 2, 4, ... trials that have ended."""
+    ledger, other, seen = make(tmp_path / "s", finished=0), make(tmp_path / "other" / "s"), []
+    copy = MlflowCopy(ledger, uri)
+    for key in (None, "key0000", "key0001", "key0002"):
+        if key is not None:
+            for path in other.trial(key).path.glob("fold_*"):
+                shutil.copy(path, ledger.trial(key).path)
+        copy.update(Progress("running"))
+        seen.append(len(charts_of(state_of(tags_of(uri)[view_key(ledger.study)]), "SCATTER")))
+    assert seen == [0, 0, 1, 1]
     copy.update(Progress("finished"))
-    assert copy.view is not None
+    assert tags_of(uri) == {view_key(ledger.study): value_of(ledger)}
 
 
 # names and colours
@@ -196,6 +240,7 @@ def test_the_link_opens_the_result(tmp_path: Path, start_server: Callable[[], An
     ledger = make(tmp_path / "s", gains=[0.0, 1.5, 0.5])
     write_results(ledger, "finished")
     port_answers(free_port, start_server(), tmp_path / "server.log")
+    assert server_version(f"http://127.0.0.1:{free_port}") == tuple(map(int, mlflow.__version__.split(".")[:2]))
     copy = MlflowCopy(ledger, f"http://127.0.0.1:{free_port}")
     copy.update(Progress("finished"))
     assert copy.view is not None
