@@ -249,7 +249,8 @@ class Session:
 
     def _show_view(self, view: str) -> None:
         """Say where the trials can be looked at while they run."""
-        self.console.print(f"Watch    {', '.join(look_commands(self.uri, view))}", soft_wrap=True)
+        lines = f"\n{'':9}".join(look_commands(self.uri, view))
+        self.console.print(f"Watch    {lines}", soft_wrap=True)
 
     def _warn(self, text: str) -> None:
         say(self.console, text, style="yellow")
@@ -272,7 +273,7 @@ class Session:
             if self._is_up_to_date(tracker, UNNOTICED, status):
                 return
             seconds = CATCH_UP["interrupted" if tracker.failing else status]  # one that is down may stay so
-            say(self.console, f"Waiting for MLflow, at most {seconds:.0f} s (Ctrl-C: not now) ...")
+            say(self.console, f"Waiting for MLflow, at most {seconds:.0f} s (Ctrl-C skips this) ...")
             if not self._is_up_to_date(tracker, seconds, status):
                 later = report_command(ledger.root, self.request.studies, self.request.tracking_uri)
                 self.console.print(f"MLflow is behind; later: {pasteable(later)}", style="yellow", soft_wrap=True)
