@@ -15,7 +15,7 @@ from study.listening.options import Options
 from study.listening.page import NO_CURVES, Group, ListeningPage, Part, explain
 from study.listening.question import Question
 from study.listening.sound import BIT_RATE
-from study.reporting.prose import PROTOCOLS
+from study.reporting.prose import PROTOCOLS, named
 from study.reporting.tables import Line, Table
 
 CONFUSIONS = 20  # that are listed
@@ -90,7 +90,7 @@ def _facts(question: Question, options: Options, content: Content) -> list[str]:
     for row in question.rows:
         name = trial_name(row.result.params, study.varied) or row.result.key
         mean = f"{study.objective.mean_title} {decimal(row.result.mean)}"
-        facts.append(f"{row.word[0].upper()}{row.word[1:]}: {name}, {mean}.")
+        facts.append(f"{row.word[0].upper()}{row.word[1:]}: {named(name)}, {mean}.")
     if len(question.rows) == 1:
         facts.append("No other row is finished: there is none to disagree with.")
     seeds = ", means over the seeds" * study.has_several_seeds

@@ -76,7 +76,7 @@ def details(analysis: Analysis) -> Iterator[str]:
     if row.tested is not None and row.posterior is not None:
         test = row.tested
         figures = f"{signed(test.difference)}, 95 % interval {signed(test.low)} to {signed(test.high)}"
-        yield f"{named(row)} against the baseline: {figures}; {three_answers(row, analysis.margin)}."
+        yield f"{named(row.label)} against the baseline: {figures}; {three_answers(row, analysis.margin)}."
     if row.is_open and row.tested and row.resolution and row.remedy:
         yield resolution_in_words(row, row.resolution, analysis)
         if analysis.study.confirms is None:  # which gets no more partitions, and no other seeds
@@ -98,7 +98,7 @@ def resolution_in_words(row: ResultRow, found: Resolution, analysis: Analysis) -
     folds, others = folds_of(row, analysis.study), len(analysis.others)
     rows = f" and {others} comparisons" * (others > 1)
     return (
-        f"With {folds}{rows}, a difference of {named(row)} from the baseline is called real from "
+        f"With {folds}{rows}, a difference of {named(row.label)} from the baseline is called real from "
         f"{decimal(found.called_real)} on, and a true difference of {decimal(found.seen)} is found {OFTEN}."
     )
 
@@ -158,7 +158,7 @@ def in_tags(row: ResultRow) -> str | None:
     found = {how: [tag for tag, part in row.by_tag.items() if part.outcome == how] for how in ("better", "worse")}
     said = [f"{how} in {list_first(tags)}" for how, tags in found.items() if tags]
     tested = sum(part.outcome != "untested" for part in row.by_tag.values())
-    return f"By tag, {named(row)} is {' and '.join(said)} (Holm over {count(tested, 'tag')})." if said else None
+    return f"By tag, {named(row.label)} is {' and '.join(said)} (Holm over {count(tested, 'tag')})." if said else None
 
 
 def caveats(analysis: Analysis) -> Iterator[str]:

@@ -39,7 +39,9 @@ def answer(analysis: Analysis) -> str:
     better = [row for row in others if row.outcome == "better"]
     worse = [row for row in others if row.outcome == "worse"]
     own = " on the corpus's own folds" * analysis.study.has_several_partitions
-    against = f"the baseline ({named(baseline)}, {baseline.result.objective.mean_title} {decimal(baseline.mean)}{own})"
+    against = (
+        f"the baseline ({named(baseline.label)}, {baseline.result.objective.mean_title} {decimal(baseline.mean)}{own})"
+    )
     if better:
         first = min(better, key=attrgetter("rank"))
         text = f"By more than chance, {_with_mean(first)} is better than {against}.{_but(first, analysis)}"
@@ -112,7 +114,7 @@ def in_metric(row: ResultRow, analysis: Analysis) -> str | None:
     shown = f"is {DISTINGUISHED[second.outcome]}"
     from_it = " from the baseline" if second.outcome == "indistinguishable" else " by more than chance"
     figures = f"{signed(second.test.difference)}, Holm p {p_value(second.adjusted)}"
-    return f"In {metric.mean_title}, {named(row)} {shown}{from_it} ({figures})."
+    return f"In {metric.mean_title}, {named(row.label)} {shown}{from_it} ({figures})."
 
 
 def margin_in_words(margin: float) -> str:
@@ -138,7 +140,7 @@ def _baseline_wins(analysis: Analysis, against: str) -> str:
     lead = "is level with it" if not gap.strip(".0") else f"is ahead by {gap}, which is not distinguishable from 0"
     return (
         f"On the corpus's own folds no trial has a better {mean} than {against}. Over "
-        f"{folds_of(ahead, analysis.study)} {named(ahead)} {lead}."
+        f"{folds_of(ahead, analysis.study)} {named(ahead.label)} {lead}."
     )
 
 
@@ -161,13 +163,13 @@ def _but(row: ResultRow, analysis: Analysis) -> str:
     return text
 
 
-def named(row: ResultRow) -> str:
+def named(label: str) -> str:
     """A row's label within a sentence."""
-    return "no augmentation" if row.label == NO_AUGMENTATION else row.label
+    return "no augmentation" if label == NO_AUGMENTATION else label
 
 
 def _with_mean(row: ResultRow) -> str:
-    return f"{named(row)} ({row.result.objective.mean_title} {decimal(row.mean)})"
+    return f"{named(row.label)} ({row.result.objective.mean_title} {decimal(row.mean)})"
 
 
 def _caution(analysis: Analysis, better: Sequence[ResultRow], baseline: ResultRow) -> str:

@@ -287,3 +287,9 @@ def test_long_names_are_cut_between_augmentations_and_words() -> None:
     assert wrapped("freq_mixstyle.alpha 0.3, gain") == "freq_mixstyle.alpha\n0.3, gain"
     assert wrapped("learning_rate 1e+06") == "learning_rate 1e+06"
     assert wrapped(50 * "x") == "\n".join(["x" * 22, "x" * 22, "x" * 6])
+
+
+def test_a_row_without_augmentation_has_a_name_in_sentences(tmp_path: Path) -> None:
+    configs = [{"augmentation": "none"}, {"augmentation": "mixup"}]
+    found = analysed(tmp_path / "s", configs, gains=[0.3, 0.3], corpus=make_corpus(**SMALL))
+    assert "the baseline (no augmentation, mean EER" in answer(found)
