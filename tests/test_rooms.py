@@ -46,6 +46,7 @@ ONLY = {  # packages of others, and the files that may import them
     "ray": {
         "study/tuning/trial.py",
         "study/tuning/tune.py",
+        "study/tuning/shared_features.py",
         "study/tuning/trainable.py",
         "study/tuning/watch.py",
         "study/tuning/writer.py",

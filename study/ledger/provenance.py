@@ -32,13 +32,17 @@ SHORTEST = 8  # characters of a secret; shorter values stand in any text
 
 
 def current_provenance() -> Provenance:
-    """The program that runs now: its versions (with "kernels": "compiled" or "torch") and its commit, if it has one."""
-    versions = {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
+    """The program that runs now: its versions and its commit, if it has one."""
     commit = _git("rev-parse", "HEAD")
     changes = None if commit is None else uncommitted_changes()
-    kernels = {"kernels": "compiled" if COMPILED else "torch"}
     name = None if changes is None else changes_file(changes)
-    return Provenance({**versions, **kernels}, commit, None if commit is None else changes is not None, name)
+    return Provenance(current_versions(), commit, None if commit is None else changes is not None, name)
+
+
+def current_versions() -> dict[str, str]:
+    """The versions of what runs now; "kernels" is "compiled" or "torch"."""
+    versions = {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
+    return {**versions, "kernels": "compiled" if COMPILED else "torch"}
 
 
 @cache

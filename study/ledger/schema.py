@@ -344,6 +344,7 @@ class FoldRecord:
         epoch_rows: Each epoch, as `EpochResult.to_dict` gives it, None for NaN.
         pretraining: Each epoch of it; its name in JSON is that of format 4.
         trial: The trial, should its own file be damaged.
+        trained_on: Where it was: the host, what computed there and the versions; an earlier version did not say.
         files: Sizes in bytes of the fold's other files: those that make it whole.
     """
 
@@ -355,6 +356,7 @@ class FoldRecord:
     epoch_rows: tuple[dict[str, Any], ...] = field(metadata={"key": "history"})
     pretraining: tuple[PretrainingEpoch, ...] = field(metadata={"key": "unsupervised"})
     trial: TrialRecord
+    trained_on: dict[str, str] | None = field(default=None, metadata=DROP)
     files: dict[str, int] = field(default_factory=dict)
 
     @cached_property

@@ -1,12 +1,15 @@
 """The training of a fold: from its saved state where there is one, to the record that the ledger keeps."""
 
 import math
+import platform
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
+import torch
 
 from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import Corpus
@@ -15,6 +18,7 @@ from audiotag.corpus.splits import FoldSplit, split_fold
 from audiotag.training.epochs import EpochResult, PretrainingEpoch
 from audiotag.training.fit import FitState, fit, predict, pretrain, start_fit
 from study.ledger.keeper import Keeper
+from study.ledger.provenance import current_versions
 from study.ledger.results import score
 from study.ledger.saved_state import Training, pack_fold, pack_state
 from study.ledger.schema import FoldRecord, StudyRecord, TrialRecord
@@ -126,8 +130,16 @@ class FoldTraining:
             epoch_rows=tuple(_without_nan(result.to_dict()) for result in state.history),
             pretraining=tuple(state.pretraining),
             trial=self.trial,
+            trained_on=_place(self.device),
         )
         keeper.keep_fold(self.training, self.record, pack_fold({**scores, **names}, state.best))
+
+
+@cache
+def _place(device: str) -> dict[str, str]:
+    """Where a fold is trained: the host, what computes there, and the versions."""
+    computing = torch.cuda.get_device_name() if device == "cuda" else "CPU"
+    return {"host": platform.node(), "device": computing, **current_versions()}
 
 
 def _without_nan(row: dict[str, float]) -> dict[str, float | None]:

@@ -24,8 +24,9 @@ from study.ledger.progress import Report
 from study.ledger.results import merge_seeds, summarise
 from study.ledger.saved_state import SavedState, unpack_state
 from study.ledger.schema import FoldResult, StudyRecord
-from study.tuning.features import StudyFeatures, TrialFeatures
+from study.tuning.features import TrialFeatures
 from study.tuning.fold_training import FoldTraining, SaveTimes
+from study.tuning.shared_features import SharedFeatures
 from study.tuning.writer import RemoteKeeper, Writer
 
 SHOWN = (LedgerWarning,)  # warnings that reach the user
@@ -36,7 +37,7 @@ def run_trial(
     *,
     context: StudyContext,
     corpus: Corpus,
-    features: StudyFeatures,
+    features: SharedFeatures,
     writer: Writer,
     save_seconds: float,
     threads: int,

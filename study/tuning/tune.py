@@ -25,6 +25,7 @@ from study.tuning.failures import LowMemory, RunAgain, explain, last_error, why_
 from study.tuning.faults import RESTARTS, Faults
 from study.tuning.features import StudyFeatures
 from study.tuning.nodes import place_trials
+from study.tuning.shared_features import share
 from study.tuning.trainable import train_trial
 from study.tuning.writer import start_writer
 
@@ -186,7 +187,7 @@ def run_trials(
         train_trial,
         context=context,
         corpus=corpus,
-        features=features,
+        features=share(features),
         writer=writer,
         save_seconds=max(SAVE_SECONDS, slots / SAVES_PER_SECOND),
         threads=max(1, int(crew.per_trial["cpu"])),

@@ -1,8 +1,10 @@
 """One trial without Ray: what it writes, what it reports, and that it goes on where it was interrupted."""
 
 import math
+import platform
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,8 @@ def test_scores_are_those_of_the_best_weights(tmp_path: Path, protocol: str) -> 
         network.load_state_dict(torch.load(folder.weights_path(fold), weights_only=True))
         for part, chosen in (("held_out", held_out), ("evaluation", np.arange(24, CLIPS))):
             assert np.array_equal(scores[part], predict(network, features, chosen))
+        place = record.trained_on or {}
+        assert (place["host"], place["device"], place["torch"]) == (platform.node(), "CPU", version("torch"))
         losses = [result.val_loss for result in record.history]
         assert record.best_epoch == losses.index(min(losses))
         if protocol == "paper":  # validated on the same clips

@@ -25,6 +25,7 @@ from study.search.space import scan_space
 from study.tuning.crew import Crew
 from study.tuning.failures import LowMemory, RunAgain, UnfitNode
 from study.tuning.faults import RESTARTS, Faults
+from study.tuning.features import StudyFeatures
 from study.tuning.scheduler import FoldScheduler
 from study.tuning.tune import Relay, find_cause, run_trials
 
@@ -157,7 +158,18 @@ def test_an_exception_that_ends_the_run_is_one_of_ours_where_its_reason_is(
     searcher = make_searcher(scan_space(load_space("mixup_alpha")), ledger, context)
     crew, faults = Crew({"cpu": 1.0, "gpu": 0.0}), Faults(list)
     with pytest.raises(kind) as caught:
-        run_trials(searcher, ledger, context, None, {}, trials=1, slots=1, crew=crew, listeners=[], faults=faults)
+        run_trials(
+            searcher,
+            ledger,
+            context,
+            None,
+            StudyFeatures({}),
+            trials=1,
+            slots=1,
+            crew=crew,
+            listeners=[],
+            faults=faults,
+        )
     assert (caught.value.__cause__ is error) == (kind is RuntimeError)
 
 
