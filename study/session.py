@@ -28,7 +28,7 @@ from study.ledger.provenance import provenance_changes
 from study.ledger.results import count_ended, folds_done, is_complete, study_results
 from study.plan.features import compute_features
 from study.plan.plan import Plan, make_plan
-from study.plan.preflight import kernels_note
+from study.plan.preflight import check_tracking_lasts, kernels_note
 from study.plan.request import Request
 from study.plan.until_clear import take_look
 from study.reporting.live_table import LiveTable
@@ -67,6 +67,7 @@ def run_session(request: Request, console: Console, hold_signals: Hold, make: Pl
     asked, request = request, replace(request, address=find_address(request.address))
     if request.resume is None:  # its store must be there
         uri = request.tracking_uri or default_uri(PROJECT)
+        check_tracking_lasts(request.tracking_uri, uri)
         available = check_tracking(request, uri, console)
         plan = make(request, console)
         plan = replace(plan, study=replace(plan.study, tracking_uri=stored(uri)))

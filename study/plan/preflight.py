@@ -20,6 +20,7 @@ CPU_FACTS = Path("/proc/cpuinfo")
 BF16_ARITHMETIC = {"avx512_bf16", "amx_bf16", "bf16"}  # as Linux names it; the last on ARM
 LOOPBACK = ("127.0.0.1", "::1")
 CARDS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # a machine with GPUs has one of them
+JOB_COPY = "_ray_pkg_"  # what the names of Ray's copies of working directories begin with
 
 
 class PlanError(ValueError):
@@ -74,14 +75,37 @@ def kernels_note(per_trial: dict[str, float]) -> str:
 
 
 def check_writable(folder: Path) -> None:
-    """Check before Ray starts that a folder can be made or written.
+    """Check before Ray starts that a folder can be made or written, and lasts.
 
     Raises:
-        PlanError: Where it cannot.
+        PlanError: Where it cannot, or does not.
     """
+    if is_in_job_copy(folder):
+        raise PlanError(
+            f"The study folder {folder} is in the copy of the checkout that Ray makes for a job and deletes later: "
+            "choose --studies."
+        )
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise PlanError(f"The study folder {folder} cannot be written ({nearest} does not allow it): choose --studies.")
+
+
+def check_tracking_lasts(uri: str | None, default: str) -> None:
+    """Check that MLflow's store is not in a copy that is deleted, where the default is.
+
+    Raises:
+        PlanError: Where it is.
+    """
+    if uri is None and is_in_job_copy(Path(default)):
+        raise PlanError(
+            f"MLflow's store would be {default}, in the copy of the checkout that Ray makes for a job and deletes "
+            "later: choose --tracking-uri."
+        )
+
+
+def is_in_job_copy(path: Path) -> bool:
+    """Whether a path lies in the copy of a working directory that Ray makes on a node for `ray job submit`."""
+    return any(part.startswith(JOB_COPY) for part in path.absolute().parts)
 
 
 def check_folds(corpus: Corpus, protocol: str, seed: int) -> None:

@@ -11,6 +11,7 @@ from study.plan.preflight import (
     PlanError,
     check_loopback,
     check_resources,
+    check_tracking_lasts,
     check_writable,
     kernels_note,
     lacks_bf16,
@@ -78,3 +79,14 @@ def test_a_folder_must_be_one_that_can_be_made(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(PlanError, match="cannot be written"):
         check_writable(tmp_path / "new")
+
+
+def test_what_ray_deletes_with_a_job_is_refused(tmp_path: Path) -> None:
+    copy = tmp_path / "working_dir_files" / "_ray_pkg_6a18c98f55cc5f19"
+    with pytest.raises(PlanError, match=r"in the copy of the checkout that Ray makes for a job .* choose --studies"):
+        check_writable(copy / "studies")
+    default = f"sqlite:///{copy}/mlflow.db"
+    with pytest.raises(PlanError, match=r"choose --tracking-uri\."):
+        check_tracking_lasts(None, default)
+    check_tracking_lasts(default, default)
+    check_tracking_lasts(None, "http://127.0.0.1:5000")
