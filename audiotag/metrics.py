@@ -1,7 +1,8 @@
 """The metrics of audio tagging: METRICS, the equal error rate (EER) first.
 
-Convention: scores are higher where the tag is more likely; targets are 0 or 1. Figures are computed per fold and tag
-and then averaged, never pooled over folds; NaN stands for one that does not exist.
+Convention: scores are higher where the tag is more likely; targets are 0 or 1. In the targets (n, K) of METRICS NaN
+stands for a label that is unknown, which is left out: the clip is not there for this tag. Figures are computed per fold
+and tag and then averaged, never pooled over folds; NaN stands for one that does not exist.
 
 The EER, in [0, 1] with 0 best and 0.5 chance, is that of the scorer of DCASE 2016 task 4. It differs from "the
 threshold where false alarms and misses are nearest": between two ROC points the challenge interpolates linearly, which
@@ -94,14 +95,18 @@ def validate(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _validate_tags(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The two arrays (n, K), the targets as bool, for metrics that compare the tags of a clip."""
+    """The two arrays (n, K), the targets as bool, for metrics that compare the tags of a clip.
+
+    An unknown tag is none that the clip has, and scores lower than all others.
+    """
     targets, scores = np.asarray(targets), np.asarray(scores)
     if targets.ndim != 2 or targets.shape != scores.shape:
         raise ValueError(
             f"The shapes of `targets` and `scores` are {targets.shape} and {scores.shape}, but must be one (n, K)."
         )
-    _check_values(targets, scores)
-    return targets > 0, scores
+    unknown = np.isnan(targets)
+    _check_values(targets[~unknown], scores)
+    return targets > 0, np.where(unknown, -np.inf, scores) if unknown.any() else scores
 
 
 def _check_values(targets: np.ndarray, scores: np.ndarray) -> None:
@@ -177,9 +182,10 @@ def label_precisions(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """For each label of each clip (n, K), the precision among the clip's tags down to it; NaN where there is no label.
 
     Tags of equal scores are included. The mean over all labels is the label-weighted label-ranking average precision
-    (lwlrap). Here tags of a clip are compared, where the metrics above compare clips.
+    (lwlrap). Here tags of a clip are compared, where the metrics above compare clips; tags that are unknown (NaN) are
+    not among them.
 
-    Shapes: targets (n, K) of 0 and 1, scores (n, K) finite.
+    Shapes: targets (n, K) of 0 and 1, or NaN; scores (n, K) finite.
     """
     labelled, scores = _validate_tags(targets, scores)
     figures = np.full(labelled.shape, np.nan)
@@ -194,8 +200,9 @@ def labels_found(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """For each label of each clip (n, K), 1 where its tag has the highest score, the first of equals, or 0; else NaN.
 
     The mean over all labels is the accuracy. It exists where each clip has exactly one tag: with others all are NaN.
+    Tags that are unknown (NaN) are not among those that are compared.
 
-    Shapes: targets (n, K) of 0 and 1, scores (n, K) finite.
+    Shapes: targets (n, K) of 0 and 1, or NaN; scores (n, K) finite.
     """
     labelled, scores = _validate_tags(targets, scores)
     figures = np.full(labelled.shape, np.nan)
@@ -208,11 +215,14 @@ def labels_found(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
 def each_tag(
     figure: Callable[[np.ndarray, np.ndarray], float],
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """A figure of one tag, of targets (n,) and scores (n,), as that of all tags (K,), of targets and scores (n, K)."""
+    """A figure of one tag, of targets (n,) and scores (n,), as that of all tags (K,), of targets and scores (n, K).
+
+    It is computed over the clips of which is known whether they have the tag.
+    """
 
     def by_tag(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        columns = zip(targets.T, scores.T, strict=True)
-        return np.array([figure(own_targets, own_scores) for own_targets, own_scores in columns])
+        columns = zip(targets.T, scores.T, ~np.isnan(targets.T), strict=True)
+        return np.array([figure(own_targets[known], own_scores[known]) for own_targets, own_scores, known in columns])
 
     return by_tag
 
@@ -265,7 +275,8 @@ class Metric:
     Attributes:
         name: Its key in results.json and MLflow.
         title: Its name.
-        by_tag: Targets (n, K) of 0 and 1 and scores (n, K) to the figure of each tag (K,), NaN where it does not exist.
+        by_tag: Targets (n, K) of 0, 1 and NaN (unknown) and scores (n, K) to the figure of each tag (K,), NaN where it
+            does not exist.
         lower_is_better: Whether small figures are good.
         short: Its name in narrow columns, if that is another one.
         mean_name: The name of its mean over tags, if that is another one than "mean" and its own.

@@ -150,3 +150,67 @@ def test_metrics_import_nothing_but_numpy() -> None:
     script = "import sys, audiotag.metrics\nprint([n for n in ('sklearn', 'scipy', 'torch') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# --- unknown labels ---
+
+
+def hidden(targets: np.ndarray, seed: int, share: float = 0.3) -> np.ndarray:
+    """The targets with a share of them unknown."""
+    unknown = np.random.default_rng((seed, 1)).random(targets.shape) < share
+    return np.where(unknown, np.nan, targets)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_scores_of_unknown_labels_change_nothing(name: str) -> None:
+    for seed in SEEDS:
+        targets, scores = random_case(seed, one_tag=name == "accuracy")
+        partly = hidden(targets, seed)
+        others = np.where(np.isnan(partly), np.random.default_rng((seed, 2)).random(scores.shape), scores)
+        assert str(METRICS[name].score(partly, scores)) == str(METRICS[name].score(partly, others))
+
+
+@pytest.mark.parametrize("name", ["eer", "ap", "auroc", "dprime"])
+def test_a_tags_figure_is_that_of_the_clips_where_it_is_known(name: str) -> None:
+    defined = 0
+    for seed in SEEDS:
+        targets, scores = random_case(seed)
+        partly = hidden(targets, seed)
+        found = METRICS[name].by_tag(partly, scores)
+        for k, known in enumerate(~np.isnan(partly.T)):
+            own, its = partly[known, k : k + 1], scores[known, k : k + 1]
+            np.testing.assert_array_equal(found[k], METRICS[name].by_tag(own, its)[0])
+            if name in ("ap", "auroc") and 0 < own.sum() < len(own):
+                reference = average_precision_score if name == "ap" else roc_auc_score
+                assert found[k] == pytest.approx(reference(own[:, 0], its[:, 0]), abs=1e-9)
+                defined += 1
+    assert defined > 200 or name not in ("ap", "auroc")
+
+
+def test_lwlrap_ranks_the_known_tags_of_each_clip_as_scikit_learn_does() -> None:
+    for seed in SEEDS:
+        targets, scores = random_case(seed)
+        partly = hidden(targets, seed)
+        single, weights = [], []
+        for own, its in zip(partly, scores, strict=True):
+            known = ~np.isnan(own)
+            if labels := int(np.nansum(own)):
+                single.append(label_ranking_average_precision_score(own[None, known], its[None, known]))
+                weights.append(labels)
+        wanted = np.average(single, weights=weights) if single else np.nan
+        assert METRICS["lwlrap"].score(partly, scores)[1] == pytest.approx(wanted, abs=1e-9, nan_ok=True)
+
+
+def test_accuracy_is_scikit_learns_among_the_known_tags_of_each_clip() -> None:
+    for seed in SEEDS:
+        targets, scores = random_case(seed, one_tag=True)
+        partly = np.where(targets == 1, 1, hidden(targets, seed))
+        said = np.where(np.isnan(partly), -1, scores).argmax(axis=1)
+        wanted = accuracy_score(targets.argmax(axis=1), said)
+        assert METRICS["accuracy"].score(partly, scores)[1] == pytest.approx(wanted, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_without_a_known_label_there_is_no_figure(name: str) -> None:
+    figures, mean = METRICS[name].score(np.full((4, 2), np.nan), np.zeros((4, 2)))
+    assert np.isnan([*figures, mean]).all()

@@ -1,11 +1,12 @@
 """Augmentations of training batches and of waveforms: a public function each, in any file of this folder.
 
 The first arguments of one of batches are (x, y, rng): features (B, T, F) as the front end gives them, natural
-logarithms of mel bands that are standardised after it; targets (B, K) in [0, 1]; and a NumPy generator, from which all
-that is random must come. One that asks for bands, seconds or decibels has a fourth, `front_end`: the `LogMel` that x
-was computed with. One that mixes inside the network has `network` there: the module that is trained. It returns
-features and targets with the same shapes, on their device, leaves what it was given alone, and keeps no state. Where
-a hyperparameter `domain` of it is "waveform", x are waveforms (B, S), in stereo (B, 2, S), before the front end.
+logarithms of mel bands that are standardised after it; targets (B, K) in [0, 1], NaN where it is unknown whether a clip
+has a tag, and so in what is computed with it; and a NumPy generator, from which all that is random must come. One that
+asks for bands, seconds or decibels has a fourth, `front_end`: the `LogMel` that x was computed with. One that mixes
+inside the network has `network` there: the module that is trained. It returns features and targets with the same
+shapes, on their device, leaves what it was given alone, and keeps no state. Where a hyperparameter `domain` of it is
+"waveform", x are waveforms (B, S), in stereo (B, 2, S), before the front end.
 
 Those of one of waveforms are (wave, sample_rate, rng): a clip (S,) or, of a stereo front end, (2, S), float32 in about
 [-1, 1]; Hz; and a generator. It returns one variant of the clip, of the same shape, and leaves the targets alone.

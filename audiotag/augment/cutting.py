@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from audiotag.augment.columns import spread_bands
-from audiotag.augment.pairs import blend, draw_partners
+from audiotag.augment.pairs import blend_targets, draw_partners
 from audiotag.features.log_mel import LogMel
 
 
@@ -76,4 +76,4 @@ def _span(size: int, length: int, place: float) -> np.ndarray:
 def _paste(x: Tensor, y: Tensor, partner: Tensor, region: np.ndarray, front_end: LogMel) -> tuple[Tensor, Tensor]:
     """Put the partners' part of a region (T, M) into each clip."""
     taken = spread_bands(torch.as_tensor(region, device=x.device), front_end)
-    return torch.where(taken, x[partner], x), blend(y, partner, 1 - float(region.mean()))
+    return torch.where(taken, x[partner], x), blend_targets(y, partner, 1 - float(region.mean()))

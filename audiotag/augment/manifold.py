@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from audiotag.augment.pairs import blend, draw_partners
+from audiotag.augment.pairs import blend, blend_targets, draw_partners
 
 
 def manifold_mixup(
@@ -31,7 +31,7 @@ def manifold_mixup(
         x = blend(x, partner, lam)
     else:
         _mix_next_output(network.get_submodule(layers[place - 1]), partner, lam)
-    return x, blend(y, partner, lam)
+    return x, blend_targets(y, partner, lam)
 
 
 def _mix_next_output(layer: nn.Module, partner: Tensor, lam: float) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from audiotag.augment.columns import loudness
-from audiotag.augment.pairs import Weight, blend, blend_powers, draw_partners, happens, unite
+from audiotag.augment.pairs import Weight, blend, blend_powers, blend_targets, draw_partners, happens, unite
 from audiotag.features.log_mel import LogMel
 
 # What the axes of `mix` leave each other: with this value of this one, those have these values only, or ([]) are not
@@ -105,7 +105,7 @@ def between_class(
     level = loudness(x, front_end)
     t = r / (r + (1 - r) * 10 ** ((level - level[partner]) / 20))
     share = t.square() / (t.square() + (1 - t).square())
-    return blend_powers(x, partner, share, front_end), blend(y, partner, r)
+    return blend_powers(x, partner, share, front_end), blend_targets(y, partner, r)
 
 
 def _mix(
@@ -130,7 +130,7 @@ def _mix(
     mixed = blend_features(x, partner, 1 + lam if direction == "extrapolate" else lam)
     if target == "first":
         return mixed, y
-    return mixed, unite(y, partner) if target == "union" else blend(y, partner, lam)
+    return mixed, unite(y, partner) if target == "union" else blend_targets(y, partner, lam)
 
 
 def _draw_lambda(own: np.random.Generator, alpha: float, x: Tensor, per_clip: bool, dominant: bool) -> Weight:

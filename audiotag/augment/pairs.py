@@ -31,6 +31,18 @@ def blend(values: Tensor, partner: Tensor, weight: Weight) -> Tensor:
     return torch.lerp(values[partner], values, _fit(weight, values))
 
 
+def blend_targets(y: Tensor, partner: Tensor, weight: Weight) -> Tensor:
+    """Blend targets (B, K); a clip of weight 0 is not heard, so whether its labels are known does not matter.
+
+    Any other clip is: a tag of which it is unknown whether one of the two has it (NaN) is unknown of their mixture.
+    """
+    mixed = blend(y, partner, weight)
+    if isinstance(weight, float):
+        return y if weight == 1 else y[partner] if weight == 0 else mixed
+    share = weight.to(y.dtype).reshape(-1, 1)
+    return torch.where(share == 1, y, torch.where(share == 0, y[partner], mixed))
+
+
 def blend_powers(x: Tensor, partner: Tensor, weight: Weight, front_end: LogMel) -> Tensor:
     """Blend log-mels (B, T, F) as powers: give the logarithm of weight * power_i + (1 - weight) * power_j.
 
@@ -48,7 +60,7 @@ def blend_powers(x: Tensor, partner: Tensor, weight: Weight, front_end: LogMel) 
 
 
 def unite(y: Tensor, partner: Tensor) -> Tensor:
-    """Give the tags of both clips: min(1, y_i + y_j)."""
+    """Give the tags of both clips: min(1, y_i + y_j); unknown (NaN) where one of the two is."""
     return (y + y[partner]).clamp(max=1)
 
 

@@ -31,6 +31,7 @@ from audiotag.cli import (
 )
 from audiotag.corpus.corpus import Corpus, read_tables
 from audiotag.corpus.errors import CorpusError, count, list_first, name_first
+from audiotag.corpus.labels import count_known, have_unknown
 from audiotag.corpus.layouts.folder import TABLE
 from audiotag.corpus.new_table import new_corpus
 from audiotag.corpus.propose_folds import propose_folds
@@ -131,9 +132,18 @@ def describe(found: Validation) -> Iterator[str]:
         ("Kinds", Counter(f"{info.kind}, {_channels(info.channels)}" for info in infos)),
     ):
         yield f"{name}   {'; '.join(f'{value} ({number})' for value, number in values.most_common())}"
-    silent = int((corpus.targets.sum(axis=1) == 0).sum())
-    per_clip = corpus.targets.sum() / len(corpus.clips)
+    present = corpus.targets > 0
+    silent = int((~present.any(axis=1)).sum())
+    per_clip = present.sum() / len(corpus.clips)
     yield f"Tags    {len(corpus.tags)}, {per_clip:.2f} per clip; {silent} clips have none"
+    if have_unknown(corpus.targets):
+        known = count_known(corpus.targets)
+        share = known.sum() / corpus.targets.size
+        least = corpus.tags[int(known.argmin())]
+        yield (
+            f"Labels  {100 * share:.1f} % known, per tag in {known.min()} (`{least}`) to {known.max()} clips; the rest "
+            "takes no part in training and scoring"
+        )
 
 
 def _channels(number: int) -> str:
@@ -160,10 +170,11 @@ def _tag_table(corpus: Corpus, parts: dict[str, np.ndarray], gap: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, gap - 1, 0, 0))
     table.add_column("tag", overflow="fold")
     columns = [*parts.values(), np.ones(len(corpus.clips), dtype=bool)]
-    for name in (*parts, "all"):
+    known = [str(number) for number in count_known(corpus.targets)] if have_unknown(corpus.targets) else None
+    for name in (*parts, "all", *["known"] * (known is not None)):
         table.add_column(name, justify="right", no_wrap=True)
-    for tag, has in zip(corpus.tags, corpus.targets.T > 0, strict=True):
-        table.add_row(tag, *(str(int(has[part].sum())) for part in columns))
+    for place, (tag, has) in enumerate(zip(corpus.tags, corpus.targets.T > 0, strict=True)):
+        table.add_row(tag, *(str(int(has[part].sum())) for part in columns), *[known[place]] if known else [])
     table.add_row("(clips)", *(str(int(part.sum())) for part in columns))
     return table
 

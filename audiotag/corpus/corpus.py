@@ -20,6 +20,7 @@ from audiotag.corpus.audio_scan import (
     unusable_audio,
 )
 from audiotag.corpus.errors import CorpusError, count, list_first
+from audiotag.corpus.labels import as_lists
 from audiotag.corpus.layouts import LAYOUTS
 from audiotag.corpus.layouts.layout import Layout
 from audiotag.corpus.tables import EVALUATION, NO_FOLD, Listing
@@ -38,7 +39,7 @@ class Corpus:
     tags: tuple[str, ...]  # (K,)
     clips: tuple[str, ...]  # (N,) names, unique
     paths: tuple[Path, ...]  # (N,) audio files
-    targets: np.ndarray  # (N, K) float32, 0 or 1
+    targets: np.ndarray  # (N, K) float32, 0 or 1; NaN where it is unknown
     folds: np.ndarray  # (N,) int64, EVALUATION for the evaluation split
     groups: np.ndarray  # (N,) the recording each clip was cut from
     clip_seconds: float  # the length to which every clip is cut or padded
@@ -92,7 +93,7 @@ class Corpus:
         content = {
             "tags": self.tags,
             "clips": self.clips,
-            "targets": self.targets.astype(int).tolist(),
+            "targets": as_lists(self.targets),
             "folds": self.folds.tolist(),
             "groups": self.groups.tolist(),
             "clip_seconds": float(self.clip_seconds),
@@ -107,7 +108,7 @@ class Corpus:
     def scored_cells(self) -> np.ndarray:
         """Return (folds, K) bool: whether the fold has both a positive and a negative clip of the tag."""
         parts = [self.targets[self.folds == fold] for fold in self.fold_numbers]
-        scored = [part.min(axis=0) < part.max(axis=0) for part in parts]
+        scored = [(part == 0).any(axis=0) & (part == 1).any(axis=0) for part in parts]
         return np.array(scored, bool).reshape(len(parts), len(self.tags))
 
 
@@ -206,8 +207,12 @@ def to_corpus(layout: Layout, listing: Listing) -> Corpus:
     """Make the corpus of the clips that a listing names; the clip length is the longest allowed."""
     rows, tags = listing.rows, listing.tags
     if tags is None:
-        tags = tuple(sorted({tag for row in rows for tag in row.tags}))
+        tags = tuple(sorted({tag for row in rows for tag in row.tags | row.unknown}))
     targets = np.array([[tag in row.tags for tag in tags] for row in rows], dtype=np.float32)
+    targets = targets.reshape(len(rows), len(tags))
+    places = {tag: place for place, tag in enumerate(tags)}
+    for own, row in zip(targets, rows, strict=True):
+        own[[places[tag] for tag in row.unknown]] = np.nan
     return Corpus(
         name=listing.root.name,
         kind=layout.name,
@@ -215,7 +220,7 @@ def to_corpus(layout: Layout, listing: Listing) -> Corpus:
         tags=tags,
         clips=tuple(row.clip for row in rows),
         paths=tuple(row.path for row in rows),
-        targets=targets.reshape(len(rows), len(tags)),
+        targets=targets,
         folds=np.array([row.fold for row in rows], dtype=np.int64),
         groups=np.array([row.group for row in rows], dtype=np.str_),
         clip_seconds=layout.fixed_seconds or MAX_CLIP_SECONDS,

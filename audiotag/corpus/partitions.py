@@ -14,6 +14,7 @@ import numpy as np
 
 from audiotag.corpus.corpus import Corpus
 from audiotag.corpus.errors import CorpusError
+from audiotag.corpus.labels import balanced_classes
 from audiotag.corpus.propose_folds import imbalance
 from audiotag.corpus.tables import EVALUATION
 
@@ -81,15 +82,15 @@ def _division(folds: np.ndarray) -> tuple[int, ...]:
 def _draw_folds(corpus: Corpus, rng: np.random.Generator) -> np.ndarray:
     """A random division of the groups, dealt in the best of some random orders."""
     development = corpus.development
-    targets = corpus.targets[development] > 0
+    present = balanced_classes(corpus.targets[development])
     member = np.unique(corpus.groups[development], return_inverse=True)[1]
-    classes = np.column_stack([targets, np.ones(len(targets), dtype=bool)])  # the last balances the sizes
+    classes = np.column_stack([present, np.ones(len(present), dtype=bool)])  # the last balances the sizes
     counts = np.zeros((member.max() + 1, classes.shape[1]))
     np.add.at(counts, member, classes)
     orders = (rng.permutation(len(counts)) for _ in range(ORDERS))
     dealt = [_deal(counts, order, len(corpus.fold_numbers))[member] for order in orders]
     folds = np.full(len(corpus.clips), EVALUATION, dtype=np.int64)
-    folds[development] = np.array(corpus.fold_numbers)[min(dealt, key=lambda each: imbalance(targets, each))]
+    folds[development] = np.array(corpus.fold_numbers)[min(dealt, key=lambda each: imbalance(present, each))]
     return folds
 
 

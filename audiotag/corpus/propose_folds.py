@@ -4,6 +4,7 @@ import numpy as np
 
 from audiotag.corpus.corpus import Corpus
 from audiotag.corpus.errors import CorpusError
+from audiotag.corpus.labels import balanced_classes
 from audiotag.corpus.tables import EVALUATION
 
 SHUFFLES = 20  # random orders of the groups that are tried; the best balanced folds are taken
@@ -27,8 +28,8 @@ def propose_folds(corpus: Corpus, folds: int, seed: int) -> np.ndarray:
             f"The number of folds is {folds}, but `{corpus.root}` has {groups} groups, which stay whole: ask for "
             f"--folds {max(groups, 2)} at most, or give the clips more groups."
         )
-    targets = corpus.targets[development] > 0
-    clips, classes = np.nonzero(np.column_stack([targets, np.ones(len(targets), dtype=bool)]))
+    present = balanced_classes(corpus.targets[development])
+    clips, classes = np.nonzero(np.column_stack([present, np.ones(len(present), dtype=bool)]))
     times = -(-folds // int(np.bincount(classes).min()))  # scikit-learn demands as many samples of a class as folds
     clips, classes = np.repeat(clips, times), np.repeat(classes, times)
     best, smallest = np.zeros(len(development), dtype=np.int64), (np.inf, np.inf)
@@ -39,7 +40,7 @@ def propose_folds(corpus: Corpus, folds: int, seed: int) -> np.ndarray:
         parts = splitter.split(clips, classes, corpus.groups[development][clips])
         for number, (_, samples) in enumerate(parts, start=1):
             assigned[clips[samples]] = number
-        distance = imbalance(targets, assigned)
+        distance = imbalance(present, assigned)
         if distance < smallest:
             best, smallest = assigned, distance
         if smallest == (0, 0):
@@ -49,13 +50,13 @@ def propose_folds(corpus: Corpus, folds: int, seed: int) -> np.ndarray:
     return proposed
 
 
-def imbalance(targets: np.ndarray, folds: np.ndarray) -> tuple[float, float]:
-    """Measure how far folds are from equal: tags without a positive in a fold, then chi-square over tags and clips.
+def imbalance(present: np.ndarray, folds: np.ndarray) -> tuple[float, float]:
+    """Measure how far folds are from equal: classes that a fold lacks, then chi-square over classes and clips.
 
-    Shapes: targets (n, K) bool, folds (n,). (0, 0) is perfect.
+    Shapes: present (n, classes) bool, folds (n,). (0, 0) is perfect.
     """
     numbers = np.unique(folds)
-    classes = np.column_stack([targets, np.ones(len(targets), dtype=bool)])
-    counts = np.array([classes[folds == number].sum(axis=0) for number in numbers])  # (folds, K + 1)
+    classes = np.column_stack([present, np.ones(len(present), dtype=bool)])
+    counts = np.array([classes[folds == number].sum(axis=0) for number in numbers])  # (folds, classes + 1)
     wanted = np.maximum(classes.sum(axis=0), 1) / len(numbers)
     return float((counts == 0).sum()), float((np.square(counts - wanted) / wanted).sum())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from audiotag.corpus.corpus import Corpus
+from audiotag.corpus.labels import balanced_classes
 
 PROTOCOLS = ("paper", "nested")
 VALIDATION_SHARE = 0.2  # of the training clips, in the nested protocol
@@ -51,7 +52,8 @@ def _choose_validation(targets: np.ndarray, groups: np.ndarray, rng: np.random.G
     if len(names) < 2:
         raise ValueError("The nested protocol needs at least 2 groups in the training folds: use --protocol paper.")
     sizes = np.bincount(member)
-    tags = np.stack([np.bincount(member, weights=column) for column in targets.T])  # (K, groups)
+    classes = balanced_classes(targets)
+    tags = np.stack([np.bincount(member, weights=column) for column in classes.T])  # (classes, groups)
     wanted = VALIDATION_SHARE * np.append(tags.sum(axis=1), sizes.sum())
     best, smallest = np.zeros(0, dtype=int), np.inf
     for _ in range(CANDIDATES):

@@ -26,6 +26,7 @@ class Row:
     tags: frozenset[str]  # may be empty
     group: str  # the recording that the clip was cut from
     stereo_path: Path | None = None  # the stereo recording, where it is another file than `path`
+    unknown: frozenset[str] = frozenset()  # tags of which nobody knows whether it has them
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from audiotag.corpus.tables import Listing, Row
 
 SEPARATOR = ";"  # always separates
 LIKELY = ("|", ",")  # what else may have been meant to
+UNKNOWN = "?"  # before a tag of which nobody knows whether the clip has it
 LONGEST = 100  # characters of a tag; MLflow's names of metrics end at 250
 NO_TAG = {"nan", "none", "null", "n/a", "<na>"}  # what programs write into an empty cell
 
@@ -31,12 +32,42 @@ def separate_tags(listing: Listing, asked: str | None = None) -> Listing:
         warnings = tuple(filter(None, (_undecided(listing.rows, likely) for likely in LIKELY if likely != separator)))
         listing = replace(listing, warnings=listing.warnings + warnings)
     rows = [_separated(row, separator) for row in listing.rows] if separator else listing.rows
-    return _without_long_tags(replace(listing, rows=tuple(rows)))
+    return _without_long_tags(_mark_unknown(replace(listing, rows=tuple(rows))))
 
 
 def _separated(row: Row, separator: str) -> Row:
     tags = {part.strip() for tag in row.tags for part in tag.split(separator)} - {""}
     return row if tags == row.tags else replace(row, tags=frozenset(tags))
+
+
+def _mark_unknown(listing: Listing) -> Listing:
+    """Take `?` off the tags of which a table says that they are unknown; leave out rows that contradict themselves."""
+    if not any(tag.startswith(UNKNOWN) for row in listing.rows for tag in row.tags):
+        return listing
+    rows, wrong = [], []
+    for row in listing.rows:
+        unknown = frozenset(_bare(tag) for tag in row.tags if tag.startswith(UNKNOWN)) | row.unknown
+        known = frozenset(tag for tag in row.tags if not tag.startswith(UNKNOWN))
+        if "" in unknown or unknown & known:
+            wrong.append(f"`{row.clip}`")
+        else:
+            rows.append(replace(row, tags=known, unknown=unknown))
+    clips = sum(bool(row.unknown) for row in rows)
+    notes = (f"`{UNKNOWN}` marks tags of which it is unknown whether a clip has them, in {count(clips, 'clip')}",)
+    problems = (
+        f"{count(len(wrong), 'clip')} of `{listing.root}` with a `{UNKNOWN}` that stands before no tag, or before one "
+        f"that the clip has, too: {list_first(wrong)}; write `{UNKNOWN}tag` for an unknown tag, `tag` for one it has.",
+    )
+    return replace(
+        listing,
+        rows=tuple(rows),
+        notes=listing.notes + notes * bool(clips),
+        problems=listing.problems + problems * bool(wrong),
+    )
+
+
+def _bare(tag: str) -> str:
+    return tag.removeprefix(UNKNOWN).strip()
 
 
 def _find_separator(rows: Sequence[Row]) -> tuple[str, tuple[str, ...]]:
@@ -47,12 +78,12 @@ def _find_separator(rows: Sequence[Row]) -> tuple[str, tuple[str, ...]]:
     """
     if any(len(row.tags) > 1 for row in rows):
         return "", ()
-    alone = {tag for row in rows for tag in row.tags}
+    alone = {_bare(tag) for row in rows for tag in row.tags}
     for likely in LIKELY:
         joined = {tag for tag in alone if likely in tag}
-        parts = {part.strip() for tag in joined for part in tag.split(likely)} - {""}
+        parts = {_bare(part.strip()) for tag in joined for part in tag.split(likely)} - {""}
         if joined and (likely == LIKELY[0] or parts <= alone - joined):
-            clips = sum(bool(row.tags & joined) for row in rows)
+            clips = sum(any(likely in tag for tag in row.tags) for row in rows)
             return likely, (f"`{likely}` separates tags, in {count(clips, 'clip')}: {name_first(sorted(joined))}",)
     return "", ()
 
@@ -72,15 +103,15 @@ def _undecided(rows: Sequence[Row], likely: str) -> str:
 
 def _without_long_tags(listing: Listing) -> Listing:
     """Leave out rows with tags that are too long for a name, and say so."""
-    long = [row for row in listing.rows if max(map(len, row.tags), default=0) > LONGEST]
+    long = [row for row in listing.rows if max(map(len, row.tags | row.unknown), default=0) > LONGEST]
     if not long:
         return listing
-    longest = max(len(tag) for row in long for tag in row.tags)
+    longest = max(len(tag) for row in long for tag in row.tags | row.unknown)
     problem = (
         f"{count(len(long), 'clip')} of `{listing.root}` with a tag of up to {longest} characters: "
         f"{name_first(row.clip for row in long)}; {LONGEST} are the most: separate tags by `{SEPARATOR}`."
     )
-    rows = tuple(row for row in listing.rows if max(map(len, row.tags), default=0) <= LONGEST)
+    rows = tuple(row for row in listing.rows if row not in long)
     return replace(listing, rows=rows, problems=(*listing.problems, problem))
 
 

@@ -15,6 +15,7 @@ from audiotag.audio.sound import SUFFIXES
 from audiotag.corpus.audio_scan import NEARLY_SILENT, Progress
 from audiotag.corpus.corpus import Corpus, Examination, examine, scoring_problems, usable_part
 from audiotag.corpus.errors import count, name_first
+from audiotag.corpus.labels import as_lists
 from audiotag.corpus.tables import EVALUATION
 from audiotag.corpus.tag_names import odd_tags
 
@@ -102,8 +103,10 @@ def cell_warnings(corpus: Corpus) -> list[str]:
     """Warn of tags that a fold cannot score."""
     warnings = []
     for tag, fold in corpus.unscored_cells():
-        has = corpus.targets[corpus.folds == fold, corpus.tags.index(tag)].any()
-        warnings.append(f"tag `{tag}` has no {'negatives' if has else 'positives'} in fold {fold}: left out there")
+        has = corpus.targets[corpus.folds == fold, corpus.tags.index(tag)] > 0
+        warnings.append(
+            f"tag `{tag}` has no {'negatives' if has.any() else 'positives'} in fold {fold}: left out there"
+        )
     return warnings
 
 
@@ -144,7 +147,7 @@ def _duplicates(corpus: Corpus, infos: Sequence[AudioInfo]) -> list[str]:
     if not sets:
         return []
     apart = [same for same in sets if len(set(corpus.folds[same].tolist())) > 1]
-    other = [same for same in sets if len({tuple(row) for row in corpus.targets[same].tolist()}) > 1]
+    other = [same for same in sets if len({tuple(row) for row in as_lists(corpus.targets[same])}) > 1]
     shown = name_first(" = ".join(corpus.clips[index] for index in same) for same in (apart or sets))
     warnings = [
         f"{count(sum(map(len, sets)), 'clip')} with the same audio as another, {len(apart)} of {len(sets)} "

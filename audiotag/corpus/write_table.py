@@ -2,13 +2,14 @@
 
 import csv
 import io
+import math
 from pathlib import Path
 
 from audiotag.corpus.corpus import Corpus
 from audiotag.corpus.errors import CorpusError
 from audiotag.corpus.layouts.folder import COLUMNS, SPLITS
 from audiotag.corpus.tables import EVALUATION
-from audiotag.corpus.tag_names import LIKELY, SEPARATOR
+from audiotag.corpus.tag_names import LIKELY, SEPARATOR, UNKNOWN
 from audiotag.files import reason_of, write_new
 
 
@@ -28,7 +29,8 @@ def write_table(corpus: Corpus, path: Path, remedy: str) -> None:
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow([f"{column}{SEPARATOR}" if column == "tags" and decided else column for column in COLUMNS])
     for clip, fold, row, group in zip(corpus.clips, corpus.folds.tolist(), corpus.targets, corpus.groups, strict=True):
-        tags = SEPARATOR.join(tag for tag, has in zip(corpus.tags, row, strict=True) if has)
+        labels = zip(corpus.tags, row.tolist(), strict=True)
+        tags = SEPARATOR.join(f"{UNKNOWN if math.isnan(has) else ''}{tag}" for tag, has in labels if has)
         split = SPLITS[fold == EVALUATION]
         writer.writerow([clip, fold if fold >= 0 else "", tags, "" if group == clip else group, split])
     try:

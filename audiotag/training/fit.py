@@ -21,6 +21,7 @@ from audiotag.augment import Augment, build_augmentations
 from audiotag.augment.schedule import final_stretch, mixing_on
 from audiotag.augment.variants import Variants
 from audiotag.config import TrialConfig
+from audiotag.corpus.labels import have_unknown
 from audiotag.corpus.splits import FoldSplit
 from audiotag.features.log_mel import LogMel, log_mel
 from audiotag.features.standardise import band_statistics
@@ -32,7 +33,7 @@ from audiotag.models.precision import computing
 from audiotag.training.batches import gather, segment_index
 from audiotag.training.device import GPUError, place_features, to_device
 from audiotag.training.epochs import EpochResult, PretrainingEpoch
-from audiotag.training.loss import apply_loss, final_probabilities, mean_loss
+from audiotag.training.loss import apply_loss, final_probabilities, masked_bce, mean_loss
 from audiotag.training.optim import SGD, build_optimizer, load_optimizer_state
 from audiotag.training.recorded import RecordedStep, Step
 from audiotag.training.rng import Stream, make_rng, seed_torch
@@ -186,7 +187,8 @@ def fit(
         raise ValueError(f"The value of `waves` is None, but {config.augmentation} mixes those of the clips.")
     for _ in pretrain(state, features, split.train, seed=seed, fold=fold, device=device):
         pass
-    placed, step = place_features(features, device), build_step(state, config, device)
+    partly = have_unknown(targets[split.train])
+    placed, step = place_features(features, device), build_step(state, config, device, partly)
     while not state.stopped(config):
         started = time.perf_counter()
         epoch = len(state.history)
@@ -204,7 +206,7 @@ def fit(
             train_loss=train_loss,
             train_accuracy=train_accuracy,
             val_loss=val_loss,
-            val_accuracy=float(((scores > 0.5) == (truth > 0.5)).mean()),
+            val_accuracy=float(((scores > 0.5) == (truth > 0.5))[~np.isnan(truth)].mean()),
             val_means={name: metric.score(truth, scores)[1] for name, metric in METRICS.items()},
             seconds=time.perf_counter() - started,
         )
@@ -242,7 +244,7 @@ def _train_epoch(
     built = build_augmentations(config, model) if on else []
     augmenting = [(each, make_rng(seed, fold, epoch, Stream.MIXING, place)) for place, each in enumerate(built)]
     model.train()
-    totals = torch.zeros(3, device=device)
+    totals = torch.zeros((), device=device)
     with seed_torch(seed, fold, epoch, Stream.DROPOUT, device):
         for start in range(0, len(order), config.batch_size):
             batch = order[start : start + config.batch_size]
@@ -255,10 +257,12 @@ def _train_epoch(
                 x, y = _mix_waves(*first, waves.cut(batch[:, 0], batch[:, 1], frames), y, waves.front_end, device)
             for augment, rng in steps:
                 x, y = augment(x, y, rng)
-            totals += step(x, y)
-    loss_sum, right, broken = totals.tolist()
+            totals = totals + step(x, y)
+    loss_sum, right, broken, *known = totals.tolist()
     if broken:
         raise Diverged(f"the outputs are not finite in epoch {epoch} of fold {fold}")
+    if known:  # the loss is a sum over labels then
+        return loss_sum / max(known[0], 1), right / max(known[0], 1)
     return loss_sum / len(order), right / (len(order) * targets.shape[1])
 
 
@@ -270,14 +274,15 @@ def _mix_waves(
     return to_device(log_mel(x.numpy(), front_end), device), to_device(y.numpy(), device)
 
 
-def build_step(state: FitState, config: TrialConfig, device: str) -> Step:
+def build_step(state: FitState, config: TrialConfig, device: str, partly: bool = False) -> Step:
     """Build the training step: features (B, L, F) and targets (B, K) to what an epoch adds up, see `tagging_loss`.
 
-    With `cuda_graphs` it is recorded for whole batches; the last one of an epoch may be smaller.
+    With `cuda_graphs` it is recorded for whole batches; the last one of an epoch may be smaller. Where some targets are
+    unknown (`partly`), the loss is `partial_loss`.
     """
 
     def step(x: Tensor, y: Tensor) -> Tensor:
-        loss, figures = tagging_loss(state.model, x, y, device)
+        loss, figures = (partial_loss if partly else tagging_loss)(state.model, x, y, device)
         take_step(state.optimizer, loss)
         return figures
 
@@ -298,6 +303,20 @@ def tagging_loss(model: Any, x: Tensor, y: Tensor, device: str) -> tuple[Tensor,
     mean, decided = apply_loss(model.loss, probabilities.nan_to_num(0.5), y)
     right = ((decided.detach() > 0.5) == (y > 0.5)).sum()
     return mean, torch.stack([mean.detach() * len(x), right, probabilities.detach().isnan().sum()])
+
+
+def partial_loss(model: Any, x: Tensor, y: Tensor, device: str) -> tuple[Tensor, Tensor]:
+    """The mean loss over the known ones of targets (B, K), NaN where they are unknown, and what an epoch adds up.
+
+    These (4,) are the sum of the loss over known targets, the right decisions among them, the outputs that are NaN, and
+    how many targets are known.
+    """
+    with computing(model, device):
+        probabilities = model(standardise(model, x))
+    decided, known = probabilities.nan_to_num(0.5), ~y.isnan()
+    mean, number = masked_bce(decided, y), known.sum()
+    right = (((decided.detach() > 0.5) == (y > 0.5)) & known).sum()
+    return mean, torch.stack([mean.detach() * number, right, probabilities.detach().isnan().sum(), number])
 
 
 def take_step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:

@@ -2,6 +2,8 @@
 
 A network gives a probability per tag, whatever the loss. For the cross-entropy over tags, of which each clip has one,
 their log-odds are what a softmax takes: those of a network that ends in a sigmoid are what it has before it.
+Unknown labels (NaN) have no part in the binary cross-entropy, whose mean is then over the known ones; the cross-entropy
+over tags needs them all.
 Shapes: B clips or segments, K tags.
 """
 
@@ -31,15 +33,25 @@ def apply_loss(loss: str, probabilities: Tensor, targets: Tensor) -> tuple[Tenso
     return F.cross_entropy(logits, targets), torch.softmax(logits, dim=1)
 
 
+def masked_bce(probabilities: Tensor, targets: Tensor) -> Tensor:
+    """Compute the mean binary cross-entropy of probabilities (B, K) over targets that are not NaN; 0 without any."""
+    known = ~targets.isnan()
+    weight = known.to(probabilities.dtype)
+    total = F.binary_cross_entropy(probabilities, targets.nan_to_num(0.0), weight, reduction="sum")
+    return total / weight.sum().clamp(min=1)
+
+
 def final_probabilities(loss: str, probabilities: Tensor) -> Tensor:
     """Turn a network's outputs (B, K) into the probabilities that its loss is about."""
     return probabilities if loss == "bce" else torch.softmax(log_odds(probabilities), dim=1)
 
 
 def mean_loss(loss: str, probabilities: Tensor, targets: Tensor) -> float:
-    """Compute the mean loss of final probabilities (B, K); NaN where one is not finite."""
+    """Compute the mean loss of final probabilities (B, K) over known targets; NaN where one is not finite."""
     if not torch.isfinite(probabilities).all():
         return math.nan
+    if targets.isnan().any():
+        return float(masked_bce(probabilities, targets))
     if loss == "bce":
         return float(F.binary_cross_entropy(probabilities, targets))
     return float(-(targets * probabilities.clamp(min=SMALLEST**2).log()).sum(dim=1).mean())

@@ -35,8 +35,10 @@ class TryOutError(ValueError):
     """An own function or class that breaks the contract; the message is one line for the user."""
 
 
-def try_out(config: TrialConfig, frames: int, n_tags: int) -> None:
+def try_out(config: TrialConfig, frames: int, n_tags: int, partly: bool = False) -> None:
     """Try the networks and augmentations of batches that are a user's own, in an empty folder, on the CPU.
+
+    `partly` says that the corpus has unknown labels, as the batch then has.
 
     Raises:
         TryOutError: For what raises, or gives other than it must: it names the function, what came and what is wanted.
@@ -45,6 +47,8 @@ def try_out(config: TrialConfig, frames: int, n_tags: int) -> None:
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.uniform(SILENCE, LOUD, (CLIPS, frames, columns)).astype(np.float32))
     y = torch.from_numpy((rng.random((CLIPS, n_tags)) < 0.5).astype(np.float32))
+    if partly:
+        y[rng.random(y.shape) < 0.5] = torch.nan
     of_batches = [part for part in split_chain(config.augmentation) if part not in config.waveform_parts]
     with TemporaryDirectory() as empty, chdir(empty), redirect_stdout(sys.stderr):  # workers have another folder, too
         cut = _guard(f"The network `{config.model}`", config, partial(_as_trained, config, x))
@@ -85,7 +89,7 @@ def _try_augmentation(name: str, step: Callable[..., Any], x: Tensor, y: Tensor,
         given = x.clone(), y.clone()
         found.append(_guard(what, config, partial(step, *given, make_rng(0, 0, 0, Stream.MIXING))))
         for word, now, was in zip(words, given, (x, y), strict=True):
-            if not torch.equal(now, was):
+            if not _same(now, was):
                 remedy = f"make a copy first (`{word} = {word}.clone()`), and change that"
                 raise TryOutError(f"{what} changes the {words[word]} that it is given: {remedy}.")
     result = found[0]
@@ -94,14 +98,21 @@ def _try_augmentation(name: str, step: Callable[..., Any], x: Tensor, y: Tensor,
     for label, part, was in zip(words.values(), result, (x, y), strict=True):
         if part.shape != was.shape or part.dtype != was.dtype:
             raise TryOutError(f"{what} returns {label} {_shown(part)}, but they must be {_shown(was)}, as given.")
-        if not torch.isfinite(part).all():
+        may_be = torch.isfinite(part) | (part.isnan() & was.isnan().any())  # unknown labels
+        if not may_be.all():
             raise TryOutError(f"{what} returns {label} with NaN or infinity, but they must be finite.")
-    if result[1].min() < 0 or result[1].max() > 1:
-        low, high = result[1].min().item(), result[1].max().item()
+    known = result[1][~result[1].isnan()]
+    if len(known) and (known.min() < 0 or known.max() > 1):
+        low, high = known.min().item(), known.max().item()
         raise TryOutError(f"{what} returns targets from {low:g} to {high:g}, but they must be in [0, 1].")
-    if not all(map(torch.equal, found[0], found[1])):
+    if not all(map(_same, found[0], found[1])):
         remedy = "draw all random numbers from `rng`, NumPy's generator, and keep no state"
         raise TryOutError(f"{what} gives other features or targets each time: {remedy}.")
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are equal, NaN for NaN."""
+    return torch.equal(one.isnan(), other.isnan()) and torch.equal(one.nan_to_num(0), other.nan_to_num(0))
 
 
 def _try_network(config: TrialConfig, x: Tensor, y: Tensor) -> None:
@@ -154,7 +165,7 @@ def _train_and_score(what: str, config: TrialConfig, x: Tensor, y: Tensor) -> Te
         with computing(model, "cpu"):
             _check_probabilities(what, run(lambda: model(standardise(model, x))), x, shape)
         _check_calls(what, calls, len(x))
-        loss, _ = run(lambda: tagging_loss(model, x, y, "cpu"))
+        loss, _ = run(lambda: tagging_loss(model, x, y.nan_to_num(0), "cpu"))
         if not loss.requires_grad:
             raise TryOutError(nothing)
         run(lambda: take_step(state.optimizer, loss))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from audiotag.augment import Augment, build_augmentations
 from audiotag.augment.mixing import mixup
+from audiotag.augment.pairs import blend_targets
 from audiotag.augment.spectrogram import freq_mixstyle
 from audiotag.config import TrialConfig, augmentation, augmentation_names
 from audiotag.models.build import build_network
@@ -144,3 +145,37 @@ def test_a_chain_takes_its_parts_in_order_each_with_its_own_hyperparameters() ->
     assert (first.func, first.keywords) == (mixup, {"alpha": 0.5})  # type: ignore[attr-defined]
     assert second.func is freq_mixstyle  # type: ignore[attr-defined]
     assert second.keywords["alpha"] == 0.7  # type: ignore[attr-defined]
+
+
+# --- unknown labels ---
+
+
+@every_augmentation
+def test_unknown_labels_stay_unknown_and_change_nothing_else(name: str) -> None:
+    """A label is unknown after mixing where it would depend on one that is; which one decides no other number."""
+    config = configured(name)
+    network = build_network(config, config.front_end.columns, 3).train()
+    for seed in range(6):
+        x, y = batch(config, seed=seed)
+        partly = torch.where(torch.rand(y.shape, generator=torch.Generator().manual_seed(seed)) < 0.3, torch.nan, y)
+        found = []
+        for targets in (y, partly, torch.where(partly.isnan(), 1 - y, y)):
+            (step,) = build_augmentations(config, network)
+            found.append(step(x, targets, np.random.default_rng(seed)))
+        (features, labels), (same, masked), (_, flipped) = found
+        assert torch.equal(features, same)
+        known = ~masked.isnan()
+        assert torch.equal(labels[known], masked[known])
+        assert torch.equal(labels[known], flipped[known])
+        assert known.any()
+        assert not known.all()
+
+
+def test_a_clip_that_is_not_heard_hides_no_label() -> None:
+    y, partner = torch.tensor([[1.0, torch.nan], [0.0, 1.0]]), torch.tensor([1, 0])
+    for weight, wanted in ((1.0, y), (0.0, y[partner]), (0.5, [[0.5, torch.nan], [0.5, torch.nan]])):
+        for given_weight in (weight, torch.tensor([weight, weight])):
+            np.testing.assert_array_equal(blend_targets(y, partner, given_weight), wanted)
+    np.testing.assert_array_equal(
+        blend_targets(y, partner, torch.tensor([1.0, 0.5])), [[1, torch.nan], [0.5, torch.nan]]
+    )

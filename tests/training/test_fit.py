@@ -322,3 +322,49 @@ def test_a_fold_resumes_to_the_same_bits_with_each_augmentation(name: str) -> No
     plain = begin(replace(TINY, max_epochs=2))
     list(epochs(plain, replace(TINY, max_epochs=2), features=features))
     assert not same_tensors(whole.model.state_dict(), plain.model.state_dict())
+
+
+# --- unknown labels ---
+
+
+def test_a_tag_that_is_unknown_in_training_is_not_learnt() -> None:
+    config = replace(TINY, max_epochs=2)
+    targets = TARGETS.copy()
+    targets[SPLIT.train, 1] = np.nan
+    before = start(config).model.state_dict()
+    after = trained(config, targets=targets).model.state_dict()
+    moved = {
+        name: (after[name] != before[name]).reshape(3, -1).any(dim=1) for name in after if name.startswith("tagging.")
+    }
+    assert moved
+    for rows in moved.values():
+        assert rows.tolist() == [True, False, True]
+
+
+def test_figures_of_an_epoch_are_those_of_known_labels() -> None:
+    config = replace(TINY, learning_rate=STILL, dropout=0.0, max_epochs=1)
+    targets = np.zeros((16, 3), dtype=np.float32)
+    targets[[7, 12]] = 1
+    targets[[0, 1, 2, 11, 12], 0] = np.nan
+    state = start(config)
+    nn.init.zeros_(state.model.tagging.weight)
+    nn.init.constant_(state.model.tagging.bias, -1.0)
+    (result,) = epochs(state, config, targets=targets)
+    probability = 1 / (1 + math.e)
+    present, absent = -math.log(probability), -math.log(1 - probability)
+    assert result.train_loss == pytest.approx((3 * present + 24 * absent) / 27)
+    assert result.train_accuracy == pytest.approx(24 / 27)
+    assert result.val_loss == pytest.approx((2 * present + 14 * absent) / 16)
+    assert result.val_accuracy == pytest.approx(14 / 16)
+
+
+def test_mixing_with_unknown_labels_stays_finite_and_resumes_to_the_same_bits() -> None:
+    config = replace(TINY, augmentation="mixup", alpha=0.2, max_epochs=3)
+    targets = TARGETS.copy()
+    targets[np.random.default_rng(3).random(targets.shape) < 0.4] = np.nan
+    whole, half = trained(config, targets=targets), start(config)
+    next(epochs(half, config, targets=targets))
+    half = reopened(half, config)
+    list(epochs(half, config, targets=targets))
+    assert same_bits(whole, half)
+    assert all(math.isfinite(result.train_loss) for result in whole.history)

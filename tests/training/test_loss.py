@@ -9,7 +9,7 @@ from helpers.tiny_fit import TINY, trained
 from torch.nn import functional as F
 
 from audiotag.training.fit import predict
-from audiotag.training.loss import apply_loss, final_probabilities, log_odds, mean_loss
+from audiotag.training.loss import apply_loss, final_probabilities, log_odds, masked_bce, mean_loss
 
 
 def test_losses_by_hand() -> None:
@@ -57,3 +57,40 @@ def test_a_network_trained_with_cross_entropy_gives_one_distribution_per_clip() 
     assert not np.allclose(predict(state.model, features, np.arange(5)).sum(axis=1), 1)
     state.model.loss = "cross_entropy"  # type: ignore[assignment]
     assert predict(state.model, features, np.arange(5)).sum(axis=1) == pytest.approx(np.ones(5), abs=1e-6)
+
+
+# --- unknown labels ---
+
+
+def test_the_loss_is_a_mean_over_known_labels() -> None:
+    p, y = torch.tensor([[0.8, 0.5], [0.1, 0.3]]), torch.tensor([[1.0, math.nan], [math.nan, 0.0]])
+    wanted = -(math.log(0.8) + math.log(0.7)) / 2
+    assert masked_bce(p, y).item() == pytest.approx(wanted)
+    assert mean_loss("bce", p, y) == pytest.approx(wanted)
+    whole = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    assert masked_bce(p, whole).item() == pytest.approx(apply_loss("bce", p, whole)[0].item())
+
+
+def test_outputs_of_unknown_labels_change_neither_loss_nor_gradient() -> None:
+    rng = torch.Generator().manual_seed(0)
+    y = (torch.rand(6, 4, generator=rng) < 0.5).float()
+    unknown = torch.rand(6, 4, generator=rng) < 0.4
+    y[unknown] = torch.nan
+    found = []
+    for _ in range(2):
+        p = torch.where(unknown, torch.rand(6, 4, generator=rng), 0.3).requires_grad_()
+        loss = masked_bce(p, y)
+        loss.backward()
+        assert p.grad is not None
+        assert not p.grad[unknown].any()
+        found.append((loss.item(), p.grad[~unknown].tolist()))
+    assert found[0] == found[1]
+
+
+def test_without_a_known_label_the_loss_is_0() -> None:
+    p = torch.full((2, 3), 0.4, requires_grad=True)
+    loss = masked_bce(p, torch.full((2, 3), torch.nan))
+    loss.backward()
+    assert loss.item() == 0
+    assert p.grad is not None
+    assert not p.grad.any()

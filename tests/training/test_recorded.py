@@ -48,8 +48,8 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[RecordedStep]]:
     def stands_for(*_: Any, **__: Any) -> Iterator[None]:
         yield
 
-    def build(state: FitState, config: TrialConfig, device: str) -> Any:
-        step = plain(state, config, device)
+    def build(state: FitState, config: TrialConfig, device: str, partly: bool) -> Any:
+        step = plain(state, config, device, partly)
         made.append(recorded := RecordedStep(step, state.model, state.optimizer))
         return lambda x, y: recorded(x, y) if len(x) == config.batch_size else step(x, y)
 

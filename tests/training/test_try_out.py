@@ -234,3 +234,13 @@ def test_what_own_code_prints_is_no_output_of_the_program(capsys: pytest.Capture
 
 def test_what_is_the_project_s_is_not_tried() -> None:
     try_out(TrialConfig(augmentation="mixup", alpha=1.0), frames=1, n_tags=3)  # the network takes no single frame
+
+
+def test_unknown_labels_may_come_back_and_must_not_reach_the_features() -> None:
+    def partly(body: str) -> None:
+        try_out(TrialConfig(code=OwnCode("question.py", augmenting(body)), augmentation="own"), 20, 3, partly=True)
+
+    partly("return x.flip(1), y")
+    partly("return x, 0.5 * y + 0.5 * y[rng.permutation(len(y))]")
+    with pytest.raises(TryOutError, match="returns features with NaN"):
+        partly("return x * y.mean(dim=1)[:, None, None], y")
