@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from audiotag.corpus.errors import count, list_first
+from audiotag.corpus.labels import have_unknown
 from audiotag.metrics import METRICS
 from audiotag.training.epochs import EpochResult
 from study.cli import STUDIES
@@ -198,7 +199,8 @@ class Study:
             split: "held_out", the clips of the fold, or "evaluation".
             partition: Of the folds; 1 is the corpus's own.
             seed: One of the study's (`record.seeds`); the first by default.
-            targets: Give a second table of the same shape, with 1 where a clip has a tag and 0 where not (uint8).
+            targets: Give a second table of the same shape, with 1 where a clip has a tag and 0 where not (uint8); of a
+                corpus with unknown labels float32, NaN for them.
 
         Raises:
             LedgerError: For a trial, a fold, a split, a partition or a seed that the study does not have, a fold that
@@ -322,7 +324,9 @@ class Study:
     def _targets(self, split: str, partition: int, fold: int | None, names: list[str]) -> np.ndarray:
         """The targets (n, K) of some clips of a fold, or of the evaluation split."""
         if split == "evaluation":
-            return np.array([self.record.corpus.evaluation_targets[name] for name in names], dtype=np.uint8)
+            labels = self.record.corpus.evaluation_targets
+            targets = np.array([labels[name] for name in names], dtype=np.float32)
+            return targets if have_unknown(targets) else targets.astype(np.uint8)
         if (clips := self._ledger.clips(partition)) is None:
             raise LedgerError(f"The study `{self.name}` has no usable clips.npz, which holds the targets.")
         assert fold is not None, "only the evaluation split goes without one"

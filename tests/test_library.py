@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.made_up import ALPHAS, SMALL, make_corpus, make_study
+from helpers.made_up import ALPHAS, SMALL, hide_labels, make_corpus, make_study
 
 import study
 from audiotag.config import TrialConfig
@@ -220,6 +220,15 @@ def test_a_figure_that_does_not_exist_is_nan_and_a_metric_without_any_has_no_col
     assert loaded.folds["eer/c"].isna().tolist() == [False, True, False]
     assert not [name for table in (loaded.trials, loaded.folds) for name in table if name.startswith("accuracy")]
     assert {f"{name}_mean" for name in METRICS} - set(loaded.folds) == {"accuracy_mean"}
+
+
+def test_targets_of_unknown_labels_are_nan(tmp_path: Path) -> None:
+    corpus = hide_labels(make_corpus(**SMALL, evaluation=3))
+    loaded = study.load(make_study(tmp_path / "s", ALPHAS[:1], corpus=corpus).root)
+    for split, fold, members in (("held_out", 1, corpus["folds"] == 1), ("evaluation", None, corpus["folds"] == -1)):
+        _, targets = loaded.scores(0, fold, split=split, targets=True)
+        np.testing.assert_array_equal(targets, corpus["targets"][members])
+        assert targets["c"].isna().any()
 
 
 def test_metrics_that_are_newer_than_a_study_come_from_its_scores(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from audiotag.corpus.corpus import Corpus
+from audiotag.corpus.labels import have_unknown
 from audiotag.corpus.tables import EVALUATION
 from audiotag.files import look
 from study.ledger.files import write_file
@@ -17,7 +18,7 @@ CLIPS_FILE = "clips.npz"
 
 @dataclass(frozen=True, eq=False)
 class ScoredFold:
-    """The held-out clips of a fold: targets (n, K) of 0 and 1, groups (n,) as numbers from 0."""
+    """The held-out clips of a fold: targets (n, K) of 0 and 1, NaN where unknown; groups (n,) as numbers from 0."""
 
     targets: np.ndarray
     groups: np.ndarray
@@ -29,7 +30,7 @@ class Clips:
 
     Attributes:
         names: (N,).
-        targets: (N, K) uint8.
+        targets: (N, K) uint8; of a corpus with unknown labels float32, NaN for them.
         folds: (N,), `EVALUATION` for the evaluation split.
         groups: (N,) as numbers from 0.
     """
@@ -66,7 +67,7 @@ def write_clips(root: Path, corpus: Corpus) -> None:
         return
     parts = {
         "names": np.array(corpus.clips, np.str_),
-        "targets": corpus.targets.astype(np.uint8),
+        "targets": corpus.targets if have_unknown(corpus.targets) else corpus.targets.astype(np.uint8),
         "folds": corpus.folds,
         "groups": np.unique(corpus.groups, return_inverse=True)[1],
     }

@@ -9,6 +9,7 @@ from statistics import fmean
 import numpy as np
 
 from audiotag.corpus.corpus import Corpus
+from audiotag.corpus.labels import as_lists
 from audiotag.metrics import METRICS, Metric, mean_defined, sample_variance
 from study.ledger.ledger import Ledger
 from study.ledger.paper import published_row
@@ -282,7 +283,7 @@ def running_means(folds: Sequence[FoldResult], study: StudyRecord) -> list[float
 
 
 def score(targets: np.ndarray, scores: np.ndarray, tags: Sequence[str]) -> dict[str, Figures]:
-    """The figures of each metric for some clips: targets (n, K), scores (n, K)."""
+    """The figures of each metric for some clips: targets (n, K), NaN where unknown, and scores (n, K)."""
     found = {}
     for name, metric in METRICS.items():
         values, mean = metric.score(targets, scores)
@@ -307,12 +308,13 @@ def score_evaluation(folder: TrialFolder, study: StudyRecord) -> dict[str, Figur
 
 def corpus_record(corpus: Corpus) -> CorpusRecord:
     """What a study file says of its corpus."""
+    evaluated = [corpus.clips[clip] for clip in corpus.evaluation]
     return CorpusRecord(
         name=corpus.name,
         fingerprint=corpus.fingerprint,
         tags=tuple(corpus.tags),
         folds=tuple(corpus.fold_numbers),
-        evaluation_targets={corpus.clips[i]: [int(value) for value in corpus.targets[i]] for i in corpus.evaluation},
+        evaluation_targets=dict(zip(evaluated, as_lists(corpus.targets[corpus.evaluation]), strict=True)),
         kind=corpus.kind,
         path=str(corpus.root),
         development_clips=len(corpus.development),

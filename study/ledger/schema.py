@@ -120,7 +120,7 @@ class CorpusRecord:
     fingerprint: str
     tags: tuple[str, ...]
     folds: tuple[int, ...]
-    evaluation_targets: dict[str, list[int]]  # by clip, one 0 or 1 per tag
+    evaluation_targets: dict[str, list[int | None]]  # by clip, one 0 or 1 per tag; None where it is unknown
     kind: str = "folder"  # the layout
     path: str = ""
     development_clips: int = 0

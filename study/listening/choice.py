@@ -23,7 +23,7 @@ class ScoredClips:
     """A row's held-out clips.
 
     Attributes:
-        targets: (N, K) of 0 and 1.
+        targets: (N, K) of 0 and 1; NaN where it is unknown whether a clip has the tag, which is no mistake.
         scores: (N, K).
         thresholds: (N, K), each clip's of its fold; NaN where a fold has clips of one class only.
     """

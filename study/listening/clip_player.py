@@ -41,18 +41,23 @@ def clip_player(question: Question, clip: int, why: Sequence[Choice], heard: Hea
 
 def _shown_tags(question: Question, clip: int, why: Sequence[Choice]) -> list[int]:
     """The tags that a clip was chosen for, those that it has, and while there is room those with the highest scores."""
-    needed = dict.fromkeys([*(choice.tag for choice in why), *np.flatnonzero(question.clips.targets[clip]).tolist()])
+    needed = dict.fromkeys(
+        [*(choice.tag for choice in why), *np.flatnonzero(question.clips.targets[clip] > 0).tolist()]
+    )
     likeliest = np.argsort(-question.rows[0].scored.scores[clip], kind="stable").tolist()
     return list(dict.fromkeys([*needed, *likeliest]))[: max(LANES, len(needed))]
 
 
 def _lane(question: Question, clip: int, tag: int, heard: Heard, seconds: float) -> Lane:
     first = question.rows[0].scored
-    piece = Piece(0.0, seconds, float(first.scores[clip, tag]), "wrong" if first.wrong[clip, tag] else "right")
+    target = float(question.clips.targets[clip, tag])
+    kind = "" if np.isnan(target) else "wrong" if first.wrong[clip, tag] else "right"
+    piece = Piece(0.0, seconds, float(first.scores[clip, tag]), kind)
     top = float(highest_points(heard.track)[tag]) if heard.has_curves else None
     paths = draw_lane(heard.track, [piece], tag, plain(first.thresholds[clip, tag]), top, seconds)
     facts = [_fact(row, clip, tag) for row in question.rows]
-    return Lane(question.tags[tag], bool(question.clips.targets[clip, tag]), facts, paths)
+    annotation = "unknown" if np.isnan(target) else "annotated" if target else ""
+    return Lane(question.tags[tag], annotation, facts, paths)
 
 
 def _fact(row: Row, clip: int, tag: int) -> Fact:
@@ -63,4 +68,6 @@ def _fact(row: Row, clip: int, tag: int) -> Fact:
         return Fact(f"{row.word} {decimal(score)} (no threshold)")
     verdict = "missed" if scored.missed[clip, tag] else "false alarm" if scored.false_alarms[clip, tag] else ""
     text = f"{row.word} {decimal(score)} (threshold {decimal(threshold)})"
+    if np.isnan(scored.targets[clip, tag]):
+        return Fact(text)
     return Fact(f"{text}: {verdict}" if verdict else text, "wrong" if verdict else "right")

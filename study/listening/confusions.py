@@ -52,7 +52,7 @@ def find_confusions(row: ScoredClips, most: int) -> list[Confusion]:
     has = (row.targets > 0).astype(np.int64)  # (N, K)
     defined = ~np.isnan(row.thresholds)
     kinds: tuple[tuple[Kind, np.ndarray, np.ndarray], ...] = (
-        ("false alarm", row.false_alarms, (has == 0) & defined),
+        ("false alarm", row.false_alarms, (row.targets == 0) & defined),
         ("missed", row.missed, (has == 1) & defined),
     )
     for kind, mistakes, comparable in kinds:

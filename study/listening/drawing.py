@@ -27,7 +27,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of time (s) that was scored as one clip; `kind` decides the colour: above, below, right or wrong."""
+    """A stretch of time (s) that was scored as one clip; `kind`: above, below, right, wrong, or none, is its colour."""
 
     start: float
     end: float

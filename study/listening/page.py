@@ -37,10 +37,10 @@ class Fact:
 
 @dataclass(frozen=True)
 class Lane:
-    """A tag of a recording: whether the recording is annotated with it, words on its scores, and what is drawn."""
+    """A tag of a recording: what the annotation says of it, words on its scores, and what is drawn."""
 
     tag: str
-    annotated: bool
+    annotation: str  # "annotated", "unknown", or nothing
     facts: Sequence[Fact]
     paths: Paths
 

@@ -47,7 +47,7 @@ class Question:
 
     def tags_of(self, clip: int) -> list[str]:
         """The tags that a clip has."""
-        return [tag for tag, there in zip(self.tags, self.clips.targets[clip], strict=True) if there]
+        return [tag for tag, there in zip(self.tags, self.clips.targets[clip] > 0, strict=True) if there]
 
 
 def ask(winner: Winner, most: int) -> Question:

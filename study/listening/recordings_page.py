@@ -101,7 +101,7 @@ def _lanes(track: Track, clips: Sequence[TaggedClip], thresholds: dict[str, floa
         threshold = thresholds[tags[tag]]
         facts = [_fact(probabilities[:, tag], above[:, tag], threshold)]
         paths = draw_lane(track, pieces, tag, threshold, float(tops[tag]), clips[-1].end)
-        lanes.append(Lane(tags[tag], False, facts, paths))
+        lanes.append(Lane(tags[tag], "", facts, paths))
     return lanes
 
 

@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from audiotag.corpus.corpus import Corpus
 from audiotag.corpus.errors import count
+from audiotag.corpus.labels import have_unknown
 from study.format import decimal, trial_name
 from study.listening.choice import Kind
 from study.listening.clip_player import anchor_of
@@ -117,6 +118,7 @@ def _tag_names(corpus: Corpus) -> list[str]:
 
 def _key(question: Question, options: Options, content: Content) -> list[str]:
     study, front_end = question.winner.study, question.winner.config.front_end
+    unknown = "; grey where nobody knows" * have_unknown(question.clips.targets)
     sound = (
         f"The sound is what the network gets: {front_end.sample_rate / 1000:g} kHz, cut or padded to "
         f"{study.corpus.clip_seconds:.3g} s, as Opus of {BIT_RATE // 1000} kbit/s."
@@ -131,7 +133,7 @@ def _key(question: Question, options: Options, content: Content) -> list[str]:
         "tag and a lower score is missed; one without it that does not score lower is a false alarm. The worst are "
         "farthest from their thresholds, in log-odds.",
         *explain(content.has_curves),
-        *["An area is blue where the winner is right about the tag, and orange where it is wrong."]
+        *[f"An area is blue where the winner is right about the tag, and orange where it is wrong{unknown}."]
         * content.has_curves,
         sound,
     ]
@@ -147,6 +149,8 @@ def _overview(question: Question) -> Part:
         "right alone": [wrong[1] & ~wrong[0], wrong[0] & ~wrong[1]] if len(rows) > 1 else [],
     }
     header, columns = ["tag", "clips"], [question.clips.targets > 0]
+    if have_unknown(question.clips.targets):
+        header, columns = [*header, "known"], [*columns, ~np.isnan(question.clips.targets)]
     for name, cells in counted.items():
         columns += cells
         header += [f"{name}: {row.word}" for row in rows[: len(cells)]]

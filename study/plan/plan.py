@@ -16,6 +16,7 @@ from rich.console import Console
 from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import Corpus
 from audiotag.corpus.errors import CorpusError
+from audiotag.corpus.labels import have_unknown
 from audiotag.corpus.tag_names import SEPARATOR
 from audiotag.declarations.own_code import BETWEEN, read_module
 from audiotag.metrics import DEFAULT, METRICS
@@ -239,7 +240,7 @@ def _try_own_code(plan: Plan) -> None:
 
         front_end = config.front_end
         frames = front_end.frames(front_end.samples(plan.corpus.clip_seconds))
-        try_out(config, frames, len(plan.corpus.tags))
+        try_out(config, frames, len(plan.corpus.tags), have_unknown(plan.corpus.targets))
 
 
 def _check_convolutions(plan: Plan) -> None:

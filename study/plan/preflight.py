@@ -10,6 +10,7 @@ import numpy as np
 
 from audiotag.corpus.corpus import Corpus, scoring_problems
 from audiotag.corpus.errors import count
+from audiotag.corpus.labels import have_unknown
 from audiotag.corpus.splits import split_fold
 from audiotag.metrics import METRICS
 from audiotag.models.backend import COMPILED
@@ -174,6 +175,11 @@ def check_losses(corpus: Corpus, losses: Collection[str]) -> None:
     """
     if "cross_entropy" not in losses:
         return
+    if have_unknown(corpus.targets):
+        raise PlanError(
+            f"The value of `loss` is 'cross_entropy', which needs every label, but some of the corpus `{corpus.name}` "
+            "are unknown: use 'bce'."
+        )
     tags = corpus.targets.sum(axis=1)
     if (wrong := np.flatnonzero(tags != 1)).size:
         clip, many = corpus.clips[wrong[0]], int(tags[wrong[0]])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from audiotag.corpus.errors import count, list_first
+from audiotag.corpus.labels import count_known, have_unknown
 from audiotag.corpus.tables import EVALUATION
 from study.cli import STUDIES
 from study.format import decimal, probability, signed
@@ -182,7 +183,15 @@ def caveats(analysis: Analysis) -> Iterator[str]:
     groups = len(np.unique(clips.groups[development]))
     if groups < FEW_GROUPS:
         yield f"The clips come from {count(groups, 'group')} of recordings: of so few, intervals come out too narrow."
-    numbers = [clips.targets[clips.folds == fold].sum(axis=0) for fold in study.folds]
+    if have_unknown(clips.targets):
+        judged = np.isin(clips.folds, study.folds)
+        known = count_known(clips.targets[judged]).tolist()
+        number, tag = min(zip(known, study.tags, strict=True))
+        yield (
+            f"Some labels are unknown, and each tag is judged on the clips where it is known: {tag} on {number} of "
+            f"{judged.sum()} clips, the fewest."
+        )
+    numbers = [(clips.targets[clips.folds == fold] > 0).sum(axis=0) for fold in study.folds]
     least = dict(zip(study.tags, np.min(numbers, axis=0).tolist(), strict=True))
     few = [f"{tag} {number}" for tag, number in sorted(least.items(), key=lambda item: item[1]) if number < FEW_CLIPS]
     if few:

@@ -110,14 +110,22 @@ def resampled_figures(
 
     Args:
         metric: Whose figures.
-        targets: (n, K) of 0 and 1.
+        targets: (n, K) of 0 and 1, or NaN for a clip that is left out for a tag.
         scores: (n, K).
         groups: (n,), columns of `counts`.
         counts: (R, G).
     """
     if (resampled := RESAMPLED.get(metric.name)) is not None:
-        tags = zip(targets.T, scores.T, strict=True)  # (n,) each
-        return np.stack([resampled(own_targets, own, groups, counts) for own_targets, own in tags], axis=1)
+        tags = zip(targets.T, scores.T, ~np.isnan(targets.T), strict=True)  # (n,) each
+        return np.stack(
+            [
+                resampled(own[known], its[known], groups[known], counts)
+                if known.any()
+                else np.full(len(counts), np.nan)
+                for own, its, known in tags
+            ],
+            axis=1,
+        )
     drawn = counts[:, groups]  # (R, n)
     if metric.by_label is not None:
         labels = metric.by_label(targets, scores)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from audiotag.config import TrialConfig, hyperparameter_names
+from audiotag.corpus.labels import as_lists
 from audiotag.corpus.layouts.chime_home import EVALUATION
 from audiotag.features.log_mel import LogMel
 from audiotag.metrics import METRICS
@@ -49,6 +50,13 @@ def make_corpus(
     return {"names": names, "targets": targets, "folds": fold, "groups": group}
 
 
+def hide_labels(corpus: dict[str, np.ndarray], share: float = 0.3, seed: int = 5) -> dict[str, np.ndarray]:
+    """The same corpus with a share of the labels of its first tag unknown."""
+    targets = corpus["targets"].astype(np.float32)
+    targets[np.random.default_rng(seed).random(len(targets)) < share, 0] = np.nan
+    return corpus | {"targets": targets}
+
+
 def divide_anew(corpus: dict[str, np.ndarray], partition: int) -> np.ndarray:
     """Folds of a partition other than the corpus's own: groups dealt in a random order."""
     group, fold = corpus["groups"], corpus["folds"]
@@ -68,10 +76,8 @@ def request_of(
 ) -> dict[str, Any]:
     """The content of study.json."""
     evaluation = corpus["folds"] == EVALUATION
-    rows = {
-        str(name): row.tolist()
-        for name, row in zip(corpus["names"][evaluation], corpus["targets"][evaluation], strict=True)
-    }
+    labels = as_lists(corpus["targets"][evaluation])
+    rows = {str(name): row for name, row in zip(corpus["names"][evaluation], labels, strict=True)}
     return {
         "study": root.name,
         "id": hashlib.sha256(root.name.encode()).hexdigest()[:32],
@@ -174,7 +180,7 @@ def finish_fold(
         hard = [fold, *more[1:]] if name == "held_out" else [99]  # clips are hard for every trial, or every fold
         shared = np.random.default_rng((1, *hard))
         own = np.random.default_rng((2, number, fold, *more))
-        targets = corpus["targets"][mask]
+        targets = np.nan_to_num(corpus["targets"][mask])
         noise = shared.normal(size=targets.shape) + 0.3 * own.normal(size=targets.shape)
         scores[name] = (1 / (1 + np.exp(1 - (1.8 + gain) * targets - noise))).astype(np.float32)
         scores[f"{name}_clips"] = corpus["names"][mask]

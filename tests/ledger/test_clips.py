@@ -51,3 +51,17 @@ def test_missing_or_damaged_clips(tmp_path: Path) -> None:
         assert read_clips(tmp_path) is None
     np.savez(tmp_path / CLIPS_FILE, names=np.zeros(3, "U1"), targets=np.zeros((2, 1)), folds=[0], groups=[0])
     assert read_clips(tmp_path) is None
+
+
+def test_unknown_labels_are_kept_and_known_ones_stay_bytes(
+    root: Path, folder_corpus: Callable[..., Path], tmp_path: Path
+) -> None:
+    assert read_clips(root).targets.dtype == np.uint8
+    rows = [(name, fold, f"{tags};?z" if name == "d.wav" else tags, *rest) for name, fold, tags, *rest in ROWS]
+    rows = [("f.wav", fold, "z", "park", "development") for fold in (1,)] + rows
+    corpus = open_corpus(folder_corpus(rows, header="filename,fold,tags,group,split", name="partly"))
+    (place := tmp_path / "study").mkdir()
+    write_clips(place, corpus)
+    clips = read_clips(place)
+    np.testing.assert_array_equal(clips.targets, corpus.targets)
+    np.testing.assert_array_equal(clips.held_out(2, np.array(["d.wav", "c.wav"])).targets, [[0, 1, np.nan], [1, 0, 0]])

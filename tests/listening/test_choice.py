@@ -91,3 +91,11 @@ def test_a_tag_without_a_threshold_is_never_wrong() -> None:
 
 def test_scores_of_0_and_1_are_finite_distances() -> None:
     assert np.isfinite(row([0.0, 1.0, 0.5, 0.0, 1.0, 0.5]).distances).all()
+
+
+def test_a_clip_whose_label_is_unknown_is_no_mistake() -> None:
+    targets = np.array([[1], [1], [1], [np.nan], [0], [np.nan]])
+    found = row([0.1, 0.9, 0.9, 0.9, 0.1, 0.1], targets)
+    assert found.wrong[:, 0].tolist() == [True, False, False, False, False, False]
+    thresholds = fold_thresholds(targets, found.scores, np.zeros(6))
+    assert thresholds[0, 0] == tag_thresholds(targets[[0, 1, 2, 4]], found.scores[[0, 1, 2, 4]])[0]

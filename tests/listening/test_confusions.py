@@ -46,3 +46,13 @@ def test_the_largest_surplus_comes_first_and_the_rest_is_cut() -> None:
 
 def test_a_tag_that_is_wrong_everywhere_has_nothing_to_be_compared_with() -> None:
     assert find_confusions(scored([[0, 1]] * 4, [0, 1, 2, 3]), 5) == []
+
+
+def test_clips_whose_label_is_unknown_are_not_counted() -> None:
+    targets = [[0, 1]] * 3 + [[0, 0]] + [[0, 1]] + [[0, 0]] * 5 + [[1, 0]] * 4
+    row = scored(targets, [0, 1, 2, 3])
+    more = np.array([[np.nan, 1.0]] * 6)
+    whole = ScoredClips(
+        np.vstack([row.targets, more]), np.vstack([row.scores, np.full((6, 2), 0.9)]), np.full((20, 2), 0.5)
+    )
+    assert find_confusions(whole, 5) == find_confusions(row, 5)

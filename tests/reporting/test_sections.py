@@ -9,18 +9,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.made_up import ALPHAS, SMALL, make_corpus, make_study, with_results
+from helpers.made_up import ALPHAS, SMALL, hide_labels, make_corpus, make_study, with_results
 
 from study.format import decimal, signed
 from study.ledger.clips import read_clips
 from study.ledger.pruning import write_pruned
 from study.ledger.schema import Figures, Provenance, StudyResults, TrialResult
+from study.reporting.conclusion import conclude
 from study.reporting.prose import answer, verdict
 from study.reporting.sections.against_baseline import against_baseline
 from study.reporting.sections.answer import header
 from study.reporting.sections.by_parameter import at_edge
 from study.reporting.sections.cost import cost
 from study.reporting.sections.errors_by_tag import errors_by_tag, mean_det
+from study.reporting.sections.known_labels import known_labels
 from study.reporting.sections.repeat_it import repeat_it
 from study.reporting.sections.search import importances
 from study.reporting.sections.trust import trust
@@ -293,3 +295,29 @@ def test_a_row_without_augmentation_has_a_name_in_sentences(tmp_path: Path) -> N
     configs = [{"augmentation": "none"}, {"augmentation": "mixup"}]
     found = analysed(tmp_path / "s", configs, gains=[0.3, 0.3], corpus=make_corpus(**SMALL))
     assert "the baseline (no augmentation, mean EER" in answer(found)
+
+
+# unknown labels
+
+
+def test_on_how_many_clips_each_tag_is_judged(tmp_path: Path) -> None:
+    corpus = hide_labels(make_corpus(**SMALL, evaluation=3))
+    found = analysed(tmp_path / "s", ALPHAS[:2], corpus=corpus)
+    judged = corpus["folds"] >= 0
+    targets = corpus["targets"]
+    section = known_labels(found)
+    assert section is not None
+    known, there = (~np.isnan(targets[judged])).sum(axis=0), (targets[judged] > 0).sum(axis=0)
+    assert [line.cells[1:3] for line in section.tables[0].lines] == [
+        [f"{known[0]} of 45 clips", str(there[0])],
+        ["45 of 45 clips", str(there[1])],
+    ]
+    assert section.tables[0].lines[0].cells[3] == f"{(~np.isnan(targets[~judged, 0])).sum()} of 15 clips"
+    assert f"c on {known[0]} of 45 clips, the fewest." in " ".join(conclude(found).caveats)
+    assert found.missing == []
+    assert all(row.intervals["c"] is not None for row in found.rows)
+
+
+def test_a_corpus_whose_labels_are_known_has_no_such_section(whole: Analysis) -> None:
+    assert known_labels(whole) is None
+    assert not [line for line in conclude(whole).caveats if "unknown" in line]

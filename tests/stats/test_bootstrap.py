@@ -149,3 +149,32 @@ def test_no_interval_where_there_is_too_little() -> None:
     assert interval(np.full(100, np.nan), 0.1, EER) is None
     assert interval(np.array([0.1] * 40 + [np.nan] * 60), 0.1, EER) is None
     assert interval(np.full(100, 0.1), 0.1, EER) is None  # one group: nothing to draw from
+
+
+# unknown labels
+
+
+@pytest.mark.parametrize("metric", [*METRICS.values(), PEAK], ids=lambda metric: metric.name)
+def test_scores_of_unknown_labels_change_no_draw(metric: Metric) -> None:
+    rng = np.random.default_rng(5)
+    targets = np.where(rng.random((40, 3)) < 0.3, np.nan, rng.random((40, 3)) < 0.4)
+    if metric.name == "accuracy":
+        targets = np.where(np.eye(3)[rng.integers(0, 3, 40)] == 1, 1, np.where(np.isnan(targets), np.nan, 0))
+    targets[:, 2] = np.nan if metric.name in ("eer", "lwlrap") else targets[:, 2]
+    scores, groups = rng.random(targets.shape), np.arange(40) // 5
+    others = np.where(np.isnan(targets), rng.random(targets.shape), scores) if metric is not PEAK else scores
+    counts = draw_groups(8, 20)
+    tables = [resampled_figures(metric, targets, own, groups, counts) for own in (scores, others)]
+    np.testing.assert_array_equal(*tables)
+    assert not np.isnan(tables[0][:, 0]).all()
+
+
+@pytest.mark.parametrize("name", ["eer", "ap", "auroc", "dprime"])
+def test_a_draw_of_partly_known_labels_is_one_of_the_clips_where_they_are_known(name: str) -> None:
+    rng = np.random.default_rng(6)
+    targets = np.where(rng.random((60, 2)) < 0.3, np.nan, rng.random((60, 2)) < 0.4)
+    scores, groups, counts = rng.random(targets.shape), np.arange(60) // 5, draw_groups(12, 20)
+    found = resampled_figures(METRICS[name], targets, scores, groups, counts)
+    for k, known in enumerate(~np.isnan(targets.T)):
+        own = resampled_figures(METRICS[name], targets[known, k, None], scores[known, k, None], groups[known], counts)
+        np.testing.assert_array_equal(found[:, k], own[:, 0])

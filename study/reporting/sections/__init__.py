@@ -14,6 +14,7 @@ from study.reporting.sections.cost import cost
 from study.reporting.sections.errors_by_tag import errors_by_tag
 from study.reporting.sections.factorial import factorial
 from study.reporting.sections.further_metrics import further
+from study.reporting.sections.known_labels import known_labels
 from study.reporting.sections.paper_tables import cross_validation, evaluation
 from study.reporting.sections.partitions import partitions
 from study.reporting.sections.repeat_it import repeat_it
@@ -41,6 +42,7 @@ SECTIONS: tuple[Callable[[Analysis], Section | None], ...] = (
     training,
     errors_by_tag,
     further,
+    known_labels,
     cost,
     trust,
     repeat_it,

@@ -78,14 +78,15 @@ def mean_det(folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray
     """Compute the mean miss rate against the false alarm rate over the folds that have both classes.
 
     Args:
-        folds: Targets (n,) and scores (n,) of one tag, per fold.
+        folds: Targets (n,), NaN where unknown, and scores (n,) of one tag, per fold.
 
     Returns:
         False alarm rates and miss rates, (points,) each; empty where no fold has both classes.
     """
     grid = np.geomspace(RATES[0] / 2, 1.0, 200)
     misses = []
-    for targets, scores in folds:
+    for every, own in folds:
+        targets, scores = every[known := ~np.isnan(every)], own[known]
         if 0 < targets.sum() < len(targets):
             false, true = roc_points(targets, scores)
             misses.append(np.interp(grid, false, 1 - true))
