@@ -47,7 +47,8 @@ class ClipNoise:
     ) -> None:
         self._digests, self._read = digests, read
         folds = [np.flatnonzero(corpus.folds == fold) for fold in corpus.fold_numbers]
-        rows = [self._draw(folds, int(clip), variants) for clip in corpus.development]
+        folds = [corpus.trained] if corpus.has_fixed_split else folds
+        rows = [self._draw(folds, int(clip), variants) for clip in corpus.trained]
         self.clips = np.array(rows, np.int64).reshape(len(rows), variants)
 
     def _draw(self, folds: list[np.ndarray], clip: int, variants: int) -> list[int]:

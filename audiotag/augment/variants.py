@@ -98,7 +98,7 @@ class Variants:
 
 
 def load_variants(corpus: Corpus, config: TrialConfig, cache: Path, progress: Progress | None = None) -> Variants:
-    """Load the variants of a corpus's development clips for a configuration that has some.
+    """Load the variants of the clips that a corpus trains on for a configuration that has some.
 
     Those that the cache lacks are computed, one thread per core, and added to it.
 
@@ -116,7 +116,7 @@ def load_variants(corpus: Corpus, config: TrialConfig, cache: Path, progress: Pr
     settings = variant_settings(config)
     assert settings is not None, "the caller has looked"
     front_end, number = settings.front_end, settings.variants
-    audio, clips = clip_audio(corpus, front_end), corpus.development
+    audio, clips = clip_audio(corpus, front_end), corpus.trained
     digests = [audio.digests[clip] for clip in clips]
     noise = _make_noise(corpus, settings, audio.digests, audio.read, audio.samples)
     names = [
@@ -181,7 +181,7 @@ def _make_noise(
         return None
     if not settings.recordings:
         return ClipNoise(corpus, digests, settings.variants, read)
-    front_end, own = settings.front_end, [digests[clip] for clip in corpus.development]
+    front_end, own = settings.front_end, [digests[clip] for clip in corpus.trained]
     found = find_recordings(settings.recordings)
     return RecordingNoise(found, own, settings.variants, front_end.sample_rate, samples, front_end.imd)
 

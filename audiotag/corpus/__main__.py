@@ -35,7 +35,7 @@ from audiotag.corpus.labels import count_known, have_unknown
 from audiotag.corpus.layouts.folder import TABLE
 from audiotag.corpus.new_table import new_corpus
 from audiotag.corpus.propose_folds import propose_folds
-from audiotag.corpus.tables import EVALUATION, NO_FOLD
+from audiotag.corpus.tables import EVALUATION, FIXED_SPLIT, NO_FOLD
 from audiotag.corpus.validate import Validation, validate
 from audiotag.corpus.write_table import write_table
 
@@ -115,9 +115,11 @@ def describe(found: Validation) -> Iterator[str]:
     yield f"Corpus  {corpus.name} ({corpus.kind.replace('_', '-')}) in {corpus.root}"
     evaluation = f", {len(corpus.evaluation)} for evaluation" if len(corpus.evaluation) else ""
     bad = clips - len(infos)
+    divided = f"{len(corpus.development)} in {len(corpus.fold_numbers)} folds"
+    if corpus.has_fixed_split:
+        divided = ", ".join(f"{size} {name}" for name, size in corpus.split_sizes.items())
     yield (
-        f"Clips   {clips}{f', {bad} of them unusable' if bad else ''}: {len(corpus.development)} in "
-        f"{len(corpus.fold_numbers)} folds{evaluation}; "
+        f"Clips   {clips}{f', {bad} of them unusable' if bad else ''}: {divided}{evaluation}; "
         f"{len(np.unique(corpus.groups))} groups"
     )
     if not infos:
@@ -155,6 +157,8 @@ def tag_table(corpus: Corpus, console: Console) -> Table:
     names = {NO_FOLD: "no fold", EVALUATION: "evaluation"}
     folds = [fold for fold in np.unique(corpus.folds).tolist() if fold >= 0]
     parts = {f"fold {fold}": corpus.folds == fold for fold in folds}
+    if corpus.has_fixed_split:
+        parts = {name: corpus.folds == FIXED_SPLIT[name] for name in corpus.split_sizes}
     parts |= {name: corpus.folds == fold for fold, name in names.items() if (corpus.folds == fold).any()}
     for between, gap in ((" ", 2), ("\n", 2), ("\n", 1)):
         columns = {name.replace(" ", between): part for name, part in parts.items()}
@@ -186,6 +190,8 @@ def fold(arguments: argparse.Namespace, console: Console) -> int:
         fail(f"The table of `{corpus.root}` has mistakes: correct them first.", problems)
     if corpus.layout.fixed_folds:
         fail(f"The corpus `{corpus.root}` has the official folds of its layout ({corpus.kind.replace('_', '-')}).")
+    if corpus.has_fixed_split:
+        fail(f"The corpus `{corpus.root}` has one fixed split: take the column `split` out of its table first.")
     output = Path(arguments.output) if arguments.output else corpus.root / "clips_with_folds.csv"
     proposed = with_folds(corpus, arguments.folds, arguments.seed)
     write_table(proposed, output, "name another with --output")

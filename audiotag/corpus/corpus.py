@@ -23,7 +23,7 @@ from audiotag.corpus.errors import CorpusError, count, list_first
 from audiotag.corpus.labels import as_lists
 from audiotag.corpus.layouts import LAYOUTS
 from audiotag.corpus.layouts.layout import Layout
-from audiotag.corpus.tables import EVALUATION, NO_FOLD, Listing
+from audiotag.corpus.tables import EVALUATION, FIXED_SPLIT, NO_FOLD, TRAIN, Listing
 from audiotag.corpus.tag_names import separate_tags
 
 PROPOSE = "python -m audiotag.corpus folds PATH proposes some"
@@ -40,7 +40,7 @@ class Corpus:
     clips: tuple[str, ...]  # (N,) names, unique
     paths: tuple[Path, ...]  # (N,) audio files
     targets: np.ndarray  # (N, K) float32, 0 or 1; NaN where it is unknown
-    folds: np.ndarray  # (N,) int64, EVALUATION for the evaluation split
+    folds: np.ndarray  # (N,) int64, EVALUATION for the evaluation split; of a fixed split those of FIXED_SPLIT
     groups: np.ndarray  # (N,) the recording each clip was cut from
     clip_seconds: float  # the length to which every clip is cut or padded
     stereo_paths: tuple[Path, ...] = ()  # (N,) the stereo recording of each clip, checked on request
@@ -54,7 +54,8 @@ class Corpus:
     def __repr__(self) -> str:
         parts = [count(len(self.clips), "clip"), f"{self.clip_seconds:g} s each"]
         parts += [f"{len(self.evaluation)} of them for evaluation"] * bool(len(self.evaluation))
-        parts += [count(len(self.fold_numbers), "fold"), f"{count(len(self.tags), 'tag')} ({list_first(self.tags)})"]
+        parts.append("one fixed split" if self.has_fixed_split else count(len(self.fold_numbers), "fold"))
+        parts += [f"{count(len(self.tags), 'tag')} ({list_first(self.tags)})"]
         return f"<Corpus {self.name} ({self.kind}): {', '.join(parts)}>"
 
     @property
@@ -68,9 +69,29 @@ class Corpus:
         return tuple(int(fold) for fold in np.unique(self.folds) if fold >= 0)
 
     @property
+    def has_fixed_split(self) -> bool:
+        """Whether train, validation and test clips are given, in place of folds."""
+        return bool((self.folds == TRAIN).any())
+
+    @property
+    def split_sizes(self) -> dict[str, int]:
+        """How many clips each part of a fixed split has, those that are not empty."""
+        sizes = {name: int((self.folds == number).sum()) for name, number in FIXED_SPLIT.items()}
+        return {name: size for name, size in sizes.items() if size}
+
+    def name_fold(self, fold: int) -> str:
+        """A fold in words: "fold 3"; of a fixed split "the test set"."""
+        return "the test set" if self.has_fixed_split else f"fold {fold}"
+
+    @property
     def development(self) -> np.ndarray:
         """Indices of the development clips, int64."""
         return np.flatnonzero(self.folds != EVALUATION)
+
+    @property
+    def trained(self) -> np.ndarray:
+        """Indices of the clips that are trained on, in some fold, int64."""
+        return np.flatnonzero(self.folds == TRAIN) if self.has_fixed_split else self.development
 
     @property
     def evaluation(self) -> np.ndarray:
@@ -260,19 +281,25 @@ def scoring_problems(corpus: Corpus) -> list[str]:
     if (corpus.folds == NO_FOLD).any():
         return [f"There are no folds in {where}: write them into the column `fold`; {PROPOSE}."]
     folds = corpus.fold_numbers
-    if len(folds) < 2:
+    if corpus.has_fixed_split and not folds:
+        return [f"There are no test clips in {where}: write `test` into the column `split` of some."]
+    if len(folds) < 2 and not corpus.has_fixed_split:
         return [f"The number of development folds is {len(folds)} in {where}, but must be at least 2: {PROPOSE}."]
     scored = corpus.scored_cells()
     problems = [
-        f"Fold {fold} has one class only in {where} (no tag has a clip with it and one without it), so its EER "
-        "is undefined: merge it with another fold."
+        f"{_capital(corpus.name_fold(fold))} has one class only in {where} (no tag has a clip with it and one without "
+        f"it), so its EER is undefined: {'add clips' if corpus.has_fixed_split else 'merge it with another fold'}."
         for fold, row in zip(folds, scored, strict=True)
         if not row.any()
     ]
     problems += [
-        f"Tag `{tag}` cannot be scored in any fold of {where} (none has a clip with it and a clip without it): "
-        "take the tag out, or add clips."
+        f"Tag `{tag}` cannot be scored in {'the test set' if corpus.has_fixed_split else 'any fold'} of {where} (none "
+        "has a clip with it and a clip without it): take the tag out, or add clips."
         for tag, column in zip(corpus.tags, scored.T, strict=True)
         if not column.any()
     ]
     return problems
+
+
+def _capital(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}"

@@ -51,6 +51,11 @@ def draw_partitions(
     """
     if partitions <= 1 + len(known):
         return tuple(known)
+    if corpus.has_fixed_split:
+        raise CorpusError(
+            f"The number of partitions is {partitions}, but `{corpus.root}` has one fixed split, which is not drawn "
+            f"anew: leave out {option}, and train with several seeds (--repeats)."
+        )
     development, folds = corpus.development, len(corpus.fold_numbers)
     groups = len(np.unique(corpus.groups[development]))
     if groups < folds:

@@ -13,6 +13,8 @@ from audiotag.corpus.errors import count, list_first
 
 EVALUATION = -1  # the fold number of clips of the evaluation split
 NO_FOLD = -2  # of clips of a table without folds
+TRAIN, VALIDATION, TEST = -3, -4, 1  # of a corpus with one fixed split: its one fold holds out the test clips
+FIXED_SPLIT = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 LONGEST_VALUE = 40  # characters of a value that a message quotes beside the number of its line
 
 
@@ -22,7 +24,7 @@ class Row:
 
     clip: str  # its name, unique in the corpus
     path: Path  # the audio file
-    fold: int  # a number, EVALUATION or NO_FOLD
+    fold: int  # a number, EVALUATION or NO_FOLD; of a fixed split one of FIXED_SPLIT
     tags: frozenset[str]  # may be empty
     group: str  # the recording that the clip was cut from
     stereo_path: Path | None = None  # the stereo recording, where it is another file than `path`

@@ -63,7 +63,7 @@ def _why_not_stereo(path: Path) -> str | None:
 
 
 def torn_groups(corpus: Corpus) -> list[str]:
-    """List the groups that lie in several folds."""
+    """List the groups that lie in several folds, or in several parts of a fixed split."""
     return [group for group, folds in _folds_by_group(corpus).items() if len(folds - {EVALUATION}) > 1]
 
 
@@ -78,11 +78,12 @@ def fold_warnings(corpus: Corpus) -> list[str]:
     """Warn of groups in several folds, and of tags that a fold cannot score."""
     folds_of, straddling = _folds_by_group(corpus), torn_groups(corpus)
     shared = [group for group, folds in folds_of.items() if EVALUATION in folds and len(folds) > 1]
+    several = "several of train, validation and test" if corpus.has_fixed_split else "several folds"
     warnings = []
     if straddling:
         clips = int(np.isin(corpus.groups[corpus.development], straddling).sum())
         warnings.append(
-            f"{count(len(straddling), 'group')} of {len(folds_of)} with {count(clips, 'clip')} in several folds: "
+            f"{count(len(straddling), 'group')} of {len(folds_of)} with {count(clips, 'clip')} in {several}: "
             f"{name_first(straddling)}; the network is scored on recordings that it was trained on, the EER is too low"
         )
     if shared:
@@ -94,19 +95,23 @@ def fold_warnings(corpus: Corpus) -> list[str]:
         if sum(leaking.values()) > positive.sum() / 2:
             warnings.append(
                 f"tag `{tag}`: {sum(leaking.values())} of its {int(positive.sum())} development clips come from "
-                f"{count(len(leaking), 'group')} in several folds: {name_first(leaking)}; its EER is too low"
+                f"{count(len(leaking), 'group')} in {several}: {name_first(leaking)}; its EER is too low"
             )
     return warnings + cell_warnings(corpus)
 
 
 def cell_warnings(corpus: Corpus) -> list[str]:
-    """Warn of tags that a fold cannot score."""
+    """Warn of tags that a fold cannot score, and of those that no clip of a fixed split's training has."""
     warnings = []
+    if corpus.has_fixed_split:
+        learnt = (corpus.targets[corpus.trained] > 0).any(axis=0)
+        warnings += [
+            f"tag `{tag}` has no positives in training" for tag, has in zip(corpus.tags, learnt, strict=True) if not has
+        ]
     for tag, fold in corpus.unscored_cells():
         has = corpus.targets[corpus.folds == fold, corpus.tags.index(tag)] > 0
-        warnings.append(
-            f"tag `{tag}` has no {'negatives' if has.any() else 'positives'} in fold {fold}: left out there"
-        )
+        lacks = "negatives" if has.any() else "positives"
+        warnings.append(f"tag `{tag}` has no {lacks} in {corpus.name_fold(fold)}: left out there")
     return warnings
 
 

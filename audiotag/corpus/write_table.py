@@ -8,7 +8,7 @@ from pathlib import Path
 from audiotag.corpus.corpus import Corpus
 from audiotag.corpus.errors import CorpusError
 from audiotag.corpus.layouts.folder import COLUMNS, SPLITS
-from audiotag.corpus.tables import EVALUATION
+from audiotag.corpus.tables import EVALUATION, FIXED_SPLIT
 from audiotag.corpus.tag_names import LIKELY, SEPARATOR, UNKNOWN
 from audiotag.files import reason_of, write_new
 
@@ -25,14 +25,16 @@ def write_table(corpus: Corpus, path: Path, remedy: str) -> None:
         CorpusError: If it exists or cannot be written.
     """
     decided = any(likely in tag for tag in corpus.tags for likely in LIKELY)  # such a tag is one tag
-    lines = io.StringIO()
+    lines, parts = io.StringIO(), {number: name for name, number in FIXED_SPLIT.items()}
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow([f"{column}{SEPARATOR}" if column == "tags" and decided else column for column in COLUMNS])
     for clip, fold, row, group in zip(corpus.clips, corpus.folds.tolist(), corpus.targets, corpus.groups, strict=True):
         labels = zip(corpus.tags, row.tolist(), strict=True)
         tags = SEPARATOR.join(f"{UNKNOWN if math.isnan(has) else ''}{tag}" for tag, has in labels if has)
-        split = SPLITS[fold == EVALUATION]
-        writer.writerow([clip, fold if fold >= 0 else "", tags, "" if group == clip else group, split])
+        number, split = fold if fold >= 0 else "", SPLITS[fold == EVALUATION]
+        if corpus.has_fixed_split:
+            number, split = "", parts[fold]
+        writer.writerow([clip, number, tags, "" if group == clip else group, split])
     try:
         write_new(path, lines.getvalue())
     except FileExistsError as error:

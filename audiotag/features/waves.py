@@ -45,7 +45,7 @@ class Waves:
 
 
 def load_waves(corpus: Corpus, front_end: LogMel, progress: Progress | None = None) -> Waves:
-    """Read the development clips of a corpus, several at a time.
+    """Read the clips that a corpus trains on, several at a time.
 
     Args:
         corpus: The corpus.
@@ -55,7 +55,7 @@ def load_waves(corpus: Corpus, front_end: LogMel, progress: Progress | None = No
     Raises:
         CorpusError: For one that cannot be read.
     """
-    audio, clips = clip_audio(corpus, front_end), corpus.development
+    audio, clips = clip_audio(corpus, front_end), corpus.trained
     values = np.empty((len(clips), *([2] if front_end.imd else []), audio.samples), np.float32)
 
     def read(row: int) -> None:

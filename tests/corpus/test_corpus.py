@@ -186,7 +186,7 @@ TABLES = [
     ("filename,fold,tags", "a.wav,1,x\nb.wav,-1,x", "Line 3 of `.*` has fold '-1', but it must be a whole number"),
     ("filename,fold,tags", "a.wav,1.5,x", "Line 2 of `.*` has fold '1.5'"),
     ("filename,fold,tags", "a.wav,,x", "There are no folds in the corpus"),
-    ("filename,fold,tags,split", "a.wav,1,x,test", "Line 2 of `.*` has split 'test', but it must be development or"),
+    ("filename,fold,tags,split", "a.wav,1,x,exam", "Line 2 of `.*` has split 'exam', but it must be development or"),
     ("filename,fold,tags,split", "a.wav,1,x,", "Line 2 of `.*` has split ''"),
     ("filename,fold,tags", "/a.wav,1,x", "Line 2 of `.*` has filename '/a.wav', but it must name a file inside audio/"),
     ("filename,fold,tags", "b/../../a.wav,1,x", "Line 2 of `.*` has filename 'b/../../a.wav', but it must"),
