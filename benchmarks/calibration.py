@@ -23,11 +23,13 @@ from simulated_studies import (
     STEP,
     TAGS,
     Design,
+    FixedDesign,
     average,
     cross_validate,
     cross_validate_on,
     draw_corpora,
     draw_directions,
+    draw_fixed_model,
     draw_model,
     eers,
     folds_of,
@@ -42,15 +44,18 @@ from study.search.asha import cutoff, rung_folds
 from study.stats.across_corpora import compare_means
 from study.stats.bootstrap import centred, draw_groups, interval_of_difference, resampled_means, resampled_table
 from study.stats.comparison import Comparison, compare_figures
+from study.stats.draws import draw_figures
+from study.stats.fixed_split import Estimate, compare_on_test, estimate
 from study.stats.interims import Looks
 from study.stats.posterior import posterior_of
 from study.stats.power import power_of, seen
-from study.stats.significance import ALPHA, PairedTest
+from study.stats.significance import ALPHA, PairedTest, Untested
 
 EER = METRICS["eer"]
 PAGE = Path(__file__).parents[1] / "docs" / "statistics.md"
 BEGIN, END = "<!-- calibration -->\n", "<!-- end -->\n"
-LINES = 53  # of the table
+LINES = 64  # of the table
+FEW_DRAWS = 300  # of groups, of studies on a fixed split
 MOST_DRAWN = 400  # studies whose intervals on other recordings are computed, which takes long
 
 
@@ -341,7 +346,50 @@ def write(lines: Sequence[Line]) -> None:
     PAGE.write_text(f"{before}{BEGIN}\n{markdown(lines)}\n\n{END}{rest.partition(END)[2]}")
 
 
-PARTS = (false_positives, equivalence, coverage, power, until_clear, confirmations, across)
+def fixed_splits(rng: np.random.Generator, studies: int) -> Iterator[Line]:
+    """Rows that are compared on the test clips of one fixed split, over groups of them and seeds."""
+    wanted: dict[str, Any] = {"wanted": "at most .05", "studies": studies, "high": 0.05}
+    for rows, text in (
+        (2, "one equal row called different, fixed split"),
+        (7, "any of 6 equal rows, fixed split, Holm"),
+    ):
+        for design in (FixedDesign(10, 3), FixedDesign(20, 3), FixedDesign(60, 3), FixedDesign(20, 5)):
+            drawn = draw_fixed_model(rng, studies, rows, design, own=2.0)
+            model = [finds(compare_on_test(estimate_rows(each), EER)) for each in drawn]
+            own = [finds(compare_on_test(found, EER)) for found in train_once(rng, studies, rows, design)]
+            yield Line(text, str(design), model=float(np.mean(model)), classifiers=float(np.mean(own)), **wanted)
+    for design in (FixedDesign(20, 3), FixedDesign(60, 3), FixedDesign(20, 5)):
+        drawn = draw_fixed_model(rng, studies, 2, design, own=2.0, effect=1.0)
+        held = [covers(compare_on_test(estimate_rows(each), EER)[0], 1.0) for each in drawn]
+        text = "the 95 % interval holds the true difference, fixed split"
+        yield Line(text, str(design), ".92 to .98", float(np.mean(held)), studies=studies, low=0.92)
+
+
+def estimate_rows(figures: np.ndarray) -> list[Estimate | Untested]:
+    """The differences of rows (rows, seeds, groups) from the first: figures of single groups, whose mean counts."""
+    counts = draw_groups(figures.shape[-1], FEW_DRAWS)
+    differences = figures[1:] - figures[0]
+    draws = differences.mean(axis=1) @ counts.T / counts.sum(axis=1)
+    return [estimate(drawn, own.mean(axis=1), own.shape[1]) for drawn, own in zip(draws, differences, strict=True)]
+
+
+def train_once(
+    rng: np.random.Generator, studies: int, rows: int, design: FixedDesign
+) -> Iterator[list[Estimate | Untested]]:
+    """The differences of equal classifiers from the first on the test clips of a fixed split."""
+    corpora = draw_corpora(rng, studies, 3 * design.groups, draw_directions(rng))
+    out = corpora.groups >= 2 * design.groups
+    models = [train(rng, corpora, rows, ~out, noisy=False) for _ in range(design.seeds)]
+    counts, groups = draw_groups(design.groups, FEW_DRAWS), corpora.groups[out] - 2 * design.groups
+    for study in range(studies):
+        fold = ScoredFold(corpora.targets[study, out].astype(np.uint8), groups)
+        scores = [[(own[study, row] @ corpora.clips[study, out].T).T for own in models] for row in range(rows)]
+        figures = np.array([[EER.score(fold.targets, own)[1] for own in each] for each in scores])
+        draws = [draw_figures([[(fold, own)] for own in each], counts, EER)[1] for each in scores]
+        yield [estimate(draws[row] - draws[0], figures[row] - figures[0], design.groups) for row in range(1, rows)]
+
+
+PARTS = (false_positives, equivalence, coverage, power, until_clear, confirmations, across, fixed_splits)
 
 
 def main() -> None:

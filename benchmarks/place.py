@@ -51,8 +51,8 @@ class Place:
         return [sys.executable, str(ROOT / "study" / "run.py"), *words, *fixed]
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
-        """A driver in a session of its own, which its Ray processes share."""
-        environment = {**os.environ, "XDG_CACHE_HOME": str(self.root / "cache")}
+        """A driver in a session of its own, which its Ray processes share; it saves each epoch, however short."""
+        environment = {**os.environ, "XDG_CACHE_HOME": str(self.root / "cache"), "AUDIOTAG_SAVE_SECONDS": "0"}
         with (self.root / "output.log").open("ab") as log:
             return subprocess.Popen(
                 self.command(*words), stdout=log, stderr=log, start_new_session=True, env=environment

@@ -103,6 +103,31 @@ def score(weights: np.ndarray, clips: np.ndarray) -> np.ndarray:
     return np.einsum("srkc,snc->srkn", weights, clips)
 
 
+@dataclass(frozen=True)
+class FixedDesign:
+    """One fixed split with so many groups of test clips, twice as many of training clips, and so many seeds."""
+
+    groups: int
+    seeds: int
+
+    def __str__(self) -> str:
+        return f"{self.groups} test groups, {self.seeds} seeds"
+
+
+def draw_fixed_model(
+    rng: np.random.Generator, studies: int, rows: int, design: FixedDesign, own: float, effect: float = 0.0
+) -> np.ndarray:
+    """Figures of single groups (studies, rows, seeds, groups); `effect` lies between row 1 and the others.
+
+    A row does better on some groups with all seeds (`own`), with a seed on all groups, and with one on single groups.
+    """
+    shape = (studies, rows, design.seeds, design.groups)
+    by_group, by_seed = (rng.normal(size=(*shape[:2], *part)) for part in ((1, shape[3]), (shape[2], 1)))
+    figures = own * by_group + by_seed / math.sqrt(design.groups) + rng.normal(size=shape)
+    figures[:, 1] += effect
+    return figures
+
+
 def eers(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """`audiotag.metrics.equal_error_rate` of many at once, without equal scores: (..., n) each to (...)."""
     ordered = np.take_along_axis(targets, np.argsort(-scores, axis=-1), axis=-1)

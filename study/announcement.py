@@ -10,7 +10,7 @@ from audiotag.corpus.validate import cell_warnings, tag_warnings, torn_groups
 from audiotag.metrics import DEFAULT
 from audiotag.uris import public
 from study.cli import say, uri_from_here
-from study.format import seeds_in_words, trial_name
+from study.format import clips_in_words, seeds_in_words, trial_name
 from study.ledger.partitions import in_partition
 from study.ledger.schema import StudyRecord
 from study.plan.plan import Plan
@@ -31,8 +31,9 @@ def announce(plan: Plan, uri: str, console: Console, asked: int | None = None) -
     if (of := study.confirms) is not None:
         rows = [trial_name(trial.config, study.varied) or trial.key for trial in (of.winner, of.baseline)]
         tell(f"Confirms {of.study}: {rows[0]} against {rows[1]}, on new folds and with new seeds")
+    divided = clips_in_words(len(corpus.development), len(study.folds), study.corpus.split)
     tell(
-        f"Clips    {len(corpus.development)} in {len(study.folds)} folds, {count(len(corpus.tags), 'tag')}"
+        f"Clips    {divided.replace(' clips', '')}, {count(len(corpus.tags), 'tag')}"
         + (f"; {len(corpus.evaluation)} for evaluation" if len(corpus.evaluation) else "")
     )
     if study.has_several_partitions:
@@ -40,11 +41,12 @@ def announce(plan: Plan, uri: str, console: Console, asked: int | None = None) -
         tell(f"         {len(study.partitions)} partitions: the corpus's own folds and {others}, drawn from the seed")
     if study.is_until_clear:
         tell(f"         partitions are added one at a time, {study.most} at most, to the rows that are not clear yet")
-    seeds = f", each fold with {study.repeats} seeds" if study.has_several_seeds else ""
-    rungs = rungs_in_words(len(study.folds)) if study.scheduler == "asha" else ""
+    each = "each" if study.has_fixed_split else "each fold"
+    seeds = f", {each} with {study.repeats} seeds" if study.has_several_seeds else ""
+    rungs = rungs_in_words(study) if study.scheduler == "asha" else ""
     tell(f"Trials   {study.trials} ({plan.space.sampler}{rungs}){seeds}")
     for config in plan.configs():
-        tell(f"         {budget_line(config)}")
+        tell(f"         {budget_line(config, study.has_fixed_split)}")
     if corpus.layout.quick:
         tell("         a short budget for this corpus; --epochs overrides")
     if (objective := study.objective).name != DEFAULT:
@@ -95,12 +97,14 @@ def bf16_note(plan: Plan, per_trial: dict[str, float], address: str | None) -> s
     return "note: this CPU has no bf16 arithmetic: in bf16 a training step takes up to ten times as long as in fp32"
 
 
-def budget_line(config: TrialConfig) -> str:
-    """How long a fold of a model is trained, and in what steps."""
+def budget_line(config: TrialConfig, fixed_split: bool = False) -> str:
+    """How long a fold of a model, or the model on a fixed split, is trained, and in what steps."""
     first = f"{epochs} epochs of pretraining, then " if (epochs := config.get("pretrain_epochs")) else ""
     steps = f"batches of {config.batch_size}, {config.optimizer} at {config.learning_rate:g}"
     most = count(config.max_epochs, "epoch")
-    return f"{config.model}: {first}at most {most} per fold, patience {config.patience}, {steps}"
+    return (
+        f"{config.model}: {first}at most {most}{' per fold' * (not fixed_split)}, patience {config.patience}, {steps}"
+    )
 
 
 def resources_line(per_trial: dict[str, float], slots: int, nodes: int) -> str:

@@ -1,6 +1,6 @@
 """Trials and figures as text: names of trials, error rates, times."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from audiotag.config import NO_AUGMENTATION, TrialConfig
@@ -61,6 +61,14 @@ def in_words(name: str, value: Any) -> str:
 def _is_on(value: Any) -> bool:
     """Whether a value does something: "always" is the schedule of every augmentation without one."""
     return value is not False and value != "always"
+
+
+def clips_in_words(clips: int, folds: int, split: Mapping[str, int] | None) -> str:
+    """How clips are divided: "120 clips in 3 folds", or "90 train, 30 validation and 30 test clips"."""
+    if not split:
+        return f"{clips} clips in {folds} folds"
+    *first, last = [f"{number} {part}" for part, number in split.items()]
+    return f"{', '.join(first)} and {last} clips"
 
 
 def show(value: Any) -> str:

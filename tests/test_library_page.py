@@ -12,6 +12,7 @@ import soundfile
 from helpers.made_up import ALPHAS, SMALL, make_corpus, make_study
 from helpers.planning import plan_study
 from helpers.recordings import noise
+from helpers.small_trial import train
 from place import write_sounds
 
 import study
@@ -22,7 +23,6 @@ from study.ledger.results import study_results
 from study.stats.analysis import analyse
 from study.stats.comparison import differences_of
 from study.tuning.features import TrialFeatures
-from study.tuning.trial import trial_reports
 
 pytestmark = pytest.mark.slow
 PAGE = Path(__file__).parents[1] / "docs" / "library.md"
@@ -42,7 +42,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         config = plan.context.config({"augmentation": "mixup", "alpha": alpha, "gru_units": 4, "batch_size": 4})
         folder = ledger.trial(plan.context.key(config))
         folder.write_trial(number, config.to_dict())
-        list(trial_reports(config, folder, plan.context, corpus, features, "cpu"))
+        train(config, folder, plan.context, corpus, features)
     make_study(root / "studies" / "other", corpus=make_corpus(**SMALL), finished=2)
     soundfile.write(root / "garden.wav", noise(1.3, rate=44_100, channels=2), 44_100)
     return root

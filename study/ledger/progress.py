@@ -32,6 +32,7 @@ class Report:
     halted: str | None = None
     warnings: tuple[str, ...] = ()
     partition: int = 1  # of the training in progress
+    seeds_done: int = 0  # on a fixed split, between two seeds
 
     @property
     def ends_fold(self) -> bool:

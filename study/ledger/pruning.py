@@ -19,9 +19,9 @@ def read_pruned(folder: TrialFolder) -> PrunedRecord | None:
     return folder.read(folder.path / PRUNED_FILE, partial(read_record, PrunedRecord))
 
 
-def write_pruned(folder: TrialFolder, folds: int, mean: float, bound: float) -> PrunedRecord:
-    """Mark a trial as pruned at a rung. Its finished folds stay."""
-    reason = f"pruned after {count(folds, 'fold')}: mean {decimal(mean)}, cutoff {decimal(bound)}"
+def write_pruned(folder: TrialFolder, folds: int, mean: float, bound: float, unit: str = "fold") -> PrunedRecord:
+    """Mark a trial as pruned at a rung: after so many folds, or seeds of a fixed split. What is finished stays."""
+    reason = f"pruned after {count(folds, unit)}: mean {decimal(mean)}, cutoff {decimal(bound)}"
     record = PrunedRecord(reason, folds, folds, float(mean), float(bound))
     write_json(folder.path / PRUNED_FILE, write_record(record))
     return record

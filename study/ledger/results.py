@@ -282,6 +282,12 @@ def running_means(folds: Sequence[FoldResult], study: StudyRecord) -> list[float
     return means
 
 
+def seed_means(records: Sequence[FoldRecord], study: StudyRecord) -> list[float | None]:
+    """Mean of the objective in a fold over its first seed, its first two, ...: records of one fold, one per seed."""
+    figures = [record.figures.get(study.metric, Figures({}, None)).mean for record in records]
+    return [_mean(figures[:done]) for done in range(1, 1 + len(figures))]
+
+
 def score(targets: np.ndarray, scores: np.ndarray, tags: Sequence[str]) -> dict[str, Figures]:
     """The figures of each metric for some clips: targets (n, K), NaN where unknown, and scores (n, K)."""
     found = {}
@@ -322,6 +328,7 @@ def corpus_record(corpus: Corpus) -> CorpusRecord:
         clip_seconds=corpus.clip_seconds,
         skipped=corpus.skipped,
         tag_separator=corpus.tag_separator,
+        split=corpus.split_sizes if corpus.has_fixed_split else None,
     )
 
 

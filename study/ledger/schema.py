@@ -14,6 +14,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from audiotag.corpus.splits import FIXED
 from audiotag.declarations.own_code import OwnCode
 from audiotag.metrics import DEFAULT, METRICS, Metric
 from audiotag.training.epochs import EpochResult, PretrainingEpoch
@@ -128,6 +129,7 @@ class CorpusRecord:
     clip_seconds: float | None = None  # None: an earlier version did not say
     skipped: dict[str, str] = field(default_factory=dict)  # clips left out, with the reason
     tag_separator: str | None = field(default=None, metadata=DROP)  # of tags within a cell, where one was asked for
+    split: dict[str, int] | None = field(default=None, metadata=DROP)  # clips of each part of a fixed split
 
 
 @dataclass(frozen=True)
@@ -273,6 +275,11 @@ class StudyRecord:
     def has_several_partitions(self) -> bool:
         """Whether trials are cross-validated over several partitions."""
         return bool(self.drawn)
+
+    @property
+    def has_fixed_split(self) -> bool:
+        """Whether its corpus has train, validation and test clips in place of folds."""
+        return self.protocol == FIXED
 
     @property
     def is_until_clear(self) -> bool:

@@ -25,6 +25,7 @@ def clip_player(question: Question, clip: int, why: Sequence[Choice], heard: Hea
     front_end = question.winner.config.front_end
     seconds = heard.wave.shape[-1] / front_end.sample_rate
     tags = ", ".join(question.tags_of(clip)) or "none"
+    fold = "" if question.winner.study.has_fixed_split else f" Fold {question.clips.folds[clip]}."
     return Player(
         anchor=anchor_of(clip),
         name=str(question.clips.names[clip]),
@@ -35,7 +36,7 @@ def clip_player(question: Question, clip: int, why: Sequence[Choice], heard: Hea
         times=time_ticks(seconds),
         lanes=[_lane(question, clip, tag, heard, seconds) for tag in _shown_tags(question, clip, why)],
         why=[f"{question.title(choice.kind)}: {question.tags[choice.tag]}" for choice in why],
-        notes=[f"Annotated: {tags}. Fold {question.clips.folds[clip]}."],
+        notes=[f"Annotated: {tags}.{fold}"],
     )
 
 

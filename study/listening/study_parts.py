@@ -95,8 +95,9 @@ def _facts(question: Question, options: Options, content: Content) -> list[str]:
     if len(question.rows) == 1:
         facts.append("No other row is finished: there is none to disagree with.")
     seeds = ", means over the seeds" * study.has_several_seeds
+    model = "a model" if study.has_fixed_split else "the model of its own fold"
     facts.append(
-        "Scores and curves of a clip are those of the model of its own fold, which was never trained on it"
+        f"Scores and curves of a clip are those of {model}, which was never trained on it"
         f"{seeds} (protocol {study.protocol}: {PROTOCOLS[study.protocol]})."
     )
     facts += [NO_CURVES] * (not content.has_curves)
@@ -128,8 +129,9 @@ def _key(question: Question, options: Options, content: Content) -> list[str]:
             "The sound is linked, not embedded: it plays while page and corpus stay where they are, and where the "
             f"browser knows the format. The network gets its first {study.corpus.clip_seconds:.3g} s."
         )
+    where = "on the test clips" if study.has_fixed_split else "in the clip's fold"
     return [
-        "The threshold of a tag is the score at which misses equal false alarms in the clip's fold. A clip with the "
+        f"The threshold of a tag is the score at which misses equal false alarms {where}. A clip with the "
         "tag and a lower score is missed; one without it that does not score lower is a false alarm. The worst are "
         "farthest from their thresholds, in log-odds.",
         *explain(content.has_curves),
@@ -156,7 +158,8 @@ def _overview(question: Question) -> Part:
         header += [f"{name}: {row.word}" for row in rows[: len(cells)]]
     table = np.array([cells.sum(axis=0) for cells in columns]).T.tolist()
     lines = [Line([tag, *map(str, cells)]) for tag, cells in zip(question.tags, table, strict=True)]
-    intro = f"Of {count(len(question.clips.names), 'held-out clip')}, each tag at the threshold of the clip's fold."
+    of = "the test clips" if question.winner.study.has_fixed_split else "the clip's fold"
+    intro = f"Of {count(len(question.clips.names), 'held-out clip')}, each tag at the threshold of {of}."
     return Part("Mistakes by tag", "overview", [intro], [Table("Mistakes by tag", header, lines)])
 
 

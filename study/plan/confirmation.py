@@ -72,6 +72,11 @@ def plan_confirmation(request: Request, console: Console, ledger: Ledger) -> Pla
         ConfirmationError: For a study that has nothing to confirm, or a confirmation of other trials.
         ValueError: As `study.plan.plan.make_plan`.
     """
+    if ledger.study.has_fixed_split:
+        raise ConfirmationError(
+            f"The study `{ledger.study.name}` is on a fixed split, of which no other folds can be drawn: to see the "
+            f"rows with other seeds, run it again with --seed {ledger.study.seed + ledger.study.repeats}."
+        )
     winner, baseline = find_rows(ledger)
     root = confirmation_folder(ledger.root)
     if (root / STUDY_FILE).is_file():

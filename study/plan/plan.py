@@ -38,12 +38,14 @@ from study.plan.front_ends import front_ends, leave_out, needs_stereo, stereo_fi
 from study.plan.kept import changed, check_front_ends, check_kept, corpus_difference
 from study.plan.preflight import (
     PlanError,
+    check_design,
     check_folds,
     check_loopback,
     check_losses,
     check_metric,
     check_resources,
     check_writable,
+    protocol_of,
     trains_on_own_cpu,
 )
 from study.plan.presets import preset_settings
@@ -52,6 +54,7 @@ from study.plan.until_clear import take_look, with_partitions
 from study.plan.variants import check_variants, recordings_fingerprints, varied_configs
 from study.search.space import SpaceScan, check_space, complete, scan_space, scan_trials
 from study.tuning.address import check_address
+from study.tuning.saving import save_seconds
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 TRIED = 32  # configurations of a user's own code
@@ -139,7 +142,9 @@ def check_machine(request: Request) -> None:
     Raises:
         PlanError: For what it cannot give.
         AddressError: For an address at which no study can run.
+        SettingError: For a variable of the environment that cannot be used.
     """
+    save_seconds(1)
     check_resources(request)
     check_address(request.address)
     check_loopback(request)
@@ -172,7 +177,8 @@ def _plan_new(request: Request, console: Console) -> Plan:
     scan = scan_space(space)
     check_space(scan, {})
     corpus = open_asked_corpus(request, needs_stereo(scan), console)
-    check_folds(corpus, request.protocol or "paper", request.seed or 0)
+    check_design(request, corpus)
+    check_folds(corpus, protocol_of(request, corpus), request.seed or 0)
     if request.metric is not None:
         check_metric(corpus, request.metric)
     study = _describe(name, scan, corpus, request)
@@ -293,7 +299,7 @@ def _describe(name: str, scan: SpaceScan, corpus: Corpus, request: Request) -> S
         seed=request.seed or 0,
         repeats=request.repeats or 1,
         most=(request.most or LOOKS) if request.until_clear else None,
-        protocol=request.protocol or "paper",
+        protocol=protocol_of(request, corpus),
         settings=settings,
         stereo=stereo_fingerprint(corpus) if any(front_end.imd for front_end in used) else None,
         features=tuple(front_end.to_dict() for front_end in used),

@@ -11,7 +11,7 @@ import numpy as np
 from audiotag.corpus.corpus import Corpus, scoring_problems
 from audiotag.corpus.errors import count
 from audiotag.corpus.labels import have_unknown
-from audiotag.corpus.splits import split_fold
+from audiotag.corpus.splits import FIXED, PROTOCOLS, split_fold
 from audiotag.metrics import METRICS
 from audiotag.models.backend import COMPILED
 from study.plan.request import Request
@@ -107,6 +107,33 @@ def check_tracking_lasts(uri: str | None, default: str) -> None:
 def is_in_job_copy(path: Path) -> bool:
     """Whether a path lies in the copy of a working directory that Ray makes on a node for `ray job submit`."""
     return any(part.startswith(JOB_COPY) for part in path.absolute().parts)
+
+
+def protocol_of(request: Request, corpus: Corpus) -> str:
+    """The protocol of a new study."""
+    return FIXED if corpus.has_fixed_split else request.protocol or PROTOCOLS[0]
+
+
+def check_design(request: Request, corpus: Corpus) -> None:
+    """Check that nothing is asked for that only a corpus with folds has.
+
+    Raises:
+        PlanError: Where the corpus has one fixed split, and something is.
+    """
+    if not corpus.has_fixed_split:
+        return
+    has = f"but the corpus `{corpus.name}` has one fixed split"
+    if request.protocol is not None:
+        raise PlanError(
+            f"--protocol is {request.protocol}, {has}, whose validation clips stop the training: leave it out."
+        )
+    if request.until_clear:
+        raise PlanError(f"--until-clear is given, {has}, which is not drawn anew: use --repeats.")
+    if request.scheduler == "asha" and (seeds := request.repeats or 1) < 2:
+        raise PlanError(
+            f"--scheduler is asha, {has}, on which it judges trials after some of their seeds, and there is {seeds}: "
+            "add --repeats 3, or leave it out."
+        )
 
 
 def check_folds(corpus: Corpus, protocol: str, seed: int) -> None:

@@ -28,7 +28,8 @@ from study.reporting.sections.three_answers import three_answers
 from study.reporting.style import style
 from study.reporting.tables import CROSS_VALIDATION, Line, Table, further_metrics, mean_of, metrics_of, range_of
 from study.stats.across_corpora import GeneralRow, compare_across, why_not
-from study.stats.analysis import Analysis, analyse, compare, compare_tags, margin_of
+from study.stats.analysis import Analysis, analyse, compare_rows, compare_tags, margin_of
+from study.stats.draws import Draws
 from study.stats.rows import ResultRow, choose_baseline, make_row
 
 LONGEST_NAME = 120  # characters of a file's name
@@ -70,8 +71,9 @@ def join(found: Sequence[Analysis], margin: float | None = None) -> Analysis:
     study = replace(first.study, varied=(), drawn=first.study.drawn[: partitions - 1])
     baseline = rows.get(first.baseline.key) if first.baseline else choose_baseline(merged, first.study)[0]
     margin = margin_among(found, margin)
-    compare(merged, baseline, study, margin)
-    compare_tags(merged, baseline, study)
+    draws = Draws(*(each.ledger for each in found))
+    compare_rows(merged, baseline, study, draws, margin)
+    compare_tags(merged, baseline, study, draws)
     trials = tuple(row.result for row in merged)
     return Analysis(
         first.ledger,

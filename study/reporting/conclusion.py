@@ -30,6 +30,7 @@ MARGIN_CHOSEN = (
     "The margin of {} was chosen with this report, when the figures were known, and proves little; the study's "
     "own is {}."
 )
+MORE_TESTS = "it takes more test recordings"
 MORE = "training sets overlap in all of them, so it takes more recordings"
 OFTEN = "in four of five studies"  # a power of 80 % in words
 
@@ -108,19 +109,22 @@ def remedy_in_words(row: ResultRow, analysis: Analysis) -> str:
     """What would settle an open row: show a difference of the observed size, or that there is none that matters."""
     assert row.tested, "an open row is tested"
     assert row.remedy, "and its differences vary"
+    unit, more = ("seeds", MORE_TESTS) if analysis.study.has_fixed_split else ("partitions", MORE)
     remedy, difference, margin = row.remedy, abs(row.tested.difference), margin_in_words(analysis.margin)
     if difference <= analysis.margin:
         within = f"The observed difference ({decimal(difference)}) lies within the margin of {margin}"
         if remedy.alike is not None:
-            return f"{within}: {remedy.alike} partitions with such differences would call the rows the same."
-        return f"{within}, but even {MOST} partitions with such differences would not call the rows the same: {MORE}."
+            return f"{within}: {remedy.alike} {unit} with such differences would call the rows the same."
+        return f"{within}, but even {MOST} {unit} with such differences would not call the rows the same: {more}."
     size = f"If the true difference is as large as the observed one ({decimal(difference)})"
     if remedy.buys_seeds(analysis.study.repeats):
         share = f"some {100 * (remedy.seed_share or 0):.0f} % of the variance of the differences comes from seeds"
         return f"{size}, {remedy.repeats} seeds would find it {OFTEN}: {share}."
     if remedy.partitions is not None:
         return f"{size}, {remedy.partitions} partitions of the corpus into folds would find it {OFTEN}."
-    return f"{size}, even {MOST} partitions of the corpus would not find it {OFTEN}: {MORE}."
+    if analysis.study.has_fixed_split:
+        return f"{size}, even {MOST} seeds would not find it {OFTEN}: {more}."
+    return f"{size}, even {MOST} partitions of the corpus would not find it {OFTEN}: {more}."
 
 
 def settling_command(analysis: Analysis) -> str | None:
@@ -132,6 +136,8 @@ def settling_command(analysis: Analysis) -> str | None:
     if not within and row.remedy.buys_seeds(study.repeats):
         return again_command(study, "--repeats", row.remedy.repeats)
     partitions = row.remedy.alike if within else row.remedy.partitions
+    if study.has_fixed_split:
+        return None if partitions is None else again_command(study, "--repeats", partitions)
     if partitions is not None and study.is_until_clear:  # whose looks are planned
         return again_command(study, "--most", partitions)
     return None if partitions is None else partitions_command(analysis.ledger, partitions)
@@ -179,10 +185,11 @@ def caveats(analysis: Analysis) -> Iterator[str]:
         )
     if clips is None or not analysis.rows:
         return
-    development = clips.folds != EVALUATION
-    groups = len(np.unique(clips.groups[development]))
+    drawn = np.isin(clips.folds, study.folds) if study.has_fixed_split else clips.folds != EVALUATION
+    groups = len(np.unique(clips.groups[drawn]))
     if groups < FEW_GROUPS:
-        yield f"The clips come from {count(groups, 'group')} of recordings: of so few, intervals come out too narrow."
+        of = "test clips" if study.has_fixed_split else "clips"
+        yield f"The {of} come from {count(groups, 'group')} of recordings: of so few, intervals come out too narrow."
     if have_unknown(clips.targets):
         judged = np.isin(clips.folds, study.folds)
         known = count_known(clips.targets[judged]).tolist()
@@ -195,7 +202,8 @@ def caveats(analysis: Analysis) -> Iterator[str]:
     least = dict(zip(study.tags, np.min(numbers, axis=0).tolist(), strict=True))
     few = [f"{tag} {number}" for tag, number in sorted(least.items(), key=lambda item: item[1]) if number < FEW_CLIPS]
     if few:
+        where = "the test set" if study.has_fixed_split else "some fold"
         yield (
             f"{len(few)} of {count(len(least), 'tag')} {'has' if len(few) == 1 else 'have'} fewer than {FEW_CLIPS} "
-            f"clips in some fold ({list_first(few)}): one clip moves the figure of such a tag by a tenth or more."
+            f"clips in {where} ({list_first(few)}): one clip moves the figure of such a tag by a tenth or more."
         )

@@ -160,7 +160,8 @@ class LiveTable:
             row.leave_training()
             row.folds_done, row.mean = report.folds_done, report.mean
             mean_so_far = f"{self.study.objective.mean_title} so far {row.mean:.3f}"
-            self._print(f"{row.name}: {row.folds_done} of {self._folds} folds, {mean_so_far} ({self.time_left()})")
+            done = "trained" if self.study.has_fixed_split else f"{row.folds_done} of {self._folds} folds"
+            self._print(f"{row.name}: {done}, {mean_so_far} ({self.time_left()})")
         if result is None:
             return
         if row.training != training:
@@ -251,14 +252,14 @@ class LiveTable:
 
     def table(self) -> RichTable:
         """Draw the rows that fit: the best, the last that have ended, and those that run."""
-        several = self.study.has_several_seeds
+        several, fixed = self.study.has_several_seeds, self.study.has_fixed_split
         epoch, loss, mean = "epoch", "val loss", self.study.objective.mean_title
         best = [f"best {metric.mean_column}" for metric in self.followed]
-        header = [*self.varied, "fold", *["seed"] * several, epoch, loss, *best, mean, ""]
+        header = [*self.varied, *["fold"] * (not fixed), *["seed"] * several, epoch, loss, *best, mean, ""]
         rows = self._shown_rows()
         chosen = self._best_row()
         lines = [self._line(row, row is chosen) for row in rows]
-        first = len(self.varied) + 1 + several  # behind the text
+        first = len(self.varied) + (not fixed) + several  # behind the text
         spare = [[header.index(name, first)] for name in (loss, *best, epoch, "")]  # leave a narrow terminal
         return Table("", header, lines, left=first, right=1, spare=spare).fit(self.console)[0]
 
@@ -267,7 +268,8 @@ class LiveTable:
         has_ended, several = row.state in ENDED, self.study.has_several_seeds
         fold = row.folds_done if has_ended else min(row.folds_done + 1, self._folds)
         seed = ["" if row.seed is None else str(row.seed)] * several
-        cells = [*row.cells, f"{fold}/{self._folds}", *seed, row.epoch, decimal(row.val_loss)]
+        folds = [f"{fold}/{self._folds}"] * (not self.study.has_fixed_split)
+        cells = [*row.cells, *folds, *seed, row.epoch, decimal(row.val_loss)]
         cells += [decimal(row.best.get(metric.name)) for metric in self.followed]
         state = "starting" if row.state == "running" and row.is_new else row.state
         kind = "best" if is_best else row.state if row.state in ("failed", "pruned") else "ended" * has_ended
@@ -331,7 +333,10 @@ class LiveTable:
     def progress(self) -> str:
         """Say in a line how far the study is, and what runs."""
         running = [row for row in list(self.rows.values()) if row.state == "running" and not row.is_new]
-        where = [f"{row.name} (fold {row.folds_done + 1}/{self._folds}, epoch {row.epoch or 1})" for row in running]
+        folds = "fold {}/{}, " if not self.study.has_fixed_split else ""
+        where = [
+            f"{row.name} ({folds.format(row.folds_done + 1, self._folds)}epoch {row.epoch or 1})" for row in running
+        ]
         more = [f"{len(where) - NAMED} more"] if len(where) > NAMED else []
         now = f"; running: {', '.join([*where[:NAMED], *more])}" if where else ""
         return f"{self._ended()} of {self.study.trials} trials, {100 * self._share():.0f} %, {self.time_left()}{now}"

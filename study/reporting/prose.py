@@ -5,7 +5,8 @@ from operator import attrgetter
 
 from audiotag.config import NO_AUGMENTATION
 from audiotag.corpus.errors import count
-from study.format import decimal, probability, seeds_in_words, signed, trial_name
+from audiotag.corpus.splits import FIXED
+from study.format import clips_in_words, decimal, probability, seeds_in_words, signed, trial_name
 from study.ledger.schema import StudyRecord, StudyResults
 from study.reporting.tables import SD_SEEDS, over_column
 from study.stats.analysis import Analysis
@@ -20,10 +21,12 @@ DISTINGUISHED: dict[Outcome, str] = {  # outcomes in tables
     "untested": "not tested",
 }
 BOLD = "Bold: the row that cross-validation chose."
+BEST = "Bold: the row with the best mean."
 BETTER = "Bold: the better row."
 PROTOCOLS = {
     "paper": "the held-out fold also stopped the training, so the figures are optimistic",
     "nested": "the held-out folds were only scored",
+    FIXED: "validation clips stopped the training, and the test clips were only scored",
 }
 SEEDS = f" Figures are means over the seeds; {SD_SEEDS} is the standard deviation of Avg from seed to seed."
 
@@ -46,17 +49,16 @@ def answer(analysis: Analysis) -> str:
         first = min(better, key=attrgetter("rank"))
         text = f"By more than chance, {_with_mean(first)} is better than {against}.{_but(first, analysis)}"
         if best is not first:
-            text += f" Cross-validation chose {_with_mean(best)}, which is not distinguishable from the baseline."
+            which = "but" if analysis.study.has_fixed_split else "which"
+            text += f" {_chosen(analysis, best)}, {which} is not distinguishable from the baseline."
     elif best is baseline:
         text = _baseline_wins(analysis, against)
     elif isinstance(best.test, Untested):
-        text = (
-            f"Cross-validation chose {_with_mean(best)}, but its lead over {against} is not tested "
-            f"({best.test.reason})."
-        )
+        text = f"{_chosen(analysis, best)}, but its lead over {against} is not tested ({best.test.reason})."
     else:
         folds, gap = folds_of(best, analysis.study), decimal(abs(_difference(best, baseline)))
-        chosen = f"Cross-validation chose {_with_mean(best)}, whose lead of {gap} is"
+        whose = "; its" if analysis.study.has_fixed_split else ", whose"
+        chosen = f"{_chosen(analysis, best)}{whose} lead of {gap} is"
         if analysis.study.confirms is not None:  # in which nothing is chosen
             chosen = f"The lead of {gap} that {_with_mean(best)} has is"
         text = (
@@ -71,14 +73,32 @@ def answer(analysis: Analysis) -> str:
     return so_far + text + counts * (len(others) > 1 or bool(worse)) + _caution(analysis, better, baseline)
 
 
+def _chosen(analysis: Analysis, best: ResultRow) -> str:
+    """That a row is the best."""
+    name = _with_mean(best)
+    return f"{name} has the best mean" if analysis.study.has_fixed_split else f"Cross-validation chose {name}"
+
+
+def bold_in_words(study: StudyRecord) -> str:
+    """What is bold in tables."""
+    if study.confirms is not None:
+        return BETTER
+    return BEST if study.has_fixed_split else BOLD
+
+
 def folds_of(row: ResultRow, study: StudyRecord) -> str:
     """The folds over which a row is tested; of a study that adds partitions until it is clear they may be fewer."""
     return folds_in_words(study, len(row.result.folds_by_partition) if study.is_until_clear else None)
 
 
 def folds_in_words(study: StudyRecord, partitions: int | None = None) -> str:
-    """The folds over which differences are tested: "5 folds", "10 folds of 2 partitions"; all of them, or of these."""
+    """What differences are tested over: "5 folds", "10 folds of 2 partitions", "3 seeds on the test clips".
+
+    `partitions` are all of them, unless others are given.
+    """
     partitions, folds = partitions or len(study.partitions), len(study.folds)
+    if study.has_fixed_split:
+        return f"{count(study.repeats, 'seed')} on the test clips"
     if partitions == 1:
         return count(folds, "fold")
     return f"{partitions * folds} folds of {partitions} partitions"
@@ -174,7 +194,7 @@ def _with_mean(row: ResultRow) -> str:
 
 def _caution(analysis: Analysis, better: Sequence[ResultRow], baseline: ResultRow) -> str:
     """A warning where the largest lead is no larger than the effect of other seeds."""
-    moved = analysis.seed_sd_of_difference
+    moved = None if analysis.study.has_fixed_split else analysis.seed_sd_of_difference  # whose p allows for it
     if moved is None or not better or max(abs(row.mean - baseline.mean) for row in better) > moved:
         return ""
     return f" But other seeds would change it as much (standard deviation {decimal(moved)}): that is no evidence yet."
@@ -185,13 +205,14 @@ def context(results: StudyResults) -> str:
     study, corpus = results.study, results.study.corpus
     partial = "" if results.status == "finished" else f"Interrupted: {progress(results)}. "
     synthetic = " (synthetic: says nothing about real recordings)" if corpus.kind == "synthetic" else ""
-    bold = BOLD if study.confirms is None else BETTER
     of = "" if study.confirms is None else f"Confirmation of {study.confirms.study}, on folds drawn for it. "
+    divided = clips_in_words(corpus.development_clips, len(study.folds), corpus.split)
     return (
-        f"{partial}{of}Corpus {corpus.name}{synthetic}, {corpus.development_clips} clips in {len(study.folds)} folds, "
+        f"{partial}{of}Corpus {corpus.name}{synthetic}, {divided}, "
         f"{seeds_in_words(study.seeds)}. {_partitions(study)}"
         f"Protocol {study.protocol}: {PROTOCOLS[study.protocol]}. "
-        f"{bold} Var is the variance over the tags, times 1000.{SEEDS * study.has_several_seeds} {left_out(study)}"
+        f"{bold_in_words(study)} Var is the variance over the tags, times 1000.{SEEDS * study.has_several_seeds} "
+        f"{left_out(study)}"
     ).rstrip()
 
 

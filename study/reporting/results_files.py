@@ -14,7 +14,7 @@ from study.reporting.prose import context, failures
 from study.reporting.section import render
 from study.reporting.sections import SECTIONS
 from study.reporting.style import Panel, style
-from study.reporting.tables import PRUNED, footnotes, paper_table, pruned_table, splits
+from study.reporting.tables import footnotes, paper_table, pruned_table, pruned_title, splits
 from study.stats.analysis import analyse
 
 REPORT, TABLE, FIGURES = "report.html", "table.md", "figures"  # the last a folder
@@ -78,5 +78,5 @@ def markdown_report(results: StudyResults) -> str:
         table = paper_table(study, judged, split)
         parts += [f"## {table.title}", table.markdown(bold=len(study.varied) + len(study.tags))]
     if pruned:
-        parts += [f"## {PRUNED}", pruned_table(study, pruned).markdown()]
+        parts += [f"## {pruned_title(study)}", pruned_table(study, pruned).markdown()]
     return "\n\n".join([*parts, *footnotes(judged), *failures(results)]) + "\n"

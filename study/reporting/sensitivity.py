@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from audiotag.corpus.errors import count
 from study.cli import say
 from study.format import decimal
 from study.ledger.ledger import Ledger
@@ -14,6 +15,7 @@ from study.ledger.schema import StudyRecord
 from study.reporting.conclusion import OFTEN
 from study.reporting.prose import folds_in_words
 from study.stats.comparison import differences_of
+from study.stats.fixed_split import LEAST_SEEDS
 from study.stats.interims import looks_of
 from study.stats.power import called_real, seen
 from study.stats.significance import ALPHA, LEAST_FOLDS, ROUNDING, share_of_test
@@ -23,6 +25,8 @@ def design_line(study: StudyRecord) -> str:
     """What a study's design can see, in standard deviations of a difference; nothing of a single trial."""
     if study.trials < 2:
         return ""
+    if study.has_fixed_split:
+        return _fixed_split_line(study)
     if _differences(study) < LEAST_FOLDS:
         return f"no difference is tested with {folds_in_words(study)}: {LEAST_FOLDS} folds are needed"
     several = f" and {study.trials - 1} comparisons" * (study.trials > 2)
@@ -34,6 +38,14 @@ def design_line(study: StudyRecord) -> str:
         f"with {folds_in_words(study, _partitions(study))}{several}, a difference is called real from {real:.1f} times "
         f"its standard deviation s over the folds on{first}; a true difference of {at_80:.1f} s is found {OFTEN}"
     )
+
+
+def _fixed_split_line(study: StudyRecord) -> str:
+    """What is tested on a fixed split."""
+    if study.repeats < LEAST_SEEDS:
+        seeds = count(study.repeats, "seed")
+        return f"no difference is tested with {seeds} on one fixed split: {LEAST_SEEDS} seeds are needed (--repeats)"
+    return "differences are tested over groups of test clips and seeds; other training recordings are not tested"
 
 
 def _partitions(study: StudyRecord) -> int:
@@ -63,7 +75,8 @@ class ScaleLine:
 
     def __init__(self, ledger: Ledger, console: Console) -> None:
         self._ledger, self._console = ledger, console
-        self._said = ledger.study.trials < 2 or _differences(ledger.study) < LEAST_FOLDS
+        study = ledger.study
+        self._said = study.trials < 2 or study.has_fixed_split or _differences(study) < LEAST_FOLDS
 
     def ended(self, key: str, reason: str | None) -> None:
         """A trial finished, or failed."""

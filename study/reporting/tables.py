@@ -30,10 +30,9 @@ MOST_COLUMNS = 3  # of parameters on a page; with more of them one column has th
 CROSS_VALIDATION, EVALUATION = "figures", "evaluation"  # fields of TrialResult
 NO_FIGURES = Figures({}, None)
 TITLES = {
-    CROSS_VALIDATION: "{}, mean over the folds",
+    CROSS_VALIDATION: "{}, {}",
     EVALUATION: "{} on the evaluation set, scored by the mean of the fold models",
 }
-PRUNED = "Pruned after fewer folds than the rows above: not to be compared with them"
 STYLES = {"best": "bold", "failed": "red", "published": "italic dim", "pruned": "dim", "ended": "dim"}  # on a terminal
 
 
@@ -187,7 +186,7 @@ def paper_table(
     spare = [extra, tags, *([number] for number in behind)]
     prose = [0] if named else []
     return Table(
-        title_of(study.objective, split),
+        title_of(study, study.objective, split),
         header,
         lines,
         len(names),
@@ -212,7 +211,7 @@ def metric_table(
         if has_published(trial, metric):
             lines.append(published_line(trial, study.tags, header, len(names)))
     mean = len(names) + len(study.tags)
-    return Table(title_of(metric, split), header, lines, len(names), first=mean, names=tag_names(study))
+    return Table(title_of(study, metric, split), header, lines, len(names), first=mean, names=tag_names(study))
 
 
 def tag_names(study: StudyRecord) -> dict[str, str]:
@@ -228,14 +227,21 @@ def tags_in_words(study: StudyRecord) -> str:
     return f"Tags: {names}." if names else ""
 
 
-def title_of(metric: Metric, split: str) -> str:
+def title_of(study: StudyRecord, metric: Metric, split: str) -> str:
     """The title of a table of a metric."""
-    return TITLES[split].format(metric.title)
+    return TITLES[split].format(metric.title, figures_in_words(study))
 
 
 def parameter_columns(study: StudyRecord, page: bool) -> Sequence[str]:
     """The columns that tell trials from each other: their parameters, or on a page, of many, their names."""
     return study.varied if not page or 0 < len(study.varied) <= MOST_COLUMNS else ["trial"]
+
+
+def figures_in_words(study: StudyRecord) -> str:
+    """What a row's figures are of."""
+    if not study.has_fixed_split:
+        return "mean over the folds"
+    return "mean over the seeds on the test clips" if study.has_several_seeds else "on the test clips"
 
 
 def over_column(study: StudyRecord) -> str:
@@ -347,6 +353,12 @@ def best_trials(trials: Sequence[TrialResult]) -> Sequence[TrialResult]:
     return sorted(scored, key=attrgetter("rank"))[:SHOWN_ROWS]
 
 
+def pruned_title(study: StudyRecord) -> str:
+    """The title of the table of pruned trials."""
+    units = "seeds" if study.has_fixed_split else "folds"
+    return f"Pruned after fewer {units} than the rows above: not to be compared with them"
+
+
 def pruned_table(study: StudyRecord, trials: Sequence[TrialResult]) -> Table:
     """Pruned trials: their parameters, when, and their training time."""
     lines = [
@@ -354,4 +366,6 @@ def pruned_table(study: StudyRecord, trials: Sequence[TrialResult]) -> Table:
         for trial in trials
     ]
     reason = len(study.varied)
-    return Table(PRUNED, [*study.varied, "", "Time"], lines, left=reason + 1, spare=[[reason + 1]], prose=[reason])
+    return Table(
+        pruned_title(study), [*study.varied, "", "Time"], lines, left=reason + 1, spare=[[reason + 1]], prose=[reason]
+    )

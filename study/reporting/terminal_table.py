@@ -16,12 +16,12 @@ from study.ledger.schema import StudyRecord, StudyResults, TrialResult
 from study.reporting.prose import context, failures, rest
 from study.reporting.results_files import REPORT, TABLE
 from study.reporting.tables import (
-    PRUNED,
     Table,
     best_trials,
     footnotes,
     paper_table,
     pruned_table,
+    pruned_title,
     splits,
     tags_in_words,
     without_common,
@@ -74,7 +74,8 @@ def fit_paper_table(
 def show_pruned(study: StudyRecord, trials: Sequence[TrialResult], console: Console) -> None:
     """Print the last of the pruned trials."""
     varied, common = without_common(study, trials[-SHOWN_ROWS:])
-    say(console, f"{PRUNED}; {common}" if common else PRUNED)
+    title = pruned_title(study)
+    say(console, f"{title}; {common}" if common else title)
     console.print(pruned_table(varied, trials[-SHOWN_ROWS:]).fit(console)[0])
     for line in rest(len(trials), "last"):
         say(console, line)

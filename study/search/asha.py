@@ -1,7 +1,8 @@
-"""Asynchronous successive halving over folds: which trials are worth another fold.
+"""Asynchronous successive halving over folds, or over the seeds of a fixed split: which trials are worth another one.
 
 All trials take the folds in the same order, so after r folds a trial's mean of the objective is compared with the means
-of other trials over exactly those r folds.
+of other trials over exactly those r folds. On a fixed split seeds take the place of folds: a seed's training is whole,
+where a few epochs would be judged by validation clips, and networks that learn slowly would be pruned for it.
 
 Source: Li et al. 2020, "A system for massively parallel hyperparameter tuning" (ASHA), in the variant of Ray Tune that
 prunes a trial at once where the paper's pauses it.
@@ -12,8 +13,9 @@ import numpy as np
 from audiotag.metrics import Metric
 from study.ledger.ledger import Ledger
 from study.ledger.pruning import read_passed, read_pruned, write_passed, write_pruned
-from study.ledger.results import merged_folds, running_means
-from study.ledger.schema import PrunedRecord
+from study.ledger.results import merged_folds, running_means, seed_means
+from study.ledger.schema import PrunedRecord, StudyRecord
+from study.ledger.trial_folder import TrialFolder
 
 GROWTH = 2  # of the folds from rung to rung
 REDUCTION = 3  # the best third is kept; about half pass in practice, because later proposals are better
@@ -31,11 +33,17 @@ def rung_folds(folds: int) -> list[int]:
     return found
 
 
-def rungs_in_words(folds: int) -> str:
+def rung_unit(study: StudyRecord) -> tuple[int, str]:
+    """How many folds, or seeds of a fixed split, a trial has, and the word for them."""
+    return (study.repeats, "seed") if study.has_fixed_split else (len(study.folds), "fold")
+
+
+def rungs_in_words(study: StudyRecord) -> str:
     """What a study's first lines say of its scheduler."""
-    after = " and ".join(map(str, rung_folds(folds)))
-    rule = f"a trial that is not among the better third so far after {after} of {folds} folds is pruned"
-    return f"; asha: {rule}" if after else "; asha, with too few folds to prune any trial"
+    number, unit = rung_unit(study)
+    after = " and ".join(map(str, rung_folds(number)))
+    rule = f"a trial that is not among the better third so far after {after} of {number} {unit}s is pruned"
+    return f"; asha: {rule}" if after else f"; asha, with too few {unit}s to prune any trial"
 
 
 def cutoff(means: list[float], objective: Metric) -> float | None:
@@ -55,16 +63,29 @@ class Rungs:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         study, self._objective = ledger.study, ledger.study.objective
-        self._means: dict[int, dict[str, float]] = {rung: {} for rung in rung_folds(len(study.folds))}
+        self._means: dict[int, dict[str, float]] = {rung: {} for rung in rung_folds(rung_unit(study)[0])}
         for folder in ledger.trials():
             failed = folder.read_failure() is not None
-            means = [] if failed else running_means(merged_folds(folder, study), study)
+            means = [] if failed else self._read_means(folder)
             for rung, reached in self._means.items():
                 if len(means) >= rung:
                     reached[folder.key] = means[rung - 1]
 
+    def _read_means(self, folder: TrialFolder) -> list[float]:
+        """A trial's means after each of its folds, or of its seeds."""
+        study = self._ledger.study
+        if not study.has_fixed_split:
+            return running_means(merged_folds(folder, study), study)
+        records = []
+        for part in folder.for_seeds(study.seeds):
+            if (record := part.read_fold(study.folds[0])) is None:
+                break
+            records.append(record)
+        means = seed_means(records, study)
+        return [self._objective.worst if mean is None else mean for mean in means]
+
     def judge(self, key: str, folds: int, mean: float) -> PrunedRecord | None:
-        """Decide about a trial that has finished so many folds: None, it goes on, or it is pruned.
+        """Decide about a trial that has finished so many folds, or seeds: None, it goes on, or it is pruned.
 
         The decision is in the ledger when this returns, and is not made again.
         """
@@ -77,7 +98,7 @@ class Rungs:
             return record
         rank, bound = self._objective.rank, cutoff(others, self._objective)
         if bound is not None and rank(mean) > rank(bound):
-            return write_pruned(folder, folds, mean, bound)
+            return write_pruned(folder, folds, mean, bound, rung_unit(self._ledger.study)[1])
         write_passed(folder, folds)
         return None
 

@@ -12,20 +12,22 @@ import numpy as np
 from audiotag.metrics import Metric
 from audiotag.training.epochs import EpochResult
 from study.format import show
-from study.ledger.clips import Clips, ScoredFold
 from study.ledger.ledger import Ledger
 from study.ledger.results import finished_folds
 from study.ledger.schema import Figures, StudyRecord, StudyResults
 from study.stats.bootstrap import (
     centred,
-    draw_groups,
     interval,
     interval_of_difference,
-    resampled_label_means,
-    resampled_means,
-    resampled_table,
 )
-from study.stats.comparison import compare_by_tag, compare_second, compare_trials, second_metric
+from study.stats.comparison import (
+    compare_by_tag,
+    compare_second,
+    compare_trials,
+    second_metric,
+)
+from study.stats.draws import Draws, draw_figures
+from study.stats.fixed_split import Estimate, compare_on_test
 from study.stats.rows import SHOWN_ROWS, Interval, ResultRow, choose_baseline, make_rows, name_rows
 from study.stats.selection_bias import early_stopping_bias, winners_curse
 
@@ -115,9 +117,9 @@ def analyse(ledger: Ledger, results: StudyResults, margin: float | None = None) 
     """Analyse a study from its ledger and its results; `margin` stands in for the study's own."""
     study = ledger.study
     margin = margin_of(study) if margin is None else margin
-    rows = make_rows(results)
+    rows, draws = make_rows(results), Draws(ledger)
     baseline, reason = choose_baseline(rows, study)
-    compare(rows, baseline, study, margin)
+    compare_rows(rows, baseline, study, draws, margin)
     named = name_rows([row.params for row in rows], study)
     analysis = Analysis(
         ledger,
@@ -132,9 +134,9 @@ def analyse(ledger: Ledger, results: StudyResults, margin: float | None = None) 
         if len(rows) > 1 and study.confirms is None
         else None,
     )
-    compare_tags(analysis.shown, baseline, study)
+    compare_tags(analysis.shown, baseline, study, draws)
     if analysis.best is not None:
-        resample(ledger, analysis.shown, ledger.clips(), analysis.missing, baseline)
+        resample(analysis.shown, draws, analysis.missing, baseline)
         analysis.stopping_bias = stopping_bias(ledger, analysis.best.key) if study.protocol == "paper" else None
     return analysis
 
@@ -177,11 +179,41 @@ def compare(rows: list[ResultRow], baseline: ResultRow | None, study: StudyRecor
         row.second = second
 
 
-def compare_tags(rows: Sequence[ResultRow], baseline: ResultRow | None, study: StudyRecord) -> None:
+def compare_rows(
+    rows: list[ResultRow], baseline: ResultRow | None, study: StudyRecord, draws: Draws, margin: float
+) -> None:
+    """Fill in what each row's comparison with the baseline shows, over folds or on the test clips of a fixed split."""
+    if not study.has_fixed_split:
+        compare(rows, baseline, study, margin)
+    elif baseline is not None and len(rows) > 1:
+        _compare_on_test_clips(rows, baseline, study.objective, draws, margin)
+
+
+def compare_tags(rows: Sequence[ResultRow], baseline: ResultRow | None, study: StudyRecord, draws: Draws) -> None:
     """Fill in each row's comparison with the baseline tag by tag; Holm's correction is over the tags of a row."""
     for row in rows:
-        if baseline is not None and row is not baseline:
+        if baseline is None or row is baseline:
+            continue
+        if study.has_fixed_split:
+            found = draws.estimates(row, baseline, study.objective, study.tags)
+            row.by_tag = dict(zip(study.tags, compare_on_test(found, study.objective), strict=True))
+        else:
             row.by_tag = compare_by_tag(row.result, baseline.result, study)
+
+
+def _compare_on_test_clips(
+    rows: list[ResultRow], baseline: ResultRow, objective: Metric, draws: Draws, margin: float
+) -> None:
+    second = second_metric(objective)
+    others = [row for row in rows if row is not baseline]
+    found = [draws.estimates(row, baseline, objective)[0] for row in others]
+    for row, part in zip(others, compare_on_test(found, objective, margin), strict=True):
+        row.test, row.adjusted, row.outcome = part.test, part.adjusted, part.outcome
+        row.posterior, row.resolution, row.remedy = part.posterior, part.resolution, part.remedy
+    found = [draws.estimates(row, baseline, second)[0] for row in others]
+    if all(isinstance(each, Estimate) for each in found):
+        for row, part in zip(others, compare_on_test(found, second), strict=True):
+            row.second = part
 
 
 def best_rows(rows: list[ResultRow], baseline: ResultRow | None) -> list[ResultRow]:
@@ -198,26 +230,19 @@ def better_with(row: ResultRow, baseline: ResultRow) -> int:
     return sum(own < other for own, other in ranks)
 
 
-def resample(
-    ledger: Ledger,
-    rows: list[ResultRow],
-    clips: Clips | None,
-    missing: list[str],
-    baseline: ResultRow | None = None,
-) -> None:
+def resample(rows: list[ResultRow], draws: Draws, missing: list[str], baseline: ResultRow | None = None) -> None:
     """Fill in the rows' intervals, and those of differences from the baseline, or say in `missing` why not."""
-    if clips is None:
+    if draws.clips is None:
         missing.append(
             "No intervals, no curves by tag, and no metrics that are newer than the folds: the study's folder has no "
             "clips.npz with targets and groups (an earlier version wrote none). `python study/run.py --resume NAME` "
             "adds it where the corpus still is."
         )
         return
-    counts = draw_groups(int(clips.groups.max()) + 1)
     means = []
     try:
         for row in rows:
-            means.append(_resample_row(ledger, row, clips, counts))
+            means.append(_resample_row(row, draws))
     except (KeyError, OSError, ValueError, IndexError) as error:
         missing.append(f"No intervals: the probabilities of {row.label} do not fit the clips ({error}).")
         return
@@ -233,11 +258,12 @@ def resample(
             row.best_share = float(share)
 
 
-def _resample_row(ledger: Ledger, row: ResultRow, clips: Clips, counts: np.ndarray) -> np.ndarray:
+def _resample_row(row: ResultRow, draws: Draws) -> np.ndarray:
     """Fill in a row's intervals and return its mean of the objective in each draw, (R,)."""
-    objective = row.result.objective
+    objective, ledger, clips = row.result.objective, draws.ledger_of(row), draws.clips
+    assert clips is not None, "the caller has looked"
     figures = row.result.figures[objective.name]
-    table, drawn = _draw(held_out(ledger, row, clips), counts, objective)
+    table, drawn = draws.of(row, objective)
     row.intervals = _intervals(table, drawn, figures, objective)
     if objective.name in row.result.evaluation:
         parts = ledger.trial(row.key).for_seeds(ledger.study.seeds)
@@ -246,28 +272,9 @@ def _resample_row(ledger: Ledger, row: ResultRow, clips: Clips, counts: np.ndarr
         ]
         whole = clips.evaluation(scores[0]["evaluation_clips"])
         mean = np.mean([own["evaluation"] for own in scores], axis=0)
-        parts_drawn = _draw([[(whole, mean)]], counts, objective)
+        parts_drawn = draw_figures([[(whole, mean)]], draws.counts, objective)
         row.eval_intervals = _intervals(*parts_drawn, row.result.evaluation[objective.name], objective)
     return centred(drawn, np.nan if figures.mean is None else figures.mean)
-
-
-def _draw(
-    seeds: list[list[tuple[ScoredFold, np.ndarray]]], counts: np.ndarray, metric: Metric
-) -> tuple[np.ndarray, np.ndarray]:
-    """A metric of some folds in each draw, by tag (R, K) and on the whole (R,): means over seeds."""
-    table = np.mean([resampled_table(folds, counts, metric) for folds in seeds], axis=0)
-    if metric.by_label is None:
-        return table, resampled_means(table)
-    return table, np.mean([resampled_label_means(folds, counts, metric) for folds in seeds], axis=0)
-
-
-def held_out(ledger: Ledger, row: ResultRow, clips: Clips) -> list[list[tuple[ScoredFold, np.ndarray]]]:
-    """Read a row's held-out clips with their scores (n, K) by fold, a list for each seed."""
-    found = []
-    for part in ledger.trial(row.key).for_seeds(ledger.study.seeds):
-        scores = {fold.fold: part.read_scores(fold.fold, "held_out", "held_out_clips") for fold in row.result.folds}
-        found.append([(clips.held_out(fold, own["held_out_clips"]), own["held_out"]) for fold, own in scores.items()])
-    return found
 
 
 def _intervals(table: np.ndarray, means: np.ndarray, figures: Figures, metric: Metric) -> dict[str, Interval]:

@@ -128,14 +128,18 @@ def _figure(figures: Figures | None, tag: str | None) -> float | None:
     return figures.mean if tag is None else figures.by_tag.get(tag)
 
 
-def differences_by_seed(trial: TrialResult, baseline: TrialResult) -> np.ndarray | None:
-    """The differences in the objective with each seed, (n, seeds); None of trials with one seed, or with others."""
+def differences_by_seed(
+    trial: TrialResult, baseline: TrialResult, metric: str | None = None, tag: str | None = None
+) -> np.ndarray | None:
+    """The differences with each seed, (n, seeds), in the objective by default; None with one seed, or with others."""
     seeds = [[part.seed for part in each.seeds] for each in (trial, baseline)]
     if len(seeds[0]) < 2 or seeds[0] != seeds[1]:
         return None
-    metric = trial.objective.name
+    metric = metric or trial.objective.name
     own, other = (
-        np.array([[part.figures[metric].mean for part in fold.repeats] for fold in folds], dtype=np.float64)
+        np.array(
+            [[_figure(part.figures.get(metric), tag) for part in fold.repeats] for fold in folds], dtype=np.float64
+        )
         for folds in zip(*_paired_folds(trial, baseline), strict=True)
     )
     return own - other

@@ -84,7 +84,8 @@ def describe_results(results: StudyResults, chosen: str, findings: Findings | No
     if pruned := results.with_status("pruned"):
         text += f", {len(pruned)} pruned (tag `audiotag.status`; they have no `{results.study.metric}/mean`)"
     if results.best is not None:
-        text += f". Cross-validation chose {chosen}: {_means(results.best.figures)}"
+        chose = "The best row is" if results.study.has_fixed_split else "Cross-validation chose"
+        text += f". {chose} {chosen}: {_means(results.best.figures)}"
     text += ".\n\nThe artifact `report.html` says which differences are more than chance."
     conclusion = "" if findings is None else f"{findings.markdown}\n\n"
     question, _, more = results.study.question.partition("\n")
@@ -102,6 +103,8 @@ def describe_trial(study: StudyRecord, trial: TrialRecord, name: str, result: Tr
 
 def folds_in_words(study: StudyRecord) -> str:
     """How often each trial is trained: "5 folds", "5 folds in each of 2 partitions"."""
+    if study.has_fixed_split:
+        return f"{count(study.repeats, 'seed')} on one fixed split"
     how = "up to" if study.is_until_clear else "each of"
     each = f" in {how} {len(study.partitions)} partitions" if study.has_several_partitions else ""
     return f"{count(len(study.folds), 'fold')}{each}"

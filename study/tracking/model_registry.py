@@ -101,13 +101,16 @@ def _find_model(client: Any, name: str) -> Any:
 def _describe(study: StudyRecord, name: str) -> str:
     tags = ", ".join(f"`{tag}`" for tag in study.tags)
     repeats = f", once with each of {seeds_in_words(study.seeds)}" if study.has_several_seeds else ""
+    trained = "Each model was trained without its own fold{}; the evaluation split is scored with the mean of their "
+    trained += "probabilities."
+    if study.has_fixed_split:
+        trained = "Trained on the training clips{}; the test clips were only scored."
     return (
         f"The fold models of the best trial of `{study.name}` on `{study.corpus.name}`: "
         f"{study.question.splitlines()[0]}"
         f'\n\n`mlflow.pyfunc.load_model("models:/{name}@fold_{study.folds[0]}").predict(waveforms)` takes mono '
         "waveforms (clips, samples), or (clips, 2, samples) for a stereo front end, float32 in [-1, 1], and returns "
-        f"the probability of each tag (clips, tags): {tags}. Each model was trained without its own fold{repeats}; the "
-        "evaluation split is scored with the mean of their probabilities."
+        f"the probability of each tag (clips, tags): {tags}. {trained.format(repeats)}"
     )
 
 

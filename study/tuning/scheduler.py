@@ -11,7 +11,7 @@ from study.search.asha import Rungs
 
 
 class FoldScheduler(FIFOScheduler):
-    """First in, first out; a trial that does not pass a rung is pruned.
+    """First in, first out; a trial that does not pass a rung is pruned: after some folds, or seeds of a fixed split.
 
     A trial waits in its report until Tune asks for the next one, so a pruned trial trains no further epoch.
     """
@@ -25,7 +25,8 @@ class FoldScheduler(FIFOScheduler):
         report = Report.from_dict(result)
         if not report.ends_fold:
             return self.CONTINUE
-        pruned = self._rungs.judge(self._key(trial), report.folds_done, report.mean)
+        done = report.seeds_done if self._context.study.has_fixed_split else report.folds_done
+        pruned = self._rungs.judge(self._key(trial), done, report.mean)
         return self.CONTINUE if pruned is None else self.STOP
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:

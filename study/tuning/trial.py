@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,9 +21,9 @@ from study.ledger.files import LedgerError, LedgerWarning
 from study.ledger.keeper import Keeper, trainings_of
 from study.ledger.partitions import in_partition
 from study.ledger.progress import Report
-from study.ledger.results import merge_seeds, summarise
+from study.ledger.results import merge_seeds, seed_means, summarise
 from study.ledger.saved_state import SavedState, unpack_state
-from study.ledger.schema import FoldResult, StudyRecord
+from study.ledger.schema import FoldRecord, FoldResult, StudyRecord
 from study.tuning.features import TrialFeatures
 from study.tuning.fold_training import FoldTraining, SaveTimes
 from study.tuning.shared_features import SharedFeatures
@@ -115,6 +115,8 @@ def trial_reports(
         if done and left:
             yield Report(_mean(done, study), len(done))
         for training in left:
+            if study.has_fixed_split and training is not each[0]:
+                yield _report_seeds([records[other] for other in each[: each.index(training)]], study)
             state = saved.state if saved is not None and saved.names == training.names else None
             saved = saved if state is None else None  # used up
             fold = FoldTraining(config, training, study, divided, features, device, start.trial)
@@ -130,6 +132,12 @@ def trial_reports(
             records[training] = fold.record
         done.append(merge_seeds([records[training] for training in each], study.seeds))
     yield Report(_mean(done, study), len(done))
+
+
+def _report_seeds(records: Sequence[FoldRecord], study: StudyRecord) -> Report:
+    """Report the end of a seed on a fixed split, after which the trial may be pruned; `records` are of those done."""
+    mean = seed_means(records, study)[-1]
+    return Report(study.objective.worst if mean is None else mean, seeds_done=len(records))
 
 
 def _unpack(content: bytes | None, keeper: Keeper) -> SavedState | None:

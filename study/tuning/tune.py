@@ -25,13 +25,11 @@ from study.tuning.failures import LowMemory, RunAgain, explain, last_error, why_
 from study.tuning.faults import RESTARTS, Faults
 from study.tuning.features import StudyFeatures
 from study.tuning.nodes import place_trials
+from study.tuning.saving import save_seconds
 from study.tuning.shared_features import share
 from study.tuning.trainable import train_trial
 from study.tuning.writer import start_writer
 
-# a state of the paper's network is 4.7 MB: packing it, and writing it, takes 20 ms of CPU; .4 % of so many seconds
-SAVE_SECONDS = 5.0
-SAVES_PER_SECOND = 25  # of all trials: what a writer and a plain disk take
 E = TypeVar("E", bound=BaseException)
 
 
@@ -189,7 +187,7 @@ def run_trials(
         corpus=corpus,
         features=share(features),
         writer=writer,
-        save_seconds=max(SAVE_SECONDS, slots / SAVES_PER_SECOND),
+        save_seconds=save_seconds(slots),
         threads=max(1, int(crew.per_trial["cpu"])),
         card=crew.per_trial["gpu"],
         expected=crew.expected,

@@ -12,6 +12,8 @@ import numpy as np
 from audiotag.config import TrialConfig, hyperparameter_names
 from audiotag.corpus.labels import as_lists
 from audiotag.corpus.layouts.chime_home import EVALUATION
+from audiotag.corpus.splits import FIXED
+from audiotag.corpus.tables import FIXED_SPLIT, TEST, TRAIN, VALIDATION
 from audiotag.features.log_mel import LogMel
 from audiotag.metrics import METRICS
 from study.ledger.clips import CLIPS_FILE
@@ -55,6 +57,21 @@ def hide_labels(corpus: dict[str, np.ndarray], share: float = 0.3, seed: int = 5
     targets = corpus["targets"].astype(np.float32)
     targets[np.random.default_rng(seed).random(len(targets)) < share, 0] = np.nan
     return corpus | {"targets": targets}
+
+
+def make_fixed_corpus(seed: int = 0, groups: int = 60, clips: int = 4, tags: int = 3) -> dict[str, np.ndarray]:
+    """The content of clips.npz of a corpus with one fixed split: 60, 20 and 20 % of the groups."""
+    corpus = make_corpus(seed, groups, clips, tags)
+    part = corpus["groups"] % 5
+    return corpus | {"folds": np.select([part < 3, part == 3], [TRAIN, VALIDATION], TEST)}
+
+
+def make_fixed_study(root: Path, configs: list[dict[str, Any]], *, repeats: int = 3, **options: Any) -> Ledger:
+    """A study on a corpus with one fixed split."""
+    corpus = options.pop("corpus", None) or make_fixed_corpus()
+    sizes = {name: int((corpus["folds"] == number).sum()) for name, number in FIXED_SPLIT.items()}
+    options = {"protocol": FIXED, "repeats": repeats, "corpus_record": {"split": sizes}, **options}
+    return make_study(root, configs, corpus=corpus, **options)
 
 
 def divide_anew(corpus: dict[str, np.ndarray], partition: int) -> np.ndarray:
@@ -138,7 +155,7 @@ def make_study(
     configs = ALPHAS if configs is None else configs
     corpus = make_corpus() if corpus is None else corpus
     tags = TAGS[: corpus["targets"].shape[1]] if tags is None else tags
-    folds = sorted(int(fold) for fold in np.unique(corpus["folds"]) if fold != EVALUATION)
+    folds = sorted(int(fold) for fold in np.unique(corpus["folds"]) if fold >= 0)
     content = request_of(root, configs, corpus, tags, folds, epochs, kind)
     content["corpus"] |= corpus_record or {}
     record = read_record(StudyRecord, content | study)

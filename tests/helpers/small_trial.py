@@ -87,6 +87,15 @@ def reports(
     return trial_reports(config, keeper, study, clips, TrialFeatures(values, variants), "cpu", save_times)
 
 
+def train(
+    config: TrialConfig, folder: TrialFolder, context: StudyContext, corpus: Corpus, features: TrialFeatures
+) -> None:
+    """Train a trial to its end."""
+    keeper = TrialKeeper(folder, context.study)
+    for _ in trial_reports(config, keeper, context, corpus, features, "cpu", EACH_EPOCH):
+        pass
+
+
 def content(folder: TrialFolder) -> list[Any]:
     """All that a finished trial holds, without the clock's figures."""
     held: list[Any] = []

@@ -8,12 +8,12 @@ import soundfile
 from encode import RATE
 from helpers.planning import plan_study
 from helpers.recordings import noise
+from helpers.small_trial import train
 
 from audiotag.features.load import load_features
 from audiotag.features.log_mel import LogMel
 from study import listen
 from study.tuning.features import TrialFeatures
-from study.tuning.trial import trial_reports
 
 SECONDS = 0.5
 TAGS = ("<b>x</b>", "y & z")
@@ -47,7 +47,7 @@ def studies(own_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, alpha in enumerate((0.0, 1.0)):
         config, folder = plan.context.config(SMALL | {"alpha": alpha}), ledger.trial(f"key{number}")
         folder.write_trial(number, config.to_dict())
-        list(trial_reports(config, folder, plan.context, corpus, features, "cpu"))
+        train(config, folder, plan.context, corpus, features)
     return place / "studies"
 
 

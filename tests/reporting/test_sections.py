@@ -27,7 +27,8 @@ from study.reporting.sections.repeat_it import repeat_it
 from study.reporting.sections.search import importances
 from study.reporting.sections.trust import trust
 from study.reporting.style import as_panel, new_axes, style, wrapped
-from study.stats.analysis import Analysis, analyse, held_out
+from study.stats.analysis import Analysis, analyse
+from study.stats.draws import held_out
 from study.stats.rows import ResultRow
 from study.stats.significance import Untested
 

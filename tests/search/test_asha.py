@@ -3,16 +3,16 @@
 from pathlib import Path
 
 import pytest
-from helpers.made_up import make_corpus, make_study
+from helpers.made_up import make_corpus, make_fixed_study, make_study
 
 from audiotag.metrics import METRICS
 from study.ledger.ledger import Ledger
 from study.ledger.partitions import record_partitions
 from study.ledger.pruning import read_passed, read_pruned, write_passed, write_pruned
-from study.ledger.results import is_complete, merged_folds, running_means, study_results
+from study.ledger.results import is_complete, merged_folds, running_means, seed_means, study_results
 from study.ledger.saved_state import pack_fold
 from study.ledger.schema import Figures, FoldRecord
-from study.search.asha import Rungs, cutoff, rung_folds
+from study.search.asha import Rungs, cutoff, rung_folds, rungs_in_words
 
 FIVE = make_corpus(groups=15, clips=4, tags=2, folds=5)
 TAGS = ("c", "m")
@@ -188,3 +188,25 @@ def test_the_result_of_a_pruned_trial_has_its_folds_and_no_figures_to_rank_it_by
     assert (trial.seconds, trial.reason, trial.pruned) == (4.0, record.reason, record)
     assert results.best is results.trials[0]
     assert is_complete(ledger)
+
+
+# seeds of a fixed split
+
+
+def test_on_a_fixed_split_a_trial_is_judged_after_seeds(tmp_path: Path) -> None:
+    configs = [{"dropout": number / 10} for number in range(4)]
+    ledger = make_fixed_study(tmp_path / "s", configs, finished=0, scheduler="asha", repeats=4)
+    *first, weak = ledger.trials()
+    for folder, values in zip(first, ([0.2, 0.3], [0.3, 0.1], [0.1]), strict=True):
+        for part, value in zip(folder.for_seeds(ledger.study.seeds), values, strict=False):
+            figures = {"eer": Figures(dict.fromkeys(TAGS, value), value)}
+            part.write_fold(FoldRecord(1, figures, 0, 1, 2.0, (), (), part.trial), pack_fold({}, {}))
+    records = [part.read_fold(1) for part in first[0].for_seeds(range(4))]
+    assert seed_means(list(filter(None, records)), ledger.study) == pytest.approx([0.2, 0.25])
+    rungs = Rungs(ledger)
+    record = rungs.judge(weak.key, 1, 0.25)
+    assert record is not None
+    assert record.bound == pytest.approx(cutoff([0.2, 0.3, 0.1], EER))
+    assert record.reason.startswith("pruned after 1 seed: mean .250")
+    assert rungs.judge(first[0].key, 2, 0.25) is None  # of two trials that have come so far
+    assert "after 1 and 2 of 4 seeds" in rungs_in_words(ledger.study)

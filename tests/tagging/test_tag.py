@@ -15,6 +15,7 @@ from helpers.light import heavy_imports
 from helpers.pages import Page
 from helpers.planning import plan_study
 from helpers.recordings import noise
+from helpers.small_trial import train
 from rich.console import Console
 
 from audiotag.corpus.corpus import Corpus, open_corpus
@@ -26,7 +27,6 @@ from study.listening import options
 from study.tagging.table import clock, tag_table
 from study.tagging.tagging import Tagged, TaggedClip
 from study.tuning.features import TrialFeatures
-from study.tuning.trial import trial_reports
 
 SECONDS = 0.5
 PARAMETERS = {"augmentation": "mixup", "alpha": 1.0, "batch_size": 4, "gru_units": 4}
@@ -56,7 +56,7 @@ def studies(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = ledger.trial("key")
     folder.write_trial(0, config.to_dict())
     features = load_features(corpus, LogMel(), place / "cache")
-    list(trial_reports(config, folder, plan.context, corpus, TrialFeatures(features), "cpu"))
+    train(config, folder, plan.context, corpus, TrialFeatures(features))
     return place / "studies"
 
 

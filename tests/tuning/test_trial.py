@@ -31,6 +31,8 @@ from audiotag.augment import build_augmentations
 from audiotag.augment.noises import NO_CLIP
 from audiotag.augment.variants import Variants
 from audiotag.config import TrialConfig
+from audiotag.corpus.splits import FoldSplit, split_fold
+from audiotag.corpus.tables import TEST, TRAIN, VALIDATION
 from audiotag.declarations.own_code import OwnCode, OwnCodeFailed
 from audiotag.metrics import tag_eers
 from audiotag.training.device import GPUError
@@ -338,3 +340,49 @@ def test_a_share_of_a_gpu_is_never_trained_on_a_cpu_instead(tmp_path: Path, monk
     (report,) = told
     assert "CUDA does not start" in Report.from_dict(report).halted
     assert not list(tmp_path.rglob("running.pt"))
+
+
+# one fixed split
+
+
+def test_a_fixed_split_trains_on_its_training_clips_and_reports_each_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = np.arange(CLIPS) % 5
+    corpus = replace(make_corpus(), folds=np.select([part < 3, part == 3], [TRAIN, VALIDATION], TEST))
+    splits, folder = [], make_folder(tmp_path)
+
+    def spy(*given: Any) -> FoldSplit:
+        splits.append(split_fold(*given))
+        return splits[-1]
+
+    monkeypatch.setattr(study.tuning.trial, "split_fold", spy)
+    seen = list(reports(folder, corpus=corpus, protocol="split", repeats=3))
+    ends = [(row.folds_done, row.seeds_done) for row in seen if row.ends_fold]
+    assert ends == [(0, 1), (0, 2), (1, 0)]
+    for split in splits:
+        assert split.train.tolist() == np.flatnonzero(part < 3).tolist()
+        assert split.validation.tolist() == np.flatnonzero(part == 3).tolist()
+        assert split.held_out.tolist() == np.flatnonzero(part == 4).tolist()
+    means = []
+    for view in folder.for_seeds([5, 6, 7]):
+        record, scores = view.read_fold(TEST), view.read_scores(TEST)
+        assert record is not None
+        assert scores["held_out_clips"].tolist() == [f"clip {number}" for number in np.flatnonzero(part == 4)]
+        assert record.figures["eer"].by_tag["a"] == tag_eers(corpus.targets[part == 4], scores["held_out"])[0]
+        means.append(record.figures["eer"].mean)
+    assert [row.mean for row in seen if row.ends_fold] == pytest.approx([np.mean(means[:done]) for done in (1, 2, 3)])
+
+
+def test_a_fixed_split_goes_on_between_two_seeds(tmp_path: Path) -> None:
+    corpus = replace(make_corpus(), folds=np.select([np.arange(CLIPS) % 4 < 3], [TRAIN], TEST))
+
+    def begin(folder: TrialFolder) -> Iterator[Report]:
+        return reports(folder, corpus=corpus, protocol="split", repeats=2)
+
+    whole, broken = make_folder(tmp_path / "whole"), make_folder(tmp_path / "broken")
+    list(begin(whole))
+    broken_off(begin, broken, 4)  # three epochs of the first seed, and its end
+    for one, other in zip(whole.for_seeds([5, 6]), broken.for_seeds([5, 6]), strict=True):
+        scores = [each.read_scores(TEST)["held_out"] for each in (one, other)]
+        np.testing.assert_array_equal(*scores)

@@ -13,6 +13,7 @@ from study.reporting.style import BLUE, FAINT, INK, VERMILION, Panel, Series, as
 from study.reporting.tables import Line, Table, over_column, over_mean, range_of
 from study.stats.analysis import Analysis, better_with
 from study.stats.bootstrap import CONFIDENCE
+from study.stats.fixed_split import LEAST_SEEDS
 from study.stats.rows import ResultRow
 from study.stats.significance import LEAST_FOLDS, Outcome, PairedTest
 
@@ -21,7 +22,7 @@ INTERVAL = f"{100 * CONFIDENCE:.0f} % interval"
 TEST_COLUMNS = [INTERVAL, "t", "p", "Holm p"]
 LOOKS = {"better": (BLUE, "o"), "worse": (VERMILION, "o"), "indistinguishable": (FAINT, "s")}  # by outcome
 CAPTION = (
-    "Difference in {} from the baseline with its 95 % interval (corrected resampled t, for each row alone); "
+    "Difference in {} from the baseline with its 95 % interval ({}, for each row alone); "
     "{} of the line is better. Grey squares are not distinguishable."
 )
 CLEAR = (
@@ -30,6 +31,12 @@ CLEAR = (
     "The interval allows for them, too: it holds at each look. A row that was clear early was so because its "
     "difference was large: on average that is larger than the true one, and study/confirm.py measures it again."
 )
+ON_TEST_CLIPS = (
+    "Paired on the test clips: t = mean(d) / sqrt(v + s^2 / {seeds}), where d is the difference with each seed, s^2"
+    " its variance from seed to seed, and v the variance of its mean over draws of groups of test clips (paired "
+    "bootstrap); the degrees of freedom are Satterthwaite's. It is about other test recordings and other "
+    "seeds. There is one training set: how the rows would compare when trained on other recordings is not known."
+)
 RULE = " A row is called better or worse where Holm's p is below .05."
 
 
@@ -37,7 +44,7 @@ def against_baseline(analysis: Analysis) -> Section | None:
     """The comparison of each row with the baseline."""
     if analysis.baseline is None or not analysis.others:
         return None
-    objective = analysis.objective
+    objective, fixed = analysis.objective, analysis.study.has_fixed_split
     side = "left" if objective.lower_is_better else "right"
     return Section(
         TITLE,
@@ -45,7 +52,7 @@ def against_baseline(analysis: Analysis) -> Section | None:
         + RULE * any(row.tested for row in analysis.rows),
         groups={"": differences(analysis)},
         wide=True,
-        caption=CAPTION.format(objective.mean_title, side),
+        caption=CAPTION.format(objective.mean_title, "t" if fixed else "corrected resampled t", side),
         tables=[comparison_table(analysis, analysis.shown, page=True)],
         notes=[_note(analysis) + hidden(analysis)],
         markdown=f"{comparison_table(analysis, analysis.rows, page=False).markdown()}\n\n{_note(analysis)}",
@@ -124,8 +131,9 @@ def _seeds(row: ResultRow, baseline: ResultRow | None) -> str:
 def _note(analysis: Analysis) -> str:
     others = analysis.others
     untested = [row for row in others if row.tested is None]
+    unit = f"{LEAST_SEEDS} seeds" if analysis.study.has_fixed_split else f"{LEAST_FOLDS} folds"
     without = (
-        f"A difference is tested over {LEAST_FOLDS} folds or more, unless it is the same in all of them: how far it "
+        f"A difference is tested over {unit} or more, unless it is the same in all of them: how far it "
         "varies is not known then, however large it is. "
     )
     if len(untested) == len(others):
@@ -136,7 +144,9 @@ def _note(analysis: Analysis) -> str:
 
 
 def paired_over(study: StudyRecord) -> str:
-    """How differences d in the folds of a study are tested."""
+    """How differences d in the folds of a study, or on its test clips, are tested."""
+    if study.has_fixed_split:
+        return ON_TEST_CLIPS.format(seeds=study.repeats)
     folds, trainings = len(study.folds), len(study.folds) * len(study.partitions)
     over = ", over partitions as Bouckaert and Frank use it" * study.has_several_partitions
     share, paired = 1 / max(folds - 1, 1), f"Paired over {folds_in_words(study)}"

@@ -17,6 +17,7 @@ NUMBERS = 12  # values of a parameter that get a place each, evenly spaced
 LOG = 20.0  # ratio of values from which an axis is logarithmic
 EDGE = 0.05  # share of a range that counts as its edge
 CAPTION = "Each point is a fold, each bar or large mark a trial's mean over its folds."
+ON_TEST_CLIPS = "Each point is a seed, each bar or large mark a trial's mean over its seeds, on the test clips."
 SEEDS = " Each fold was trained with several seeds; points are their means."
 
 
@@ -24,12 +25,12 @@ def by_parameter(analysis: Analysis) -> Section | None:
     """A figure per scientific parameter."""
     if not analysis.scientific:
         return None
-    panels = [_draw(analysis, name) for name in analysis.scientific]
+    panels, fixed = [_draw(analysis, name) for name in analysis.scientific], analysis.study.has_fixed_split
     return Section(
         "By parameter",
         groups={"": panels},
         wide=len(panels) == 1,
-        caption=CAPTION + SEEDS * analysis.study.has_several_seeds,
+        caption=ON_TEST_CLIPS if fixed else CAPTION + SEEDS * analysis.study.has_several_seeds,
         lines=edges(analysis),
     )
 
@@ -138,11 +139,10 @@ def _draw_folds(
     means = [row.mean for row in rows]
     if len(rows) <= POINTS:
         for position, row in zip(positions, rows, strict=True):
-            found = [(fold.fold, fold.figures[row.result.objective.name].mean) for fold in row.result.folds]
-            own = [(fold, mean) for fold, mean in found if mean is not None]
+            own = [(name, mean) for name, mean in _points_of(row) if mean is not None]
             how = {"color": colour, "markersize": 4.5, "alpha": 0.5, "markeredgewidth": 0}
             (points,) = ax.plot([position] * len(own), [mean for _, mean in own], marker, **how)
-            series.add(points, [f"{row.label}, fold {fold}: {decimal(mean)}" for fold, mean in own])
+            series.add(points, [f"{row.label}, {name}: {decimal(mean)}" for name, mean in own])
     if width:
         ax.hlines(means, np.array(positions) - width, np.array(positions) + width, color=colour, linewidth=2.4)
         ax.plot([], [], marker, color=colour, linestyle="-", label=label or None)
@@ -151,3 +151,11 @@ def _draw_folds(
         how = {"color": colour, "markersize": 6.5, "markeredgecolor": PAPER, "label": label or None}
         (marks,) = ax.plot(positions, means, marker, **how)
     series.add(marks, [f"{row.label}, mean: {decimal(row.mean)}" for row in rows])
+
+
+def _points_of(row: ResultRow) -> list[tuple[str, float | None]]:
+    """The figures of which a row's mean is one: of its folds, or of its seeds on the test clips of a fixed split."""
+    folds, metric = row.result.folds, row.result.objective.name
+    if len(folds) == 1 and folds[0].repeats:
+        return [(f"seed {own.seed}", own.figures[metric].mean) for own in folds[0].repeats]
+    return [(f"fold {fold.fold}", fold.figures[metric].mean) for fold in folds]

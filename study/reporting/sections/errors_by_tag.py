@@ -11,16 +11,17 @@ from study.format import decimal
 from study.ledger.clips import Clips
 from study.reporting.section import Section
 from study.reporting.style import BLUE, FAINT, INK, Panel, Series, as_panel, new_axes, wrapped
-from study.reporting.tables import tag_names
-from study.stats.analysis import Analysis, held_out
+from study.reporting.tables import figures_in_words, tag_names
+from study.stats.analysis import Analysis
+from study.stats.draws import held_out
 from study.stats.rows import ResultRow
 
 SHOWN = 24  # tags
 HEIGHT, LINE = 4.1, 0.18  # inches, and of each further line of a heading or label
 RATES = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6])  # ticks of error rates
 CAPTION = (
-    "Misses against false alarms of the row that cross-validation chose and of the baseline, on the axes of a DET "
-    "plot, means over the folds; where a curve meets the dotted line lies its equal error rate (EER), up to averaging. "
+    "Misses against false alarms of the {best} and of the baseline, on the axes of a DET "
+    "plot, {figures}; where a curve meets the dotted line lies its equal error rate (EER), up to averaging. "
     "The EERs are those of the tables."
 )
 MORE = " Shown are the {} of {} tags with the highest EER of the row that was chosen."
@@ -34,7 +35,10 @@ def errors_by_tag(analysis: Analysis) -> Section | None:
         return None
     panels = _draw(analysis, clips, analysis.best, analysis.baseline)
     total = len(analysis.study.tags)
-    caption = CAPTION + SEEDS * analysis.study.has_several_seeds + MORE.format(SHOWN, total) * (total > SHOWN)
+    fixed, several = analysis.study.has_fixed_split, analysis.study.has_several_seeds
+    best = "best row" if fixed else "row that cross-validation chose"
+    caption = CAPTION.format(best=best, figures=figures_in_words(analysis.study)) + SEEDS * (several and not fixed)
+    caption += MORE.format(SHOWN, total) * (total > SHOWN)
     return Section("Errors by tag", groups={"": panels}, caption=caption)
 
 

@@ -1,12 +1,13 @@
 """The tables in the paper's form, with 95 % intervals: cross-validation, and evaluation where the corpus has it."""
 
 from audiotag.metrics import EER
-from study.reporting.prose import BOLD, rest
+from study.reporting.prose import BOLD, bold_in_words, rest
 from study.reporting.section import Section
 from study.reporting.tables import (
     CROSS_VALIDATION,
     EVALUATION,
     SD_SEEDS,
+    figures_in_words,
     footnotes,
     over_column,
     over_in_words,
@@ -18,7 +19,7 @@ from study.reporting.tables import (
 from study.stats.analysis import Analysis
 
 CAPTION = (
-    "{column} of each tag, mean over the folds; Avg, {mean}; Var, {variance}. "
+    "{column} of each tag, {figures}; Avg, {mean}; Var, {variance}. "
     "{bold} Small: 95 % intervals by a bootstrap over groups, for as many other recordings of the same kind and the "
     "same networks. Best in: the share of those draws in which the row is the best of those shown."
 )
@@ -35,8 +36,9 @@ def cross_validation(analysis: Analysis) -> Section | None:
     objective = analysis.objective
     caption = CAPTION.format(
         column=objective.column,
-        mean="their mean" if objective.by_label is None else f"{objective.mean_name}, mean over the folds",
-        bold=BOLD,
+        figures=(figures := figures_in_words(analysis.study)),
+        mean="their mean" if objective.by_label is None else f"{objective.mean_name}, {figures}",
+        bold=bold_in_words(analysis.study),
         variance="their sample variance times 1000" + ", as published" * (objective.name == EER),
     )
     caption += SEEDS * analysis.study.has_several_seeds

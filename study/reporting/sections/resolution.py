@@ -27,6 +27,16 @@ NOTE = (
     "from .6 to 2.9 times s. More partitions make the mean over training sets of these recordings more certain; how "
     "trials compare on other recordings, only more recordings can tell."
 )
+FIXED_INTRO = (
+    "The standard error of a difference is what it would vary by with other test recordings and other seeds. It is "
+    "called real from the third figure on: p < .05 after Holm\u2019s correction, the other rows as they are. A true"
+    f" difference of that size is found in about half of such studies, one of the fourth figure {OFTEN}."
+)
+FIXED_NOTE = (
+    f"Seeds: how many in all would find a true difference as large as the observed one {OFTEN}, or call one within "
+    "the margin the same. Of the variance of a single seed\u2019s difference, seeds make the share in the column; "
+    "the rest is of test recordings, and only more of these take it away."
+)
 LOOKS = " This is at its last look at the row, whose level allows for all looks that were planned."
 ONE_SEED = " How much of s comes from seeds is not known with one seed; --repeats 3 tells."
 SEVERAL = " Of the variance of the differences, seeds make the share in the column: what more seeds can take away."
@@ -37,6 +47,8 @@ def resolution(analysis: Analysis) -> Section | None:
     if not any(row.resolution is not None for row in analysis.rows):
         return None
     study = analysis.study
+    if study.has_fixed_split:
+        return _on_test_clips(analysis)
     at_look = LOOKS * study.is_until_clear
     intro = INTRO.format(folds="folds of its partitions" if at_look else folds_in_words(study)) + at_look
     n = f"{len(study.folds)} or more" if at_look else len(study.folds) * len(study.partitions)
@@ -48,18 +60,29 @@ def resolution(analysis: Analysis) -> Section | None:
     return Section(TITLE, intro=intro, tables=[table], notes=[more] * bool(more), markdown=text)
 
 
+def _on_test_clips(analysis: Analysis) -> Section:
+    """The same of a fixed split, where seeds take the place of partitions."""
+    notes = [FIXED_NOTE] * any(row.is_open for row in analysis.rows)
+    text = "\n\n".join([FIXED_INTRO, resolution_table(analysis, analysis.rows).markdown(), *notes])
+    more = "".join([*notes, hidden(analysis)]).strip()
+    table = resolution_table(analysis, analysis.shown)
+    return Section(TITLE, intro=FIXED_INTRO, tables=[table], notes=[more] * bool(more), markdown=text)
+
+
 def resolution_table(analysis: Analysis, rows: Sequence[ResultRow]) -> Table:
     """A line for each comparison that is tested."""
     several, is_any_open = analysis.study.has_several_seeds, any(row.is_open for row in rows)
-    header = ["trial", "difference", "s", "called real from", "80 % power at"]
-    header += ["partitions", "to be the same", *["seeds", "seeds' share"] * several] * is_any_open
+    fixed = analysis.study.has_fixed_split
+    header = ["trial", "difference", "standard error" if fixed else "s", "called real from", "80 % power at"]
+    columns = ["partitions", "to be the same", *["seeds", "seeds' share"] * several]
+    header += columns[fixed:] * is_any_open
     lines = []
     for row in rows:
         if row.resolution is None or row.tested is None:
             continue
         found = row.resolution
         figures = [signed(row.tested.difference), *map(decimal, (found.sd, found.called_real, found.seen))]
-        lines.append(Line([row.label, *figures, *_remedy_cells(row, analysis.margin, several) * is_any_open]))
+        lines.append(Line([row.label, *figures, *_remedy_cells(row, analysis.margin, several)[fixed:] * is_any_open]))
     return Table(TITLE, header, lines)
 
 

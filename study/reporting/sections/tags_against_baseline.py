@@ -7,13 +7,13 @@ from study.format import signed
 from study.reporting.prose import p_value
 from study.reporting.section import Section
 from study.reporting.sections.paper_tables import hidden
-from study.reporting.tables import Cell, Line, Table
+from study.reporting.tables import Cell, Line, Table, figures_in_words
 from study.stats.analysis import Analysis
 from study.stats.rows import ResultRow
 
 TITLE = "Tag by tag against the baseline"
 INTRO = (
-    "Difference in {metric} from the baseline by tag, mean over the folds. A tag is marked better or worse where "
+    "Difference in {metric} from the baseline by tag, {figures}. A tag is marked better or worse where "
     "Holm's p is below .05. It allows for the {tags} of a row, not for the number of rows: with many rows, a mark "
     "or two come about by chance."
 )
@@ -24,7 +24,8 @@ def tags_against_baseline(analysis: Analysis) -> Section | None:
     rows = [row for row in analysis.shown if row.by_tag]
     if len(analysis.study.tags) < 2 or not any(part.adjusted for row in rows for part in row.by_tag.values()):
         return None
-    intro = INTRO.format(metric=analysis.objective.column, tags=count(len(analysis.study.tags), "tag"))
+    tags, figures = count(len(analysis.study.tags), "tag"), figures_in_words(analysis.study)
+    intro = INTRO.format(metric=analysis.objective.column, tags=tags, figures=figures)
     text = f"{intro}\n\n{tag_table(rows, analysis.study.tags, page=False).markdown()}"
     notes = [more] if (more := hidden(analysis).strip()) else []
     return Section(

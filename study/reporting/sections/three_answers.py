@@ -13,13 +13,18 @@ from study.stats.rows import ResultRow
 TITLE = "Better, the same or worse"
 INTRO = (
     "How probable it is that the {mean} of a row is better than that of the baseline by more than {margin}, the same "
-    "within {margin}, or worse by more (correlated t posterior of the differences over the folds, flat prior, each row "
-    "alone)."
+    "within {margin}, or worse by more ({posterior}, flat prior, each row alone)."
 )
 PAIRED = (
     "On other recordings: the 95 % interval of the difference by a bootstrap over groups, the same draws for both "
     "rows. It is for as many other recordings and these very networks: unlike the test over folds, it does not ask how "
     "training again would turn out, so it may exclude 0 where the test does not."
+)
+CORRELATED = "correlated t posterior of the differences over the folds"
+PAIRED_ON_TEST = (
+    "On other recordings: the 95 % interval of the difference by a bootstrap over groups of test clips, the same "
+    "draws for both rows. It is for these very networks, the mean over their seeds: unlike the test, it does not "
+    "ask how other seeds would turn out, so it may exclude 0 where the test does not."
 )
 OWN_FOLDS = " It is of the corpus's own folds."
 SECOND = (
@@ -31,9 +36,11 @@ def three_answers(analysis: Analysis) -> Section | None:
     """The probabilities of each row that is tested."""
     if not any(row.posterior is not None for row in analysis.rows):
         return None
-    intro = INTRO.format(mean=analysis.objective.mean_title, margin=margin_in_words(analysis.margin))
+    fixed = analysis.study.has_fixed_split
+    of = "t posterior of the difference on the test clips" if fixed else CORRELATED
+    intro = INTRO.format(mean=analysis.objective.mean_title, margin=margin_in_words(analysis.margin), posterior=of)
     intervals = any(row.paired_interval for row in analysis.rows)
-    paired = PAIRED + OWN_FOLDS * analysis.study.has_several_partitions
+    paired = PAIRED_ON_TEST if fixed else PAIRED + OWN_FOLDS * analysis.study.has_several_partitions
     notes = [f"{paired} " * intervals + SECOND * (analysis.second is not None)]
     text = "\n\n".join([intro, probability_table(analysis, analysis.rows).markdown(), *notes])
     table = probability_table(analysis, analysis.shown)

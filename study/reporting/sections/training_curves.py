@@ -19,10 +19,10 @@ PATTERNS = {dash: (0, tuple(map(int, dash.split()))) for dash in DASHES}
 LOOKS = [(colour, dash) for dash, colour in product(DASHES, SERIES)]
 WIDTH, HEIGHT = 4.8, 3.1  # inches
 CAPTION = (
-    "Thick lines are means over the folds, as long as more than half of them still train; faint ones are the folds, "
-    "and a point is the epoch whose weights were kept. Accuracy is the share of all pairs of clip and tag that a "
-    "threshold of .5 gets right. Training figures (thin) are of mixed samples with dropout, so they may lie above "
-    "those of validation."
+    "Thick lines are means over the {units}, as long as more than half of them still train; faint ones are the "
+    "{units}, and a point is the epoch whose weights were kept. Accuracy is the share of all pairs of clip and tag "
+    "that a threshold of .5 gets right. Training figures (thin) are of mixed samples with dropout, so they may lie "
+    "above those of validation."
 )
 SEEDS = " Each fold was trained with several seeds; each is a faint line."
 
@@ -40,7 +40,8 @@ def training(analysis: Analysis) -> Section | None:
         Key(row.key, row.label, on_page(colour), dash)
         for row, (colour, dash) in zip(analysis.shown, looks.values(), strict=True)
     ]
-    caption = CAPTION + SEEDS * analysis.study.has_several_seeds + hidden(analysis)
+    fixed, several = analysis.study.has_fixed_split, analysis.study.has_several_seeds
+    caption = CAPTION.format(units="seeds" if fixed else "folds") + SEEDS * (several and not fixed) + hidden(analysis)
     return Section("Training", keys=keys, groups={"": panels}, wide=True, caption=caption)
 
 
@@ -66,7 +67,7 @@ def _draw_objective(
         mean = _points([(result.epoch, result.val_means.get(objective.name)) for result in curves[row.key]])
         _plot(ax, mean, series, row, f"{row.label}, mean", **how | {"linewidth": 2.0})
     ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-    alt = f"{objective.mean_title} on the validation clips by epoch, of each row and its folds"
+    alt = f"{objective.mean_title} on the validation clips by epoch, of each row and its trainings"
     return as_panel(ax, "training objective", alt, series)
 
 
