@@ -8,7 +8,7 @@ from audiotag.audio.find import find_audio
 from audiotag.audio.read import AUDIO_SUFFIXES
 from audiotag.corpus.corpus import Corpus, find_layout, to_corpus
 from audiotag.corpus.errors import CorpusError, count, list_first
-from audiotag.corpus.layouts import folder
+from audiotag.corpus.layouts import class_folders, folder
 from audiotag.corpus.tables import NO_FOLD, Listing, Row, is_control, read_fold, read_tags
 from audiotag.corpus.tag_names import SEPARATOR, separate_tags
 
@@ -35,7 +35,7 @@ def new_corpus(root: Path, pattern: str | None = None, tag_separator: str | None
         raise CorpusError(f"The folder `{root}` does not exist: name the folder of your recordings.")
     if (root / folder.TABLE).exists():
         raise CorpusError(f"The file `{root / folder.TABLE}` exists: take it away, or go on with it.")
-    if (layout := find_layout(root)) is not None:
+    if (layout := find_layout(root)) not in (None, class_folders.LAYOUT):
         kind = layout.name.replace("_", "-")
         raise CorpusError(f"The folder `{root}` is a corpus in the layout {kind} already: no table is needed.")
     place = root / folder.AUDIO if (root / folder.AUDIO).is_dir() else root

@@ -16,9 +16,10 @@ from audiotag.corpus.audio_scan import NEARLY_SILENT, Progress
 from audiotag.corpus.corpus import Corpus, Examination, examine, scoring_problems, usable_part
 from audiotag.corpus.errors import count, name_first
 from audiotag.corpus.labels import as_lists
-from audiotag.corpus.tables import EVALUATION
+from audiotag.corpus.tables import EVALUATION, TEST
 from audiotag.corpus.tag_names import odd_tags
 
+SEVERAL_PARTS = "several of train, validation and test"
 CLIPPED_SHARE = 1e-3  # of the samples at full scale, above which a clip counts as clipped
 
 
@@ -78,13 +79,16 @@ def fold_warnings(corpus: Corpus) -> list[str]:
     """Warn of groups in several folds, and of tags that a fold cannot score."""
     folds_of, straddling = _folds_by_group(corpus), torn_groups(corpus)
     shared = [group for group, folds in folds_of.items() if EVALUATION in folds and len(folds) > 1]
-    several = "several of train, validation and test" if corpus.has_fixed_split else "several folds"
+    several = SEVERAL_PARTS if corpus.has_fixed_split else "several folds"
     warnings = []
+    spoilt = "scored on recordings that it was trained on, the EER is too low"
+    if corpus.has_fixed_split and not any(TEST in folds_of[group] for group in straddling):
+        spoilt = "stopped by recordings that it was trained on, and may be trained for too long"
     if straddling:
         clips = int(np.isin(corpus.groups[corpus.development], straddling).sum())
         warnings.append(
             f"{count(len(straddling), 'group')} of {len(folds_of)} with {count(clips, 'clip')} in {several}: "
-            f"{name_first(straddling)}; the network is scored on recordings that it was trained on, the EER is too low"
+            f"{name_first(straddling)}; the network is {spoilt}"
         )
     if shared:
         warnings.append(f"{count(len(shared), 'group')} in development and evaluation: {name_first(shared)}")
@@ -154,9 +158,10 @@ def _duplicates(corpus: Corpus, infos: Sequence[AudioInfo]) -> list[str]:
     apart = [same for same in sets if len(set(corpus.folds[same].tolist())) > 1]
     other = [same for same in sets if len({tuple(row) for row in as_lists(corpus.targets[same])}) > 1]
     shown = name_first(" = ".join(corpus.clips[index] for index in same) for same in (apart or sets))
+    several = SEVERAL_PARTS if corpus.has_fixed_split else "several folds"
     warnings = [
         f"{count(sum(map(len, sets)), 'clip')} with the same audio as another, {len(apart)} of {len(sets)} "
-        f"such sets in several folds: {shown}"
+        f"such sets in {several}: {shown}"
     ]
     if other:
         names = name_first(" = ".join(corpus.clips[index] for index in same) for same in other)

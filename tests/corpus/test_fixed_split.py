@@ -110,7 +110,13 @@ def test_groups_and_tags_that_spoil_a_split(folder_corpus: Write) -> None:
         line.startswith("1 group of 15 with 3 clips in several of train, validation and test: `g0`")
         for line in warnings
     )
+    assert any("scored on recordings that it was trained on" in line for line in warnings)
     assert "tag `z` has no positives in training" in warnings
+    sharing = [(*row[:2], "g0" if row[0] == "06.wav" else row[2], row[3]) for row in rows()]
+    assert any(
+        "stopped by recordings that it was trained on" in line
+        for line in validate(folder_corpus(sharing, HEADER, name="sharing")).warnings
+    )
     assert (
         "tag `z` has no negatives in the test set: left out there"
         in validate(folder_corpus([*torn, ("more.wav", "z", "h", "train")], HEADER, name="more")).warnings
