@@ -198,12 +198,20 @@ def caveats(analysis: Analysis) -> Iterator[str]:
             f"Some labels are unknown, and each tag is judged on the clips where it is known: {tag} on {number} of "
             f"{judged.sum()} clips, the fewest."
         )
-    numbers = [(clips.targets[clips.folds == fold] > 0).sum(axis=0) for fold in study.folds]
+    numbers = [_deciding(clips.targets[clips.folds == fold]) for fold in study.folds]
     least = dict(zip(study.tags, np.min(numbers, axis=0).tolist(), strict=True))
     few = [f"{tag} {number}" for tag, number in sorted(least.items(), key=lambda item: item[1]) if number < FEW_CLIPS]
     if few:
         where = "the test set" if study.has_fixed_split else "some fold"
+        lacking = " that have them, or are known to lack them," if have_unknown(clips.targets) else ""
         yield (
             f"{len(few)} of {count(len(least), 'tag')} {'has' if len(few) == 1 else 'have'} fewer than {FEW_CLIPS} "
-            f"clips in {where} ({list_first(few)}): one clip moves the figure of such a tag by a tenth or more."
+            f"clips{lacking} in {where} ({list_first(few)}): one clip moves the figure of such a tag by a tenth or "
+            "more."
         )
+
+
+def _deciding(targets: np.ndarray) -> np.ndarray:
+    """How many clips have each tag (K,); where some labels are unknown, or lack it, whichever are fewer."""
+    present = (targets > 0).sum(axis=0)
+    return np.minimum(present, (targets == 0).sum(axis=0)) if have_unknown(targets) else present

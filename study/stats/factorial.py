@@ -242,6 +242,8 @@ def _effects(
 ) -> Iterator[Effect]:
     """Test some effects (r k,) of groups of factors, with Holm's correction over all of them."""
     tests = [corrected_t_over_folds(values, partitions) for values in by_fold]
+    if analysis.study.has_fixed_split:
+        tests = [Untested(test.difference, "effects are not tested on one fixed split") for test in tests]
     for group, test, adjusted in zip(groups, tests, adjust(tests), strict=True):
         factors = tuple(design.factors[place] for place in group)
         yield Effect(factors, test, adjusted, outcome(test, adjusted, analysis.objective))

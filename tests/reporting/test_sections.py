@@ -319,6 +319,16 @@ def test_on_how_many_clips_each_tag_is_judged(tmp_path: Path) -> None:
     assert all(row.intervals["c"] is not None for row in found.rows)
 
 
+def test_a_tag_that_few_clips_are_known_to_lack_is_warned_of(tmp_path: Path) -> None:
+    corpus = make_corpus(groups=30, clips=10, tags=2, folds=2)
+    targets = corpus["targets"].astype(np.float32)
+    targets[:, 0] = np.where(np.arange(300) % 150 < 130, 1, np.nan)
+    targets[[0, 10, 20, 30], 0] = 0
+    found = analysed(tmp_path / "s", ALPHAS[:2], corpus=corpus | {"targets": targets})
+    said = "fewer than 10 clips that have them, or are known to lack them, in some fold (c 2"
+    assert said in " ".join(conclude(found).caveats)
+
+
 def test_a_corpus_whose_labels_are_known_has_no_such_section(whole: Analysis) -> None:
     assert known_labels(whole) is None
     assert not [line for line in conclude(whole).caveats if "unknown" in line]
