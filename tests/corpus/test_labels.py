@@ -96,6 +96,8 @@ def test_folds_partitions_and_validation_sets_share_out_what_is_known(folder_cor
         for fold in np.unique(folds):
             assert 2 <= (present & (folds == fold)).sum() <= 4
             assert 5 <= (absent & (folds == fold)).sum() <= 8
+    for folds in draw_partitions(corpus, 0, 7):
+        assert np.ptp([(absent & (folds == fold)).sum() for fold in np.unique(folds)]) <= 2
     split = split_fold(corpus, 1, "nested", 0)
     assert present[split.validation].any()
     assert absent[split.validation].any()

@@ -17,7 +17,7 @@ from study.reporting.prose import answer, context
 from study.reporting.sections import SECTIONS
 from study.reporting.sensitivity import design_line
 from study.stats.analysis import Analysis, analyse
-from study.stats.bootstrap import draw_groups
+from study.stats.draws import Draws
 from study.stats.significance import PairedTest, Untested
 
 FOLDS = re.compile(r"\bfolds?\b|cross-validation|corrected", re.IGNORECASE)
@@ -63,7 +63,12 @@ def test_draws_are_of_groups_of_test_clips_alone(tmp_path: Path) -> None:
     ]
     assert found[0].rows[1].test == found[1].rows[1].test
     assert found[0].rows[1].paired_interval == found[1].rows[1].paired_interval
-    assert draw_groups(12).shape == (1000, 12)
+    ledger = found[0].ledger
+    clips, counts = ledger.clips(), Draws(ledger).counts
+    assert clips is not None
+    tested = np.unique(clips.groups[clips.folds == 1])
+    assert (counts.sum(axis=1) == len(tested)).all()
+    assert np.flatnonzero(counts.any(axis=0)).tolist() == tested.tolist()
 
 
 def test_unknown_labels_are_left_out(tmp_path: Path) -> None:
