@@ -83,6 +83,8 @@ def reports(
 ) -> Iterator[Report]:
     values, clips = make_features() if features is None else features, corpus or make_corpus()
     study = make_context(**context)
+    divided = replace(study.study.corpus, folds=clips.fold_numbers)
+    study = StudyContext(replace(study.study, corpus=divided))
     keeper = TrialKeeper(folder, study.study)
     return trial_reports(config, keeper, study, clips, TrialFeatures(values, variants), "cpu", save_times)
 

@@ -356,7 +356,7 @@ def test_a_fixed_split_trains_on_its_training_clips_and_reports_each_seed(
         splits.append(split_fold(*given))
         return splits[-1]
 
-    monkeypatch.setattr(study.tuning.trial, "split_fold", spy)
+    monkeypatch.setattr("study.tuning.fold_training.split_fold", spy)
     seen = list(reports(folder, corpus=corpus, protocol="split", repeats=3))
     ends = [(row.folds_done, row.seeds_done) for row in seen if row.ends_fold]
     assert ends == [(0, 1), (0, 2), (1, 0)]
