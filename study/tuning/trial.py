@@ -1,8 +1,9 @@
 """One trial: its configuration trained and scored in every fold, ledger first, then Ray Tune."""
 
 import math
+import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -40,10 +41,11 @@ def run_trial(
     features: SharedFeatures,
     writer: Writer,
     save_seconds: float,
+    report_seconds: float,
     threads: int,
     card: float,
 ) -> None:
-    """Train what the ledger lacks of a trial and report each epoch: the function that Ray Tune runs.
+    """Train what the ledger lacks of a trial and report its epochs: the function that Ray Tune runs.
 
     A loss that is not finite ends the trial: the reason goes into the ledger and into a last report. A ledger that
     cannot be written, or a GPU that does not start or is too small, ends the study. Warnings travel with the reports.
@@ -55,6 +57,7 @@ def run_trial(
         features: Of all trials, of which this one takes its own.
         writer: Writes the ledger.
         save_seconds: See `SaveTimes`.
+        report_seconds: Epochs that end within so many seconds of a report are reported later, several at once.
         threads: Of torch.
         card: The share of a GPU that the trial may use, 0 for none.
     """
@@ -67,7 +70,8 @@ def run_trial(
         try:
             device = use_gpu(card) if card else "cpu"
             save_times = SaveTimes(save_seconds)
-            for report in trial_reports(config, keeper, context, corpus, features.of(config), device, save_times):
+            reports = trial_reports(config, keeper, context, corpus, features.of(config), device, save_times)
+            for report in coalesce(reports, report_seconds):
                 texts = tuple(str(warning.message) for warning in caught if issubclass(warning.category, SHOWN))
                 caught.clear()
                 tune.report(replace(report, warnings=texts).to_dict())
@@ -83,6 +87,26 @@ def run_trial(
             if told is error:
                 raise
             raise told from None
+
+
+def coalesce(reports: Iterable[Report], seconds: float) -> Iterator[Report]:
+    """Put epochs of a training that end within so many seconds of a report into the next one; others come at once."""
+    waiting: Report | None = None
+    last = -math.inf
+    for report in reports:
+        if waiting is not None:
+            if report.epoch is not None and waiting.epoch is not None and report.training == waiting.training:
+                report = replace(report, earlier=(*waiting.earlier, waiting.epoch))
+            else:
+                yield waiting
+            waiting = None
+        if report.epoch is not None and time.monotonic() < last + seconds:
+            waiting = report
+        else:
+            last = time.monotonic()
+            yield report
+    if waiting is not None:
+        yield waiting
 
 
 def trial_reports(

@@ -30,6 +30,7 @@ from study.tuning.shared_features import share
 from study.tuning.trainable import train_trial
 from study.tuning.writer import start_writer
 
+REPORTS_PER_SECOND = 50  # of all trials: Tune takes 2 ms for each
 E = TypeVar("E", bound=BaseException)
 
 
@@ -82,7 +83,8 @@ class Relay(tune.Callback):
         key = self._key(trial)
         self._faults.note_report(key, result.get(NODE_IP, ""))
         self.progress |= report.epoch is not None or report.pretraining is not None
-        self._tell("reported", key, report)
+        for each in report.by_epoch():
+            self._tell("reported", key, each)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Tell that a trial broke off and goes on; one that has done so too often is given up.
@@ -188,6 +190,7 @@ def run_trials(
         features=share(features),
         writer=writer,
         save_seconds=save_seconds(slots),
+        report_seconds=slots / REPORTS_PER_SECOND,
         threads=max(1, int(crew.per_trial["cpu"])),
         card=crew.per_trial["gpu"],
         expected=crew.expected,

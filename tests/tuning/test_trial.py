@@ -45,7 +45,7 @@ from study.ledger.trial_folder import TrialFolder
 from study.tuning.failures import explain
 from study.tuning.features import StudyFeatures
 from study.tuning.fold_training import SaveTimes
-from study.tuning.trial import run_trial
+from study.tuning.trial import coalesce, run_trial
 
 # reference
 
@@ -265,7 +265,7 @@ def shared_with(card: float) -> dict[str, Any]:
     """What the trials of a study share; nobody reaches its writer."""
     features = StudyFeatures({CONFIG.front_end: make_features()})
     shared = {"context": make_context(), "corpus": make_corpus(), "features": features, "writer": None}
-    return shared | {"save_seconds": 0.0, "threads": 1, "card": card}
+    return shared | {"save_seconds": 0.0, "report_seconds": 0.0, "threads": 1, "card": card}
 
 
 @pytest.fixture
@@ -288,6 +288,15 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         return [Report.from_dict(values) for values in told]
 
     return call
+
+
+def test_epochs_that_follow_soon_are_reported_together_and_ends_of_folds_at_once(tmp_path: Path) -> None:
+    made = list(reports(make_folder(tmp_path)))
+    for seconds, number in ((0.0, len(made)), (3600.0, 1 + 2 * 2 - 1 + 1)):
+        told = [Report.from_dict(report.to_dict()) for report in coalesce(made, seconds)]
+        assert len(told) == number, "of two folds, with the first epoch of the first by itself"
+        assert [each for report in told for each in report.by_epoch()] == made
+        assert [report for report in told if report.ends_fold] == [report for report in made if report.ends_fold]
 
 
 def test_reports_survive_the_way_through_ray(tmp_path: Path, run: Any) -> None:
