@@ -28,7 +28,7 @@ from study.ledger.provenance import provenance_changes
 from study.ledger.results import count_ended, folds_done, is_complete, study_results
 from study.plan.features import compute_features
 from study.plan.plan import Plan, make_plan
-from study.plan.preflight import check_tracking_lasts, kernels_note
+from study.plan.preflight import check_tracking_lasts, kernels_note, mps_note
 from study.plan.request import Request
 from study.plan.until_clear import take_look
 from study.reporting.live_table import LiveTable
@@ -239,6 +239,7 @@ class Session:
             for change in provenance_changes(ledger.study)[before:]
         ]
         notes += [bf16_note(self.plan, per_trial, self.request.address), kernels_note(per_trial)]
+        notes += [mps_note(per_trial, self.request.address)]
         for note in filter(None, notes):
             self._warn(note)
 

@@ -21,6 +21,7 @@ CPU_FACTS = Path("/proc/cpuinfo")
 BF16_ARITHMETIC = {"avx512_bf16", "amx_bf16", "bf16"}  # as Linux names it; the last on ARM
 LOOPBACK = ("127.0.0.1", "::1")
 CARDS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # a machine with GPUs has one of them
+MPS_PIPES = "/tmp/nvidia-mps"  # where MPS has them by default
 JOB_COPY = "_ray_pkg_"  # what the names of Ray's copies of working directories begin with
 
 
@@ -72,6 +73,17 @@ def kernels_note(per_trial: dict[str, float]) -> str:
     return (
         "note: audiotag's loops are not compiled, or were for an earlier version: a training step takes twice as long;"
         " `make install` compiles them where there is g++ 12 or later"
+    )
+
+
+def mps_note(per_trial: dict[str, float], address: str | None, pipes: Path | None = None) -> str:
+    """A warning where trials share this machine's GPU, whose work does not overlap without CUDA's MPS."""
+    pipes = pipes or Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY", MPS_PIPES))
+    if not 0 < per_trial["gpu"] < 1 or address is not None or (pipes / "control").exists():
+        return ""
+    return (
+        f"note: {1 / per_trial['gpu']:.0f} trials share a GPU and take turns on it, because CUDA's MPS does not run: "
+        "`nvidia-cuda-mps-control -d` starts it, and --gpus-per-trial 1 does without"
     )
 
 

@@ -15,6 +15,7 @@ from study.plan.preflight import (
     check_writable,
     kernels_note,
     lacks_bf16,
+    mps_note,
 )
 from study.plan.request import Request
 
@@ -90,3 +91,13 @@ def test_what_ray_deletes_with_a_job_is_refused(tmp_path: Path) -> None:
         check_tracking_lasts(None, default)
     check_tracking_lasts(default, default)
     check_tracking_lasts(None, "http://127.0.0.1:5000")
+
+
+def test_trials_that_share_a_gpu_without_mps_are_told_that_they_take_turns(tmp_path: Path) -> None:
+    quarter, whole = {"cpu": 1.0, "gpu": 0.25}, {"cpu": 1.0, "gpu": 1.0}
+    assert "4 trials share a GPU and take turns on it" in mps_note(quarter, None, tmp_path)
+    assert not mps_note(whole, None, tmp_path)
+    assert not mps_note({"cpu": 1.0, "gpu": 0.0}, None, tmp_path)
+    assert not mps_note(quarter, "10.0.0.1:6379", tmp_path), "those are other machines' GPUs"
+    (tmp_path / "control").touch()
+    assert not mps_note(quarter, None, tmp_path)
