@@ -9,7 +9,10 @@ import hashlib
 import shutil
 import tempfile
 import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from study.tracking.run_keys import fold_key
 REQUIREMENTS = ("av", "numpy", "scipy", "soundfile", "soxr", "torch", "torchaudio")  # that a tagger imports
 PROJECT_PACKAGE = "audiotag-study"  # whose part `audiotag` a model holds
 STUDY_ID = "audiotag.study_id"
+SIDE_BY_SIDE = 8  # models that are uploaded at a time
 ARTIFACTS = "model"  # folder among those of a fold's run
 
 
@@ -50,24 +54,45 @@ def register_best(store: Store, folder: TrialFolder, summary: str) -> None:
         raise
 
 
+@dataclass(frozen=True)
+class FoldModel:
+    """A fold's model with one seed: its alias, the run of its fold, and the tags by which it is found again."""
+
+    alias: str
+    run: Run
+    weights: Path
+    tags: dict[str, str]
+
+
 def _register(store: Store, folder: TrialFolder, config: TrialConfig, name: str, summary: str) -> None:
-    study, client = store.study, store.client
+    """Bring the models that are not there yet into the registry, and all aliases to them."""
+    client = store.client
     versions = client.search_model_versions(f"name = '{name}'")
     aliases = client.get_registered_model(name).aliases
+    models = _fold_models(store, folder)
+    known = [next((it for it in versions if model.tags.items() <= it.tags.items()), None) for model in models]
+    missing = [model for model, version in zip(models, known, strict=True) if version is None]
+    upload_models(store, missing, config)
+    for model, version in zip(models, known, strict=True):
+        if version is None:
+            tags = model.tags | {"audiotag.study": store.study.name}
+            about = f"{model.alias.capitalize().replace('_', ' ')} of {summary}"
+            source = f"{model.run.artifacts}/{ARTIFACTS}"
+            version = client.create_model_version(name, source, model.run.id, tags, description=about)
+        if str(aliases.get(model.alias)) != str(version.version):
+            client.set_registered_model_alias(name, model.alias, str(version.version))
+
+
+def _fold_models(store: Store, folder: TrialFolder) -> list[FoldModel]:
+    """A trial's models, of every fold with every seed."""
+    study, found = store.study, []
     for fold in study.folds:
         for seed, part in zip(study.seeds, folder.for_seeds(study.seeds), strict=True):
             weights, key = part.weights_path(fold), fold_key(study, folder.key, fold, seed)
-            alias = weights.stem
             digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
             tags = {STUDY_ID: study.id, **key.tags, "audiotag.weights": digest}
-            version = next((known for known in versions if tags.items() <= known.tags.items()), None)
-            if version is None:
-                tags["audiotag.study"] = study.name
-                source = upload_model(store, store.runs[key], config, weights)
-                about = f"{alias.capitalize().replace('_', ' ')} of {summary}"
-                version = client.create_model_version(name, source, store.runs[key].id, tags, description=about)
-            if str(aliases.get(alias)) != str(version.version):
-                client.set_registered_model_alias(name, alias, str(version.version))
+            found.append(FoldModel(weights.stem, store.runs[key], weights, tags))
+    return found
 
 
 def model_name(store: Store) -> str:
@@ -114,12 +139,21 @@ def _describe(study: StudyRecord, name: str) -> str:
     )
 
 
-def upload_model(store: Store, run: Run, config: TrialConfig, weights: Path) -> str:
-    """Upload a model to its fold's run, over what a writer that was killed has left there; return its URI."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:  # the program may end while it is written
-        save_model(Path(place) / ARTIFACTS, store.study, config, weights)
-        store.client.log_artifacts(run.id, str(Path(place) / ARTIFACTS), ARTIFACTS)
-    return f"{run.artifacts}/{ARTIFACTS}"
+def upload_models(store: Store, models: Sequence[FoldModel], config: TrialConfig) -> None:
+    """Upload models to their folds' runs, over what a writer that was killed has left there.
+
+    Several are uploaded at a time: each is some hundred small files, and MLflow makes a call for each of them.
+    """
+    # the program may end while a model is written
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place, ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        folders = [str(Path(place, model.alias, ARTIFACTS)) for model in models]
+        for model, folder in zip(models, folders, strict=True):
+            Path(folder).parent.mkdir()
+            save_model(Path(folder), store.study, config, model.weights)
+        sent = pool.map(
+            lambda model, folder: store.client.log_artifacts(model.run.id, folder, ARTIFACTS), models, folders
+        )
+        list(sent)  # raises what a thread has raised
 
 
 def _own_packages(config: TrialConfig) -> list[str]:

@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,7 @@ def registered(uri: str, name: str = "first") -> dict[str, Any]:
 def cut_off(patch: pytest.MonkeyPatch, number: int, after: bool, names: Iterable[str] = WRITES) -> list[str]:
     """Make the n-th write to MLflow fail, before or after it arrives; return a list that grows with the writes."""
     writes: list[str] = []
+    numbers = count(1)
     client = load_mlflow().MlflowClient
 
     def wrap(name: str) -> Callable[..., Any]:
@@ -154,8 +156,9 @@ def cut_off(patch: pytest.MonkeyPatch, number: int, after: bool, names: Iterable
 
         def call(*arguments: Any, **named: Any) -> Any:
             writes.append(name)
-            result = original(*arguments, **named) if after or len(writes) != number else None
-            if len(writes) == number:
+            mine = next(numbers)  # several threads write
+            result = original(*arguments, **named) if after or mine != number else None
+            if mine == number:
                 raise ConnectionError("cut off")
             return result
 
