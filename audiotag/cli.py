@@ -105,7 +105,8 @@ def prepare_streams() -> None:
             is_utf8 = stream.encoding.lower().startswith("utf")
             errors = stream.errors if is_utf8 and stream.errors == "surrogateescape" else "backslashreplace"
             file = io.BufferedWriter(io.FileIO(stream.fileno(), "w", closefd=False))
-            lossy = LossyStream(file, stream.encoding, errors, line_buffering=stream.line_buffering)
+            at_once = stream.line_buffering or stream.write_through  # the latter with PYTHONUNBUFFERED
+            lossy = LossyStream(file, stream.encoding, errors, line_buffering=at_once)
         else:
             continue
         lossy.is_output = name == "stdout"

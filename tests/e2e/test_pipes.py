@@ -118,3 +118,10 @@ def test_a_report_is_written_where_its_table_cannot_be_told(uri: str, tmp_path: 
     done = shell("$RUN", *words, PYTHONIOENCODING="ascii")
     assert done.returncode == 0
     assert b"T\\xfcr" in done.stdout
+
+
+def test_warnings_are_not_held_back_where_python_buffers_nothing() -> None:
+    """Containers set PYTHONUNBUFFERED; a process that is killed then still has told what it warned of."""
+    script = "import os, sys\nfrom audiotag.cli import prepare_streams\nprepare_streams()\n"
+    done = shell("$RUN", "-c", script + "print('told', file=sys.stderr)\nos._exit(0)", PYTHONUNBUFFERED="1")
+    assert done.stderr == b"told\n"
