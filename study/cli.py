@@ -6,7 +6,7 @@ import shutil
 import sys
 import traceback
 import warnings
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +19,7 @@ from audiotag import cli
 from audiotag.cli import fail, parse_nonnegative, parse_path, parse_positive, parse_text
 from audiotag.uris import public
 from study import PROJECT
+from study.cloud import PlaceError, folder_of
 
 SOME_FAILED = 3  # one more exit code
 STUDIES = Path("studies")
@@ -48,8 +49,21 @@ def add_place_options(parser: ArgumentParser, tracking: str) -> None:
         metavar="DIR",
         help="folder of computed features (default ~/.cache/audiotag/features)",
     )
-    add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="folder of all studies (default studies)")
+    add_studies_option(parser)
     add("--tracking-uri", type=parse_text, metavar="URI", help=tracking)
+
+
+def add_studies_option(parser: ArgumentParser) -> None:
+    """Add the option that says where studies are kept; its value is a folder, the working copy of a URL."""
+    where = "where studies are kept: a folder (default studies), or s3://, gs:// or az://BUCKET/PREFIX"
+    parser.add_argument("--studies", type=_parse_studies, default=STUDIES, metavar="DIR|URL", help=where)
+
+
+def _parse_studies(text: str) -> Path:
+    try:
+        return folder_of(parse_text(text))
+    except PlaceError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def run_command(command: Callable[[], int], interrupted: str = "Interrupted.") -> int:

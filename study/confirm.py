@@ -38,6 +38,7 @@ def confirm(words: list[str] | None = None) -> int:
     from study.cli import make_console
     from study.ledger.confirmation import confirmation_folder
     from study.ledger.ledger import STUDY_FILE
+    from study.ledger.mirror import fetch
     from study.ledger.studies import open_study
     from study.plan.confirmation import plan_confirmation
     from study.plan.request import Request
@@ -46,6 +47,7 @@ def confirm(words: list[str] | None = None) -> int:
     options = {name: value for name, value in vars(arguments).items() if name != "name"}
     ledger = open_study(arguments.studies, arguments.name)
     begun = confirmation_folder(ledger.root)
+    fetch(begun)
     request = Request(**options, resume=begun.name if (begun / STUDY_FILE).is_file() else None)
     if request.resume is None and request.tracking_uri is None and ledger.study.tracking_uri:
         request = Request(**options | {"tracking_uri": ledger.study.tracking_uri})

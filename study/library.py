@@ -20,6 +20,7 @@ from audiotag.corpus.labels import have_unknown
 from audiotag.metrics import METRICS
 from audiotag.training.epochs import EpochResult
 from study.cli import STUDIES
+from study.cloud import folder_of, is_url, shown
 from study.format import decimal, own_params, trial_name
 from study.ledger.files import LedgerError
 from study.ledger.learning_curves import mean_curves
@@ -337,25 +338,31 @@ def load(name: str | Path, *, studies: str | Path = STUDIES) -> Study:
     """Load a study to read its figures, curves and probabilities; it may be unfinished.
 
     Args:
-        name: Its name, or the beginning of it; or the path of its folder.
-        studies: The folder of all studies, in which a mere name is looked for.
+        name: Its name, or the beginning of it; or the path or URL of its folder.
+        studies: The folder of all studies, or its URL, in which a mere name is looked for.
 
     Raises:
         LedgerError: Where there is no such study, in one line that names those there are, or one that this version
             cannot read.
     """
-    path, folder = Path(name).expanduser(), Path(studies).expanduser().absolute()
+    if is_url(name):
+        studies, _, name = str(name).rstrip("/").rpartition("/")
+    path, folder = Path(name).expanduser(), _folder(studies)
     if len(path.parts) != 1 or path.name == "..":
         path = Path(os.path.abspath(path))
         folder = path.parent
     if not study_names(folder):
-        raise LedgerError(f"There is no study `{path.name}` in {folder}, nor any other: name another folder.")
+        raise LedgerError(f"There is no study `{path.name}` in {shown(folder)}, nor any other: name another folder.")
     return Study(Ledger.open(find_study(folder, path.name), keep_damaged=True))
 
 
 def names(studies: str | Path = STUDIES) -> list[str]:
-    """List the names of the studies in a folder, sorted."""
-    return study_names(Path(studies).expanduser())
+    """List the names of the studies in a folder, or at a URL, sorted."""
+    return study_names(_folder(studies))
+
+
+def _folder(studies: str | Path) -> Path:
+    return folder_of(studies) if is_url(studies) else Path(studies).expanduser().absolute()
 
 
 def _require(what: str, value: object, allowed: Any) -> None:

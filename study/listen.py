@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audiotag.cli import FINISHED, Parser, fail, parse_path, parse_positive, parse_text
-from study.cli import STUDIES, TRUST_HELP, run_command
+from study.cli import TRUST_HELP, add_studies_option, run_command
 from study.listening.options import CLIPS, LIMIT, Options
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         help="folder of computed features (default ~/.cache/audiotag/features)",
     )
     add("--trust-code", action="store_true", help=TRUST_HELP)
-    add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="folder of all studies (default studies)")
+    add_studies_option(parser)
     return parser.parse_args(words)
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from audiotag.cli import FINISHED, Parser, parse_nonnegative, parse_path, parse_text
+from audiotag.cli import FINISHED, Parser, parse_nonnegative, parse_text
 from study import PROJECT
-from study.cli import MARGIN_HELP, STUDIES, TRUST_HELP, from_here, make_console, run_command, say
+from study.cli import MARGIN_HELP, STUDIES, TRUST_HELP, add_studies_option, from_here, make_console, run_command, say
+from study.cloud import shown, url_of
 from study.ledger.files import LedgerError
 from study.ledger.findings import read_findings
 from study.ledger.ledger import Ledger
@@ -33,7 +34,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     several = "name of a study, or its beginning; several studies are also compared with each other"
     add("names", nargs="*", type=parse_text, metavar="NAME", help=several)
-    add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="folder of all studies (default studies)")
+    add_studies_option(parser)
     add("--margin", type=parse_nonnegative(float), metavar="D", help=MARGIN_HELP)
     add("--trust-code", action="store_true", help=TRUST_HELP)
     add(
@@ -113,14 +114,17 @@ def list_studies(studies: Path) -> int:
     Raises:
         LedgerError: Where there is no such folder.
     """
-    if not studies.is_dir() and studies != STUDIES:
+    if url_of(studies) is None and not studies.is_dir() and studies != STUDIES:
         raise LedgerError(f"There is no folder {studies}: --studies names where studies are kept.")
     console, ledgers = make_console(), list(open_studies(studies))
     if ledgers:
         console.print(overview(ledgers).fit(console, most_lines=True)[0])
         say(console, "With the name of a study, or the beginning of it, this command shows what it found.")
     else:
-        say(console, f"There are no studies in {studies}: study/run.py --list shows the questions that can be asked.")
+        say(
+            console,
+            f"There are no studies in {shown(studies)}: study/run.py --list shows the questions that can be asked.",
+        )
     return FINISHED
 
 
@@ -153,7 +157,7 @@ def rebuild_views(ledger: Ledger, uri: str | None, status: str, trusted: bool = 
         space = study_space(ledger.study, trusted)
         write_database(ledger, space, partial(warnings.warn, category=RuntimeWarning, stacklevel=1))
     except (OwnCodeError, SpaceError) as error:
-        warnings.warn(f"{ledger.root / FILE} stays as it is: {error}", RuntimeWarning, stacklevel=1)
+        warnings.warn(f"{shown(ledger.root / FILE)} stays as it is: {error}", RuntimeWarning, stacklevel=1)
     return view
 
 

@@ -17,6 +17,7 @@ from search_spaces import space_name
 from study import PROJECT
 from study.announcement import announce, bf16_note
 from study.cli import SOME_FAILED, STUDIES, pasteable, say
+from study.cloud import shown
 from study.format import common_params
 from study.ledger.clips import write_clips
 from study.ledger.confirmation import SUFFIX
@@ -316,7 +317,7 @@ def resume_command(root: Path, request: Request, confirms: bool = False) -> str:
     words: list[Any] = ["python", "study/run.py", "--resume", root.name]
     words = words if not confirms else ["python", "study/confirm.py", root.name.removesuffix(SUFFIX)]
     if request.studies != STUDIES:
-        words += ["--studies", request.studies]
+        words += ["--studies", shown(request.studies)]
     words += ["--trust-code"] * request.trust_code
     for option in ("cpus_per_trial", "gpus_per_trial", "address", "tracking_uri", "cache"):
         if (value := getattr(request, option)) is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from audiotag.cli import FINISHED, MISTAKE, Parser, fail, parse_path, parse_positive, parse_share, parse_text
-from study.cli import SOME_FAILED, STUDIES, TRUST_HELP, from_here, run_command
+from study.cli import SOME_FAILED, TRUST_HELP, add_studies_option, from_here, run_command
 
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
@@ -36,7 +36,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     add("--json", action="store_true", help="print one JSON document")
     add("--curves", type=parse_path, metavar="DIR", help="when each tag sounds: an SVG per recording, and a page")
     add("--trust-code", action="store_true", help=TRUST_HELP)
-    add("--studies", type=parse_path, default=STUDIES, metavar="DIR", help="folder of all studies (default studies)")
+    add_studies_option(parser)
     arguments = parser.parse_args(words)
     if arguments.curves is not None and arguments.hop is not None:
         fail("--curves and --hop exclude each other: curves are drawn of clips that do not overlap.")

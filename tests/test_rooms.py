@@ -25,7 +25,8 @@ audiotag.training
 audiotag.inference
 audiotag
 search_spaces
-study.format study.cli
+study.format study.cloud
+study.cli
 study.ledger
 study.stats study.search
 study.tuning study.tracking study.reporting study.library
@@ -41,6 +42,8 @@ study
 FLOORS = [line.split() for line in TABLE.split("\n") if line]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 ONLY = {  # packages of others, and the files that may import them
+    "obstore": {"study/ledger/store.py"},
+    "boto3": {"study/ledger/store.py"},
     "mlflow": {"study/tracking/mlflow_store.py"},
     "pandas": {"study/library.py"},  # takes a second to import
     "ray": {

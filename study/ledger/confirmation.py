@@ -10,6 +10,7 @@ from pathlib import Path
 from audiotag.corpus.corpus import Corpus
 from audiotag.corpus.partitions import partition_seed
 from study.ledger.ledger import STUDY_FILE, Ledger
+from study.ledger.mirror import fetch
 from study.ledger.schema import StudyRecord
 
 SUFFIX = "-confirmed"  # of the study's name
@@ -37,6 +38,7 @@ def find_confirmation(ledger: Ledger) -> Ledger | None:
         LedgerError: For one that this version cannot read.
     """
     root = confirmation_folder(ledger.root)
+    fetch(root)
     if not (root / STUDY_FILE).is_file():
         return None
     found = Ledger.open(root)

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from audiotag.files import look, write_whole
+from study.cloud import shown
+from study.ledger.mirror import Mirror, mirror_of
+from study.ledger.store import StoreError
 
 R = TypeVar("R")
 
@@ -19,10 +22,13 @@ class LedgerError(ValueError):
 class WriteError(LedgerError):
     """A file that cannot be written, say because the disk is full; there is no use in going on with the study."""
 
-    def __init__(self, path: Path, error: OSError) -> None:
+    def __init__(self, path: Path, error: OSError | StoreError) -> None:
+        is_there = isinstance(error, StoreError)
+        why = error.reason if isinstance(error, StoreError) else error.strerror or error
+        remedy = "mend that" if is_there else "make room (or mend the folder)"
         super().__init__(
-            f"{path} cannot be written ({error.strerror or error}). What was written before is kept: "
-            "make room (or mend the folder), then continue with --resume."
+            f"{shown(path) if is_there else path} cannot be written ({why}). What was written before is kept: "
+            f"{remedy}, then continue with --resume."
         )
 
 
@@ -75,11 +81,13 @@ def write_file(path: Path, write: Callable[[IO[bytes]], Any], durable: bool = Fa
     """Replace a file of a study in one piece (`audiotag.files.write_whole`); return its size in bytes.
 
     Raises:
-        WriteError: If the disk does not take it; the old content is still there.
+        WriteError: If the disk, or the object store, does not take it; the old content is still there.
     """
     try:
+        if (mirror := mirror_of(path)) is not None:
+            return mirror.write(path, write)
         return write_whole(path, write, durable=durable)
-    except OSError as error:
+    except (OSError, StoreError) as error:
         raise WriteError(path, error) from error
 
 
@@ -111,17 +119,34 @@ def remove(path: Path) -> None:
         WriteError: If it cannot be removed.
     """
     try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
+        if (mirror := mirror_of(path)) is not None:
+            mirror.remove(path)
+        else:
+            path.unlink(missing_ok=True)
+    except (OSError, StoreError) as error:
         raise WriteError(path, error) from error
 
 
 def set_aside(path: Path) -> None:
-    """Rename a damaged file, if it is there, so that a person may still look at it."""
+    """Rename a damaged file, if it is there, so that a person may still look at it.
+
+    Raises:
+        WriteError: If its object store does not do it.
+    """
     with suppress(FileNotFoundError):
-        path.replace(path.with_name(f"{path.name}.damaged"))
+        if (mirror := mirror_of(path)) is not None:
+            _rename(mirror, path, f"{path.name}.damaged")
+        else:
+            path.replace(path.with_name(f"{path.name}.damaged"))
+
+
+def _rename(mirror: Mirror, path: Path, name: str) -> None:
+    try:
+        mirror.rename(path, name)
+    except StoreError as error:
+        raise WriteError(path, error) from error
 
 
 def warn(path: Path, what: str) -> None:
     """Report in one line what is wrong with a file."""
-    warnings.warn(f"{path} {what}", LedgerWarning, stacklevel=3)
+    warnings.warn(f"{shown(path)} {what}", LedgerWarning, stacklevel=3)

@@ -5,8 +5,9 @@ from itertools import product
 from pathlib import Path
 from typing import Protocol
 
+from study.ledger.driver import DriverRecord, read_driver
 from study.ledger.files import LedgerError
-from study.ledger.ledger import DriverRecord, read_driver, trial_folder
+from study.ledger.ledger import trial_folder
 from study.ledger.saved_state import FoldFiles, Training
 from study.ledger.schema import FoldRecord, StudyRecord, TrialRecord
 from study.ledger.trial_folder import TrialFolder
@@ -102,8 +103,11 @@ class TrialKeeper:
 
     def _require_driver(self) -> None:
         """Refuse what a trial of an earlier session hands over, which Ray has not ended yet."""
-        if self._driver is not None and read_driver(self._folder.path.parents[1]) != self._driver:
-            raise LedgerError("The session of this study has ended.")
+        if self._driver is None:
+            return
+        if (now := read_driver(self._folder.path.parents[1])) != self._driver:
+            by = f": it is being run by {now}" if now else ""
+            raise LedgerError(f"The session of this study has ended{by}.")
 
 
 def keeper_of(root: Path, key: str, study: StudyRecord, driver: DriverRecord | None = None) -> TrialKeeper:

@@ -9,35 +9,27 @@ import shutil
 import socket
 import warnings
 from collections.abc import Container, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from audiotag.files import size_of
 from audiotag.metrics import METRICS
 from audiotag.uris import public
+from study.cloud import shown
 from study.ledger.clips import Clips, read_clips
+from study.ledger.driver import DriverRecord, held, is_driven
 from study.ledger.files import LedgerError, LedgerWarning, WriteError, read_json, write_json
 from study.ledger.identity import STUDY_FILE, identify
+from study.ledger.mirror import fetch, mirror_of
 from study.ledger.partitions import in_partition
 from study.ledger.schema import READABLE, RecordError, StudyRecord, TrialResult, read_record, write_record
+from study.ledger.store import ConflictError, StoreError
 from study.ledger.trial_folder import TrialFolder
 
-RESULTS_FILE, DRIVER_FILE = "results.json", ".driver.json"
-
-
-@dataclass(frozen=True)
-class DriverRecord:
-    """.driver.json: the process that runs the study."""
-
-    host: str
-    pid: int
-    since: str
+RESULTS_FILE = "results.json"
 
 
 class Ledger:
@@ -66,19 +58,24 @@ class Ledger:
         Raises:
             LedgerError: If something of that name exists, or the folder cannot be written.
         """
+        mirror, folder = mirror_of(root), shown(root.parent)
         aside = root.with_name(f".{root.name}.{os.getpid()}.tmp")  # renamed when whole
         try:
             aside.mkdir(parents=True)
-            study = replace(study, folder=str(root))
+            study = replace(study, folder=shown(root))
             write_json(aside / STUDY_FILE, write_record(study))
+            if mirror is not None:
+                mirror.create(root / STUDY_FILE, (aside / STUDY_FILE).read_bytes())
             aside.rename(root)
-        except (OSError, WriteError) as error:
+        except (OSError, WriteError, StoreError, ConflictError) as error:
             shutil.rmtree(aside, ignore_errors=True)
-            if not root.exists():
+            if not root.exists() and not isinstance(error, ConflictError):
                 why = getattr(error.__cause__ or error, "strerror", None) or error
-                raise LedgerError(f"The study folder {root} cannot be written ({why}): choose --studies.") from None
+                raise LedgerError(
+                    f"The study folder {shown(root)} cannot be written ({why}): choose --studies."
+                ) from None
             raise LedgerError(
-                f"The study `{root.name}` exists in {root.parent}: continue it with --resume {root.name}, "
+                f"The study `{root.name}` exists in {folder}: continue it with --resume {root.name}, "
                 "or choose another --name."
             ) from None
         return cls(root, study)
@@ -90,8 +87,9 @@ class Ledger:
         Raises:
             LedgerError: Where there is none, or one that this version cannot read.
         """
+        fetch(root)
         if size_of(root / STUDY_FILE) is None:
-            raise LedgerError(f"There is no study `{root.name}` in {root.parent} (no {STUDY_FILE} in it).")
+            raise LedgerError(f"There is no study `{root.name}` in {shown(root.parent)} (no {STUDY_FILE} in it).")
         content = read_json(root / STUDY_FILE, _as_dict, keep=True)
         try:
             if content is None:
@@ -102,7 +100,9 @@ class Ledger:
             return cls._of(root, record, keep_damaged)
         except RecordError as error:
             what = f"a {STUDY_FILE} without a usable `{error}`" if content else f"a damaged {STUDY_FILE}"
-            raise LedgerError(f"The study `{root.name}` in {root.parent} has {what}: put back a copy of it.") from None
+            raise LedgerError(
+                f"The study `{root.name}` in {shown(root.parent)} has {what}: put back a copy of it."
+            ) from None
 
     @classmethod
     def _of(cls, root: Path, record: StudyRecord, keep_damaged: bool) -> "Ledger":
@@ -114,34 +114,21 @@ class Ledger:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the study for one driver.
-
-        The lock is the kernel's and ends with its process, however that ends; a file beside it tells others who holds
-        it.
+        """Hold the study for one driver, this process; a file tells others who holds it.
 
         Raises:
             LedgerError: While another driver holds it, or if the folder cannot be written.
+            StoreError: If its object store cannot be used.
         """
-        lock = FileLock(self.root / ".lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise LedgerError(
-                f"The study `{self.root.name}` is being run by {self._driver()}: wait for it, or stop it first."
-            ) from None
-        except OSError as error:
-            raise WriteError(self.root, error) from error
-        try:
-            now = datetime.now(UTC).isoformat(sep=" ", timespec="seconds")
-            self.driver = DriverRecord(socket.gethostname(), os.getpid(), now)
-            write_json(self.root / DRIVER_FILE, write_record(self.driver))
-            self._settle()
-            yield
-        finally:
-            self.driver = None
-            with suppress(OSError):
-                (self.root / DRIVER_FILE).unlink()
-            lock.release()
+        now = datetime.now(UTC).isoformat(sep=" ", timespec="seconds")
+        driver = DriverRecord(socket.gethostname(), os.getpid(), now)
+        with held(self.root, driver):
+            self.driver = driver
+            try:
+                self._settle()
+                yield
+            finally:
+                self.driver = None
 
     def _settle(self) -> None:
         """Record the study's identity where its folder was copied, renamed or moved, and say so."""
@@ -154,19 +141,7 @@ class Ledger:
 
     def is_held(self) -> bool:
         """Whether a driver runs the study now."""
-        if not (self.root / DRIVER_FILE).is_file():
-            return False
-        try:
-            with FileLock(self.root / ".lock", timeout=0):
-                return False
-        except Timeout:
-            return True
-        except OSError:  # a folder that cannot be written
-            return False
-
-    def _driver(self) -> str:
-        driver = read_driver(self.root)
-        return "another process" if driver is None else f"process {driver.pid} on {driver.host} since {driver.since}"
+        return is_driven(self.root)
 
     def update_study(self, **changes: Any) -> None:
         """Change the study's record: its numbers of trials and partitions, and with which program it goes on."""
@@ -214,11 +189,6 @@ class Ledger:
     def write_results(self, content: dict[str, Any]) -> None:
         """Replace results.json."""
         write_json(self.root / RESULTS_FILE, content)
-
-
-def read_driver(root: Path) -> DriverRecord | None:
-    """The process that runs the study in a folder, or was killed while it did; None where none does."""
-    return read_json(root / DRIVER_FILE, partial(read_record, DriverRecord), keep=True)
 
 
 def trial_folder(root: Path, key: str, *, keep_damaged: bool = False) -> TrialFolder:

@@ -13,6 +13,7 @@ import numpy as np
 
 from audiotag.files import look, size_of, stat_of
 from study.ledger.files import make_folder, read_json, remove, set_aside, warn, write_bytes, write_json
+from study.ledger.mirror import mirror_of
 from study.ledger.saved_state import FoldFiles, Training
 from study.ledger.schema import FailureRecord, FoldRecord, TrialRecord, read_record, write_record
 
@@ -99,8 +100,8 @@ class TrialFolder:
         if record is None:
             return None
         for name, size in record.files.items():
-            path = self.path / name  # both kinds are zip files: looking at their directory is quick
-            if size_of(path) != size or not _is_zip(path):
+            path = self.path / name
+            if not _is_whole(path, size):
                 warn(path, "is missing or damaged: the fold will be trained again")
                 return None
         return record
@@ -122,7 +123,7 @@ class TrialFolder:
         sizes = {model.name: write_bytes(model, files.weights, durable=True)}
         sizes[arrays.name] = write_bytes(arrays, files.scores, durable=True)
         write_json(self._fold_path(record.fold, "json"), write_record(record) | {"files": sizes})
-        (self.path / RUNNING_FILE).unlink(missing_ok=True)
+        remove(self.path / RUNNING_FILE)
 
     def read_running(self) -> bytes | None:
         """The saved state of the training in progress (`study.ledger.saved_state`); None where there is none."""
@@ -165,8 +166,15 @@ class TrialFolder:
         return min(found, default=time.time()), max(found, default=time.time())
 
     def weights_path(self, fold: int) -> Path:
-        """Where the best weights of a fold are."""
-        return self._fold_path(fold, "pt")
+        """Where the best weights of a fold are, to be read.
+
+        Raises:
+            StoreError: If they are in an object store that cannot be read.
+        """
+        path = self._fold_path(fold, "pt")
+        if (mirror := mirror_of(path)) is not None:
+            mirror.fetch_file(path)
+        return path
 
     @property
     def _failure_path(self) -> Path:
@@ -176,6 +184,14 @@ class TrialFolder:
         names = Training(self.partition, fold, self._seed).names
         name = "_".join(f"{name}_{number}" for name, number in names.items())
         return self.path / f"{name}.{suffix}"
+
+
+def _is_whole(path: Path, size: int) -> bool:
+    """Whether a file of a fold has its size and can be read; one that is left in an object store is whole there."""
+    here = size_of(path)
+    if here is None and (mirror := mirror_of(path)) is not None:
+        return mirror.size_there(path) == size
+    return here == size and _is_zip(path)  # both kinds are zip files: looking at their directory is quick
 
 
 def _is_zip(path: Path) -> bool:

@@ -12,6 +12,7 @@ from audiotag.corpus.corpus import Corpus
 from audiotag.corpus.errors import CorpusError
 from audiotag.corpus.partitions import draw_partitions
 from audiotag.uris import public_command
+from study.cloud import shown
 from study.format import trial_name
 from study.ledger.confirmation import (
     SUFFIX,
@@ -23,6 +24,7 @@ from study.ledger.confirmation import (
 )
 from study.ledger.context import resolve
 from study.ledger.ledger import STUDY_FILE, Ledger
+from study.ledger.mirror import fetch
 from study.ledger.own_code import study_space
 from study.ledger.partitions import record_partitions
 from study.ledger.provenance import current_provenance
@@ -79,11 +81,12 @@ def plan_confirmation(request: Request, console: Console, ledger: Ledger) -> Pla
         )
     winner, baseline = find_rows(ledger)
     root = confirmation_folder(ledger.root)
+    fetch(root)
     if (root / STUDY_FILE).is_file():
         _check_same(Ledger.open(root).study, ledger.study, winner, baseline)
         return make_plan(replace(request, resume=root.name), console)
     if root.exists():
-        raise ConfirmationError(f"{root} is in the way of the confirmation: rename it.")
+        raise ConfirmationError(f"{shown(root)} is in the way of the confirmation: rename it.")
     check_machine(request)
     check_writable(root.parent)
     study = ledger.study

@@ -23,11 +23,13 @@ from audiotag.metrics import DEFAULT, METRICS
 from audiotag.models.backend import check_convolution
 from audiotag.uris import public_command
 from search_spaces import Space, is_path, load_space, space_name
+from study.cloud import shown
 from study.ledger.clips import write_clips
 from study.ledger.confirmation import confirmed_corpus
 from study.ledger.context import Settings, StudyContext, resolve
 from study.ledger.files import LedgerError
 from study.ledger.ledger import Ledger
+from study.ledger.mirror import fetch
 from study.ledger.own_code import study_space, with_sampler
 from study.ledger.provenance import continued_with, current_provenance, write_changes
 from study.ledger.results import corpus_record, is_complete
@@ -171,8 +173,11 @@ def _plan_new(request: Request, console: Console) -> Plan:
     if not NAME.fullmatch(name):
         raise PlanError(f"--name is {name!r}, but must be at most 100 letters, digits and . _ - (it becomes a folder).")
     root = (request.studies / name).absolute()
+    fetch(root)
     if root.exists():
-        raise LedgerError(f"The study `{name}` exists in {root.parent}: choose another --name, or --resume {name}.")
+        raise LedgerError(
+            f"The study `{name}` exists in {shown(root.parent)}: choose another --name, or --resume {name}."
+        )
     check_writable(root.parent)
     scan = scan_space(space)
     check_space(scan, {})
@@ -263,7 +268,7 @@ def _newest_unfinished(request: Request) -> Ledger:
             found.append((ledger.study.space_path == place, ledger.study.created, ledger))
     if not found:
         raise PlanError(
-            f"There is no unfinished study of the space `{request.space}` in {request.studies}: "
+            f"There is no unfinished study of the space `{request.space}` in {shown(request.studies)}: "
             "give its name, or start one without --resume."
         )
     return max(found, key=lambda each: each[:-1])[-1]

@@ -14,6 +14,7 @@ from audiotag.corpus.labels import have_unknown
 from audiotag.corpus.splits import FIXED, PROTOCOLS, split_fold
 from audiotag.metrics import METRICS
 from audiotag.models.backend import COMPILED
+from study.ledger.mirror import mirror_of
 from study.plan.request import Request
 from study.tuning.address import PATIENCE
 
@@ -88,11 +89,14 @@ def mps_note(per_trial: dict[str, float], address: str | None, pipes: Path | Non
 
 
 def check_writable(folder: Path) -> None:
-    """Check before Ray starts that a folder can be made or written, and lasts.
+    """Check before Ray starts that a folder can be made or written, and lasts, or an object store.
 
     Raises:
-        PlanError: Where it cannot, or does not.
+        PlanError, StoreError: Where it cannot, or does not.
     """
+    if (mirror := mirror_of(folder)) is not None:
+        mirror.store.impatient().now()
+        return
     if is_in_job_copy(folder):
         raise PlanError(
             f"The study folder {folder} is in the copy of the checkout that Ray makes for a job and deletes later: "

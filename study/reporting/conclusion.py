@@ -12,6 +12,7 @@ from audiotag.corpus.errors import count, list_first
 from audiotag.corpus.labels import count_known, have_unknown
 from audiotag.corpus.tables import EVALUATION
 from study.cli import STUDIES
+from study.cloud import shown
 from study.format import decimal, probability, signed
 from study.ledger.findings import Findings, TrialFindings
 from study.ledger.ledger import Ledger
@@ -147,7 +148,7 @@ def partitions_command(ledger: Ledger, partitions: int) -> str:
     """The command that adds partitions to a finished study."""
     words = ["python", "study/run.py", "--resume", ledger.root.name, "--partitions", str(partitions)]
     folder = ledger.root.parent
-    return shlex.join([*words, "--studies", str(folder)] if folder != STUDIES.absolute() else words)
+    return shlex.join([*words, "--studies", shown(folder)] if folder != STUDIES.absolute() else words)
 
 
 def again_command(study: StudyRecord, option: str, value: int | None) -> str:

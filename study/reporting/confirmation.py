@@ -3,6 +3,7 @@
 import shlex
 
 from study.cli import STUDIES
+from study.cloud import shown
 from study.format import decimal, probability, signed
 from study.ledger.files import LedgerError
 from study.ledger.findings import ConfirmedFigures
@@ -85,4 +86,4 @@ def confirmed_figures(analysis: Analysis) -> dict[str, ConfirmedFigures]:
 def confirm_command(ledger: Ledger) -> str:
     """The command that confirms a study, or continues its confirmation."""
     words, folder = ["python", "study/confirm.py", ledger.root.name], ledger.root.parent
-    return shlex.join([*words, "--studies", str(folder)] if folder != STUDIES.absolute() else words)
+    return shlex.join([*words, "--studies", shown(folder)] if folder != STUDIES.absolute() else words)

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from study.cloud import shown
 from study.ledger.files import remove, write_text
 from study.ledger.findings import FINDINGS_FILE, remove_findings, write_findings
 from study.ledger.ledger import Ledger
@@ -41,7 +42,8 @@ def write_results(ledger: Ledger, status: str, redraw: bool = False, margin: flo
             write_report(ledger, results, margin)
         except Exception as error:  # whatever it is, the results are safe
             reason = " ".join(f"{type(error).__name__}: {error}".split())
-            text = f"The report of {ledger.root.name} could not be drawn ({reason}); its results are in {ledger.root}."
+            place = shown(ledger.root)
+            text = f"The report of {ledger.root.name} could not be drawn ({reason}); its results are in {place}."
             warnings.warn(text, RuntimeWarning, stacklevel=2)
     return results
 
@@ -65,7 +67,7 @@ def write_figures(folder: Path, panels: Sequence[Panel]) -> None:
     folder.mkdir(exist_ok=True)
     drawn = {folder / f"{panel.name}.svg": panel.svg for panel in panels}
     for path in set(folder.glob("*.svg")) - drawn.keys():
-        path.unlink(missing_ok=True)
+        remove(path)
     for path, content in drawn.items():
         write_text(path, content)
 

@@ -9,6 +9,7 @@ from rich.table import Table as RichTable
 from audiotag.corpus.errors import count
 from audiotag.uris import public, public_command
 from study.cli import STUDIES, from_here, pasteable, say
+from study.cloud import shown
 from study.ledger.files import read_json
 from study.ledger.findings import Findings
 from study.ledger.ledger import RESULTS_FILE
@@ -119,7 +120,7 @@ def _has_winner(root: Path) -> bool:
 def _command(name: str, root: Path, studies: Path) -> list[str]:
     """The words of a command of a study that has ended."""
     words = ["python", f"study/{name}.py", root.name]
-    return words + (["--studies", str(studies)] if studies != STUDIES else [])
+    return words + (["--studies", shown(studies)] if studies != STUDIES else [])
 
 
 def password_notes(tracking_uri: str | None) -> list[str]:

@@ -11,6 +11,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from audiotag.corpus.corpus import Corpus
 from search_spaces import SpaceError
+from study.cloud import url_of
 from study.ledger.context import StudyContext
 from study.ledger.files import LedgerError, LedgerWarning
 from study.ledger.ledger import Ledger
@@ -189,7 +190,7 @@ def run_trials(
         corpus=corpus,
         features=share(features),
         writer=writer,
-        save_seconds=save_seconds(slots),
+        save_seconds=save_seconds(slots, in_cloud=url_of(ledger.root) is not None),
         report_seconds=slots / REPORTS_PER_SECOND,
         threads=max(1, int(crew.per_trial["cpu"])),
         card=crew.per_trial["gpu"],

@@ -10,9 +10,11 @@ import ray
 from ray.actor import ActorHandle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from study.cloud import register, url_of
+from study.ledger.driver import DriverRecord, guard
 from study.ledger.files import LedgerError, LedgerWarning
 from study.ledger.keeper import TrialStart, keeper_of
-from study.ledger.ledger import DriverRecord, Ledger
+from study.ledger.ledger import Ledger
 from study.ledger.saved_state import FoldFiles, Training
 from study.ledger.schema import FoldRecord, StudyRecord
 
@@ -36,9 +38,20 @@ class Answer:
 
 
 class LedgerWriter:
-    """Keeps what the trials of a study hand over. It holds nothing itself: Ray may start it again."""
+    """Keeps what the trials of a study hand over. It holds nothing itself: Ray may start it again.
 
-    def __init__(self, root: Path, study: StudyRecord, driver: DriverRecord | None) -> None:
+    Args:
+        root: The study's folder.
+        study: Its record.
+        driver: The process that runs it.
+        url: Of which the folder of all studies is a working copy, if it is one.
+    """
+
+    def __init__(self, root: Path, study: StudyRecord, driver: DriverRecord | None, url: str | None = None) -> None:
+        if url is not None:
+            register(root.parent, url)
+            if driver is not None:
+                guard(root, driver)
         self._root, self._study, self._driver = root, study, driver
         self._caught = threading.local()  # warnings of the call that a thread works on
         warnings.simplefilter("always", LedgerWarning)
@@ -119,5 +132,5 @@ def start_writer(ledger: Ledger) -> Writer:
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "max_concurrency": SIDE_BY_SIDE}
     actor: Any = ray.remote(LedgerWriter).options(scheduling_strategy=here, **options)
-    writer: Writer = actor.remote(ledger.root, ledger.study, ledger.driver)
+    writer: Writer = actor.remote(ledger.root, ledger.study, ledger.driver, url_of(ledger.root.parent))
     return writer

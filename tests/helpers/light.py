@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "torchaudio", "ray", "mlflow", "matplotlib")
+HEAVY = ("torch", "torchaudio", "ray", "mlflow", "matplotlib", "obstore", "boto3")
 
 
 def heavy_imports(command: str, words: list[str], code: int, folder: Path) -> str:
