@@ -24,8 +24,8 @@ ASKED = ["--space", "mixup_alpha", "--trials", "2", "--epochs", "2"]
 DRIVER = """
 import runpy, sys
 from study.ledger import driver, lease
-lease.RENEWED, lease.LOOK = 1.0, 0.2
-lease.EXPIRES = driver.EXPIRES = 8.0
+lease.RENEWED, lease.LOOK = 0.5, 0.2
+lease.EXPIRES = driver.EXPIRES = 4.0
 sys.argv = ["study/run.py", *sys.argv[1:]]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
