@@ -122,7 +122,7 @@ def measure_workers(root: Path, clips: int, held_back: int, seconds: float) -> N
     def run() -> None:
         options: dict[str, Any] = {"trials": slots, "slots": slots, "listeners": [], "faults": Faults()}
         options["crew"] = Crew(per_trial)
-        run_trials(searcher, ledger, context, corpus, StudyFeatures({LogMel(): features}), **options)
+        run_trials(searcher, ledger, corpus, StudyFeatures({LogMel(): features}), **options)
 
     training = Thread(target=run, daemon=True)
     training.start()

@@ -82,7 +82,7 @@ class Driver:
     def __init__(self, ledger: Ledger, slots: int) -> None:
         self.ledger, self.context, self.clock = ledger, StudyContext(ledger.study), Clock()
         self.live = LiveTable(Console(file=io.StringIO(), width=120), ledger.study, slots=slots, max_epochs=200)
-        self.relay = Relay([self.live], ledger, self.context, Faults(list))
+        self.relay = Relay([self.live], ledger, Faults(list))
         self.searcher: LedgerSearcher = make_searcher(scan_space(load_space("joint")), ledger, self.context)
         self.searcher.set_search_properties(METRIC, "min", {})
         self.scheduler = FoldScheduler(Rungs(ledger), self.context)

@@ -42,8 +42,8 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C, SIGTERM or SIGHUP."""
 
 
-def parse(words: list[str] | None = None) -> argparse.Namespace:
-    """The command line's options."""
+def make_parser() -> Parser:
+    """Make what reads the command line."""
     parser = Parser(
         prog="study/run.py",
         description="Run a study: one question about audio tagging, many trials.",
@@ -106,7 +106,12 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     add_place_options(
         parser, "MLflow server or database (default: MLFLOW_TRACKING_URI, else mlflow.db in the checkout)"
     )
-    arguments, others = parser.parse_known_args(words)
+    return parser
+
+
+def parse(words: list[str] | None = None) -> argparse.Namespace:
+    """The command line's options."""
+    arguments, others = make_parser().parse_known_args(words)
     if others:
         refuse_words(others)
     if not arguments.list and arguments.space is None and not arguments.resume:

@@ -164,20 +164,7 @@ class Session:
         tracker.start()
         view.start()
         listeners: list[Any] = [tracker, view, ScaleLine(ledger, self.console)]
-
-        def end_without_head(address: str) -> None:
-            """End the session from a thread: the main one may wait for the head within Ray, out of reach."""
-            if sys.stdout.isatty():
-                self.console.show_cursor()
-            self.console.print(f"\nThe head of the Ray cluster ({address}) has gone.", style="yellow", soft_wrap=True)
-            try:
-                with suppress(LedgerError):
-                    self._close(ledger, tracker, view, "interrupted")
-                self.show_resume("What was trained is kept; continue with:")
-            finally:
-                sys.stdout.flush()
-                os._exit(INTERRUPTED)
-
+        end_without_head = partial(self._end_without_head, ledger, tracker, view)
         run_trials = partial(self._run_trials, ledger, features, crew, listeners, end_without_head)
         try:
             run_trials()
@@ -193,6 +180,18 @@ class Session:
         stop_ray()
         self._close(ledger, tracker, view, "finished")
 
+    def _end_without_head(self, ledger: Ledger, tracker: Tracker, view: Tracker, address: str) -> None:
+        """End the process from a thread: the main one may wait for the head within Ray, out of reach."""
+        self.console.show_cursor()
+        self.console.print(f"\nThe head of the Ray cluster ({address}) has gone.", style="yellow", soft_wrap=True)
+        try:
+            with suppress(LedgerError):
+                self._close(ledger, tracker, view, "interrupted")
+            self.show_resume("What was trained is kept; continue with:")
+        finally:
+            sys.stdout.flush()
+            os._exit(INTERRUPTED)
+
     def _run_trials(
         self,
         ledger: Ledger,
@@ -202,12 +201,12 @@ class Session:
         head_lost: Callable[[str], None],
     ) -> None:
         """Run the trials that are left, in the partitions that the study has."""
-        context, left = StudyContext(ledger.study), ledger.study.trials - count_ended(ledger)
+        context = StudyContext(ledger.study)
         configs = [context.config(parameters) for parameters in self.plan.scan.parameters]
         live = LiveTable(
             self.console,
             ledger.study,
-            slots=left,
+            slots=1,  # until the trials run
             max_epochs=max(config.max_epochs for config in configs),
             known=study_results(ledger, "interrupted").trials,
             folds=folds_done(ledger),
@@ -215,7 +214,7 @@ class Session:
         )
         from study.trial_runs import TrialRuns
 
-        runs = TrialRuns(self.plan, ledger, context, features, crew, live, listeners, self.console, head_lost)
+        runs = TrialRuns(self.plan, ledger, features, crew, live, listeners, self.console, head_lost)
         with live:
             runs.run()
         if missing := ledger.study.trials - count_ended(ledger):

@@ -38,7 +38,6 @@ class TrialRuns:
 
     plan: Plan
     ledger: Ledger
-    context: StudyContext
     features: StudyFeatures
     crew: Crew
     live: LiveTable
@@ -56,7 +55,7 @@ class TrialRuns:
             ResourceError: If no node is left that will do.
         """
         nodes = self._nodes()
-        slots = min(count_slots(nodes, self.crew.per_trial), self._left())
+        slots = self._count_slots(nodes)
         self.console.print(resources_line(self.crew.per_trial, slots, len(nodes)))
         while self._left():
             try:
@@ -66,16 +65,15 @@ class TrialRuns:
                 self._leave_out(unfit)
             except RunAgain as reason:
                 self._warn(f"the trials go on after their last saved epochs: {reason}")
-            slots = min(count_slots(self._nodes(), self.crew.per_trial), self._left())
+            slots = self._count_slots(self._nodes())
 
     def _run(self, slots: int) -> None:
         """Run so many side by side; where memory was never low, as many as the cluster comes to hold."""
         self.live.begin(slots)
         with self._watched(slots) as slots_now:
             run_trials(
-                make_searcher(self.plan.scan, self.ledger, self.context, slots_now),
+                make_searcher(self.plan.scan, self.ledger, StudyContext(self.ledger.study), slots_now),
                 self.ledger,
-                self.context,
                 self.plan.corpus,
                 self.features,
                 trials=self._left(),
@@ -85,6 +83,10 @@ class TrialRuns:
                 faults=self.faults,
                 scheduler=self._scheduler(),
             )
+
+    def _count_slots(self, nodes: list[Node]) -> int:
+        """How many of the trials that are left run side by side on some nodes; one where these have just gone."""
+        return max(1, min(count_slots(nodes, self.crew.per_trial), self._left()))
 
     def _left(self) -> int:
         return self.ledger.study.trials - count_ended(self.ledger)
@@ -108,7 +110,7 @@ class TrialRuns:
             self._warn("no node of the cluster holds a trial any more; waiting for one ...")
             return
         slots = count_slots(nodes, self.crew.per_trial)
-        self.live.slots = min(slots, self._left())
+        self.live.slots = self._count_slots(nodes)
         where = "1 node" if len(nodes) == 1 else f"{len(nodes)} nodes"
         say(self.console, f"the cluster now has {where} for trials, {slots} side by side")
 
@@ -130,9 +132,9 @@ class TrialRuns:
 
     def _scheduler(self) -> FoldScheduler | None:
         """What prunes weak trials; None where all run to their end."""
-        if self.context.study.scheduler != "asha":
+        if self.ledger.study.scheduler != "asha":
             return None
-        return FoldScheduler(Rungs(self.ledger), self.context)
+        return FoldScheduler(Rungs(self.ledger), StudyContext(self.ledger.study))
 
     def _warn(self, text: str) -> None:
         say(self.console, text, style="yellow")

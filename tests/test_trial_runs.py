@@ -12,7 +12,6 @@ from rich.console import Console
 
 from search_spaces import load_space
 from study import trial_runs as module
-from study.ledger.context import StudyContext
 from study.reporting.live_table import LiveTable
 from study.search.space import scan_space
 from study.trial_runs import TrialRuns
@@ -36,8 +35,8 @@ class Runs:
         console = Console(file=self._screen, width=500)
         plan: Any = SimpleNamespace(scan=scan_space(load_space("mixup_alpha")), corpus=None)
         live = LiveTable(console, ledger.study, slots=1, max_epochs=1)
-        crew, context, features = Crew({"cpu": 1.0, "gpu": 0.0}), StudyContext(ledger.study), Any
-        self.runs = TrialRuns(plan, ledger, context, features, crew, live, [], console, lambda address: None)
+        crew, features = Crew({"cpu": 1.0, "gpu": 0.0}), Any
+        self.runs = TrialRuns(plan, ledger, features, crew, live, [], console, lambda address: None)
         monkeypatch.setattr(module, "count_ended", lambda ledger: self.ended)
         monkeypatch.setattr(module, "alive_nodes", lambda unused: [node for node in NODES if node.id not in unused])
         monkeypatch.setattr(module, "run_trials", self._run)

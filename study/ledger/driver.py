@@ -19,7 +19,7 @@ from audiotag.files import stat_of
 from study.cloud import url_of
 from study.ledger.files import LedgerError, LedgerWarning, WriteError, read_json, write_json
 from study.ledger.lease import EXPIRES, HeldError, Holder, Lease, Watcher
-from study.ledger.mirror import LOCK, Mirror, mirror_of
+from study.ledger.mirror import LOCK, Mirror, is_locked, mirror_of
 from study.ledger.schema import RecordError, read_record, write_record
 from study.ledger.store import PATIENCE, StoreError
 
@@ -72,15 +72,7 @@ def is_driven(root: Path) -> bool:
     if (mirror := mirror_of(root)) is not None:
         found = mirror.store.head(_key(root))
         return found is not None and (datetime.now(UTC) - found.written).total_seconds() < EXPIRES
-    if not (root / DRIVER_FILE).is_file():
-        return False
-    try:
-        with FileLock(root / LOCK, timeout=0):
-            return False
-    except Timeout:
-        return True
-    except OSError:  # a folder that cannot be written
-        return False
+    return is_locked(root)
 
 
 def guard(root: Path, driver: DriverRecord) -> None:
@@ -118,17 +110,13 @@ def _take(root: Path, driver: DriverRecord, mirror: Mirror) -> Lease:
     killed = read_driver(root)
 
     def waits(holder: Holder, seconds: float) -> None:
-        by, limit = (
-            _driver_in(holder) or "another process",
-            f"waiting at most {seconds:.0f} s to see whether that goes on",
-        )
-        warnings.warn(f"The study `{root.name}` is held by {by}: {limit} ...", LedgerWarning, stacklevel=5)
+        by = _driver_in(holder) or "another process"
+        text = f"The study `{root.name}` is held by {by}: waiting up to {seconds:.0f} s to see if it runs ..."
+        warnings.warn(text, LedgerWarning, stacklevel=5)
 
     def silent(reason: str) -> None:
-        where, limit = url_of(root), f"{PATIENCE / 60:.0f} minutes"
-        warnings.warn(
-            f"{where} cannot be reached ({reason}): trials wait for it, {limit} at most.", LedgerWarning, stacklevel=2
-        )
+        text = f"{url_of(root)} cannot be reached ({reason}): trials wait for it, up to {PATIENCE / 60:.0f} minutes."
+        warnings.warn(text, LedgerWarning, stacklevel=2)
 
     def lost(holder: Holder) -> None:
         found = _driver_in(holder) or DriverRecord("another machine", 0, "now")

@@ -67,11 +67,11 @@ class Lease:
     def take(self, died: Callable[[Holder], bool], waits: Callable[[Holder, float], None]) -> None:
         """Take it, and renew it in a thread from now on.
 
-        Of one that is not old enough to be taken, it is waited for a renewal, or for the time when it is.
+        Where another holder's lease has not expired, wait until it does, or until it is renewed.
 
         Args:
             died: Whether a holder is known to have ended.
-            waits: Called with the holder, and the time for which it is waited at most (s).
+            waits: Called once, with the holder and the longest wait (s).
 
         Raises:
             HeldError: If another one holds it.

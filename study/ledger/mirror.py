@@ -150,7 +150,7 @@ class Mirror:
         try:
             index.parent.mkdir(exist_ok=True)
             with FileLock(f"{index}.lock"):
-                if driven or not _is_driven(root):
+                if driven or not is_locked(root):
                     self._fetch(root)
         except OSError as error:
             reason = f"{error.strerror or error}; XDG_CACHE_HOME names another place for the copy"
@@ -291,12 +291,14 @@ def _copy_in(path: Path, tag: str) -> Copy | None:
     return None if status is None else (tag, status.st_size, status.st_mtime_ns)
 
 
-def _is_driven(root: Path) -> bool:
-    """Whether a driver on this machine has a study."""
-    if not root.is_dir():
+def is_locked(root: Path) -> bool:
+    """Whether a driver on this machine has the study in a folder; no where there is none, or it cannot be written."""
+    if not (root / LOCK).is_file():
         return False
     try:
         with FileLock(root / LOCK, timeout=0):
             return False
     except Timeout:
         return True
+    except OSError:
+        return False

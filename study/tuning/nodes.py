@@ -114,8 +114,8 @@ def wait_for_nodes(cpus: float | None, gpus: float | None, say: Callable[[str], 
 
 
 def count_slots(nodes: list[Node], per_trial: dict[str, float]) -> int:
-    """How many trials the nodes hold side by side, each of them for itself; one where they have just gone."""
-    return max(1, sum(node.holds(per_trial) for node in nodes))
+    """How many trials the nodes hold side by side, each of them for itself."""
+    return sum(node.holds(per_trial) for node in nodes)
 
 
 def place_trials(per_trial: dict[str, float], unused: Collection[str] = ()) -> tune.PlacementGroupFactory:

@@ -8,7 +8,7 @@ from threading import Event, Thread
 import ray
 
 from study.tuning.crew import Crew
-from study.tuning.nodes import Node, alive_nodes
+from study.tuning.nodes import Node, alive_nodes, count_slots
 
 PAUSE = 2.0  # s between two looks
 PATIENCE = 30.0  # s without an answer of the head, after which it is taken for lost
@@ -29,7 +29,7 @@ class Watch:
         self._address = ray.get_runtime_context().gcs_address
         self._over = Event()
         self._thread = Thread(target=self._look, name="watch", daemon=True)
-        self.slots = _slots(self._nodes(), crew)
+        self.slots = count_slots(self._nodes(), crew.per_trial)
 
     def __enter__(self) -> "Watch":
         self._thread.start()
@@ -51,14 +51,13 @@ class Watch:
                 return
             else:
                 continue  # Ray would wait for the head, and say nothing meanwhile
-            nodes = self._nodes()
-            if (slots := _slots(nodes, self._crew)) != self.slots and not self._over.is_set():
+            try:
+                nodes = self._nodes()
+            except Exception:  # whatever Ray raises where the head has gone since
+                continue
+            if (slots := count_slots(nodes, self._crew.per_trial)) != self.slots and not self._over.is_set():
                 self.slots = slots
                 self._changed(nodes)
-
-
-def _slots(nodes: list[Node], crew: Crew) -> int:
-    return sum(node.holds(crew.per_trial) for node in nodes)
 
 
 def _answers(address: str) -> bool:

@@ -28,7 +28,7 @@ def share(cpu: float, gpu: float = 0.0) -> dict[str, float]:
         ([node(64, 1)], share(1, 0.4), 2),
         ([node(64, 2)], share(1, 0.4), 4),  # five in the sum: a trial has no part of each card
         ([node(64, 5)], share(1, 2), 2),
-        ([], share(1), 1),
+        ([], share(1), 0),
     ],
 )
 def test_slots_are_counted_node_by_node(nodes: list[Node], per_trial: dict[str, float], slots: int) -> None:

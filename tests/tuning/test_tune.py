@@ -46,7 +46,7 @@ class Notebook:
 
 def relay_to(root: Path, *listeners: Any, context: StudyContext = CONTEXT) -> Relay:
     """The relay of a study in this folder, on nodes of which none has died."""
-    return Relay(list(listeners), Ledger(root, context.study), context, Faults(list))
+    return Relay(list(listeners), Ledger(root, context.study), Faults(list))
 
 
 def trial_of(report: Report, parameters: dict[str, Any] = PARAMETERS) -> Any:
@@ -161,7 +161,6 @@ def test_an_exception_that_ends_the_run_is_one_of_ours_where_its_reason_is(
         run_trials(
             searcher,
             ledger,
-            context,
             None,
             StudyFeatures({}),
             trials=1,
