@@ -88,7 +88,7 @@ class RemoteKeeper:
 
     def keep_state(self, content: bytes) -> None:
         """Replace the saved state of the training in progress."""
-        self._finish_saving()
+        self.finish_saving()
         self._saving = self._writer.call.remote(self._key, "keep_state", content)
 
     def keep_fold(self, training: Training, record: FoldRecord, files: FoldFiles) -> None:
@@ -104,10 +104,11 @@ class RemoteKeeper:
         self._call("fail", partition, reason)
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        self._finish_saving()
+        self.finish_saving()
         return _read(self._writer.call.remote(self._key, method, *arguments))
 
-    def _finish_saving(self) -> None:
+    def finish_saving(self) -> None:
+        """Wait until the state that was handed over last is on the disk."""
         saving, self._saving = self._saving, None
         if saving is not None:
             _read(saving)
