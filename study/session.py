@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from audiotag.cli import FINISHED, INTERRUPTED
+from audiotag.config import TrialConfig
 from audiotag.uris import public_command
 from search_spaces import space_name
 from study import PROJECT
@@ -44,6 +45,7 @@ from study.reporting.terminal_table import (
     show_next,
     show_results,
 )
+from study.stats.rows import name_rows
 from study.tracking.mlflow_store import check_server, load_mlflow
 from study.tracking.mlflow_sync import MlflowCopy
 from study.tracking.optuna_db import OptunaCopy
@@ -201,8 +203,7 @@ class Session:
         head_lost: Callable[[str], None],
     ) -> None:
         """Run the trials that are left, in the partitions that the study has."""
-        context = StudyContext(ledger.study)
-        configs = [context.config(parameters) for parameters in self.plan.scan.parameters]
+        configs = self._configs(ledger)
         live = LiveTable(
             self.console,
             ledger.study,
@@ -245,9 +246,15 @@ class Session:
 
     def _views(self, ledger: Ledger) -> tuple[Tracker, Tracker]:
         """The threads of MLflow and of optuna.db, whose warnings go to the terminal."""
-        copies = MlflowCopy(ledger, self.uri, self._show_view), OptunaCopy(ledger, self.plan.space)
+        named = name_rows([config.to_dict() for config in self._configs(ledger)], ledger.study)
+        copies = MlflowCopy(ledger, self.uri, self._show_view, named), OptunaCopy(ledger, self.plan.space)
         self.mlflow.append(copies[0])
         return Tracker(copies[0], self._warn, failing=not self.available), Tracker(copies[1], self._warn)
+
+    def _configs(self, ledger: Ledger) -> list[TrialConfig]:
+        """The configurations of the space: all, or of a sampled one some."""
+        context = StudyContext(ledger.study)
+        return [context.config(parameters) for parameters in self.plan.scan.parameters]
 
     def _show_view(self, view: str) -> None:
         """Say where the trials can be looked at while they run."""

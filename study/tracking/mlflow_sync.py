@@ -11,7 +11,7 @@ from itertools import product
 from audiotag.metrics import DEFAULT
 from audiotag.training.epochs import EpochResult
 from audiotag.uris import public
-from study.format import trial_name
+from study.format import own_params, trial_name
 from study.ledger.findings import FINDINGS_FILE, Findings, read_findings
 from study.ledger.learning_curves import mean_curves
 from study.ledger.ledger import RESULTS_FILE, Ledger
@@ -19,6 +19,7 @@ from study.ledger.provenance import current_program
 from study.ledger.results import finished_folds, study_results, trial_result
 from study.ledger.schema import FoldResult, SeedFold, StudyResults, TrialResult
 from study.ledger.trial_folder import TrialFolder
+from study.stats.rows import name_rows
 from study.tracking.descriptions import describe_results, describe_study, describe_trial
 from study.tracking.metric_names import evaluation_values, figure_values, finding_values, partition_values
 from study.tracking.mlflow_store import FAILURE, NAME, NOTE, PARENT, STATUS, Run, Store, translated
@@ -36,7 +37,14 @@ ENDS = {"finished": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "inter
 
 
 class MlflowCopy:
-    """A study in a tracking store; `tell` gets the view's address as soon as that shows a running study.
+    """A study in a tracking store.
+
+    Args:
+        ledger: The study's.
+        uri: Of the store.
+        tell: Gets the view's address as soon as that shows a running study.
+        named: The hyperparameters that tell its trials apart, by which new runs are named; None: those of the trials
+            that the ledger has.
 
     Attributes:
         view: The address at which a browser shows its trials; None until there is an experiment.
@@ -44,11 +52,18 @@ class MlflowCopy:
 
     shows_epochs = True
 
-    def __init__(self, ledger: Ledger, uri: str, tell: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        uri: str,
+        tell: Callable[[str], None] | None = None,
+        named: Sequence[str] | None = None,
+    ) -> None:
         self.name = f"MLflow at {public(uri)}"
         self._ledger, self._study, self._uri = ledger, ledger.study, uri
         self._store: Store | None = None
         self.view: str | None = None
+        self._named = named
         self._tell, self._viewed = tell, 0  # trials that had ended when the view was saved
 
     def update(self, progress: Progress) -> None:
@@ -61,6 +76,8 @@ class MlflowCopy:
         """
         if self._ledger.study is not self._study:  # it has another partition: trials that had ended go on
             self._study, self._store = self._ledger.study, None
+        if self._named is None:
+            self._named = name_rows([own_params(folder.trial.config) for folder in self._ledger.trials()], self._study)
         with translated(self._uri):
             store = self._store or Store(self._uri, self._study)
             self._store = None  # until all is done: after a failure nobody knows what has arrived
@@ -104,7 +121,7 @@ class MlflowCopy:
     def _copy_trial(self, store: Store, folder: TrialFolder, progress: Progress) -> None:
         """Copy a trial: its run, those of its folds, and its result where it has one."""
         study, trial, result = self._study, folder.trial, trial_result(self._ledger, folder)
-        name = trial_name(trial.config, study.varied) or folder.key
+        name = trial_name(trial.config, self._named or study.varied) or folder.key
         tags = {PARENT: store.runs[STUDY].id, NOTE: describe_trial(study, trial, name, result)}
         tags[COLOR] = run_color(trial.number)
         if result is not None and result.reason is not None:

@@ -43,7 +43,7 @@ def test_each_fold_of_each_partition_has_a_run(tmp_path: Path, uri: str) -> None
         assert points["eer/mean"] == [(0, trial.figures["eer"].mean)]
         assert points["partitions/eer_mean"] == [(0, trial.over_partitions.figures["eer"].mean)]
         assert points["partitions/ap_mean"] == [(0, trial.over_partitions.figures["ap"].mean)]
-        name = f"mixup, alpha {trial.params['alpha']:g}"
+        name = f"alpha {trial.params['alpha']:g}"
         for fold in trial.partitions[0].folds:
             run = store["fold", trial.key, str(fold.fold), "2"]
             assert run["points"]["eer/mean"] == [(0, fold.figures["eer"].mean)]
