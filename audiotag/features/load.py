@@ -25,7 +25,7 @@ def default_cache() -> Path:
 
 
 def load_features(corpus: Corpus, settings: LogMel, cache: Path, progress: Progress | None = None) -> np.ndarray:
-    """Load the features of every clip of a corpus, (N, T, columns) float32, read-only.
+    """Load the features of every clip of a corpus, (N, T, columns) float32, read-only, mapped from the cache.
 
     Those that the cache lacks are computed, one thread per core, and added to it.
 
@@ -70,7 +70,7 @@ def load_features(corpus: Corpus, settings: LogMel, cache: Path, progress: Progr
     if problems:
         lines = [problems[path] for path in sorted(problems)]
         raise CorpusError(list_first(lines, 3, separator="; "), lines)
-    return np.asarray(features)  # no memory map: it travels to other machines
+    return features
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from ray import tune
 from audiotag.config import TrialConfig
 from audiotag.corpus.corpus import Corpus
 from audiotag.declarations.own_code import as_text
+from audiotag.features.store import CacheError
 from audiotag.models.backend import ConvolutionError
 from audiotag.training.device import GPUError, explain_full_memory, use_gpu
 from audiotag.training.epochs import EpochResult, PretrainingEpoch
@@ -48,7 +49,8 @@ def run_trial(
     """Train what the ledger lacks of a trial and report its epochs: the function that Ray Tune runs.
 
     A loss that is not finite ends the trial: the reason goes into the ledger and into a last report. A ledger that
-    cannot be written, or a GPU that does not start or is too small, ends the study. Warnings travel with the reports.
+    cannot be written, a cache that was deleted, or a GPU that does not start or is too small, ends the study. Warnings
+    travel with the reports.
 
     Args:
         parameters: The search-space parameters.
@@ -75,7 +77,7 @@ def run_trial(
                 texts = tuple(str(warning.message) for warning in caught if issubclass(warning.category, SHOWN))
                 caught.clear()
                 tune.report(replace(report, warnings=texts).to_dict())
-        except (LedgerError, ConvolutionError, GPUError) as error:
+        except (LedgerError, CacheError, ConvolutionError, GPUError) as error:
             tune.report(Report(worst, halted=str(error)).to_dict())
         except torch.OutOfMemoryError as error:
             reason = f"{explain_full_memory(card)} ({str(error).splitlines()[0]})"

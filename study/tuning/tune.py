@@ -221,7 +221,7 @@ def _make_trainable(ledger: Ledger, corpus: Corpus, features: StudyFeatures, slo
         train_trial,
         context=StudyContext(ledger.study),
         corpus=corpus,
-        features=share(features),
+        features=share(features, elsewhere=crew.expected is not None),
         writer=start_writer(ledger),
         save_seconds=save_seconds(slots, in_cloud=url_of(ledger.root) is not None),
         report_seconds=slots / REPORTS_PER_SECOND,

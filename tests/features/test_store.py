@@ -1,3 +1,4 @@
+import fcntl
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,8 @@ from helpers.small_features import SMALL
 from audiotag.audio.read import read_audio
 from audiotag.corpus.corpus import open_corpus
 from audiotag.features.load import load_features
-from audiotag.features.store import CacheError, cache_bytes, cached_features
+from audiotag.features.mapped import find_mapped
+from audiotag.features.store import GATHERING, CacheError, cache_bytes, cached_features
 
 SHAPE = (3, 4)
 CLIP = 32 + 4 + 4 * 12  # bytes: name, checksum, values
@@ -128,7 +130,64 @@ def test_a_process_that_is_killed_leaves_whole_clips(tmp_path: Path) -> None:
 def test_the_same_recording_twice(tmp_path: Path) -> None:
     clips = Clips(7, 7, 8)
     assert clips.load(tmp_path) == [7, 7, 8]
-    assert cache_bytes(tmp_path) == 2 * CLIP
+    assert clips.computed == [7, 7, 8]
+    assert cache_bytes(tmp_path) == 3 * CLIP
+
+
+def files(cache: Path) -> list[Path]:
+    return sorted(path for path in cache.rglob("*") if path.is_file())
+
+
+def load(cache: Path, *numbers: int) -> np.ndarray:
+    return cached_features(cache, HOW, [f"{n:032x}" for n in numbers], SHAPE, Clips(*numbers).compute)
+
+
+def test_features_are_mapped_from_one_file_that_has_all_clips_in_order(tmp_path: Path) -> None:
+    for _ in range(2):
+        features = load(tmp_path, *range(40))
+        (path,) = files(tmp_path)
+        place = find_mapped(features)
+        assert place is not None
+        assert place.path == path
+        assert not features.flags.writeable
+        again = place.open()
+        assert not again.flags.writeable
+        np.testing.assert_array_equal(again, features)
+        np.testing.assert_array_equal(place.open(), np.broadcast_to(np.arange(40.0)[:, None, None], (40, *SHAPE)))
+    variants = find_mapped(features.reshape(10, 4, *SHAPE)[2:])
+    assert variants is not None
+    np.testing.assert_array_equal(variants.open(), features.reshape(10, 4, *SHAPE)[2:])
+    assert find_mapped(features.copy()) is None
+    path.unlink()
+    with pytest.raises(CacheError, match="deleted while the study ran"):
+        place.open()
+
+
+def test_files_whose_clips_another_has_are_deleted_unless_they_are_mapped(tmp_path: Path) -> None:
+    few = load(tmp_path, 1, 2)
+    (first,) = files(tmp_path)
+    load(tmp_path, 1, 2, 3)
+    assert first in files(tmp_path)
+    assert len(files(tmp_path)) == 2
+    del few
+    load(tmp_path, 4, 3, 2, 1)
+    assert cache_bytes(tmp_path) == 4 * CLIP
+    load(tmp_path, 1, 2)
+    assert cache_bytes(tmp_path) == 6 * CLIP  # which has no clip of another's that this one lacks
+
+
+def test_what_a_killed_process_was_gathering_is_deleted_once_nobody_has_it_locked(tmp_path: Path) -> None:
+    load(tmp_path, 1)
+    folder = files(tmp_path)[0].parent
+    left = [folder / f"{GATHERING}{name}.tmp" for name in ("dead", "alive", "young")]
+    for path in left:
+        path.write_bytes(b"half")
+    for path in left[:2]:
+        os.utime(path, (0, 0))
+    with left[1].open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        load(tmp_path, 2)
+    assert [path.exists() for path in left] == [False, True, True]
 
 
 def test_features_that_are_not_finite_are_not_kept(tmp_path: Path) -> None:
