@@ -56,34 +56,40 @@ def scan_clips(
 
 def _scan_files(paths: Sequence[Path], progress: Progress | None, cache: Path | None) -> list[AudioInfo | AudioError]:
     """Inspect each file, one thread per core: describe the part that a clip can have, or say why it cannot be used."""
-    known, results = load_cache(cache), []
+    known = load_cache(cache)
     stamps = [stamp_of(path) for path in paths]  # before the files are read: a change meanwhile counts as one
+    entries = (known.get(str(path)) for path in paths)
+    results: list[AudioInfo | AudioError | None] = [
+        entry[1] if entry is not None and entry[0] == stamp else None
+        for entry, stamp in zip(entries, stamps, strict=True)
+    ]
+    new = [place for place, result in enumerate(results) if result is None]
 
-    def scan(path: Path, stamp: Stamp | None) -> AudioInfo | AudioError:
-        before = known.get(str(path))
-        if before is not None and before[0] == stamp:
-            return before[1]
+    def scan(place: int) -> AudioInfo | AudioError:
         try:
-            return inspect_audio(path, MAX_CLIP_SECONDS)
+            return inspect_audio(paths[place], MAX_CLIP_SECONDS)
         except AudioError as error:
             return error
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for result in pool.map(scan, paths, stamps):
-            results.append(result)
+        for done, (place, result) in enumerate(zip(new, pool.map(scan, new), strict=True), len(paths) - len(new) + 1):
+            results[place] = result
             if progress:
-                progress(len(results), len(paths))
+                progress(done, len(paths))
+    found = [result for result in results if result is not None]
+    if progress and not new:
+        progress(len(paths), len(paths))
     if cache is not None:
         scanned = set(map(str, paths))
         latest = time.time_ns() - MIN_AGE * 1e9
         kept = {path: entry for path, entry in known.items() if path not in scanned} | {
             str(path): (stamp, info)
-            for path, stamp, info in zip(paths, stamps, results, strict=True)
+            for path, stamp, info in zip(paths, stamps, found, strict=True)
             if isinstance(info, AudioInfo) and stamp is not None and max(stamp[1:3]) < latest
         }
         if kept != known:
             save_cache(cache, kept)
-    return results
+    return found
 
 
 def common_seconds(infos: Sequence[AudioInfo]) -> float:

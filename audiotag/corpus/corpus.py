@@ -20,7 +20,7 @@ from audiotag.corpus.audio_scan import (
     unusable_audio,
 )
 from audiotag.corpus.errors import CorpusError, count, list_first
-from audiotag.corpus.labels import as_lists
+from audiotag.corpus.labels import as_json
 from audiotag.corpus.layouts import LAYOUTS
 from audiotag.corpus.layouts.layout import Layout
 from audiotag.corpus.tables import EVALUATION, FIXED_SPLIT, NO_FOLD, TRAIN, Listing
@@ -112,15 +112,15 @@ class Corpus:
     def fingerprint(self) -> str:
         """16 hex digits that change with the content of the corpus, but not with its location."""
         content = {
-            "tags": self.tags,
+            "clip_seconds": float(self.clip_seconds),
             "clips": self.clips,
-            "targets": as_lists(self.targets),
+            "digests": self.digests,
             "folds": self.folds.tolist(),
             "groups": self.groups.tolist(),
-            "clip_seconds": float(self.clip_seconds),
-            "digests": self.digests,
+            "tags": self.tags,
         }
-        return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=8).hexdigest()
+        text = f'{json.dumps(content)[:-1]}, "targets": {as_json(self.targets)}}}'  # names in order
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     def unscored_cells(self) -> list[tuple[str, int]]:
         """Return the (tag, fold) pairs without both a positive and a negative clip: their EER is undefined."""
@@ -229,10 +229,10 @@ def to_corpus(layout: Layout, listing: Listing) -> Corpus:
     rows, tags = listing.rows, listing.tags
     if tags is None:
         tags = tuple(sorted({tag for row in rows for tag in row.tags | row.unknown}))
-    targets = np.array([[tag in row.tags for tag in tags] for row in rows], dtype=np.float32)
-    targets = targets.reshape(len(rows), len(tags))
     places = {tag: place for place, tag in enumerate(tags)}
+    targets = np.zeros((len(rows), len(tags)), np.float32)
     for own, row in zip(targets, rows, strict=True):
+        own[[places[tag] for tag in row.tags if tag in places]] = 1
         own[[places[tag] for tag in row.unknown]] = np.nan
     return Corpus(
         name=listing.root.name,

@@ -174,9 +174,12 @@ def find_file(folder: Path, filename: str, *others: Path) -> tuple[str, Path]:
         relative = _inside(folder, filename.replace("\\", "/"))
     if relative.parts[0] == folder.name and len(relative.parts) > 1 and not _exists(folder / folder.name):
         relative = relative.relative_to(folder.name)
-    forms = dict.fromkeys([str(relative), *(unicodedata.normalize(form, str(relative)) for form in ("NFC", "NFD"))])
+    name = str(relative)
+    if not others and name.isascii():  # the only place and form
+        return name, folder / name
+    forms = dict.fromkeys([name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))])
     places = (place / form for place in (folder, *others) for form in forms)
-    return relative.as_posix(), next(filter(_exists, places), folder / relative)
+    return name, next(filter(_exists, places), folder / name)
 
 
 def _inside(folder: Path, filename: str) -> PurePosixPath:

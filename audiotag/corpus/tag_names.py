@@ -46,6 +46,9 @@ def _mark_unknown(listing: Listing) -> Listing:
         return listing
     rows, wrong = [], []
     for row in listing.rows:
+        if not any(tag.startswith(UNKNOWN) for tag in row.tags):
+            rows.append(row)
+            continue
         unknown = frozenset(_bare(tag) for tag in row.tags if tag.startswith(UNKNOWN)) | row.unknown
         known = frozenset(tag for tag in row.tags if not tag.startswith(UNKNOWN))
         if "" in unknown or unknown & known:

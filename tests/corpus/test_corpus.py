@@ -1,4 +1,5 @@
 import hashlib
+import json
 import pickle
 import shutil
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import pytest
 import soundfile
 
 from audiotag.corpus.corpus import EVALUATION, Corpus, CorpusError, open_corpus
+from audiotag.corpus.labels import as_lists
 from audiotag.corpus.validate import validate
 
 Write = Callable[..., Path]
@@ -65,6 +67,18 @@ def test_digests_are_those_of_the_bytes(folder_corpus: Write) -> None:
     expected = tuple(hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() for path in corpus.paths)
     assert corpus.digests == expected
     assert len(set(expected)) == 4
+
+
+@pytest.mark.parametrize("unknown", [False, True])
+def test_the_fingerprint_is_as_studies_have_it_in_their_keys(folder_corpus: Write, unknown: bool) -> None:
+    corpus = open_corpus(folder_corpus([(f"{n}.wav", n % 2, "äx"[n // 2]) for n in range(4)]))
+    if unknown:
+        corpus = replace(corpus, targets=np.array([[np.nan, 1], [0, 1], [1, 0], [1, 1]], np.float32))
+    names = ("tags", "clips", "clip_seconds", "digests")
+    content = {name: getattr(corpus, name) for name in names} | {"targets": as_lists(corpus.targets)}
+    content |= {"folds": corpus.folds.tolist(), "groups": corpus.groups.tolist()}
+    text = json.dumps(content, sort_keys=True)
+    assert corpus.fingerprint == hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def test_the_fingerprint_follows_the_content_and_not_the_place(folder_corpus: Write, tmp_path: Path) -> None:

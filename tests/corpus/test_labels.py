@@ -1,5 +1,6 @@
 """Unknown labels: what tables say of them, what a corpus makes of them, and how it is divided."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from audiotag.corpus.__main__ import main
 from audiotag.corpus.corpus import open_corpus
 from audiotag.corpus.errors import CorpusError
-from audiotag.corpus.labels import as_lists, balanced_classes, count_known, have_unknown
+from audiotag.corpus.labels import as_json, as_lists, balanced_classes, count_known, have_unknown
 from audiotag.corpus.partitions import draw_partitions
 from audiotag.corpus.propose_folds import propose_folds
 from audiotag.corpus.splits import split_fold
@@ -38,6 +39,12 @@ def test_a_question_mark_makes_a_tag_unknown(folder_corpus: Write) -> None:
     assert corpus.notes == ("`?` marks tags of which it is unknown whether a clip has them, in 2 clips",)
     assert count_known(corpus.targets).tolist() == [4, 4]
     assert as_lists(corpus.targets)[:3] == [[1, None], [0, 1], [None, 0]]
+
+
+@pytest.mark.parametrize("targets", [[[1, NAN], [0, 1]], [[0], [1]], np.zeros((3, 0)), np.zeros((0, 2))])
+def test_text_of_labels_is_that_of_their_lists(targets: list) -> None:
+    array = np.asarray(targets, np.float32)
+    assert as_json(array) == json.dumps(as_lists(array))
 
 
 @pytest.mark.parametrize("separator", [",", "|"])
