@@ -22,6 +22,7 @@ OPTIMIZERS = ("adam", "sgd")
 PRECISIONS = ("fp32", "bf16")
 SAMPLINGS = ("uniform", "balanced")
 LOSSES = ("bce", "cross_entropy")
+WINDOW_SCORES = ("mean", "loudest")
 
 # What a value must be beyond its default's type: of the training's texts; of numbers, by name
 CHOICES: dict[str, Choices] = {
@@ -30,12 +31,14 @@ CHOICES: dict[str, Choices] = {
     "loss": LOSSES,
     "sampling": SAMPLINGS,
     "precision": PRECISIONS,
+    "window_scores": WINDOW_SCORES,
 }
 NOT_NEGATIVE = (0.0, math.inf, "a number in [0, inf)")
 SHARE = (0.0, math.nextafter(1.0, 2.0), "a number in [0, 1]")
 RANGES = {  # low <= value < high
     "alpha": NOT_NEGATIVE,
     "band_share": SHARE,
+    "crop_seconds": NOT_NEGATIVE,
     "dropout": (0.0, 1.0, "a number in [0, 1)"),
     "frame_share": SHARE,
     "high_weight": SHARE,
@@ -77,6 +80,8 @@ class TrialConfig:
     batch_size: int = 44  # clips, or segments of clips; of the CRNN from the paper
     loss: str = "bce"  # binary cross-entropy per tag, from the paper; cross_entropy: over tags, of one per clip
     sampling: str = "uniform"  # which clips an epoch trains on; balanced: those with rare tags more often
+    crop_seconds: float = 0.0  # of the random window of each clip that an epoch trains on; 0: whole clips
+    window_scores: str = "mean"  # what a clip scores of the windows that cover it; loudest: the scores of that one
     max_epochs: int = 200  # open in the paper
     patience: int = 20  # epochs without a lower validation loss, from the paper
     precision: str = "fp32"  # of convolutions and matrix products; open in the paper

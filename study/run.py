@@ -66,6 +66,8 @@ def make_parser() -> Parser:
         help="default: data/chime_home if it is there, else the synthetic corpus",
     )
     add("--tag-separator", type=parse_separator, metavar="TEXT", help=TAG_SEPARATOR_HELP)
+    longest = "keep clips up to this length (default: one length from the recordings, at most 10 s)"
+    add("--clip-seconds", type=parse_positive(float), metavar="S", help=longest)
     add("--skip-bad", action="store_true", help="leave out clips whose audio is missing or cannot be used")
     add("--name", type=parse_text, help="name of the study (default: <space>-<UTC time>)")
     again = "continue a study, given by the beginning of its name (default: the newest unfinished one of --space)"

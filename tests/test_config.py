@@ -137,7 +137,8 @@ def test_each_hyperparameter_of_a_network_or_an_augmentation_changes_the_weights
 
 def test_each_hyperparameter_has_its_case() -> None:
     cases = {*CHANGES, *(name for _, name in CHOSEN), *OF_VARIANTS, "model", "augmentation"}
-    assert cases | {"cuda_graphs"} == set(hyperparameter_names())  # tests/training/test_recorded.py
+    elsewhere = {"cuda_graphs", "crop_seconds", "window_scores"}  # tests/training/test_recorded.py, test_windows.py
+    assert cases | elsewhere == set(hyperparameter_names())
 
 
 @pytest.mark.slow
@@ -185,7 +186,7 @@ def test_a_trial_has_what_its_network_and_its_augmentation_have(model: str, name
     shared |= {"variants", "variant_probability"} if declared.of_waveforms else set()
     shared |= {"recordings"} if declared.takes_noise else set()
     own = {*network(model).parameters, *declared.parameters}
-    assert set(values) == training | {"precision", "cuda_graphs"} | shared | own
+    assert set(values) == training | {"precision", "cuda_graphs", "crop_seconds", "window_scores"} | shared | own
     assert all(config.get(other) == getattr(config, other) == values[other] for other in values)
     assert all(config.get(other) is None for other in hyperparameter_names() if other not in values)
 

@@ -38,6 +38,7 @@ def scan_clips(
     stereo_paths: Sequence[Path],
     progress: Progress | None = None,
     cache: Path | None = None,
+    seconds: float = MAX_CLIP_SECONDS,
 ) -> list[AudioInfo | AudioError]:
     """Inspect each clip's recording, and its stereo recording where all clips have one: damage to either is reported.
 
@@ -45,16 +46,21 @@ def scan_clips(
         paths: (N,).
         stereo_paths: (N,), or none.
         progress: Called with (files done, files in all).
-        cache: A file with the outcomes of earlier scans, and then of this one.
+        cache: A file with the outcomes of earlier scans, and then of this one; of other `seconds` one beside it.
+        seconds: Of each file that are decoded.
     """
+    if cache is not None and seconds != MAX_CLIP_SECONDS:
+        cache = cache.with_stem(f"{cache.stem}-{seconds:g}")
     stereo_paths = stereo_paths if all(map(os.path.exists, stereo_paths)) else ()
-    found = _scan_files([*paths, *stereo_paths], progress, cache)
+    found = _scan_files([*paths, *stereo_paths], progress, cache, seconds)
     mono, stereo = found[: len(paths)], found[len(paths) :] or found
     pairs = zip(mono, stereo, strict=True)
     return [both if isinstance(both, AudioError) and isinstance(one, AudioInfo) else one for one, both in pairs]
 
 
-def _scan_files(paths: Sequence[Path], progress: Progress | None, cache: Path | None) -> list[AudioInfo | AudioError]:
+def _scan_files(
+    paths: Sequence[Path], progress: Progress | None, cache: Path | None, seconds: float
+) -> list[AudioInfo | AudioError]:
     """Inspect each file, one thread per core: describe the part that a clip can have, or say why it cannot be used."""
     known = load_cache(cache)
     stamps = [stamp_of(path) for path in paths]  # before the files are read: a change meanwhile counts as one
@@ -67,7 +73,7 @@ def _scan_files(paths: Sequence[Path], progress: Progress | None, cache: Path | 
 
     def scan(place: int) -> AudioInfo | AudioError:
         try:
-            return inspect_audio(paths[place], MAX_CLIP_SECONDS)
+            return inspect_audio(paths[place], seconds)
         except AudioError as error:
             return error
 
@@ -92,8 +98,16 @@ def _scan_files(paths: Sequence[Path], progress: Progress | None, cache: Path | 
     return found
 
 
-def common_seconds(infos: Sequence[AudioInfo]) -> float:
-    """Return the length to which clips are cut or padded: of the longest but for 5 % outliers, 10 s at most."""
+def common_seconds(infos: Sequence[AudioInfo], asked: float | None = None, fixed: float | None = None) -> float:
+    """Return the length to which clips are cut or padded.
+
+    It is that of the longest, `asked` at most; else the layout's, `fixed`; else that of the longest but for 5 %
+    outliers, 10 s at most.
+    """
+    if asked is not None:
+        return min(asked, max((info.seconds for info in infos), default=asked))
+    if fixed:
+        return fixed
     seconds = [info.seconds for info in infos]
     return min(MAX_CLIP_SECONDS, float(np.quantile(seconds, 0.95, method="higher"))) if seconds else MAX_CLIP_SECONDS
 

@@ -50,6 +50,8 @@ class Corpus:
     tag_separator: str | None = None  # that the user asked for
     notes: tuple[str, ...] = ()  # what was read otherwise than the tables have it, one line each
     warnings: tuple[str, ...] = ()  # what the tables may mean otherwise
+    seconds: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (N,) of each recording, where they are known
+    asked_seconds: float | None = None  # the longest clip that the user asked for
 
     def __repr__(self) -> str:
         parts = [count(len(self.clips), "clip"), f"{self.clip_seconds:g} s each"]
@@ -160,6 +162,7 @@ def open_corpus(
     progress: Progress | None = None,
     scan_cache: Path | None = None,
     tag_separator: str | None = None,
+    clip_seconds: float | None = None,
 ) -> Corpus:
     """Open a corpus on disk and check all of it: tables, folds and, by decoding it, the audio.
 
@@ -170,12 +173,14 @@ def open_corpus(
         progress: Called with (files checked, files in all).
         scan_cache: A file with what earlier checks found: unchanged files are not decoded again.
         tag_separator: What separates tags within a cell, beside `;`; by default what the tables tell.
+        clip_seconds: Of the longest clip, beyond which clips are cut; shorter ones are padded. By default the length
+            of all clips is chosen from the recordings, 10 s at most.
 
     Raises:
         CorpusError: If the folder is in no known layout, a table is malformed, audio is missing or unusable, or the
             folds cannot be scored; its `problems` are all there are.
     """
-    examination = examine(path, stereo, progress, scan_cache, tag_separator)
+    examination = examine(path, stereo, progress, scan_cache, tag_separator, clip_seconds)
     corpus, bad = examination.corpus, examination.errors
     errors = [CorpusError(problem) for problem in examination.problems]
     if bad and not skip_bad:
@@ -196,11 +201,15 @@ def examine(
     progress: Progress | None = None,
     scan_cache: Path | None = None,
     tag_separator: str | None = None,
+    clip_seconds: float | None = None,
 ) -> Examination:
     """Read the tables of a corpus and inspect all of its audio; mistakes are collected, not raised."""
     corpus, problems = read_tables(path, tag_separator)
+    corpus = replace(corpus, asked_seconds=clip_seconds)
     stereo_paths = corpus.stereo_paths if stereo and corpus.stereo_paths != corpus.paths else ()
-    return Examination(corpus, tuple(scan_clips(corpus.paths, stereo_paths, progress, scan_cache)), problems)
+    decoded = max(MAX_CLIP_SECONDS, clip_seconds or 0.0)
+    infos = scan_clips(corpus.paths, stereo_paths, progress, scan_cache, decoded)
+    return Examination(corpus, tuple(infos), problems)
 
 
 def read_tables(path: str | Path, tag_separator: str | None = None) -> tuple[Corpus, tuple[str, ...]]:
@@ -264,7 +273,8 @@ def usable_part(examination: Examination) -> Corpus:
         targets=corpus.targets[kept],
         folds=corpus.folds[kept],
         groups=corpus.groups[kept],
-        clip_seconds=corpus.layout.fixed_seconds or common_seconds(infos),
+        clip_seconds=common_seconds(infos, corpus.asked_seconds, corpus.layout.fixed_seconds),
+        seconds=np.array([info.seconds for info in infos]),
         skipped={c: info.reason for c, info in zip(corpus.clips, audio, strict=True) if isinstance(info, AudioError)},
         doubts=audio_doubts(clips, infos),
         known_digests=tuple(info.file_digest for info in infos),

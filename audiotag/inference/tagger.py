@@ -19,6 +19,7 @@ from audiotag.features.log_mel import LogMel, log_mel
 from audiotag.models.build import build_network, standardise
 from audiotag.models.precision import computing
 from audiotag.training.fit import predict
+from audiotag.training.windows import Windows
 
 DESCRIPTION, WEIGHTS = "tagger.json", "weights.pt"
 BATCH = 64  # clips whose features are computed at a time
@@ -57,9 +58,12 @@ class Tagger:
         ]
         return np.concatenate(scores) if scores else np.zeros((0, len(self.tags)), np.float32)
 
-    def score(self, features: np.ndarray) -> np.ndarray:
-        """Give the probability of each tag in each clip, (B, K) float32, from features (B, T, columns)."""
-        return predict(self.network, features, np.arange(len(features)))
+    def score(self, features: np.ndarray, windows: Windows | None = None) -> np.ndarray:
+        """Give the probability of each tag in each clip, (B, K) float32, from features (B, T, columns).
+
+        With `windows` of these clips, from those that cover them.
+        """
+        return predict(self.network, features, np.arange(len(features)), windows=windows)
 
     def curves(self, features: np.ndarray) -> np.ndarray:
         """Draw where in the clip each tag sounds, (B, T', K) in [0, 1], from the front end's features (B, T, columns).

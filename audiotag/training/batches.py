@@ -17,6 +17,13 @@ def segment_index(clips: np.ndarray, frames: int, segments: Segmentation | None)
     return np.stack([np.repeat(clips, len(starts)), np.tile(starts, len(clips))], axis=1)
 
 
+def cut_windows(frames: int, segments: Segmentation | None) -> Segmentation:
+    """Cut windows of so many frames as wholes, or into a network's segments, of which none is longer than a window."""
+    if segments is None:
+        return Segmentation(frames, frames)
+    return Segmentation(min(segments.frames, frames), segments.hop)
+
+
 def gather(features: np.ndarray | Tensor, index: np.ndarray, segments: Segmentation | None) -> Tensor:
     """Cut segments (B, 2) from features, on their device: (N, T, F) to (B, L, F), L at most the T of a clip."""
     clips, starts = index.T

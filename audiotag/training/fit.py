@@ -30,7 +30,7 @@ from audiotag.metrics import METRICS
 from audiotag.models.backend import check_convolution
 from audiotag.models.build import build_network, standardise
 from audiotag.models.precision import computing
-from audiotag.training.batches import gather, segment_index
+from audiotag.training.batches import cut_windows, gather, segment_index
 from audiotag.training.device import GPUError, place_features, to_device
 from audiotag.training.epochs import EpochResult, PretrainingEpoch
 from audiotag.training.loss import apply_loss, final_probabilities, masked_bce, mean_loss
@@ -39,6 +39,7 @@ from audiotag.training.recorded import RecordedStep, Step
 from audiotag.training.rng import Stream, make_rng, seed_torch
 from audiotag.training.sampling import draw_clips
 from audiotag.training.variation import ORIGINAL, draw_variants, gather_variants
+from audiotag.training.windows import Windows
 
 SCORING_BATCH = 64  # clips; no gradients are kept, so it may be larger than a training batch
 
@@ -100,9 +101,19 @@ class FitState:
 
 
 def start_fit(
-    config: TrialConfig, features: np.ndarray, n_tags: int, train: np.ndarray, *, seed: int, fold: int, device: str
+    config: TrialConfig,
+    features: np.ndarray,
+    n_tags: int,
+    train: np.ndarray,
+    *,
+    seed: int,
+    fold: int,
+    device: str,
+    windows: Windows | None = None,
 ) -> FitState:
     """Prepare a fold: initial weights from (seed, fold), standardisation from the training clips, indices (n,).
+
+    With `windows` it comes from the frames in which they lie.
 
     Raises:
         ConvolutionError: When the configuration's convolution does not run here.
@@ -111,7 +122,7 @@ def start_fit(
     check_convolution(config.get("convolution"), device)
     if config.cuda_graphs and device == "cpu":
         raise GPUError("The value of `cuda_graphs` is True, but this trial has no GPU: leave it out.")
-    mean, scale = map(torch.from_numpy, band_statistics(features, train))
+    mean, scale = map(torch.from_numpy, band_statistics(features, train, None if windows is None else windows.spans))
     with seed_torch(seed, fold, 0, Stream.WEIGHTS, device):
         model = build_network(config, features.shape[2], n_tags, mean, scale)
     model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -169,22 +180,25 @@ def fit(
     device: str,
     variants: Variants | None = None,
     waves: Waves | None = None,
+    windows: Windows | None = None,
 ) -> Iterator[EpochResult]:
     """Train a fold until it stops early or `max_epochs` are done; afterwards the best weights are in `state.best`.
 
     `state` is kept up to date as by `pretrain`, of which what is left comes first. `variants` are those of the training
     clips, and maybe of others, where the configuration has an augmentation of waveforms; `waves` are those of the same
-    clips where it mixes waveforms.
+    clips where it mixes waveforms; `windows` are those of all clips where it crops them.
 
     Raises:
         Diverged: When an output or a loss is not finite.
         GPUError: When the step cannot be recorded, with `cuda_graphs`.
-        ValueError: When such variants or waveforms are not given.
+        ValueError: When such variants, waveforms or windows are not given.
     """
     if config.waveform_parts and variants is None:
         raise ValueError(f"The value of `variants` is None, but {config.augmentation} needs those of the clips.")
     if config.mixes_waveforms and waves is None:
         raise ValueError(f"The value of `waves` is None, but {config.augmentation} mixes those of the clips.")
+    if config.crop_seconds and windows is None:
+        raise ValueError("The value of `windows` is None, but `crop_seconds` needs those of the clips.")
     for _ in pretrain(state, features, split.train, seed=seed, fold=fold, device=device):
         pass
     partly = have_unknown(targets[split.train])
@@ -192,11 +206,15 @@ def fit(
     while not state.stopped(config):
         started = time.perf_counter()
         epoch = len(state.history)
-        more = variants if config.waveform_parts else None, waves if config.mixes_waveforms else None
+        more = (
+            variants if config.waveform_parts else None,
+            waves if config.mixes_waveforms else None,
+            windows if config.crop_seconds else None,
+        )
         train_loss, train_accuracy = _train_epoch(
             state, step, config, placed, targets, split.train, seed, fold, device, *more
         )
-        scores = predict(state.model, placed, split.validation, device=device)
+        scores = predict(state.model, placed, split.validation, device=device, windows=more[-1])
         truth = targets[split.validation]
         val_loss = mean_loss(config.loss, torch.from_numpy(scores), torch.from_numpy(truth))
         if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
@@ -228,6 +246,7 @@ def _train_epoch(
     device: str,
     variants: Variants | None = None,
     waves: Waves | None = None,
+    windows: Windows | None = None,
 ) -> tuple[float, float]:
     """One pass over as many clips as train: mean loss and accuracy, weighted by the batches' sizes."""
     model, epoch = state.model, len(state.history)
@@ -239,7 +258,12 @@ def _train_epoch(
     if variants is not None and on:
         own_rng = make_rng(seed, fold, epoch, Stream.VARIANTS)
         numbers = draw_variants(variants, clips, train, config.variant_probability, own_rng)
-    order = segment_index(clips, features.shape[1], segments)
+    frames = features.shape[1] if windows is None else windows.frames
+    order = segment_index(clips, frames, segments)
+    if windows is not None:
+        segments = cut_windows(frames, segments)
+        starts = windows.draw(clips, make_rng(seed, fold, epoch, Stream.WINDOWS))
+        order[:, 1] += np.repeat(starts, len(order) // len(clips))
     order = np.column_stack([order, np.repeat(numbers, len(order) // len(clips))])[rng.permutation(len(order))]
     built = build_augmentations(config, model) if on else []
     augmenting = [(each, make_rng(seed, fold, epoch, Stream.MIXING, place)) for place, each in enumerate(built)]
@@ -252,9 +276,9 @@ def _train_epoch(
             if waves is None or not augmenting:
                 x, y = gather_variants(features, variants, batch, segments), to_device(y, device)
             else:
-                frames = segments.frames if segments else features.shape[1]
                 first, *steps = augmenting
-                x, y = _mix_waves(*first, waves.cut(batch[:, 0], batch[:, 1], frames), y, waves.front_end, device)
+                cut = waves.cut(batch[:, 0], batch[:, 1], segments.frames if segments else frames)
+                x, y = _mix_waves(*first, cut, y, waves.front_end, device)
             for augment, rng in steps:
                 x, y = augment(x, y, rng)
             totals = totals + step(x, y)
@@ -330,12 +354,32 @@ def take_step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
 
 
 @torch.inference_mode()
-def predict(model: Any, features: np.ndarray | Tensor, clips: np.ndarray, *, device: str = "cpu") -> np.ndarray:
-    """Score some clips, indices (n,): probabilities (n, K) float32, without augmentation and dropout."""
+def predict(
+    model: Any,
+    features: np.ndarray | Tensor,
+    clips: np.ndarray,
+    *,
+    device: str = "cpu",
+    windows: Windows | None = None,
+) -> np.ndarray:
+    """Score some clips, indices (n,): probabilities (n, K) float32, without augmentation and dropout.
+
+    With `windows`, a clip scores what these make of the probabilities in the windows that cover it.
+    """
     model.eval()
     score = getattr(model, "score", model)
-    index = segment_index(clips, features.shape[1], None)
-    batches = [index[start : start + SCORING_BATCH] for start in range(0, len(index), SCORING_BATCH)]
+    if windows is None:
+        index, cut = segment_index(clips, features.shape[1], None), None
+    else:
+        (index, firsts), cut = windows.cover(clips), cut_windows(windows.frames, None)
+    scores, levels = [], []
     with computing(model, device):
-        scores = [score(standardise(model, gather(features, batch, None).to(device))) for batch in batches]
-    return final_probabilities(model.loss, torch.cat(scores)).cpu().numpy()
+        for start in range(0, len(index), SCORING_BATCH):
+            x = gather(features, index[start : start + SCORING_BATCH], cut).to(device)
+            scores.append(score(standardise(model, x)))
+            if windows is not None and windows.scores != "mean":
+                levels.append(x.mean(dim=(1, 2)).cpu().numpy())
+    found: np.ndarray = final_probabilities(model.loss, torch.cat(scores)).cpu().numpy()
+    if windows is None:
+        return found
+    return windows.combine(found, np.concatenate(levels) if levels else np.zeros(0), firsts)

@@ -21,6 +21,7 @@ class Stream(IntEnum):
     PRETRAINING_ORDER = 4
     PRETRAINING_DROPOUT = 5
     VARIANTS = 6
+    WINDOWS = 7
 
 
 def make_rng(seed: int, fold: int, epoch: int, stream: Stream, place: int = 0) -> np.random.Generator:

@@ -15,7 +15,7 @@ Settings = dict[str, dict[str, Any]]  # by model: hyperparameters that the space
 FORMAT_4 = {"imd": False, "alpha": 0.0, "schedule": "always", "gru_units": 0, "gru_layers": 0, "pretrain_epochs": 0}
 
 # hyperparameters that are newer than some studies of format 5, with what these studies did: the key leaves that out
-NEWER = {"loss": "bce", "sampling": "uniform", "cuda_graphs": False}
+NEWER = {"loss": "bce", "sampling": "uniform", "cuda_graphs": False, "crop_seconds": 0.0, "window_scores": "mean"}
 
 
 def resolve(settings: Settings, parameters: dict[str, Any], code: OwnCode | None = None) -> TrialConfig:

@@ -328,6 +328,7 @@ def corpus_record(corpus: Corpus) -> CorpusRecord:
         clip_seconds=corpus.clip_seconds,
         skipped=corpus.skipped,
         tag_separator=corpus.tag_separator,
+        asked_seconds=corpus.asked_seconds,
         split=corpus.split_sizes if corpus.has_fixed_split else None,
     )
 

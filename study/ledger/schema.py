@@ -129,6 +129,7 @@ class CorpusRecord:
     clip_seconds: float | None = None  # None: an earlier version did not say
     skipped: dict[str, str] = field(default_factory=dict)  # clips left out, with the reason
     tag_separator: str | None = field(default=None, metadata=DROP)  # of tags within a cell, where one was asked for
+    asked_seconds: float | None = field(default=None, metadata=DROP)  # the longest clip, where it was asked for
     split: dict[str, int] | None = field(default=None, metadata=DROP)  # clips of each part of a fixed split
 
 

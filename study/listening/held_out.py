@@ -13,6 +13,7 @@ from audiotag.corpus.corpus import Corpus
 from audiotag.features.load import ClipAudio, clip_audio
 from audiotag.features.log_mel import log_mel
 from audiotag.inference.recordings import Clip
+from audiotag.training.windows import Windows, make_windows
 from study.ledger.ledger import Ledger
 from study.listening.choice import ScoredClips, fold_thresholds
 from study.tagging.curves import COLUMNS, Track
@@ -106,6 +107,10 @@ class FoldModels:
     def _audio(self) -> ClipAudio:
         return clip_audio(self._corpus, self._winner.config.front_end)
 
+    @cached_property
+    def _windows(self) -> Windows | None:
+        return make_windows(self._winner.config, self._corpus)
+
     def path(self, name: str) -> Path:
         """The file of a clip."""
         return self._audio.files[self._places[name]]
@@ -123,7 +128,9 @@ class FoldModels:
         for fold in set(folds):
             members = np.flatnonzero(np.array(folds) == fold)
             taggers, batch = self._of_fold(fold), features[members]
-            scores = np.mean([tagger.score(batch) for tagger in taggers], axis=0)  # (B, K)
+            places = np.array([self._places[names[member]] for member in members.tolist()])
+            windows = None if self._windows is None else self._windows.of(places)
+            scores = np.mean([tagger.score(batch, windows) for tagger in taggers], axis=0)  # (B, K)
             curves = np.zeros((*batch.shape[:2], scores.shape[1]))
             if has_curves:
                 curves = np.mean([tagger.curves(batch) for tagger in taggers], axis=0)  # (B, T', K)

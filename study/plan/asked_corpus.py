@@ -40,6 +40,7 @@ def open_asked_corpus(request: Request, stereo: bool, console: Console) -> Corpu
             progress=follow(bar, "checking the audio"),
             scan_cache=scan_cache_path(cache_folder(request.cache), path),
             tag_separator=request.tag_separator,
+            clip_seconds=request.clip_seconds,
         )
 
 

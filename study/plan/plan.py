@@ -21,6 +21,7 @@ from audiotag.corpus.tag_names import SEPARATOR
 from audiotag.declarations.own_code import BETWEEN, read_module
 from audiotag.metrics import DEFAULT, METRICS
 from audiotag.models.backend import check_convolution
+from audiotag.training.windows import make_windows
 from audiotag.uris import public_command
 from search_spaces import Space, is_path, load_space, space_name
 from study.cloud import shown
@@ -158,6 +159,8 @@ def check_plan(plan: Plan, request: Request) -> Plan:
     Raises:
         ValueError: As `make_plan`.
     """
+    for parameters in plan.scan.parameters:
+        make_windows(plan.context.config(parameters), plan.corpus)
     check_losses(plan.corpus, {plan.context.config(parameters).loss for parameters in plan.scan.parameters})
     if trains_on_own_cpu(request):
         _check_convolutions(plan)
@@ -231,6 +234,7 @@ def reopen_corpus(request: Request, study: StudyRecord, stereo: bool, console: C
         corpus=request.corpus or study.corpus.path,
         skip_bad=request.skip_bad or bool(study.corpus.skipped),
         tag_separator=request.tag_separator or study.corpus.tag_separator,
+        clip_seconds=request.clip_seconds or study.corpus.asked_seconds,
     )
     corpus = open_asked_corpus(as_before, stereo, console)
     if corpus.fingerprint != study.corpus.fingerprint and as_before.tag_separator is None:
@@ -250,7 +254,7 @@ def _try_own_code(plan: Plan) -> None:
         from audiotag.training.try_out import try_out  # imports torch
 
         front_end = config.front_end
-        frames = front_end.frames(front_end.samples(plan.corpus.clip_seconds))
+        frames = front_end.frames(front_end.samples(config.crop_seconds or plan.corpus.clip_seconds))
         try_out(config, frames, len(plan.corpus.tags), have_unknown(plan.corpus.targets))
 
 

@@ -18,6 +18,7 @@ class Request:
         resume: The study to continue; empty for the newest unfinished one of the space.
         corpus: "synthetic" or a path.
         tag_separator: Of tags within a cell of the corpus's table, beside `;`.
+        clip_seconds: Of the longest clip of the corpus; longer recordings are cut.
         skip_bad: Leave out clips whose audio is missing or unusable.
         name: Of the study.
         trials: How many.
@@ -40,6 +41,7 @@ class Request:
     resume: str | None = None
     corpus: str | None = None
     tag_separator: str | None = None
+    clip_seconds: float | None = None
     skip_bad: bool = False
     name: str | None = None
     trials: int | None = None

@@ -49,7 +49,9 @@ class Winner:
 
     @property
     def clip_seconds(self) -> float:
-        """The length of the clips that it was trained with (s)."""
+        """The length of the clips, or windows of clips, that it was trained with (s)."""
+        if self.config.crop_seconds:
+            return self.config.crop_seconds
         assert self.study.corpus.clip_seconds is not None, "checked when the winner was found"
         return self.study.corpus.clip_seconds
 

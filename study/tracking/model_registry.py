@@ -180,7 +180,7 @@ def save_model(path: Path, study: StudyRecord, config: TrialConfig, weights: Pat
     data = path.with_name("tagger")
     data.mkdir()
     shutil.copyfile(weights, data / WEIGHTS)
-    write_description(data, config, front_end.to_dict(), tags, study.corpus.clip_seconds)
+    write_description(data, config, front_end.to_dict(), tags, config.crop_seconds or study.corpus.clip_seconds)
     tensor, schema, float32 = mlflow.types.TensorSpec, mlflow.types.Schema, np.dtype(np.float32)
     inputs = tensor(float32, (-1, 2, -1) if front_end.imd else (-1, -1))
     with warnings.catch_warnings():

@@ -5,7 +5,7 @@ import platform
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from audiotag.corpus.partitions import partition_seed
 from audiotag.corpus.splits import FoldSplit, split_fold
 from audiotag.training.epochs import EpochResult, PretrainingEpoch
 from audiotag.training.fit import FitState, fit, predict, pretrain, start_fit
+from audiotag.training.windows import Windows, make_windows
 from study.ledger.keeper import Keeper
 from study.ledger.provenance import current_versions
 from study.ledger.results import score
@@ -69,6 +70,11 @@ class FoldTraining:
         """The seed of what is random in it."""
         return partition_seed(self.own_seed, self.training.partition)
 
+    @cached_property
+    def _windows(self) -> Windows | None:
+        """Those of the corpus's clips, where the configuration crops them."""
+        return make_windows(self.config, self.corpus)
+
     def run(
         self, saved: dict[str, Any] | None, keeper: Keeper, save_times: SaveTimes
     ) -> Iterator[EpochResult | PretrainingEpoch]:
@@ -80,7 +86,7 @@ class FoldTraining:
         for epoch in pretrain(state, features.clips, split.train, **training):
             self._save(state, keeper, save_times)
             yield epoch
-        training |= {"variants": features.variants, "waves": features.waves}
+        training |= {"variants": features.variants, "waves": features.waves, "windows": self._windows}
         for result in fit(state, self.config, features.clips, self.corpus.targets, split, **training):
             self._save(state, keeper, save_times)
             yield result
@@ -90,6 +96,7 @@ class FoldTraining:
         """The saved state where it is one of this network, else the initial one."""
         training: dict[str, Any] = {"seed": self.drawn_seed, "fold": self.training.fold, "device": self.device}
         begin = self.config, self.features.clips, len(self.corpus.tags), split.train
+        training |= {"windows": self._windows}
         state = start_fit(*begin, **training)
         if saved is None:
             return state
@@ -116,7 +123,8 @@ class FoldTraining:
         scores = {"held_out": state.best_scores.numpy()} if np.array_equal(split.held_out, split.validation) else {}
         for name, indices in clips.items():
             if name not in scores and len(indices):
-                scores[name] = predict(state.model, self.features.clips, indices, device=self.device)
+                where: dict[str, Any] = {"device": self.device, "windows": self._windows}
+                scores[name] = predict(state.model, self.features.clips, indices, **where)
         scores.setdefault("evaluation", np.zeros((0, len(corpus.tags)), np.float32))
         names = {
             f"{name}_clips": np.array([corpus.clips[clip] for clip in part], np.str_) for name, part in clips.items()

@@ -247,3 +247,30 @@ def test_missing_audio(folder_corpus: Write) -> None:
     shutil.rmtree(root / "audio")
     with pytest.raises(CorpusError, match=r"Missing audio: `.*audio/a\.wav` and 3 more of 4 files: add"):
         open_corpus(root)
+
+
+def test_clips_are_as_long_as_asked_or_as_the_longest(folder_corpus: Write, tmp_path: Path) -> None:
+    root = folder_corpus([(f"{number}.wav", number % 2, "xy"[number // 2]) for number in range(4)])
+    for number, seconds in enumerate((0.5, 1.0, 12.0, 13.0)):
+        soundfile.write(root / "audio" / f"{number}.wav", np.full(round(8000 * seconds), 0.1), 8000)
+    cache = tmp_path / "scan.json"
+    plain = open_corpus(root, scan_cache=cache)
+    assert (plain.clip_seconds, plain.asked_seconds) == (10, None)
+    assert plain.seconds.tolist() == [0.5, 1, 12, 13]
+    asked = [open_corpus(root, clip_seconds=seconds, scan_cache=cache) for seconds in (2.0, 12.5, 30.0)]
+    assert [corpus.clip_seconds for corpus in asked] == [2, 12.5, 13]
+    assert len({corpus.fingerprint for corpus in (plain, *asked)}) == 4
+    assert open_corpus(root, clip_seconds=10.0).fingerprint == plain.fingerprint
+    assert open_corpus(root, scan_cache=cache).doubts == plain.doubts
+
+
+def test_damage_is_looked_for_as_far_as_clips_reach(folder_corpus: Write, tmp_path: Path) -> None:
+    root, cache = folder_corpus(ROWS), tmp_path / "scan.json"
+    path = root / "audio" / "a.wav"
+    wave = np.full(16_000 * 12, 0.1)
+    wave[16_000 * 11] = np.nan
+    soundfile.write(path, wave, 16_000, subtype="FLOAT")
+    for _ in range(2):
+        open_corpus(root, scan_cache=cache)
+        with pytest.raises(CorpusError, match=r"a\.wav"):
+            open_corpus(root, clip_seconds=30.0, scan_cache=cache)
