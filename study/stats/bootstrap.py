@@ -5,7 +5,7 @@ its group was drawn. All rows of a study share the draws. The networks are fixed
 variation between training runs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.special import ndtri
@@ -15,6 +15,11 @@ from study.ledger.clips import ScoredFold
 
 DRAWS, SEED = 1000, 0
 CONFIDENCE = 0.95
+FEW_GROUPS = 400  # up to which EERs by group take less time than by clip
+
+Rates = Callable[
+    [np.ndarray], np.ndarray
+]  # points of each draw's ROC curve (R,) to false and true positive rates (R, 2)
 
 
 def draw_groups(n_groups: int, draws: int = DRAWS) -> np.ndarray:
@@ -35,14 +40,10 @@ def resampled_eers(targets: np.ndarray, scores: np.ndarray, groups: np.ndarray, 
     Returns:
         (R,), NaN where no positive or no negative clip was drawn.
     """
-    passed = _passed(targets, scores, groups, counts.shape[1])
-    totals = np.einsum("rg,kg->rk", counts, passed[-1])  # (R, 2)
-
-    def rates(points: np.ndarray) -> np.ndarray:
-        with np.errstate(invalid="ignore"):
-            return np.matmul(passed[points], counts[:, :, None])[:, :, 0] / totals
-
-    low, high = np.zeros(len(counts), np.int64), np.full(len(counts), len(passed) - 1)
+    points, rates = (_rates_by_group if counts.shape[1] <= FEW_GROUPS else _rates_by_clip)(
+        targets, scores, groups, counts
+    )
+    low, high = np.zeros(len(counts), np.int64), np.full(len(counts), points - 1)
     while (high - low > 1).any():  # both rates rise along the curve: halve the way to where it crosses
         middle = (low + high) // 2
         beyond = rates(middle).sum(axis=1) >= 1 - CROSSING
@@ -52,18 +53,45 @@ def resampled_eers(targets: np.ndarray, scores: np.ndarray, groups: np.ndarray, 
         return x0 + (x1 - x0) * (1 - x0 - y0) / (x1 - x0 + y1 - y0)
 
 
-def _passed(targets: np.ndarray, scores: np.ndarray, groups: np.ndarray, n_groups: int) -> np.ndarray:
-    """Count each group's negatives and positives at and above each distinct score, (points, 2, G), zeros in front."""
+def _rates_by_group(
+    targets: np.ndarray, scores: np.ndarray, groups: np.ndarray, counts: np.ndarray
+) -> tuple[int, Rates]:
+    """The points of the curves and their rates, in time of clips x groups."""
     order = np.argsort(-scores, kind="stable")
-    last_of_ties = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    passed = np.zeros((len(scores), 2, n_groups), np.float32)
-    passed[np.arange(len(scores)), targets[order].astype(np.int64), groups[order]] = 1
-    return np.concatenate([np.zeros_like(passed[:1]), passed.cumsum(axis=0)[last_of_ties]])
+    passed = np.zeros((len(scores) + 1, 2, counts.shape[1]), np.float32)
+    passed[np.arange(len(scores)) + 1, targets[order].astype(np.int64), groups[order]] = 1
+    passed = passed.cumsum(axis=0)[_ends_of_ties(scores[order])]  # (points, 2, G)
+    totals = np.einsum("rg,kg->rk", counts, passed[-1])  # (R, 2)
+
+    def rates(points: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore"):
+            return np.matmul(passed[points], counts[:, :, None])[:, :, 0] / totals
+
+    return len(passed), rates
+
+
+def _rates_by_clip(
+    targets: np.ndarray, scores: np.ndarray, groups: np.ndarray, counts: np.ndarray
+) -> tuple[int, Rates]:
+    """As `_rates_by_group`, to the same bits, in time of clips x draws."""
+    false, true = _drawn_counts(targets, scores, groups, counts)
+    draws = np.arange(len(counts))
+
+    def rates(points: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore"):
+            return np.stack([passed[points, draws] / passed[-1] for passed in (false, true)], axis=1)
+
+    return len(false), rates
+
+
+def _ends_of_ties(ranked: np.ndarray) -> np.ndarray:
+    """Count the clips at and above each distinct score of some, the highest first; 0 in front."""
+    return np.concatenate([[0], np.flatnonzero(np.diff(ranked)) + 1, [len(ranked)]])
 
 
 def resampled_aurocs(targets: np.ndarray, scores: np.ndarray, groups: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Compute the area under the ROC curve of one tag in each draw; arguments and result as of `resampled_eers`."""
-    false, true = _drawn_counts(targets, scores, groups, counts)
+    false, true = map(_by_draw, _drawn_counts(targets, scores, groups, counts))
     with np.errstate(invalid="ignore"):
         return (np.diff(false) * (true[:, 1:] + true[:, :-1]) / 2).sum(axis=1) / (false[:, -1] * true[:, -1])
 
@@ -80,7 +108,7 @@ def resampled_average_precisions(
     targets: np.ndarray, scores: np.ndarray, groups: np.ndarray, counts: np.ndarray
 ) -> np.ndarray:
     """Compute the average precision of one tag in each draw; arguments and result as of `resampled_eers`."""
-    false, true = _drawn_counts(targets, scores, groups, counts)
+    false, true = map(_by_draw, _drawn_counts(targets, scores, groups, counts))
     both = (false[:, -1] > 0) & (true[:, -1] > 0)
     precision = true[:, 1:] / np.maximum(true[:, 1:] + false[:, 1:], 1)  # nothing drawn down to a score: nothing found
     return np.divide((np.diff(true) * precision).sum(axis=1), true[:, -1], out=np.full(len(counts), np.nan), where=both)
@@ -89,10 +117,20 @@ def resampled_average_precisions(
 def _drawn_counts(
     targets: np.ndarray, scores: np.ndarray, groups: np.ndarray, counts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """False and true positives (R, points) of each draw, down to each distinct score, zeros in front."""
-    passed = _passed(targets, scores, groups, counts.shape[1])
-    false, true = (np.matmul(counts, passed[:, kind].T).astype(np.float64) for kind in (0, 1))
-    return false, true
+    """False and true positives (points, R) float32 of each draw, down to each distinct score, zeros in front."""
+    order = np.argsort(-scores, kind="stable")
+    drawn, positive = counts.T[groups[order]], targets[order] == 1  # (n, R), (n,)
+    found = []
+    for label in (False, True):
+        passed = np.zeros((len(order) + 1, len(counts)), np.float32)
+        np.cumsum(drawn * (positive == label)[:, None], axis=0, out=passed[1:])
+        found.append(passed[_ends_of_ties(scores[order])])
+    return found[0], found[1]
+
+
+def _by_draw(passed: np.ndarray) -> np.ndarray:
+    """Such numbers as float64, (R, points)."""
+    return passed.T.astype(np.float64, order="C")
 
 
 RESAMPLED = {  # faster than clips repeated in each draw
