@@ -159,8 +159,7 @@ def check_plan(plan: Plan, request: Request) -> Plan:
     Raises:
         ValueError: As `make_plan`.
     """
-    for parameters in plan.scan.parameters:
-        make_windows(plan.context.config(parameters), plan.corpus)
+    _check_windows(plan)
     check_losses(plan.corpus, {plan.context.config(parameters).loss for parameters in plan.scan.parameters})
     if trains_on_own_cpu(request):
         _check_convolutions(plan)
@@ -256,6 +255,15 @@ def _try_own_code(plan: Plan) -> None:
         front_end = config.front_end
         frames = front_end.frames(front_end.samples(config.crop_seconds or plan.corpus.clip_seconds))
         try_out(config, frames, len(plan.corpus.tags), have_unknown(plan.corpus.targets))
+
+
+def _check_windows(plan: Plan) -> None:
+    """Refuse trials that crop clips to more than there is of them, or to less than the front end takes."""
+    for parameters in plan.scan.parameters:
+        try:
+            make_windows(plan.context.config(parameters), plan.corpus)
+        except ValueError as error:
+            raise PlanError(str(error)) from error
 
 
 def _check_convolutions(plan: Plan) -> None:

@@ -351,3 +351,20 @@ def test_the_cross_entropy_over_tags_needs_one_tag_per_clip(
     (own / "clips.csv").write_text(table.replace("c.wav,1,x", "c.wav,1,x;y").replace("d.wav,1,y", "d.wav,1,"))
     with pytest.raises(PlanError, match=r"2 clips of .* none or several \(the first is c\.wav with 2\): use 'bce'"):
         plan_study(tmp_path, corpus=own, space="losses", name="t")
+
+
+def test_a_study_keeps_how_long_clips_may_be(
+    folder_corpus: Callable[..., Path], tmp_path: Path, space_file: Callable[[str, str], Path]
+) -> None:
+    text = '"""Why?"""\ndef define(trial):\n    trial.suggest_categorical("crop_seconds", [0.0, 0.1, {}])\n'
+    space_file("crops", text.format(0.15))
+    root = folder_corpus([(f"{n}.wav", n % 2, "xy"[n // 2]) for n in range(4)], seconds=0.2)
+    plan = plan_study(tmp_path, corpus=root, space="crops", name="s", clip_seconds=0.15)
+    plan.open_ledger()
+    assert (plan.study.corpus.clip_seconds, plan.study.corpus.asked_seconds) == (0.15, 0.15)
+    assert plan_study(tmp_path, resume="s").corpus.fingerprint == plan.corpus.fingerprint
+    with pytest.raises(PlanError, match=r"clip_seconds 0\.15, now it is clip_seconds 0\.2"):
+        plan_study(tmp_path, resume="s", clip_seconds=1.0)
+    with pytest.raises(PlanError, match=r"`crop_seconds` is 0\.15, but the clips of .* to 0\.12 s: choose less"):
+        plan_study(tmp_path, corpus=root, space="crops", name="t", clip_seconds=0.12)
+    assert plan_study(tmp_path, corpus=root, space="crops", name="t").study.corpus.asked_seconds is None
