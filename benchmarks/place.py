@@ -37,6 +37,8 @@ class Place:
     root: Path
     store: str = ""
     studies: Path = Path("studies")  # below the root
+    url: str = ""  # where studies are kept in the cloud, else there
+    machine: str = "cache"  # the caches' folder below the root: another one is like another machine
 
     def __post_init__(self) -> None:
         self.store = self.store or f"sqlite:///{self.root / 'mlflow.db'}"
@@ -47,12 +49,12 @@ class Place:
 
     def command(self, *words: str) -> list[str]:
         """A driver's command line."""
-        fixed = ["--studies", str(self.root / self.studies), "--tracking-uri", self.store]
+        fixed = ["--studies", self.url or str(self.root / self.studies), "--tracking-uri", self.store]
         return [sys.executable, str(ROOT / "study" / "run.py"), *words, *fixed]
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         """A driver in a session of its own, which its Ray processes share; it saves each epoch, however short."""
-        environment = {**os.environ, "XDG_CACHE_HOME": str(self.root / "cache"), "AUDIOTAG_SAVE_SECONDS": "0"}
+        environment = {**os.environ, "XDG_CACHE_HOME": str(self.root / self.machine), "AUDIOTAG_SAVE_SECONDS": "0"}
         with (self.root / "output.log").open("ab") as log:
             return subprocess.Popen(
                 self.command(*words), stdout=log, stderr=log, start_new_session=True, env=environment
