@@ -22,6 +22,16 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PAT
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "localhost,127.0.0.1"  # the tests' own servers, whatever the proxy
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One process more than cores: whole studies wait, for Ray, for MLflow and for what they are to survive."""
+    return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole studies first: the longest tests of all would be the last alone."""
+    items.sort(key=lambda item: item.path.parent.name != "e2e")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
     """Small tensors gain nothing from threads and wait for them where the cores are busy."""

@@ -1,15 +1,11 @@
-"""Whole studies whose workers die, whose disk is full, or whose tracking server goes away; and one that grows."""
+"""Whole studies whose workers die, or whose memory runs out."""
 
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-from helpers.guarded import end_server, serve
 from helpers.whole_studies import finish, mlflow_lacks, read_results, wait_for
 from place import Place, trial_workers
 from soak import differences, without_times
@@ -77,76 +73,3 @@ def test_a_study_that_is_low_on_memory_ends_and_none_of_its_trials_has_failed(
     finish(place.start("--resume", "memory", "--cpus-per-trial", "0.5"), place)
     assert differences(place.study("whole"), place.study("memory")) == []
     assert mlflow_lacks(place, "memory") == []
-
-
-# the disk
-
-
-@contextmanager
-def small_disk(root: Path, size: str) -> Iterator[Path]:
-    root.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(root)], check=False).returncode:
-        pytest.skip("a small file system cannot be mounted here")
-    try:
-        yield root
-    finally:
-        subprocess.run(["umount", "--lazy", str(root)], check=True)
-
-
-def test_a_full_disk_ends_the_study_in_a_line_and_room_continues_it(place: Place) -> None:
-    with small_disk(place.root / "disk", "24m") as disk:
-        small = Place(place.root, studies=Path(disk.name))
-        process = start(small, "full")
-        wait_for(process, small.study("full"), "trials/*/fold_0.json")
-        ballast, said = disk / "ballast", place.output()
-        filled = subprocess.run(
-            ["dd", "if=/dev/zero", f"of={ballast}", "bs=4k"], stderr=subprocess.DEVNULL, check=False
-        )
-        assert filled.returncode != 0
-        finish(process, place, code=2)
-        errors = [line for line in place.output()[len(said) :].splitlines() if line.startswith("error: ")]
-        assert len(errors) == 1
-        assert "cannot be written (No space left on device)" in errors[0]
-        assert "Traceback" not in place.output()
-        ballast.unlink()
-        finish(small.start("--resume", "full", "--cpus-per-trial", "0.5"), place)
-        assert differences(place.study("whole"), small.study("full")) == []
-        assert mlflow_lacks(small, "full") == []
-
-
-# the tracking server
-
-
-def test_a_tracking_server_that_dies_and_comes_back_lacks_nothing(place: Place, free_port: int) -> None:
-    served = Place(place.root, f"http://127.0.0.1:{free_port}")
-    server = serve(place.root, free_port)
-    try:
-        said = place.output()
-        process = start(served, "served")
-        wait_for(process, place.study("served"), "trials/*/fold_0.json")
-        end_server(server)
-        wait_for(process, place.study("served"), "trials/*/fold_1.json")
-        server = serve(place.root, free_port)
-        finish(process, place)
-        output = [line for line in place.output()[len(said) :].splitlines() if served.store in line]
-        outages = sum("Training goes on and nothing is lost" in line for line in output)
-        assert outages <= sum("is up to date again" in line for line in output) + 1, "an outage is reported once"
-        assert outages or any("MLflow is behind" in line for line in output)
-        assert mlflow_lacks(served, "served") == []
-    finally:
-        end_server(server)
-    assert differences(place.study("whole"), place.study("served")) == []
-
-
-# a larger goal
-
-
-def test_a_sampled_study_grows(place: Place) -> None:
-    words = ["--space", "joint", "--epochs", "1", "--cpus-per-trial", "0.5", "--corpus", str(place.root / "corpus")]
-    finish(place.start(*words, "--trials", "1", "--name", "grows"), place)
-    (first,) = read_results(place, "grows")["trials"]
-    finish(place.start("--resume", "grows", "--trials", "2"), place)
-    kept, added = read_results(place, "grows")["trials"]
-    assert kept == first
-    assert added["params"] != first["params"]
-    assert mlflow_lacks(place, "grows") == []
