@@ -1,6 +1,6 @@
 """The device on which a network is trained: on a CPU all of this does nothing.
 
-On a GPU the features lie in its memory, and the rest is copied there without waiting for it.
+On a GPU the features lie in its memory where they fit, and the rest is copied there without waiting for it.
 Shapes: N clips, T frames, F values per frame.
 """
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 CONTEXT = 6e8  # bytes that CUDA itself takes per process, unknown to torch's allocator
 NEARLY = 0.95  # CONTEXT is no more exact than that
+FEATURES = 0.5  # of a trial's memory on a GPU that features may take; the network and its batches have the rest
 
 
 class GPUError(RuntimeError):
@@ -74,8 +75,11 @@ def _memory_limit(share: float, total: float) -> float:
 
 
 def place_features(features: np.ndarray, device: str) -> np.ndarray | Tensor:
-    """Place features (N, T, F) where batches are cut from them: in shared memory as they are, or on a GPU."""
-    return features if torch.device(device).type == "cpu" else torch.tensor(features, device=device)
+    """Place features (N, T, F) where batches are cut from them: on a GPU, or where they are if they are too many."""
+    if torch.device(device).type == "cpu":
+        return features
+    limit = torch.cuda.get_per_process_memory_fraction(0) * torch.cuda.get_device_properties(0).total_memory
+    return torch.tensor(features, device=device) if features.nbytes <= FEATURES * limit else features
 
 
 def to_device(values: np.ndarray, device: str | torch.device) -> Tensor:

@@ -156,7 +156,7 @@ def pretrain(
         total = torch.zeros((), device=device)
         with seed_torch(seed, fold, epoch, Stream.PRETRAINING_DROPOUT, device):
             for start in range(0, len(order), settings.batch_size):
-                x = gather(placed, order[start : start + settings.batch_size], settings.segments)
+                x = gather(placed, order[start : start + settings.batch_size], settings.segments).to(device)
                 with computing(model, device):
                     loss = model.pretraining_loss(standardise(model, x))
                 take_step(optimizer, loss)
@@ -274,7 +274,7 @@ def _train_epoch(
             batch = order[start : start + config.batch_size]
             y, steps = targets[batch[:, 0]], augmenting
             if waves is None or not augmenting:
-                x, y = gather_variants(features, variants, batch, segments), to_device(y, device)
+                x, y = gather_variants(features, variants, batch, segments).to(device), to_device(y, device)
             else:
                 first, *steps = augmenting
                 cut = waves.cut(batch[:, 0], batch[:, 1], segments.frames if segments else frames)

@@ -1,6 +1,8 @@
 """Each node of a cluster that is not our own, looked at before training: those that would not do are not used."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -34,7 +36,7 @@ def gather(
         ResourceError: If no node will do.
     """
     nodes = wait_for_nodes(cpus, gpus, say)
-    per_trial = find_share(cpus, gpus, nodes)
+    per_trial = find_share(cpus, gpus, nodes, smallest_card(nodes) if gpus is None else None)
     if not joined:
         return Crew(per_trial)
     expected = probe.describe()
@@ -60,23 +62,45 @@ def leave_out(
     return sorted(reasons)
 
 
+def smallest_card(nodes: list[Node]) -> float | None:
+    """The memory of the smallest GPU of some nodes (bytes); None where no node has a GPU, or none tells."""
+    answers = _ask([node for node in nodes if node.cards and node.cores], True, probe.card_bytes)
+    found = []
+    for answer in answers.values():
+        with suppress(ray.exceptions.RayError):  # the node is asked again, for its reason, before it trains
+            found.append(ray.get(answer, timeout=0))
+    return min((size for size in found if size is not None), default=None)
+
+
 def why_not(nodes: list[Node], expected: dict[str, str], with_cards: bool) -> dict[str, str]:
-    """Why some nodes cannot be used, by Ray's names of them; all are asked at the same time."""
+    """Why some nodes cannot be used, by Ray's names of them."""
+    answers = _ask(nodes, with_cards, probe.look, with_cards)
+    found = {name: _read(answer, expected, with_cards) for name, answer in answers.items()}
+    return {name: reason for name, reason in found.items() if reason is not None}
+
+
+def _ask(
+    nodes: list[Node], with_cards: bool, question: Callable[..., Any], *arguments: Any
+) -> "dict[str, ray.ObjectRef[Any]]":
+    """Run a function of the probe on some nodes at the same time; the answers by Ray's names of them.
+
+    Those that take too long are not there yet.
+    """
     ray.cloudpickle.register_pickle_by_value(probe)  # a node without the program says so, instead of failing
     try:
         # a worker that has used a card keeps part of its memory until it ends
-        ask = ray.remote(num_cpus=0, max_retries=0, max_calls=1 if with_cards else 0)(probe.look)
+        ask = ray.remote(num_cpus=0, max_retries=0, max_calls=1 if with_cards else 0)(question)
         answers = {
             node.id: ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False)).remote(
-                with_cards
+                *arguments
             )
             for node in nodes
         }
-        ray.wait(list(answers.values()), num_returns=len(answers), timeout=LIMIT)
-        found = {name: _read(answer, expected, with_cards) for name, answer in answers.items()}
+        if answers:
+            ray.wait(list(answers.values()), num_returns=len(answers), timeout=LIMIT)
+        return answers
     finally:
         ray.cloudpickle.unregister_pickle_by_value(probe)
-    return {name: reason for name, reason in found.items() if reason is not None}
 
 
 def _read(answer: "ray.ObjectRef[dict[str, str]]", expected: dict[str, str], with_cards: bool) -> str | None:

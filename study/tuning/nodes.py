@@ -14,6 +14,8 @@ from study.tuning.cluster import ResourceError
 ID_LABEL = "ray.io/node-id"  # that Ray gives each node
 SETTLED = 5.0  # s without another node, after which those that join at the start are taken for complete
 PAUSE = 0.5  # s between two looks
+PARTS = (4, 3, 2, 1)  # of a GPU that a trial may get where nobody says how much
+ROOM = 3.5e9  # bytes of a GPU for one trial, CUDA's own included: a guess, as long as none has been measured
 
 
 @dataclass(frozen=True)
@@ -63,17 +65,27 @@ def alive_nodes(unused: Collection[str] = ()) -> list[Node]:
     ]
 
 
-def find_share(cpus: float | None, gpus: float | None, nodes: list[Node]) -> dict[str, float]:
+def find_share(
+    cpus: float | None, gpus: float | None, nodes: list[Node], card_bytes: float | None = None
+) -> dict[str, float]:
     """What a trial gets: {"cpu": c, "gpu": g}.
 
-    Where None is given: four trials per GPU where there are GPUs, so many cores that each node with GPUs holds them,
-    but no more than one; one core where there are none.
+    Where None is given: four trials per GPU where there are GPUs, fewer where its memory does not hold four; so many
+    cores that each node with GPUs holds them, but no more than one; one core where there are none.
+
+    Args:
+        cpus: That a trial asks for.
+        gpus: Likewise.
+        nodes: Of the cluster.
+        card_bytes: The memory of its smallest GPU; None where that is not known.
 
     Raises:
         ResourceError: If no node has that much.
     """
     with_cards = [node for node in nodes if node.cards and node.cores]
-    gpus = gpus if gpus is not None else (0.25 if with_cards else 0.0)
+    if gpus is None:
+        parts = next((parts for parts in PARTS if card_bytes is None or card_bytes / parts >= ROOM), 1)
+        gpus = 1 / parts if with_cards else 0.0
     if cpus is None:
         cpus = min([1.0, *(node.cores * gpus / node.cards for node in with_cards if gpus)])
     per_trial = {"cpu": cpus, "gpu": gpus}

@@ -51,6 +51,16 @@ def look(with_cards: bool) -> dict[str, str]:
     return facts
 
 
+def card_bytes() -> int | None:
+    """The memory of this node's smallest GPU; None where CUDA does not start."""
+    torch = importlib.import_module("torch")
+    try:
+        cards = range(torch.cuda.device_count())
+        return min((torch.cuda.get_device_properties(card).total_memory for card in cards), default=None)
+    except Exception:  # torch has several kinds; whoever trains there says which
+        return None
+
+
 def compare(here: dict[str, str], there: dict[str, str], with_cards: bool) -> str | None:
     """Why a node that gave such an answer does not compute as this machine does; None where it does."""
     if "trouble" in there:

@@ -50,6 +50,15 @@ def test_a_cpu_copies_nothing() -> None:
     assert to_device(TARGETS, "cpu").data_ptr() == TARGETS.ctypes.data
 
 
+def test_features_that_fill_a_card_stay_where_they_are(card: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda _: 2 * FEATURES.nbytes / 24e9)
+    placed = place_features(FEATURES, "meta")
+    assert isinstance(placed, torch.Tensor)
+    assert (placed.device.type, placed.shape) == ("meta", FEATURES.shape)
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda _: 1.99 * FEATURES.nbytes / 24e9)
+    assert place_features(FEATURES, "meta") is FEATURES
+
+
 @pytest.mark.parametrize(("share", "fraction"), [(0.25, 0.25 - CONTEXT / 24e9), (1.0, 1 - CONTEXT / 24e9), (2.0, None)])
 def test_a_trial_gets_its_share_of_the_memory(share: float, fraction: float | None, card: list[float]) -> None:
     assert use_gpu(share) == "cuda"

@@ -54,6 +54,16 @@ def test_the_share_of_a_trial_is_one_of_a_node(
 
 
 @pytest.mark.parametrize(
+    ("gigabytes", "gpus"), [(None, 0.25), (80, 0.25), (14, 0.25), (13.9, 1 / 3), (8, 0.5), (6, 1), (2, 1)]
+)
+def test_a_small_card_is_shared_by_fewer_trials(gigabytes: float | None, gpus: float) -> None:
+    size = gigabytes and gigabytes * 1e9
+    assert find_share(None, None, [node(64, 1)], size)["gpu"] == gpus
+    assert find_share(None, 0.1, [node(64, 1)], size)["gpu"] == 0.1
+    assert find_share(None, None, [node(64)], size)["gpu"] == 0
+
+
+@pytest.mark.parametrize(
     ("nodes", "asked", "line"),
     [
         ([node(1), node(1)], (2.0, None), "--cpus-per-trial is 2, but the largest node of this Ray cluster has 1:"),
