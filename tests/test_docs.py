@@ -67,7 +67,23 @@ def options_of(parse: Callable[[list[str]], object], words: list[str], capsys: p
 
 
 def test_every_option_is_documented_and_every_documented_option_exists(capsys: pytest.CaptureFixture[str]) -> None:
-    known = {"--backend-store-uri", "--head", "--num-cpus", "--working-dir"}  # of MLflow and Ray
+    known = {
+        "--backend-store-uri",
+        "--nodes",
+        "--ntasks-per-node",
+        "--cpus-per-task",
+        "--time",
+        "--signal",
+    }  # MLflow, Slurm
+    known |= {
+        "--generate",
+        "--head",
+        "--min-nodes",
+        "--node-manager-port",
+        "--num-cpus",
+        "--object-manager-port",
+    }  # Ray
+    known |= {"--port", "--working-dir"}
     for parse, words, page in COMMANDS:
         options = options_of(parse, words, capsys)
         known |= options
