@@ -23,6 +23,7 @@ DENIED, MISSING, FULL = (401, 403), 404, 507
 BUSY = (408, 409, 429)  # besides those from 500 on: worth another attempt
 NO_CREDENTIALS = "no usable credentials: set those of the environment, a profile or the machine"
 METADATA = ("//169.254.", "//metadata.google")  # of cloud machines, where the library looks last
+ENVIRONMENT = ("AWS_", "AZURE_", "GOOGLE_")  # begin the names of variables that the libraries look at
 NO_IDENTITY = ("MissingAccount", "CredentialRetrievalError", "SSOToken")
 
 
@@ -266,6 +267,11 @@ def _connect(url: str) -> Any:
         raise StoreError(url, "used", why(error)) from None
     except ValueError as error:
         raise StoreError(url, "used", str(error)) from None
+
+
+def cloud_environment() -> dict[str, str]:
+    """What of this process's environment says where a store is and who we are; not to be kept or shown."""
+    return {name: value for name, value in os.environ.items() if name.startswith(ENVIRONMENT)}
 
 
 def _profile() -> dict[str, Any]:

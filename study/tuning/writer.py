@@ -1,5 +1,6 @@
 """The one writer of a study's ledger, as the workers reach it: an actor on the driver's machine."""
 
+import os
 import threading
 import warnings
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from study.ledger.keeper import TrialStart, keeper_of
 from study.ledger.ledger import Ledger
 from study.ledger.saved_state import FoldFiles, Training
 from study.ledger.schema import FoldRecord, StudyRecord
+from study.ledger.store import cloud_environment
 
 SIDE_BY_SIDE = 16  # trials for which it works at a time: none waits for the disk of another
 Writer = ActorHandle[Any]
@@ -45,10 +47,22 @@ class LedgerWriter:
         study: Its record.
         driver: The process that runs it.
         url: Of which the folder of all studies is a working copy, if it is one.
+        environment: A pickled reference to what the driver's environment says about the cloud. The values stay with the
+            driver, which gives them to each process of the writer, and are in no record of Ray's.
     """
 
-    def __init__(self, root: Path, study: StudyRecord, driver: DriverRecord | None, url: str | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        study: StudyRecord,
+        driver: DriverRecord | None,
+        url: str | None = None,
+        environment: bytes | None = None,
+    ) -> None:
         if url is not None:
+            if environment is not None:
+                found: dict[str, str] = ray.get(ray.cloudpickle.loads(environment))
+                os.environ |= found
             register(root.parent, url)
             if driver is not None:
                 guard(root, driver)
@@ -133,5 +147,8 @@ def start_writer(ledger: Ledger) -> Writer:
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "max_concurrency": SIDE_BY_SIDE}
     actor: Any = ray.remote(LedgerWriter).options(scheduling_strategy=here, **options)
-    writer: Writer = actor.remote(ledger.root, ledger.study, ledger.driver, url_of(ledger.root.parent))
+    url = url_of(ledger.root.parent)
+    # a cluster began with another environment; of a reference among the arguments Ray warns, as of one that may be lost
+    environment = ray.cloudpickle.dumps(ray.put(cloud_environment())) if url is not None else None
+    writer: Writer = actor.remote(ledger.root, ledger.study, ledger.driver, url, environment)
     return writer

@@ -85,6 +85,26 @@ def test_what_a_session_that_has_ended_left_running_writes_nothing_any_more(
 
 
 @pytest.mark.slow
+def test_a_writer_has_what_the_driver_knows_of_the_cloud_also_when_it_was_started_again(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    start_ray(None)
+    try:
+        monkeypatch.setenv("AWS_PROBE", "later than the cluster")
+        monkeypatch.setattr("study.tuning.writer.url_of", lambda _: "s3://lab/team")
+        writer = start_writer(ledger)
+        asked = "__import__('os').environ.get('AWS_PROBE')"
+        for _ in range(2):
+            assert ray.get(writer.__ray_call__.remote(lambda _: eval(asked))) == "later than the cluster"
+            ray.kill(writer, no_restart=False)
+        monkeypatch.undo()
+        assert ray.get(start_writer(ledger).__ray_call__.remote(lambda _: eval(asked))) is None
+    finally:
+        stop_ray()
+    assert "LedgerWriter" not in capfd.readouterr().err
+
+
+@pytest.mark.slow
 def test_a_writer_that_dies_is_there_again_and_nothing_that_was_handed_over_is_lost(ledger: Ledger) -> None:
     start_ray(None)
     try:
