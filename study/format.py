@@ -5,6 +5,8 @@ from typing import Any
 
 from audiotag.config import NO_AUGMENTATION, TrialConfig
 
+WITH_NAME = ("window_scores",)  # whose values, words though they are, say little alone
+
 
 def own_params(config: dict[str, Any]) -> dict[str, Any]:
     """Keep the hyperparameters that a trial has: studies of format 4 hold neutral values of all others too."""
@@ -55,7 +57,7 @@ def in_words(name: str, value: Any) -> str:
     """A hyperparameter that does something, as trials' names have it: "mixup", "imd", "alpha 1.5"."""
     if value is True:
         return name
-    return value if isinstance(value, str) else f"{name} {show(value)}"
+    return value if isinstance(value, str) and name not in WITH_NAME else f"{name} {show(value)}"
 
 
 def _is_on(value: Any) -> bool:

@@ -128,7 +128,7 @@ def audio_warnings(corpus: Corpus, infos: Sequence[AudioInfo]) -> list[str]:
     files = [(path, SUFFIXES[info.kind.split()[0]]) for path, info in zip(corpus.paths, infos, strict=True)]
     longest, shortest = 1.01 * corpus.clip_seconds, 0.5 * corpus.clip_seconds
     full = f"of more than {CLIPPED_SHARE:.1%} of its samples at full scale"
-    cut = f"longer than the clip length of {corpus.clip_seconds:.2f} s and cut"
+    cut = f"longer than the clip length of {corpus.clip_seconds:.2f} s and cut (--clip-seconds keeps more)"
     kinds = {
         f"clipped ({full})": clips(lambda info: info.clipped > CLIPPED_SHARE),
         cut: clips(lambda info: info.seconds > longest),

@@ -195,10 +195,11 @@ def caveats(analysis: Analysis) -> Iterator[str]:
         judged = np.isin(clips.folds, study.folds)
         known = count_known(clips.targets[judged]).tolist()
         number, tag = min(zip(known, study.tags, strict=True))
-        yield (
-            f"Some labels are unknown, and each tag is judged on the clips where it is known: {tag} on {number} of "
-            f"{judged.sum()} clips, the fewest."
-        )
+        if number < judged.sum():
+            yield (
+                f"Some labels are unknown, and each tag is judged on the clips where it is known: {tag} on {number} of "
+                f"{judged.sum()} clips, the fewest."
+            )
     numbers = [_deciding(clips.targets[clips.folds == fold]) for fold in study.folds]
     least = dict(zip(study.tags, np.min(numbers, axis=0).tolist(), strict=True))
     few = [f"{tag} {number}" for tag, number in sorted(least.items(), key=lambda item: item[1]) if number < FEW_CLIPS]

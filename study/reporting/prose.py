@@ -26,7 +26,8 @@ BETTER = "Bold: the better row."
 PROTOCOLS = {
     "paper": "the held-out fold also stopped the training, so the figures are optimistic",
     "nested": "the held-out folds were only scored",
-    FIXED: "validation clips stopped the training, and the test clips were only scored",
+    FIXED: "validation clips (of the training clips, where there are no others) stopped the training, and the test "
+    "clips were only scored",
 }
 SEEDS = f" Figures are means over the seeds; {SD_SEEDS} is the standard deviation of Avg from seed to seed."
 

@@ -50,7 +50,7 @@ def test_esc10(shared_data: Path) -> None:
     assert report.errors == ()
     assert [text.split(":")[0] for text in report.warnings] == [
         "3 clips clipped (of more than 0.1% of its samples at full scale)",
-        "5 clips longer than the clip length of 5.00 s and cut",
+        "5 clips longer than the clip length of 5.00 s and cut (--clip-seconds keeps more)",
     ]
     corpus = report.usable
     assert (len(corpus.clips), len(corpus.tags), corpus.fold_numbers) == (400, 10, (1, 2, 3, 4, 5))

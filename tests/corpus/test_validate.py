@@ -110,7 +110,7 @@ def write_endless_ogg(root: Path) -> None:
         (lambda root: write(root, "2.wav", np.full(400, 0.1)), "1 clip shorter than half the clip length"),
         (
             lambda root: write(root, "2.wav", np.full(90_000, 0.1)),
-            "1 clip longer than the clip length of 10.00 s and cut",
+            "1 clip longer than the clip length of 10.00 s and cut (--clip-seconds keeps more)",
         ),
         (write_flac, "1 clip named otherwise than its content: `2.wav`"),
         (lambda root: write(root, "2.wav", np.full(4000, 0.1), 48_000), "7 clips below 16000 Hz among others above"),

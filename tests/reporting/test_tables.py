@@ -169,6 +169,7 @@ def test_what_all_rows_share_is_said_once() -> None:
     assert common_params([mixup], VARIED) == common_params([mixup, mixup], VARIED) == {}
     assert in_every_row({"model": "crnn", "imd": None, "alpha": 1.5}) == "crnn, alpha 1.5 in every row"
     assert in_every_row({"imd": True, "augmentation": "none"}) == "imd, augmentation none in every row"
+    assert in_every_row({"window_scores": "mean", "loss": "bce"}) == "window_scores mean, bce in every row"
     assert in_every_row({"imd": None}) == ""
 
 
