@@ -64,6 +64,8 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         command.add_argument("path", type=parse_text, metavar="PATH", help="the corpus's folder")
         command.add_argument("--tag-separator", type=parse_separator, metavar="TEXT", help=TAG_SEPARATOR_HELP)
     new.add_argument("--pattern", type=parse_text, metavar="TEXT", help="of file names, such as '{tag}-{group}-*'")
+    longest = "keep clips up to this length, as study/run.py does (default: one length, at most 10 s)"
+    check.add_argument("--clip-seconds", type=parse_positive(float), metavar="S", help=longest)
     number = parse_positive(int)
     new.add_argument("--folds", type=number, metavar="N", help="propose so many folds, too (default: none)")
     folds.add_argument("--folds", type=number, default=5, metavar="N", help="how many (default 5)")
@@ -96,6 +98,7 @@ def check(arguments: argparse.Namespace, console: Console) -> int:
             arguments.path,
             lambda done, total: bar.update(task, completed=done, total=total),
             arguments.tag_separator,
+            arguments.clip_seconds,
         )
     for line in describe(found):
         console.print(line, soft_wrap=True)

@@ -33,9 +33,17 @@ class Validation:
     warnings: tuple[str, ...]  # may spoil its results
 
 
-def validate(path: str | Path, progress: Progress | None = None, tag_separator: str | None = None) -> Validation:
-    """Read and decode all of a corpus, and collect errors and warnings; CorpusError where its tables are unreadable."""
-    examination = examine(path, progress=progress, tag_separator=tag_separator)
+def validate(
+    path: str | Path,
+    progress: Progress | None = None,
+    tag_separator: str | None = None,
+    clip_seconds: float | None = None,
+) -> Validation:
+    """Read and decode all of a corpus, and collect errors and warnings; CorpusError where its tables are unreadable.
+
+    The arguments are those of `open_corpus`.
+    """
+    examination = examine(path, progress=progress, tag_separator=tag_separator, clip_seconds=clip_seconds)
     usable = usable_part(examination)
     errors = [*examination.problems, *(f"`{error.path}`: {error.reason}" for error in examination.errors)]
     if not examination.problems:  # which leave rows out
