@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 TABLE = """
 audiotag.uris
 audiotag.files audiotag.metrics audiotag.cli
+audiotag.downloads
 audiotag.audio
 audiotag.corpus
 audiotag.features audiotag.chime_home audiotag.synthetic
@@ -141,6 +142,11 @@ def modules_after(statement: str) -> set[str]:
 def test_the_driver_imports_no_torch() -> None:
     """Workers need it; in the driver it would delay the first training step by seconds."""
     assert "torch" not in modules_after("import study.session, study.tuning.cluster, study.tuning.tune")
+
+
+def test_data_is_downloaded_without_what_trains() -> None:
+    commands = "import audiotag.chime_home.__main__, audiotag.corpus.__main__"
+    assert not modules_after(commands) & {"torch", "torchaudio", "ray", "mlflow", "optuna", "matplotlib"}
 
 
 def test_a_study_is_read_without_what_runs_one() -> None:
