@@ -1,1 +1,1 @@
-"""CHiME-Home downloaded, checked and unpacked: `python -m audiotag.chime_home`."""
+"""The command that downloads CHiME-Home, with its stereo recordings if asked for: `python -m audiotag.chime_home`."""

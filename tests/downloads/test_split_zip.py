@@ -30,6 +30,12 @@ def test_every_member_is_read(size: int, long: bool) -> None:
     assert read(parts) == FILES
 
 
+def test_a_member_has_its_place_once() -> None:
+    parts = split(zipped(FILES), 10_000, long=True)
+    with zipfile.ZipFile(join([io.BytesIO(part) for part in parts])) as archive:
+        assert {len(member.extra) for member in archive.infolist()} == {4 + 3 * 8}
+
+
 @pytest.mark.skipif(shutil.which("zip") is None, reason="the program zip is not installed")
 @pytest.mark.parametrize("options", [[], ["-fz"]], ids=["places of 32 bits", "of 64 bits"])
 def test_archives_of_the_program_zip(tmp_path: Path, options: list[str]) -> None:

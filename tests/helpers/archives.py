@@ -74,6 +74,8 @@ class Manners:
     status: list[int] = field(default_factory=list)  # of the first answers, instead of what is asked for
     location: str | None = None  # the first answer sends the client there
     seen: list[str | None] = field(default_factory=list)  # the Range header of each request
+    files: dict[str, bytes] = field(default_factory=dict)  # in place of `content`, by the last part of the address
+    asked: list[str] = field(default_factory=list)  # this part of each request
 
 
 @contextmanager
@@ -101,6 +103,7 @@ def answer(handler: BaseHTTPRequestHandler, manners: Manners) -> None:
     """One response."""
     wanted = handler.headers.get("Range")
     manners.seen.append(wanted)
+    manners.asked.append(handler.path.rpartition("/")[2])
     if manners.dies and manners.cuts == 0:
         handler.send_error(503)
         return
@@ -112,7 +115,8 @@ def answer(handler: BaseHTTPRequestHandler, manners: Manners) -> None:
         handler.send_header("Location", "/moved")
         handler.end_headers()
         return
-    data, total, start = manners.content, len(manners.content), 0
+    data = manners.files[manners.asked[-1]] if manners.files else manners.content
+    total, start = len(data), 0
     if wanted and manners.ranges:
         start = int(wanted.removeprefix("bytes=").rstrip("-"))
         if start >= total:

@@ -12,8 +12,8 @@ import soundfile as sf
 from helpers.failing import fail_at
 from scipy import signal
 
-from audiotag.chime_home.install import problems_of
 from audiotag.corpus.corpus import open_corpus
+from audiotag.corpus.layouts.chime_home import problems_of
 from audiotag.corpus.tables import EVALUATION
 from audiotag.synthetic import corpus as synthetic
 from audiotag.synthetic import sounds

@@ -3,13 +3,17 @@
 import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from audiotag.audio.probe import audio_format
+from audiotag.audio.read import AudioError
 from audiotag.corpus.cells import read_text
 from audiotag.corpus.errors import CorpusError
 from audiotag.corpus.layouts.layout import Layout
 from audiotag.corpus.tables import EVALUATION, Listing, Row
+from audiotag.downloads.published import Published, RemoteFile
 
 TAG_NAMES = {
     "c": "child speech",
@@ -129,6 +133,61 @@ def _read_chunk(path: Path) -> tuple[str, str]:
     return values["segmentname"], values["majorityvote"]
 
 
+def place(member: str, stereo: bool = False) -> str | None:
+    """Leave the files of the archive that are needed where they are: lists, and each chunk's table and recording."""
+    folder, _, file = member.rpartition("/")
+    suffixes = (".csv", MONO, STEREO) if stereo else (".csv", MONO)
+    is_chunk = folder == "chime_home/chunks" and file.endswith(suffixes) and not file.startswith(".")  # macOS adds ._*
+    return member if is_chunk or (folder == "chime_home" and file in LISTS) else None
+
+
+def problems_of(folder: Path, stereo: bool = False) -> list[str]:
+    """List what a folder lacks according to its lists, one per line; every recording's header is read."""
+    absent = [f"`{folder / name}` is missing" for name in LISTS if not (folder / name).is_file()]
+    if absent:  # without the evaluation list a corpus can be read, but is not all of it
+        return absent
+    try:
+        listing, names = read(folder), read_names(folder)
+    except CorpusError as error:
+        return list(error.problems)
+    tables = [folder / "chunks" / f"{name}.csv" for name in names]
+    recordings = [table.with_name(f"{table.stem}{end}") for table in tables for end in (MONO, STEREO)[: 1 + stereo]]
+    with ThreadPoolExecutor() as pool:
+        wrong = [problem for problem in pool.map(_recording_problem, recordings) if problem]
+    return [*listing.problems, *(f"`{table}` is missing" for table in tables if not table.is_file()), *wrong]
+
+
+def _recording_problem(path: Path) -> str | None:
+    try:
+        rate, channels = audio_format(path)
+    except AudioError as error:
+        return f"`{path}`: {error.reason}"
+    wanted = (16_000, 1) if path.name.endswith(MONO) else (48_000, 2)
+    return None if (rate, channels) == wanted else f"`{path}` has {channels} channels at {rate} Hz"
+
+
+def published(stereo: bool = False) -> Published:
+    """Return where the data set is downloaded from, without or with its stereo recordings at 48 kHz."""
+    return Published(
+        title="CHiME-Home",
+        authors="Foster et al. 2015",
+        licence="CC BY-NC-SA 3.0",
+        page="https://archive.org/details/chime-home",
+        files=(
+            RemoteFile(
+                "https://archive.org/download/chime-home/chime_home.tar.gz",
+                "9ce9d584e229b465b3aa08db2d7fee67",
+                4_162_513_717,
+            ),
+        ),
+        tables=LISTS,
+        unpacked=6 << 30 if stereo else 900 << 20,
+        place=partial(place, stereo=stereo),
+        problems=partial(problems_of, stereo=stereo),
+    )
+
+
+PUBLISHED = published()
 LAYOUT = Layout(
     name="chime_home",
     files=f"the CHiME-Home layout ({DEVELOPMENT_LIST} and chunks/)",
@@ -140,6 +199,7 @@ LAYOUT = Layout(
     tag_names=TAG_NAMES,
     missing_audio="unpack the audio of chime_home.tar.gz into chunks/ (python -m audiotag.chime_home does it)",
     missing_stereo="Unpack them (python -m audiotag.chime_home --stereo)",
-    terms="These are recordings of CHiME-Home (Foster et al. 2015; CC BY-NC-SA 3.0), made in people's homes for "
-    "research: do not publish them or pass them on.",
+    terms=f"These are recordings of {PUBLISHED.source}, made in people's homes for research: do not publish them or "
+    "pass them on.",
+    published=PUBLISHED,
 )

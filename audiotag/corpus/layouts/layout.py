@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from audiotag.corpus.tables import Listing
+from audiotag.downloads.published import Published
 
 
 @dataclass(frozen=True)
@@ -23,4 +24,5 @@ class Layout:
     tag_names: Mapping[str, str] = field(default_factory=dict)  # of tags that are abbreviations
     note: str = ""  # a caution about results on such a corpus
     terms: str = "Whether these recordings may be passed on depends on their licence."  # to be said with copies of them
+    published: Published | None = None  # where it is downloaded from
     quick: bool = False  # whether studies use a network's short budget on it

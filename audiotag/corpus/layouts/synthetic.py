@@ -21,6 +21,7 @@ LAYOUT = replace(
     missing_audio="delete the folder and write the synthetic corpus again",
     missing_stereo="Delete the folder and write the synthetic corpus again",
     terms="",
+    published=None,
     quick=True,
     note="a synthetic corpus: figures on it say nothing about real recordings",
 )

@@ -1,22 +1,22 @@
-"""CHiME-Home over broken connections, from bad servers and archives, into folders that hold something already."""
+"""A data set over broken connections, from bad servers and archives, into folders that hold something already.
+
+It is CHiME-Home, small: one archive, of which some files are needed.
+"""
 
 import os
 import shutil
-import signal
 import socket
-import sys
 import tarfile
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers.archives import LATER, NAMES, RAW, Manners, contents, md5, packed, serving
-from helpers.installing import ARCHIVE, LISTS, MONO, assert_complete, begin, get, part_of
+from helpers.archives import LATER, NAMES, RAW, Manners, md5, packed, serving
+from helpers.installing import ARCHIVE, LISTS, MONO, assert_complete, begin, get, install, killed_at, part_of
 
-from audiotag.chime_home.__main__ import main
-from audiotag.chime_home.download import FetchError
-from audiotag.chime_home.install import install, is_wanted, problems_of
+from audiotag.corpus.layouts.chime_home import problems_of
+from audiotag.downloads.transfer import FetchError
 
 pytestmark = pytest.mark.slow
 
@@ -84,50 +84,6 @@ def test_the_archive_can_be_kept(target: Path) -> None:
     assert not part_of(target).exists()
 
 
-def test_the_command(target: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with serving(Manners(ARCHIVE)) as address:
-        words = [str(target), "--from", address, "--md5", md5(ARCHIVE).upper()]
-        assert main(words) == 0
-        assert main(words) == 0
-    shown = capsys.readouterr().out
-    assert "MB downloaded" in shown  # not a terminal: lines in place of a bar
-    assert f"CHiME-Home is complete in {target}: 6 clips in 2 folds, 1 for evaluation." in shown
-    assert f"CHiME-Home is complete already in {target}" in shown
-
-
-def test_files_that_are_needed() -> None:
-    raw, chunk = "chime_home/development_chunks_raw.csv", "chime_home/chunks/a.s0_chunk1"
-    for name in (raw, f"{chunk}.csv", f"{chunk}.16kHz.wav"):
-        assert is_wanted(name, stereo=False)
-    assert [is_wanted(f"{chunk}.48kHz.wav", stereo) for stereo in (False, True)] == [False, True]
-    for name in ("chunks/deeper/a.csv", "._development_chunks_raw.csv", "README", "chunks/._a.s0_chunk1.16kHz.wav"):
-        assert not is_wanted(f"chime_home/{name}", stereo=True)
-    for name in ("elsewhere/chunks/a.csv", "development_chunks_raw.csv", ""):
-        assert not is_wanted(name, stereo=True)
-
-
-def killed_at(step: int, target: Path, address: str) -> bool:
-    """Fetch in a process that ends at once at its `step`th touch of disk or network; whether it came so far."""
-    process = os.fork()
-    if process == 0:
-        steps = iter(range(step, 0, -1))
-
-        def touch(event: str, arguments: tuple) -> None:
-            if event in TOUCHES and next(steps, 0) == 0:
-                os._exit(9)
-
-        signal.alarm(60)
-        sys.addaudithook(touch)
-        try:
-            install(target, address, md5=md5(ARCHIVE))
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 9
-
-
-TOUCHES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree", "socket.connect")
-
-
 @pytest.mark.parametrize("there", [False, True], ids=["new", "into a folder"])
 def test_killed_at_any_step_it_is_complete_in_the_end(target: Path, there: bool) -> None:
     with serving(Manners(ARCHIVE)) as address:
@@ -137,7 +93,7 @@ def test_killed_at_any_step_it_is_complete_in_the_end(target: Path, there: bool)
             if there:
                 (target / "chunks").mkdir(parents=True)
                 (target / LISTS[0]).write_bytes(b"0,torn")
-            if not killed_at(step, target, address):
+            if not killed_at(step, lambda: install(target, address, md5=md5(ARCHIVE))):
                 break
             problems = problems_of(target, False) if target.exists() else ["no folder"]
             assert there or not target.exists() or problems == []  # a new folder is there as a whole or not at all
@@ -158,20 +114,6 @@ def test_an_incomplete_folder_is_completed_and_keeps_other_files(target: Path) -
     assert (target / "notes.txt").read_text() == "mine"
     (target / "notes.txt").unlink()
     assert_complete(target)
-
-
-@pytest.mark.parametrize("name", LISTS)
-def test_a_folder_without_one_of_its_lists_is_not_complete(target: Path, name: str) -> None:
-    assert get(target, Manners(ARCHIVE))
-    (target / name).unlink()
-    assert len(problems_of(target, False)) == 1
-
-
-def test_stereo_comes_later(target: Path) -> None:
-    assert get(target, Manners(ARCHIVE))
-    assert get(target, Manners(ARCHIVE), stereo=True)
-    assert not get(target, Manners(ARCHIVE), stereo=True)
-    assert (target / "chunks" / f"{RAW}.48kHz.wav").is_file()
 
 
 def test_a_part_of_another_file_is_replaced(target: Path) -> None:
@@ -233,8 +175,8 @@ def test_wrong_answers_end_in_one_line_and_no_folder(target: Path, manners: Mann
 
 
 def test_a_silent_server_is_left_after_a_while(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audiotag.chime_home.download.TIMEOUT", 0.05)
-    monkeypatch.setattr("audiotag.chime_home.download.TRIES", 2)
+    monkeypatch.setattr("audiotag.downloads.transfer.TIMEOUT", 0.05)
+    monkeypatch.setattr("audiotag.downloads.transfer.TRIES", 2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/a.tar.gz"
         with pytest.raises(FetchError, match=r"is stuck at 0 bytes .*timed out"):
@@ -272,16 +214,6 @@ def test_hostile_archives_write_nothing(target: Path, archive: bytes) -> None:
     assert sorted(Path("/tmp").glob("*.csv")) == outside
 
 
-def test_an_archive_that_lacks_recordings(target: Path) -> None:
-    data = contents()
-    del data[f"chime_home/chunks/{RAW}.16kHz.wav"]
-    data[f"chime_home/chunks/{LATER}.16kHz.wav"] = data[f"chime_home/chunks/{LATER}.48kHz.wav"]
-    lacking = packed(data)
-    with pytest.raises(FetchError, match=rf"is not all of CHiME-Home: .*{RAW}\.16kHz\.wav`: there is no such file"):
-        get(target, Manners(lacking), md5=md5(lacking))
-    assert not target.exists()
-
-
 @pytest.mark.parametrize(
     ("file", "message"),
     [
@@ -298,26 +230,6 @@ def test_places_that_are_not_ours(target: Path, file: str, message: str) -> None
         get(target, Manners(ARCHIVE))
     assert path.read_text() == "years"
     assert len(list(target.parents[1].rglob("*"))) == len(path.relative_to(target.parents[1]).parts)
-
-
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        (["--from", ""], "an empty value is not allowed"),
-        (["--from", "ftp://example.org/a"], "cannot be read (no such file or directory)"),
-        (["--from", "http://["], "is not an address"),
-        (["--from", "/nowhere.tar.gz"], "`/nowhere.tar.gz` cannot be read (no such file or directory)"),
-        (["--md5", "12"], "'12' is not allowed: it must be 32 hexadecimal digits"),
-    ],
-)
-def test_mistakes_are_one_line(target: Path, words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main([str(target), *words])
-    assert end.value.code == 2
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert line in told
-    assert not target.exists()
 
 
 def test_a_disk_without_room_is_found_out_before_the_download(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
