@@ -142,7 +142,7 @@ class Parser(argparse.ArgumentParser):
     def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
         """Add an argument, whose names are remembered; of its `choices`, a mistake names the nearest."""
         if (choices := options.pop("choices", None)) is not None:
-            options |= {"type": _choice_parser(choices), "metavar": f"{{{','.join(choices)}}}"}
+            options = {"metavar": f"{{{','.join(choices)}}}"} | options | {"type": _choice_parser(choices)}
         action = super().add_argument(*names, **options)
         self._names += action.option_strings
         return action

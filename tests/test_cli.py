@@ -19,7 +19,7 @@ PARSERS: list[tuple[str, Callable[[list[str]], Any], list[str]]] = [
     ("study/confirm.py", confirm.parse, []),
     ("study/listen.py", listen.parse, []),
     ("study/tag.py", tag.parse, []),
-    *(("-m audiotag.corpus", corpus.parse, words) for words in ([], ["check"], ["folds"], ["new"])),
+    *(("-m audiotag.corpus", corpus.parse, words) for words in ([], ["check"], ["folds"], ["new"], ["get"])),
     ("-m audiotag.chime_home", chime_home.parse, []),
 ]
 
@@ -65,7 +65,7 @@ def test_a_mistyped_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert corpus.parse(["check", "folds"]).command == "check"
     with pytest.raises(SystemExit):
         corpus.parse(["chekc", "x"])
-    assert "'chekc' is not allowed: it must be check, folds or new; did you mean check?" in capsys.readouterr().err
+    assert "'chekc' is not allowed: it must be check, folds, new or get; did you mean check?" in capsys.readouterr().err
 
 
 def test_an_option_may_be_cut_off_and_words_behind_two_dashes_are_none() -> None:

@@ -56,6 +56,7 @@ COMMANDS: list[tuple[Callable[[list[str]], object], list[str], str]] = [
     (corpus.parse, ["check"], "data.md"),
     (corpus.parse, ["folds"], "data.md"),
     (corpus.parse, ["new"], "data.md"),
+    (corpus.parse, ["get"], "data.md"),
     (chime_home.parse, [], "data.md"),
 ]
 

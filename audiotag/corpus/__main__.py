@@ -1,4 +1,4 @@
-"""The command line of a corpus: `python -m audiotag.corpus new|folds|check PATH`."""
+"""The command line of a corpus: `python -m audiotag.corpus new|folds|check PATH`, `... get NAME`."""
 
 import argparse
 import shlex
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich import box
@@ -31,6 +32,7 @@ from audiotag.cli import (
 )
 from audiotag.corpus.corpus import Corpus, read_tables
 from audiotag.corpus.errors import CorpusError, count, list_first, name_first
+from audiotag.corpus.get import get, list_published, published_layouts
 from audiotag.corpus.labels import count_known, have_unknown
 from audiotag.corpus.layouts.folder import TABLE
 from audiotag.corpus.new_table import new_corpus
@@ -45,6 +47,8 @@ NEW = {
 }
 FOLDS = {"python -m audiotag.corpus folds mine --folds 4": "propose four balanced folds"}
 CHECK = {"python -m audiotag.corpus check mine": "every mistake at once"}
+GET = {"python -m audiotag.corpus get esc50": "into data/esc50"}
+GET_FROM = {"python -m audiotag.corpus get fsd50k big/disk --from zips/": "elsewhere, from files on this machine"}
 
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
@@ -52,7 +56,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(
         prog="python -m audiotag.corpus",
         description="Look at a corpus before training on it.",
-        examples=NEW | FOLDS | CHECK,
+        examples=NEW | FOLDS | CHECK | GET,
     )
     commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
     check = commands.add_parser(
@@ -73,7 +77,20 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         of = "of the choice of folds (default 0)"
         command.add_argument("--seed", type=parse_nonnegative(int), default=0, metavar="N", help=of)
     folds.add_argument("--output", type=parse_text, metavar="FILE", help="default: PATH/clips_with_folds.csv")
+    _add_get(commands)
     return parser.parse_args(words)
+
+
+def _add_get(commands: Any) -> None:
+    parser = commands.add_parser(
+        "get", help="download a published data set, or list those there are", examples=GET | GET_FROM
+    )
+    names = tuple(published_layouts())
+    parser.add_argument("name", nargs="?", metavar="NAME", choices=names, help="default: list them")
+    parser.add_argument("path", nargs="?", type=parse_text, metavar="PATH", help="default data/NAME")
+    where = "where its files are: another address, a folder, or the only file (default: as published)"
+    parser.add_argument("--from", dest="source", type=parse_text, metavar="ADDRESS|FOLDER|ARCHIVE", help=where)
+    parser.add_argument("--keep", action="store_true", help="keep what was downloaded beside the folder")
 
 
 def main(words: list[str] | None = None) -> int:
@@ -85,7 +102,8 @@ def run(words: list[str] | None) -> int:
     """Run the command that is asked for."""
     arguments = parse(words)
     try:
-        return {"check": check, "folds": fold, "new": new}[arguments.command](arguments, make_console())
+        commands = {"check": check, "folds": fold, "new": new, "get": download}
+        return commands[arguments.command](arguments, make_console())
     except CorpusError as error:
         fail(str(error), error.problems if len(error.problems) > 1 else ())
 
@@ -250,6 +268,13 @@ def new(arguments: argparse.Namespace, console: Console) -> int:
     command = "check" if corpus.fold_numbers else "folds"
     console.print(f"Then: {shlex.join(['python', '-m', 'audiotag.corpus', command, arguments.path])}", soft_wrap=True)
     return FINISHED
+
+
+def download(arguments: argparse.Namespace, console: Console) -> int:
+    """Download a published data set, or list those that can be downloaded."""
+    if arguments.name is None:
+        return list_published(console)
+    return get(arguments.name, arguments.path, arguments.source, arguments.keep, console)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 """Published data sets onto the disk, each in the layout in which it is read."""
 
+import shlex
 import sys
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.progress import DownloadColumn, TransferSpeedColumn
+from rich.table import Table
 
 from audiotag.cli import FINISHED, INTERRUPTED, fail, progress_bar
 from audiotag.corpus.corpus import Corpus, to_corpus
@@ -20,9 +23,40 @@ STEP = 5  # percent, from one line of a log file to the next
 UNKNOWN = "unknown"
 
 
+def published_layouts() -> dict[str, Published]:
+    """The data sets that can be downloaded, by the names of their layouts."""
+    return {name: layout.published for name, layout in LAYOUTS.items() if layout.published is not None}
+
+
+def list_published(console: Console) -> int:
+    """Print the data sets that can be downloaded."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("NAME", no_wrap=True)
+    for column in ("download", "on disk"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("data set", no_wrap=True)
+    table.add_column("licence")
+    for name, published in published_layouts().items():
+        sizes = in_gigabytes(published.size), in_gigabytes(published.unpacked)
+        table.add_row(name, *sizes, published.title, published.licence)
+    console.print(table)
+    console.print("Download one: python -m audiotag.corpus get NAME [PATH]", soft_wrap=True)
+    return FINISHED
+
+
 def in_gigabytes(size: int | None) -> str:
     """Write a size in bytes."""
     return UNKNOWN if size is None else f"{size / 1e9:.1f} GB"
+
+
+def get(name: str, path: str | None, source: str | None, keep: bool, console: Console) -> int:
+    """Download a data set by the name of its layout."""
+    folder = Path(path or f"data/{name}")
+    code = fetch(name, published_layouts()[name], folder, source, keep, console)
+    if code == FINISHED:
+        words = ["python", "study/run.py", "--space", "augmentation", "--corpus", str(folder)]
+        console.print(f"Then: {shlex.join(words)}", soft_wrap=True)
+    return code
 
 
 def fetch(name: str, published: Published, target: Path, source: str | None, keep: bool, console: Console) -> int:

@@ -2,58 +2,24 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
+from helpers.public_layouts import ESC50, URBANSOUND8K, write_esc50, write_urbansound8k
 
 from audiotag.corpus.corpus import open_corpus
 from audiotag.corpus.errors import CorpusError
 from audiotag.corpus.layouts import LAYOUTS
 
-ESC50 = """filename,fold,target,category,esc10,src_file,take
-1-100032-A-0.wav,1,0,dog,True,100032,A
-1-100038-A-14.wav,1,14,chirping_birds,False,100038,A
-2-100648-A-43.wav,2,43,car_horn,False,100648,A
-2-102414-A-0.wav,2,0,dog,True,102414,A
-2-102414-B-0.wav,2,0,dog,True,102414,B
-"""
-URBANSOUND8K = """slice_file_name,fsID,start,end,salience,fold,classID,class
-100032-3-0-0.wav,100032,0.0,0.317551,1,5,3,dog_bark
-100263-2-0-117.wav,100263,58.5,62.5,1,5,2,children_playing
-100648-1-0-0.wav,100648,4.823402,5.471927,2,10,1,car_horn
-100652-3-0-0.wav,100652,0.0,4.0,1,10,3,dog_bark
-"""
-
-
-def written(root: Path, table: str, text: str, names: list[str]) -> Path:
-    (root / table).parent.mkdir(parents=True)
-    (root / table).write_text(text)
-    for number, name in enumerate(names):
-        path = root / "audio" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, np.random.default_rng(number).uniform(-0.1, 0.1, 800), 8000)
-    return root
-
-
-def esc50(root: Path, text: str = ESC50) -> Path:
-    return written(root, "meta/esc50.csv", text, [line.split(",")[0] for line in ESC50.splitlines()[1:]])
-
-
-def urbansound8k(root: Path, text: str = URBANSOUND8K) -> Path:
-    rows = [line.split(",") for line in URBANSOUND8K.splitlines()[1:]]
-    return written(root, "metadata/UrbanSound8K.csv", text, [f"fold{row[5]}/{row[0]}" for row in rows])
-
 
 def test_each_layout_is_detected_by_itself_alone(tmp_path: Path) -> None:
     assert list(LAYOUTS) == [layout.name for layout in LAYOUTS.values()]
     assert not [layout.name for layout in LAYOUTS.values() if layout.detect(tmp_path)]
-    for make, name in ((esc50, "esc50"), (urbansound8k, "urbansound8k")):
+    for make, name in ((write_esc50, "esc50"), (write_urbansound8k, "urbansound8k")):
         root = make(tmp_path / name)
         assert [layout.name for layout in LAYOUTS.values() if layout.detect(root)] == [name]
 
 
 def test_esc50(tmp_path: Path) -> None:
-    corpus = open_corpus(esc50(tmp_path / "ESC-50-master"))
+    corpus = open_corpus(write_esc50(tmp_path / "ESC-50-master"))
     assert (corpus.name, corpus.kind, corpus.fold_numbers) == ("ESC-50-master", "esc50", (1, 2))
     assert corpus.tags == ("car_horn", "chirping_birds", "dog")
     assert corpus.targets.tolist() == [[0, 0, 1], [0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1]]
@@ -63,7 +29,7 @@ def test_esc50(tmp_path: Path) -> None:
 
 
 def test_urbansound8k(tmp_path: Path) -> None:
-    corpus = open_corpus(urbansound8k(tmp_path / "UrbanSound8K"))
+    corpus = open_corpus(write_urbansound8k(tmp_path / "UrbanSound8K"))
     assert (corpus.kind, corpus.fold_numbers) == ("urbansound8k", (5, 10))
     assert corpus.tags == ("car_horn", "children_playing", "dog_bark")
     assert corpus.clips[:3:2] == ("fold5/100032-3-0-0.wav", "fold10/100648-1-0-0.wav")
@@ -72,7 +38,7 @@ def test_urbansound8k(tmp_path: Path) -> None:
 
 
 def test_a_table_of_the_users_own_goes_first(tmp_path: Path) -> None:
-    root = esc50(tmp_path)
+    root = write_esc50(tmp_path)
     (root / "clips.csv").touch()
     assert next(name for name, layout in LAYOUTS.items() if layout.detect(root)) == "folder"
 
@@ -90,7 +56,7 @@ MALFORMED = [
     ("make", "text", "old", "new", "message"),
     [
         (make, text, *case)
-        for make, text in ((esc50, ESC50), (urbansound8k, URBANSOUND8K))
+        for make, text in ((write_esc50, ESC50), (write_urbansound8k, URBANSOUND8K))
         for case in MALFORMED
         if case[0] in text
     ],

@@ -179,7 +179,7 @@ def test_nothing_usable(folder_corpus: Write, capsys: pytest.CaptureFixture[str]
         (["check", "/nowhere"], "error: The corpus `/nowhere` does not exist"),
         (["folds", "/nowhere"], "error: The corpus `/nowhere` does not exist"),
         (["folds", "x", "--folds", "0"], "--folds: 0 is not allowed: it must be above 0"),
-        (["mend", "x"], "'mend' is not allowed: it must be check, folds or new"),
+        (["mend", "x"], "'mend' is not allowed: it must be check, folds, new or get"),
     ],
 )
 def test_a_mistake_is_one_line(words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:

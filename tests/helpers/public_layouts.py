@@ -12,6 +12,19 @@ SECONDS = 0.3
 FSD50K_TAGS = ("Bark", "Dog", "Rain")  # Bark implies Dog
 WORDS = ("bed", "yes")
 INSTRUMENTS = ("banjo", "cello", "flute")
+ESC50 = """filename,fold,target,category,esc10,src_file,take
+1-100032-A-0.wav,1,0,dog,True,100032,A
+1-100038-A-14.wav,1,14,chirping_birds,False,100038,A
+2-100648-A-43.wav,2,43,car_horn,False,100648,A
+2-102414-A-0.wav,2,0,dog,True,102414,A
+2-102414-B-0.wav,2,0,dog,True,102414,B
+"""
+URBANSOUND8K = """slice_file_name,fsID,start,end,salience,fold,classID,class
+100032-3-0-0.wav,100032,0.0,0.317551,1,5,3,dog_bark
+100263-2-0-117.wav,100263,58.5,62.5,1,5,2,children_playing
+100648-1-0-0.wav,100648,4.823402,5.471927,2,10,1,car_horn
+100652-3-0-0.wav,100652,0.0,4.0,1,10,3,dog_bark
+"""
 SONYC_COLUMNS = (
     "1-1_small-engine",
     "1-2_large-engine",
@@ -35,6 +48,25 @@ def write_sound(path: Path, tags: Collection[int], seed: int, seconds: float = S
 def write_lines(path: Path, *lines: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n")
+
+
+def write_table(root: Path, table: str, text: str, names: list[str]) -> Path:
+    (root / table).parent.mkdir(parents=True)
+    (root / table).write_text(text)
+    for number, name in enumerate(names):
+        path = root / "audio" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, np.random.default_rng(number).uniform(-0.1, 0.1, 800), 8000)
+    return root
+
+
+def write_esc50(root: Path, text: str = ESC50) -> Path:
+    return write_table(root, "meta/esc50.csv", text, [line.split(",")[0] for line in ESC50.splitlines()[1:]])
+
+
+def write_urbansound8k(root: Path, text: str = URBANSOUND8K) -> Path:
+    rows = [line.split(",") for line in URBANSOUND8K.splitlines()[1:]]
+    return write_table(root, "metadata/UrbanSound8K.csv", text, [f"fold{row[5]}/{row[0]}" for row in rows])
 
 
 def write_fsd50k(root: Path, clips: int = 30, metadata: bool = True) -> Path:

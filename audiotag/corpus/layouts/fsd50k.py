@@ -13,12 +13,40 @@ from audiotag.corpus.cells import read_text
 from audiotag.corpus.errors import CorpusError
 from audiotag.corpus.layouts.layout import Layout
 from audiotag.corpus.tables import FIXED_SPLIT, Listing, Row, RowError, find_file, read_listing, read_tags
+from audiotag.downloads.published import Published, RemoteFile
 
 TABLES = Path("FSD50K.ground_truth")
 VOCABULARY = TABLES / "vocabulary.csv"
 COLUMNS = ("fname", "labels")
 SPLITS = {"train": "train", "val": "validation"}  # words of dev.csv
 INFO = "FSD50K.metadata/{}_clips_info_FSD50K.json"  # who uploaded a clip, by its name
+
+RECORD = "https://zenodo.org/records/4060432"
+PART = 3 << 30  # bytes of all parts of an archive but the last
+PUBLISHED = Published(
+    title="FSD50K",
+    authors="Fonseca et al. 2022",
+    licence="CC BY 4.0 as a set, each clip under a licence of its own: CC0, CC BY, CC BY-NC or Sampling+",
+    page=RECORD,
+    files=tuple(
+        RemoteFile(f"{RECORD}/files/FSD50K.{name}", checksum, size)
+        for name, checksum, size in (
+            ("ground_truth.zip", "ca27382c195e37d2269c4c866dd73485", 334_701),
+            ("metadata.zip", "b9ea0c829a411c1d42adb9da539ed237", 6_700_838),
+            ("doc.zip", "3516162b82dc2945d3e7feba0904e800", 6_984),
+            ("dev_audio.z01", "faa7cf4cc076fc34a44a479a5ed862a3", PART),
+            ("dev_audio.z02", "8f9b66153e68571164fb1315d00bc7bc", PART),
+            ("dev_audio.z03", "1196ef47d267a993d30fa98af54b7159", PART),
+            ("dev_audio.z04", "d088ac4e11ba53daf9f7574c11cccac9", PART),
+            ("dev_audio.z05", "81356521aa159accd3c35de22da28c7f", PART),
+            ("dev_audio.zip", "c480d119b8f7a7e32fdb58f3ea4d6c5a", 2_306_663_327),
+            ("eval_audio.z01", "3090670eaeecc013ca1ff84fe4442aeb", PART),
+            ("eval_audio.zip", "6fa47636c3a3ad5c7dfeba99f2637982", 3_037_675_767),
+        )
+    ),
+    tables=tuple((TABLES / f"{part}.csv").as_posix() for part in ("dev", "eval")),
+    unpacked=34_500_000_000,  # 108.3 hours at 44.1 kHz, 16 bit
+)
 
 
 def read(root: Path) -> Listing:
@@ -76,7 +104,7 @@ LAYOUT = Layout(
     read=read,
     audio_folders=("FSD50K.dev_audio", "FSD50K.eval_audio"),
     fixed_folds=True,
-    missing_audio="unpack all parts of the archives of audio",
-    terms="These are recordings of FSD50K (Fonseca et al. 2022; CC BY 4.0 as a set, each clip under a licence of its "
-    "own: CC0, CC BY, CC BY-NC or Sampling+).",
+    missing_audio="unpack all parts of the archives of audio (python -m audiotag.corpus get fsd50k does it)",
+    terms=f"These are recordings of {PUBLISHED.source}.",
+    published=PUBLISHED,
 )

@@ -16,6 +16,7 @@ from audiotag.corpus.cells import read_text
 from audiotag.corpus.errors import CorpusError, count, list_first
 from audiotag.corpus.layouts.layout import Layout
 from audiotag.corpus.tables import FIXED_SPLIT, Listing, Row, find_file
+from audiotag.downloads.published import Published, RemoteFile
 from audiotag.files import reason_of
 
 LABELS = Path("openmic-2018.npz")
@@ -23,6 +24,21 @@ CLASSES = Path("class-map.json")
 LISTS = {"train": Path("partitions/split01_train.csv"), "test": Path("partitions/split01_test.csv")}
 PRESENT = 0.5  # probability from which an instrument counts as there
 AGAIN = "download it again"
+
+PUBLISHED = Published(
+    title="OpenMIC-2018",
+    authors="Humphrey et al. 2018",
+    licence="CC BY 4.0",
+    page="https://zenodo.org/records/1432913",
+    files=(
+        RemoteFile(
+            "https://zenodo.org/records/1432913/files/openmic-2018-v1.0.0.tgz",
+            "e4ccf187e2bb5ab2e115416e8aafe7f4",
+            2_623_376_754,
+        ),
+    ),
+    tables=(LABELS.as_posix(), CLASSES.as_posix(), *(path.as_posix() for path in LISTS.values())),
+)
 
 
 def read(root: Path) -> Listing:
@@ -110,6 +126,7 @@ LAYOUT = Layout(
     read=read,
     fixed_seconds=10.0,
     fixed_folds=True,
-    missing_audio="unpack the archive again",
-    terms="These are recordings of OpenMIC-2018 (Humphrey et al. 2018; CC BY 4.0): name the authors.",
+    missing_audio="unpack the archive again (python -m audiotag.corpus get openmic2018 does it)",
+    terms=f"These are recordings of {PUBLISHED.source}: name the authors.",
+    published=PUBLISHED,
 )

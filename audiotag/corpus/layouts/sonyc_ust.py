@@ -6,11 +6,12 @@ with spatiotemporal context", 2020.
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from audiotag.corpus.errors import CorpusError
 from audiotag.corpus.layouts.layout import Layout
 from audiotag.corpus.tables import FIXED_SPLIT, Listing, Row, RowError, find_file, read_listing
+from audiotag.downloads.published import Published, RemoteFile, place_as_packed
 
 TABLE = Path("annotations.csv")
 COLUMNS = ("split", "sensor_id", "audio_filename", "annotator_id")
@@ -19,6 +20,55 @@ PRESENCE = re.compile(r"((\d+)(?:-(\d+|X))?_.+)_presence")  # of a tag: its coar
 UNCERTAIN = "X"  # in place of that number
 AGREED = "0"  # the annotator that stands for what the authors agreed on
 PRESENT, ABSENT, UNASKED = "1", "0", "-1"
+
+RECORD = "https://zenodo.org/records/3966543"
+
+
+def place(member: str) -> str | None:
+    """Put all recordings into one folder, in whichever the archives have them."""
+    path = place_as_packed(member)
+    return f"audio/{PurePosixPath(path).name}" if path is not None and path.endswith(".wav") else path
+
+
+PUBLISHED = Published(
+    title="SONYC-UST v2",
+    authors="Cartwright et al. 2020",
+    licence="CC BY 4.0",
+    page=RECORD,
+    files=(
+        RemoteFile(f"{RECORD}/files/{TABLE}", "70b507b15bb4cfcce4870925302f276b", 14_488_305),
+        *(
+            RemoteFile(f"{RECORD}/files/audio-{number}.tar.gz", checksum)
+            for number, checksum in enumerate(
+                (
+                    "bbb4dbae7d2e58e18d24878b9ee1eb51",
+                    "7c369ff37ac6a1fdd8493fdffe62e0a1",
+                    "412241c063d7f196953d3dd1c44aeb5e",
+                    "d2a872392d95993a2c238d305b940812",
+                    "b15b0e0cb3f8584259ef0d24293a9be3",
+                    "de745f887067433757a2f2c8f99f99bb",
+                    "b0286c67468369d66336f6f5ddede31f",
+                    "ff300183ab7a9d3f2f74c3b730ffeb52",
+                    "7be76b821fa6dbe20f6b50ca440e1024",
+                    "959f7edfbb26eadad9865069f38aa9dd",
+                    "84e94de273666c537a3e6b709ee88d9b",
+                    "44fe1f43121a7d1178aa0cdf7477793b",
+                    "a7eb21011f460b5ac289f8e285e875ab",
+                    "27945a8b1008eec787f97213164951e6",
+                    "fb8c7d81c3bde3a0c86c1e55e6a85a24",
+                    "f6af9b65d876ef96d199b9e5f0473cb9",
+                    "e8337c61a90c30989d500f950fbe443a",
+                    "3e47e85eb4564a30fe7f442ee97ec7b9",
+                    "c6b2ef4d0d5b7269d465c469cdbbdc4b",
+                )
+            )
+        ),
+    ),
+    tables=(TABLE.as_posix(),),
+    about_size=13_300_000_000,
+    unpacked=17_800_000_000,  # 18,510 recordings of 10 s at 48 kHz, 16 bit
+    place=place,
+)
 
 
 @dataclass
@@ -89,6 +139,7 @@ LAYOUT = Layout(
     read=read,
     fixed_seconds=10.0,
     fixed_folds=True,
-    missing_audio="unpack all archives of audio into audio/",
-    terms="These are recordings of SONYC-UST v2 (Cartwright et al. 2020; CC BY 4.0): name the authors.",
+    missing_audio="unpack all archives of audio into audio/ (python -m audiotag.corpus get sonyc_ust does it)",
+    terms=f"These are recordings of {PUBLISHED.source}: name the authors.",
+    published=PUBLISHED,
 )

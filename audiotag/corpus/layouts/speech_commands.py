@@ -10,10 +10,27 @@ from audiotag.corpus.cells import read_text
 from audiotag.corpus.errors import count, list_first
 from audiotag.corpus.layouts.layout import Layout
 from audiotag.corpus.tables import FIXED_SPLIT, Listing, Row
+from audiotag.downloads.published import Published, RemoteFile
 
 LISTS = {"validation": Path("validation_list.txt"), "test": Path("testing_list.txt")}
 SPEAKER = "_nohash_"  # what follows the speaker in the name of a file
 NO_WORD = "_"  # what the names of folders begin with that are no words, such as `_background_noise_`
+
+PUBLISHED = Published(
+    title="Speech Commands v2",
+    authors="Warden 2018",
+    licence="CC BY 4.0",
+    page="https://arxiv.org/abs/1804.03209",
+    files=(
+        RemoteFile(
+            "http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
+            "af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
+            2_428_923_189,
+        ),
+    ),
+    tables=tuple(path.as_posix() for path in LISTS.values()),
+    unpacked=3_400_000_000,  # 105,829 clips of 1 s at most, at 16 kHz, 16 bit
+)
 
 
 def read(root: Path) -> Listing:
@@ -53,6 +70,7 @@ LAYOUT = Layout(
     fixed_seconds=1.0,
     audio_folders=(),  # all of them are read
     fixed_folds=True,
-    missing_audio="unpack the archive again",
-    terms="These are recordings of Speech Commands (Warden 2018; CC BY 4.0): name the author.",
+    missing_audio="unpack the archive again (python -m audiotag.corpus get speech_commands does it)",
+    terms=f"These are recordings of {PUBLISHED.source}: name the author.",
+    published=PUBLISHED,
 )

@@ -7,9 +7,25 @@ from pathlib import Path
 
 from audiotag.corpus.layouts.layout import Layout
 from audiotag.corpus.tables import Listing, Row, find_file, read_fold, read_listing, read_tags
+from audiotag.downloads.published import Published, RemoteFile
 
 TABLE = Path("metadata", "UrbanSound8K.csv")
 COLUMNS = ("slice_file_name", "fsID", "fold", "class")
+
+PUBLISHED = Published(
+    title="UrbanSound8K",
+    authors="Salamon et al. 2014",
+    licence="CC BY-NC 3.0",
+    page="https://zenodo.org/records/1203745",
+    files=(
+        RemoteFile(
+            "https://zenodo.org/records/1203745/files/UrbanSound8K.tar.gz",
+            "9aa69802bbf37fb986f71ec1483a196e",
+            6_023_741_708,
+        ),
+    ),
+    tables=(TABLE.as_posix(),),
+)
 
 
 def read(root: Path) -> Listing:
@@ -28,6 +44,7 @@ LAYOUT = Layout(
     f"{TABLE} with audio/",
     lambda root: (root / TABLE).is_file(),
     read,
-    terms="These are recordings of UrbanSound8K (Salamon et al. 2014; CC BY-NC 3.0): no commercial use, and name the "
-    "authors.",
+    missing_audio="unpack the archive again (python -m audiotag.corpus get urbansound8k does it)",
+    terms=f"These are recordings of {PUBLISHED.source}: no commercial use, and name the authors.",
+    published=PUBLISHED,
 )
