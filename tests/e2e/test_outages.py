@@ -7,22 +7,17 @@ from pathlib import Path
 
 import pytest
 from helpers.guarded import end_server, serve
-from helpers.whole_studies import finish, mlflow_lacks, wait_for
+from helpers.whole_studies import finish, mlflow_lacks, start_small, wait_for
 from place import Place
 from soak import differences
 
-STUDY = ("--space", "mixup_alpha", "--trials", "2", "--epochs", "3", "--cpus-per-trial", "0.5")
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _whole(place: Place) -> None:
     """The study with which the others are compared."""
-    finish(start(place, "whole"), place)
-
-
-def start(place: Place, name: str, *words: str) -> subprocess.Popen[bytes]:
-    return place.start(*STUDY, "--name", name, "--corpus", str(place.root / "corpus"), *words)
+    finish(start_small(place, "whole"), place)
 
 
 # the disk
@@ -42,7 +37,7 @@ def small_disk(root: Path, size: str) -> Iterator[Path]:
 def test_a_full_disk_ends_the_study_in_a_line_and_room_continues_it(place: Place) -> None:
     with small_disk(place.root / "disk", "24m") as disk:
         small = Place(place.root, studies=Path(disk.name))
-        process = start(small, "full")
+        process = start_small(small, "full")
         wait_for(process, small.study("full"), "trials/*/fold_0.json")
         ballast, said = disk / "ballast", place.output()
         filled = subprocess.run(
@@ -68,7 +63,7 @@ def test_a_tracking_server_that_dies_and_comes_back_lacks_nothing(place: Place, 
     server = serve(place.root, free_port)
     try:
         said = place.output()
-        process = start(served, "served")
+        process = start_small(served, "served")
         wait_for(process, place.study("served"), "trials/*/fold_0.json")
         end_server(server)
         wait_for(process, place.study("served"), "trials/*/fold_1.json")

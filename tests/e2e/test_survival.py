@@ -2,33 +2,27 @@
 
 import os
 import signal
-import subprocess
 import time
 
 import pytest
-from helpers.whole_studies import finish, mlflow_lacks, read_results, wait_for
+from helpers.whole_studies import finish, mlflow_lacks, read_results, start_small, wait_for
 from place import Place, trial_workers
 from soak import differences, without_times
 
-STUDY = ("--space", "mixup_alpha", "--trials", "2", "--epochs", "3", "--cpus-per-trial", "0.5")
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _whole(place: Place) -> None:
     """The study with which the others are compared."""
-    finish(start(place, "whole"), place)
-
-
-def start(place: Place, name: str, *words: str) -> subprocess.Popen[bytes]:
-    return place.start(*STUDY, "--name", name, "--corpus", str(place.root / "corpus"), *words)
+    finish(start_small(place, "whole"), place)
 
 
 # workers
 
 
 def test_a_trial_whose_worker_is_killed_goes_on(place: Place) -> None:
-    process = start(place, "worker")
+    process = start_small(place, "worker")
     wait_for(process, place.study("worker"), "trials/*/fold_0.json")
     os.kill(trial_workers(process.pid)[0], signal.SIGKILL)
     finish(process, place)
@@ -39,7 +33,7 @@ def test_a_trial_whose_worker_is_killed_goes_on(place: Place) -> None:
 
 
 def test_a_trial_whose_worker_dies_again_and_again_fails_and_the_others_go_on(place: Place) -> None:
-    process, killed = start(place, "doomed", "--cpus-per-trial", "2"), set()  # one trial after the other
+    process, killed = start_small(place, "doomed", "--cpus-per-trial", "2"), set()  # one trial after the other
     study = place.study("doomed")
     while process.poll() is None and not any(study.glob("trials/*/failed.json")):
         running = list(study.glob("trials/*/running.pt"))
@@ -64,7 +58,7 @@ def test_a_study_that_is_low_on_memory_ends_and_none_of_its_trials_has_failed(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setenv("RAY_memory_usage_threshold", "0.001")  # of all memory: Ray ends every worker at its start
-        finish(start(place, "memory"), place, code=2)
+        finish(start_small(place, "memory"), place, code=2)
     *_, error = place.output().splitlines()
     assert error.startswith("error: Low on memory")
     assert read_results(place, "memory")["status"] == "interrupted"

@@ -20,6 +20,12 @@ def wait_for(process: subprocess.Popen[bytes], study: Path, pattern: str, count:
     assert process.poll() is None, "the study ended before it had come so far"
 
 
+def start_small(place: Place, name: str, *words: str) -> subprocess.Popen[bytes]:
+    """Start a study of two trials, on the place's corpus."""
+    small = ("--space", "mixup_alpha", "--trials", "2", "--epochs", "3", "--cpus-per-trial", "0.5")
+    return place.start(*small, "--name", name, "--corpus", str(place.root / "corpus"), *words)
+
+
 def finish(process: subprocess.Popen[bytes], place: Place, code: int = 0) -> None:
     """Wait until a driver ends, which must be with this exit code. A hang ends with the limit of all tests."""
     assert process.wait() == code, place.output()
