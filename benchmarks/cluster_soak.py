@@ -39,7 +39,7 @@ HEAD, DRIVER, AWAY, FULL = "head killed", "driver killed", "store away", "store 
 LOCAL = [KILLED, DRAINED, CUT_OFF if ISOLATED else FROZEN, HEAD, DRIVER]
 CLOUD = [KILLED, AWAY, FULL, HEAD, DRIVER]
 DELAY, ABSENCE = 0.2, 20.0  # s per call to the store, and without it
-UNJOINED = "but no Ray cluster answers there"  # of a driver that had not joined yet
+TRAINS = "\nRunning "  # begins what a driver prints once its trials may run
 HIDDEN = ("studies", "space", "cache", "ray")
 
 
@@ -60,10 +60,11 @@ class Struck:
     blows: Counter[str] = field(default_factory=Counter)
     driver: subprocess.Popen[bytes] | None = None
     sessions: int = 0
+    said: int = 0  # characters of output before this session
 
     def start(self) -> None:
         """Start the study, or continue it; from the cloud on another machine each time."""
-        self.sessions += 1
+        self.sessions, self.said = self.sessions + 1, len(self.place.output())
         if self.server is not None:
             self.place.machine = f"cache-{self.name}-{self.sessions}"
             again = self.server.has(self.name)
@@ -89,9 +90,9 @@ class Struck:
                 self.strike(kinds[-1])
                 self.blows[kinds.pop()] += 1
                 continue
-            if code:
-                raise RuntimeError(f"the study {self.name} ended with {code}:\n{self.place.output()[-3000:]}")
-            return
+            if code == 0:
+                return
+            self._begin_again(code)
 
     def strike(self, kind: str) -> None:
         """Strike a node, the head, the driver or the store, and make good for it."""
@@ -125,8 +126,18 @@ class Struck:
                 self.server.full = False
             if code == 0:
                 return
-            if code != due and not (kind == HEAD and UNJOINED in self.place.output()[-200:]):
-                raise RuntimeError(f"after {kind} the driver ended with {code}:\n{self.place.output()[-3000:]}")
+            if code != due:
+                return self._begin_again(code)
+        self.start()
+
+    def _begin_again(self, code: int) -> None:
+        """Start a driver again that ended before it trained: it does not wait for a cluster or a store.
+
+        Raises:
+            RuntimeError: If it had trained.
+        """
+        if code != 2 or TRAINS in self.place.output()[self.said :]:
+            raise RuntimeError(f"the study {self.name} ended with {code}:\n{self.place.output()[-3000:]}")
         self.start()
 
 
