@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,9 @@ def saved_epochs(study: Path) -> Epochs:
     """What the ledger holds now."""
     found: Epochs = {}
     for path in study.glob("trials/*/running.pt"):
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        found[path.parent.name, saved["fold"]] = [epoch["seconds"] for epoch in saved["state"]["history"]]
+        with suppress(FileNotFoundError):  # the fold has finished meanwhile
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            found[path.parent.name, saved["fold"]] = [epoch["seconds"] for epoch in saved["state"]["history"]]
     for path in study.glob("trials/*/fold_*.json"):
         record = json.loads(path.read_text())
         found[path.parent.name, record["fold"]] = [epoch["seconds"] for epoch in record["history"]]
