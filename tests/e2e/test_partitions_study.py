@@ -54,11 +54,7 @@ def test_a_study_that_is_not_clear_gets_its_second_partition_and_is_killed_in_it
 def test_a_finished_study_gets_a_partition_and_keeps_its_figures(whole: Place) -> None:
     finish(whole.start(*STUDY, "--corpus", str(whole.root / "corpus"), "--name", "grown"), whole)
     before = read_results(whole, "grown")["trials"]
-    process = whole.start("--resume", "grown", "--partitions", "2")
-    wait_for(process, whole.study("grown"), "trials/*/fold_0_partition_2.json")
-    kill(process.pid)
-    process.wait()
-    finish(whole.start("--resume", "grown"), whole)
+    finish(whole.start("--resume", "grown", "--partitions", "2"), whole)
     assert differences(whole.study("whole"), whole.study("grown")) == []
     for old, new in zip(before, read_results(whole, "grown")["trials"], strict=True):
         assert {name: new[name] for name in old} == old

@@ -2,15 +2,14 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 
 import numpy as np
 import pytest
 from helpers.whole_studies import finish, mlflow_lacks, read_results, wait_for
-from place import Place
-from soak import ALL, differences, run_broken
+from place import Place, kill
+from soak import changed, differences, saved_epochs
 
 from study.tuning.cluster import RETIRED
 
@@ -93,41 +92,38 @@ def test_resuming_a_finished_study_changes_nothing(place: Place, finished: subpr
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_a_study_interrupted_by_each_signal_ends_as_an_unbroken_one(
+def test_a_study_interrupted_by_each_signal_and_killed_ends_as_an_unbroken_one(
     place: Place, finished: subprocess.CompletedProcess[str]
 ) -> None:
-    words = [*STUDY, "--name", "interrupted", "--corpus", str(place.root / "corpus")]
-    study = place.study("interrupted")
+    """The short form of benchmarks/soak.py, which also does it at random instants."""
+    words = [*STUDY, "--name", "broken", "--corpus", str(place.root / "corpus")]
+    study = place.study("broken")
     for sign, so_far in (
         (signal.SIGHUP, "trials/*/running.pt"),
-        (signal.SIGINT, "trials/*/fold_0.json"),
-        (signal.SIGTERM, "trials/*/fold_1.json"),
+        (signal.SIGKILL, "trials/*/fold_0.json"),
+        (signal.SIGINT, "trials/*/fold_1.json"),
+        (signal.SIGTERM, "trials/*/fold_2.json"),
     ):
-        said = place.output()
+        said, before = place.output(), saved_epochs(study)
         process = place.start(*words)
         wait_for(process, study, so_far)
+        assert changed(before, saved_epochs(study)) == 0
+        words = ["--resume", "broken", "--cpus-per-trial", "0.5"]
+        if sign == signal.SIGKILL:
+            kill(process.pid)  # Ray's processes, too
+            process.wait()
+            continue
         process.send_signal(sign)
         finish(process, place, code=130)
         output = place.output()[len(said) :].splitlines()
-        assert output[-1].startswith("python study/run.py --resume interrupted"), output
-        assert read_results(place, "interrupted")["status"] == "interrupted"
-        words = ["--resume", "interrupted", "--cpus-per-trial", "0.5"]
+        assert output[-1].startswith("python study/run.py --resume broken"), output
+        assert read_results(place, "broken")["status"] == "interrupted"
+    before = saved_epochs(study)
     resumed = run(place, *words)
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert changed(before, saved_epochs(study)) == 0
     assert differences(place.study("whole"), study) == []
-    assert mlflow_lacks(place, "interrupted") == []
-
-
-def test_a_study_killed_again_and_again_ends_as_an_unbroken_one(
-    place: Place, finished: subprocess.CompletedProcess[str]
-) -> None:
-    """The short form of benchmarks/soak.py."""
-    words = [*STUDY[:-2], "--corpus", str(place.root / "corpus")]
-    broken = run_broken(place, words, "killed", [ALL] * 3, random.Random(4), seconds=25)
-    assert broken.blows[ALL] > 0
-    assert broken.trained_again == 0
-    assert differences(place.study("whole"), place.study("killed")) == []
-    assert mlflow_lacks(place, "killed") == []
+    assert mlflow_lacks(place, "broken") == []
 
 
 def test_a_second_driver_is_refused_while_the_first_lives(place: Place) -> None:
