@@ -52,12 +52,7 @@ def load_features(corpus: Corpus, settings: LogMel, cache: Path, progress: Progr
 
     def compute(clips: Sequence[int]) -> np.ndarray:
         with readers:
-            for clip, wave in zip(clips, buffer.waves, strict=False):
-                try:
-                    wave[:] = audio.read(clip)
-                except AudioError as error:
-                    problems[files[clip]] = str(error)
-                    wave[:] = np.nan  # features that are not finite are not kept
+            audio.read_all(clips, buffer.waves, problems)
         values = log_mel(buffer.waves[: len(clips)], settings)
         for row in np.flatnonzero(~np.isfinite(values).all(axis=(1, 2))):
             path = files[clips[int(row)]]
@@ -67,10 +62,19 @@ def load_features(corpus: Corpus, settings: LogMel, cache: Path, progress: Progr
     key = {"version": CACHE_VERSION, "settings": settings.to_dict(), "samples": samples}
     with nullcontext() if is_cached(cache, key, digests, shape) else one_torch_thread():  # torch takes 3 s to import
         features = cached_features(cache, key, digests, shape, compute, progress)
+    refuse(problems)
+    return features
+
+
+def refuse(problems: dict[Path, str]) -> None:
+    """Refuse recordings with problems, if there are any.
+
+    Raises:
+        CorpusError: With the first three in its line, and all of them as its problems.
+    """
     if problems:
         lines = [problems[path] for path in sorted(problems)]
         raise CorpusError(list_first(lines, 3, separator="; "), lines)
-    return features
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +92,15 @@ class ClipAudio:
     digests: tuple[str, ...]
     samples: int
     read: Callable[[int], np.ndarray]
+
+    def read_all(self, clips: Sequence[int], waves: np.ndarray, problems: dict[Path, str]) -> None:
+        """Read some clips into the first rows of `waves`; one that cannot be read is NaN, and among the problems."""
+        for clip, wave in zip(clips, waves, strict=False):
+            try:
+                wave[:] = self.read(clip)
+            except AudioError as error:
+                problems[self.files[clip]] = str(error)
+                wave[:] = np.nan  # what is not finite is not kept in the cache
 
 
 def clip_audio(corpus: Corpus, settings: LogMel) -> ClipAudio:

@@ -3,20 +3,17 @@
 Shapes: D development clips of a corpus, S samples of a clip, B batch.
 """
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from audiotag.audio.read import AudioError
+from audiotag.corpus.audio_scan import Progress
 from audiotag.corpus.corpus import Corpus
-from audiotag.corpus.errors import CorpusError
-from audiotag.features.load import clip_audio
+from audiotag.features.load import CACHE_VERSION, clip_audio, refuse
 from audiotag.features.log_mel import LogMel
-
-Progress = Callable[[int, int], None]
+from audiotag.features.store import cached_features
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,28 +41,29 @@ class Waves:
         return np.stack([self.values[row, ..., first : first + samples] for row, first in places])
 
 
-def load_waves(corpus: Corpus, front_end: LogMel, progress: Progress | None = None) -> Waves:
-    """Read the clips that a corpus trains on, several at a time.
+def load_waves(corpus: Corpus, front_end: LogMel, cache: Path, progress: Progress | None = None) -> Waves:
+    """Load the waveforms of the clips that a corpus trains on, mapped from the cache; those that it lacks are read.
 
     Args:
         corpus: The corpus.
         front_end: For its sample rate, and whether it takes stereo.
+        cache: The folder of the cache.
         progress: Called with (clips done, clips in all).
 
     Raises:
-        CorpusError: For one that cannot be read.
+        CorpusError: For clips that cannot be read, as `load_features`.
+        CacheError: If the cache cannot be written.
     """
     audio, clips = clip_audio(corpus, front_end), corpus.trained
-    values = np.empty((len(clips), *([2] if front_end.imd else []), audio.samples), np.float32)
+    shape = (2, audio.samples) if front_end.imd else (audio.samples,)
+    problems: dict[Path, str] = {}
 
-    def read(row: int) -> None:
-        values[row] = audio.read(int(clips[row]))
+    def read(rows: Sequence[int]) -> np.ndarray:
+        waves = np.empty((len(rows), *shape), np.float32)
+        audio.read_all(clips[list(rows)].tolist(), waves, problems)
+        return waves
 
-    with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2)) as pool:
-        try:
-            for done, _ in enumerate(pool.map(read, range(len(clips))), start=1):
-                if progress:
-                    progress(done, len(clips))
-        except AudioError as error:
-            raise CorpusError(str(error)) from error
+    key = {"version": CACHE_VERSION, "waveforms at": front_end.sample_rate, "shape": list(shape)}
+    values = cached_features(cache, key, [audio.digests[clip] for clip in clips], shape, read, progress)
+    refuse(problems)
     return Waves(values, clips, front_end)

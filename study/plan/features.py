@@ -33,7 +33,7 @@ def compute_features(plan: Plan, cache: Path | None, console: Console) -> StudyF
                 found.variants[settings] = load_variants(plan.corpus, config, cache, progress)
         mixing = {config.front_end for config in used_configs(*known) if config.mixes_waveforms}
         for front_end in sorted(mixing, key=repr):
-            found.waves[front_end] = load_waves(plan.corpus, front_end, follow(bar, "reading waveforms"))
+            found.waves[front_end] = load_waves(plan.corpus, front_end, cache, follow(bar, "reading waveforms"))
     megabytes = cache_bytes(cache) / 1e6
     console.print(f"Features {megabytes:.0f} MB in {from_here(cache)} (may be deleted)", soft_wrap=True)
     return found

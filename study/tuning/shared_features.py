@@ -5,7 +5,7 @@ all of it for the nodes of a cluster, is in Ray's object store: a node gets only
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import ray
@@ -17,6 +17,8 @@ from audiotag.features.mapped import MappedFile, find_mapped
 from audiotag.features.store import CacheError
 from audiotag.features.waves import Waves
 from study.tuning.features import StudyFeatures, TrialFeatures
+
+V = TypeVar("V", Variants, Waves)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +51,7 @@ class SharedFeatures:
 
     clips: dict[LogMel, SharedArray]
     variants: dict[VariantSettings, tuple[SharedArray, "ray.ObjectRef[Variants]"]]  # the latter without values
-    waves: dict[LogMel, "ray.ObjectRef[Waves]"]
+    waves: dict[LogMel, tuple[SharedArray, "ray.ObjectRef[Waves]"]]  # likewise
 
     def of(self, config: TrialConfig) -> TrialFeatures:
         """Give a trial its own.
@@ -61,11 +63,15 @@ class SharedFeatures:
         front_end, settings = config.front_end, variant_settings(config)
         parts = StudyFeatures({front_end: self.clips[front_end].get()})
         if settings in self.variants:
-            values, rest = self.variants[settings]
-            parts.variants[settings] = replace(ray.get(rest), values=values.get())
+            parts.variants[settings] = _take(*self.variants[settings])
         if config.mixes_waveforms:
-            parts.waves[front_end] = ray.get(self.waves[front_end])
+            parts.waves[front_end] = _take(*self.waves[front_end])
         return parts.of(config)
+
+
+def _take(values: SharedArray, rest: "ray.ObjectRef[V]") -> V:
+    found: V = ray.get(rest)
+    return replace(found, values=values.get())
 
 
 def share(features: StudyFeatures, elsewhere: bool) -> SharedFeatures:
@@ -76,16 +82,13 @@ def share(features: StudyFeatures, elsewhere: bool) -> SharedFeatures:
         stored = ray.put(np.ascontiguousarray(array)) if elsewhere or file is None else None
         return SharedArray(file, this_node(), stored)
 
-    def without_values(variants: Variants) -> Variants:
-        return replace(variants, values=variants.values[:0])
+    def share_with_values(found: V) -> tuple[SharedArray, "ray.ObjectRef[V]"]:
+        return share_array(found.values), ray.put(replace(found, values=found.values[:0]))
 
     return SharedFeatures(
         {front_end: share_array(clips) for front_end, clips in features.clips.items()},
-        {
-            settings: (share_array(variants.values), ray.put(without_values(variants)))
-            for settings, variants in features.variants.items()
-        },
-        {front_end: ray.put(waves) for front_end, waves in features.waves.items()},
+        {settings: share_with_values(variants) for settings, variants in features.variants.items()},
+        {front_end: share_with_values(waves) for front_end, waves in features.waves.items()},
     )
 
 

@@ -208,7 +208,10 @@ def test_clips_are_kept_up_to_a_length(folder_corpus: Write, capsys: pytest.Capt
     root = folder_corpus(ROWS, seconds=0.5)
     write(root, "2.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 12 * RATE))
     assert main(["check", str(root)]) == 0
-    assert "1 clip longer than the clip length of 10.00 s and cut (--clip-seconds keeps more): `2.wav`" in capsys.readouterr().out
+    assert (
+        "1 clip longer than the clip length of 10.00 s and cut (--clip-seconds keeps more): `2.wav`"
+        in capsys.readouterr().out
+    )
     assert main(["check", str(root), "--clip-seconds", "15"]) == 0
     shown = capsys.readouterr().out
     assert "each is cut or padded to 12.00 s" in shown

@@ -18,6 +18,7 @@ from audiotag.corpus.corpus import open_corpus
 from audiotag.corpus.errors import CorpusError
 from audiotag.corpus.splits import FoldSplit
 from audiotag.features.log_mel import LogMel, log_mel
+from audiotag.features.mapped import find_mapped
 from audiotag.features.waves import Waves, load_waves
 from audiotag.training.fit import FitState, fit, start_fit
 
@@ -115,19 +116,22 @@ def test_it_continues_bit_for_bit() -> None:
     assert same_tensors(whole.model.state_dict(), resumed.model.state_dict())
 
 
-def test_waveforms_of_development_clips_are_read(tmp_path: Path, folder_corpus: Callable[..., Path]) -> None:
+def test_waveforms_of_development_clips_are_read_once(tmp_path: Path, folder_corpus: Callable[..., Path]) -> None:
     root = folder_corpus([(f"{number}.wav", number % 2, "x" if number < 2 else "") for number in range(5)], seconds=0.2)
     corpus, front_end = open_corpus(root), LogMel()
     steps: list[tuple[int, int]] = []
-    waves = load_waves(corpus, front_end, lambda done, total: steps.append((done, total)))
-    assert steps == [(number, 5) for number in range(1, 6)]
+    waves = load_waves(corpus, front_end, tmp_path / "cache", lambda done, total: steps.append((done, total)))
+    assert steps == [(5, 5)]
     assert waves.values.shape == (5, front_end.samples(corpus.clip_seconds))
     wave, rate = soundfile.read(corpus.paths[3], dtype="float32")
     if rate == front_end.sample_rate:
         np.testing.assert_array_equal(waves.values[3], wave[: waves.values.shape[1]])
     corpus.paths[2].unlink()
+    again = load_waves(corpus, front_end, tmp_path / "cache")
+    np.testing.assert_array_equal(again.values, waves.values)
+    assert find_mapped(again.values) is not None
     with pytest.raises(CorpusError, match=r"2\.wav"):
-        load_waves(corpus, front_end)
+        load_waves(corpus, front_end, tmp_path / "another")
 
 
 # --- malformed ---

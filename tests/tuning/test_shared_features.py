@@ -13,11 +13,13 @@ from audiotag.config import TrialConfig
 from audiotag.features.log_mel import LogMel
 from audiotag.features.mapped import find_mapped
 from audiotag.features.store import CacheError, cached_features
+from audiotag.features.waves import Waves
 from study.tuning.features import StudyFeatures
 from study.tuning.shared_features import share
 
 PLAIN = TrialConfig.from_dict({})
 OTHER = TrialConfig.from_dict({"model": "dae_dnn"})
+MIXED = TrialConfig.from_dict({"augmentation": "mix", "domain": "waveform"})
 STRETCHED = TrialConfig.from_dict({"augmentation": "time_stretch"})
 
 
@@ -72,6 +74,11 @@ def test_files_of_the_cache_are_mapped_and_not_stored(store: dict[int, Any], tmp
     np.testing.assert_array_equal(found.variants.values, variants.values)
     assert find_mapped(found.clips) == find_mapped(clips)
     assert [value.values.shape[0] for value in store.values()] == [0]
+    waves = Waves(in_file(tmp_path).reshape(6, 2), np.arange(6), LogMel())
+    mixed = share(StudyFeatures({LogMel(): clips}, waves={LogMel(): waves}), elsewhere=False).of(MIXED).waves
+    assert mixed is not None
+    assert find_mapped(mixed.values) == find_mapped(waves.values)
+    np.testing.assert_array_equal(mixed.values, waves.values)
     for path in tmp_path.rglob("*.clips"):
         path.unlink()
     with pytest.raises(CacheError, match="deleted while the study ran"):
