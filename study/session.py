@@ -58,6 +58,7 @@ from study.tuning.features import StudyFeatures
 Hold = Callable[[float, str], AbstractContextManager[None]]  # of signals, while a block runs, which may take so long
 Planner = Callable[[Request, Console], Plan]
 CATCH_UP = {"finished": 60.0, "interrupted": 10.0}  # s that the end of a session waits for MLflow
+FULL_DISK = 3.0  # s of it for optuna.db where that fails: it lies beside the ledger
 UNNOTICED = 1.0  # s of it without a word
 
 
@@ -273,7 +274,7 @@ class Session:
                 show_results(results, self.console)
         finally:
             tracker.end(status)
-            view.close(status, CATCH_UP["finished"])
+            view.close(status, CATCH_UP["finished"], FULL_DISK)
             self._wait_for(tracker, ledger, status)
 
     def _wait_for(self, tracker: Tracker, ledger: Ledger, status: str) -> None:

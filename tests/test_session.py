@@ -93,7 +93,7 @@ def test_ctrl_c_ends_the_wait_for_mlflow(ended: Ledger, monkeypatch: pytest.Monk
 
     def wait(self: Tracker, timeout: float) -> bool:
         waits.append(timeout)
-        if len(waits) == 3:  # after that of optuna.db
+        if len(waits) == 4:  # after those of optuna.db
             raise KeyboardInterrupt
         return False
 

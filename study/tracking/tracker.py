@@ -108,10 +108,15 @@ class Tracker:
         """Begin no further attempt, and report nothing any more."""
         self._abandoned.set()
 
-    def close(self, status: str, timeout: float) -> bool:
-        """Copy a last time; return whether all arrived within `timeout` s. Then give up."""
+    def close(self, status: str, timeout: float, while_failing: float | None = None) -> bool:
+        """Copy a last time; return whether all arrived within `timeout` s. Then give up.
+
+        A copy that fails is waited for `while_failing` s only, if that is given.
+        """
         self.end(status)
         try:
+            if while_failing is not None and not self.wait(while_failing) and self._failing:
+                return False
             return self.wait(timeout)
         finally:
             self.give_up()

@@ -141,6 +141,17 @@ def test_it_gives_up_when_its_time_is_over_and_then_reports_no_failure() -> None
     assert not thread.is_alive()
 
 
+def test_one_that_fails_is_not_waited_for_as_long_as_one_that_is_slow() -> None:
+    """A disk that is full stays full."""
+    tracker = started(FakeCopy(OSError("no space left")), lambda _: None)
+    assert not tracker.close("interrupted", timeout=1e6, while_failing=0.2)
+    slow = FakeCopy(None)
+    slow.go.clear()
+    tracker = started(slow, refuse)
+    threading.Timer(0.2, slow.go.set).start()
+    assert tracker.close("finished", timeout=1e6, while_failing=0.01)
+
+
 @pytest.mark.slow
 def test_a_server_that_comes_later_gets_all(
     ledger: Ledger,
