@@ -53,12 +53,22 @@ def test_a_trial_whose_worker_dies_again_and_again_fails_and_the_others_go_on(pl
 # memory
 
 
+class Hasty(Place):
+    """A place whose drivers make short pauses where memory is low: Ray starts and ends workers all the while."""
+
+    def command(self, *words: str) -> list[str]:
+        hasty = "from study.tuning import memory; memory.PAUSES = (0.1, 0.1)"
+        run = f"import runpy, sys; {hasty}; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
+        python, *command = super().command(*words)
+        return [python, "-c", run, *command]
+
+
 def test_a_study_that_is_low_on_memory_ends_and_none_of_its_trials_has_failed(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setenv("RAY_memory_usage_threshold", "0.001")  # of all memory: Ray ends every worker at its start
-        finish(start_small(place, "memory"), place, code=2)
+        finish(start_small(Hasty(place.root), "memory"), place, code=2)
     *_, error = place.output().splitlines()
     assert error.startswith("error: Low on memory")
     assert read_results(place, "memory")["status"] == "interrupted"
