@@ -5,7 +5,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +38,12 @@ class ObjectServer:
     port: int = 0
     gone: bool = False
     server: BaseWSGIServer | None = None
+    app: Any = field(default_factory=lambda: DomainDispatcherApplication(create_backend_app))
 
     def start(self) -> None:
         """Begin to answer; at first make the bucket, and let this process and its children use it."""
-        self.gone = False
-        app = _application() if self.server is None else self.server.app.within  # type: ignore[attr-defined]
-        first = self.server is None
-        self.server = make_server("127.0.0.1", self.port, _Faulty(self, app), threaded=True, request_handler=_Silent)
+        self.gone, first = False, self.server is None
+        self.server = make_server("127.0.0.1", self.port, self._answer, threaded=True, request_handler=_Silent)
         self.port = self.server.port
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         if first:
@@ -74,26 +73,15 @@ class ObjectServer:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(found[0])
 
-
-def _application() -> Any:
-    return DomainDispatcherApplication(create_backend_app)
-
-
-class _Faulty:
-    """The application, with the server's faults in front of it."""
-
-    def __init__(self, server: ObjectServer, within: Any) -> None:
-        self._server, self.within = server, within
-
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer a request."""
-        time.sleep(self._server.delay)
-        if self._server.gone:
+    def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """The application's answer, with the server's faults in front of it."""
+        time.sleep(self.delay)
+        if self.gone:
             environ["werkzeug.socket"].close()
             raise ConnectionResetError
-        if self._server.full and environ["REQUEST_METHOD"] in ("PUT", "POST"):
+        if self.full and environ["REQUEST_METHOD"] in ("PUT", "POST"):
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start_response("507 Insufficient Storage", [("Content-Type", "application/xml")])
             return [FULL]
-        answer: Iterable[bytes] = self.within(environ, start_response)
+        answer: Iterable[bytes] = self.app(environ, start_response)
         return answer
