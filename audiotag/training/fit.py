@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -41,6 +41,7 @@ from audiotag.training.sampling import draw_clips
 from audiotag.training.variation import ORIGINAL, draw_variants, gather_variants
 from audiotag.training.windows import Windows
 
+G = TypeVar("G")
 SCORING_BATCH = 64  # clips; no gradients are kept, so it may be larger than a training batch
 
 
@@ -193,12 +194,11 @@ def fit(
         GPUError: When the step cannot be recorded, with `cuda_graphs`.
         ValueError: When such variants, waveforms or windows are not given.
     """
-    if config.waveform_parts and variants is None:
-        raise ValueError(f"The value of `variants` is None, but {config.augmentation} needs those of the clips.")
-    if config.mixes_waveforms and waves is None:
-        raise ValueError(f"The value of `waves` is None, but {config.augmentation} mixes those of the clips.")
-    if config.crop_seconds and windows is None:
-        raise ValueError("The value of `windows` is None, but `crop_seconds` needs those of the clips.")
+    needed = (
+        _needed("variants", variants, bool(config.waveform_parts), config.augmentation),
+        _needed("waves", waves, config.mixes_waveforms, config.augmentation),
+        _needed("windows", windows, bool(config.crop_seconds), "crop_seconds"),
+    )
     for _ in pretrain(state, features, split.train, seed=seed, fold=fold, device=device):
         pass
     partly = have_unknown(targets[split.train])
@@ -206,15 +206,10 @@ def fit(
     while not state.stopped(config):
         started = time.perf_counter()
         epoch = len(state.history)
-        more = (
-            variants if config.waveform_parts else None,
-            waves if config.mixes_waveforms else None,
-            windows if config.crop_seconds else None,
-        )
         train_loss, train_accuracy = _train_epoch(
-            state, step, config, placed, targets, split.train, seed, fold, device, *more
+            state, step, config, placed, targets, split.train, seed, fold, device, *needed
         )
-        scores = predict(state.model, placed, split.validation, device=device, windows=more[-1])
+        scores = predict(state.model, placed, split.validation, device=device, windows=needed[-1])
         truth = targets[split.validation]
         val_loss = mean_loss(config.loss, torch.from_numpy(scores), torch.from_numpy(truth))
         if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
@@ -232,6 +227,13 @@ def fit(
         if state.best_epoch == epoch:
             state.best, state.best_scores = copy.deepcopy(state.model.state_dict()), torch.from_numpy(scores)
         yield result
+
+
+def _needed(name: str, given: G | None, is_needed: bool, by: str) -> G | None:
+    """What is given, where the configuration needs it; else None."""
+    if is_needed and given is None:
+        raise ValueError(f"The value of `{name}` is None, but `{by}` needs those of the clips.")
+    return given if is_needed else None
 
 
 def _train_epoch(

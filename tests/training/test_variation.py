@@ -203,7 +203,7 @@ def test_networks_on_segments_train_on_segments_of_variants(model: str, monkeypa
 
 
 def test_without_variants_there_is_nothing_to_train_on() -> None:
-    with pytest.raises(ValueError, match="of `variants` is None, but pitch_shift needs those of the clips"):
+    with pytest.raises(ValueError, match="of `variants` is None, but `pitch_shift` needs those of the clips"):
         trained(CONFIG)
 
 
