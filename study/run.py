@@ -80,6 +80,26 @@ def make_parser() -> Parser:
         help="maximum number of epochs per fold (default 200, of the synthetic corpus fewer)",
     )
     add("--precision", choices=PRECISIONS, help="precision of convolutions and matrix products (default fp32)")
+    _add_protocol(parser)
+    add("--sampler", choices=SAMPLERS, help="how trials are chosen from the space (default: as the space says)")
+    add(
+        "--scheduler",
+        choices=("fifo", "asha"),
+        help="fifo (default): train all folds of every trial; asha: stop weak trials after one or two folds",
+    )
+    add(
+        "--metric", choices=tuple(METRICS), help=f"choose the best trial by the mean of this metric (default {DEFAULT})"
+    )
+    add("--margin", type=parse_nonnegative(float), metavar="D", help=MARGIN_HELP)
+    add_place_options(
+        parser, "MLflow server or database (default: MLFLOW_TRACKING_URI, else mlflow.db in the checkout)"
+    )
+    return parser
+
+
+def _add_protocol(parser: Parser) -> None:
+    """Add the options on seeds, partitions and validation."""
+    add = parser.add_argument
     add("--seed", type=parse_nonnegative(int), metavar="N", help="seed of all random numbers (default 0)")
     add("--repeats", type=parse_positive(int), metavar="R", help="train each fold with R seeds: seed, seed + 1, ...")
     add(
@@ -95,20 +115,6 @@ def make_parser() -> Parser:
         choices=("paper", "nested"),
         help="paper (default): the held-out fold also stops the training; nested: other clips do",
     )
-    add("--sampler", choices=SAMPLERS, help="how trials are chosen from the space (default: as the space says)")
-    add(
-        "--scheduler",
-        choices=("fifo", "asha"),
-        help="fifo (default): train all folds of every trial; asha: stop weak trials after one or two folds",
-    )
-    add(
-        "--metric", choices=tuple(METRICS), help=f"choose the best trial by the mean of this metric (default {DEFAULT})"
-    )
-    add("--margin", type=parse_nonnegative(float), metavar="D", help=MARGIN_HELP)
-    add_place_options(
-        parser, "MLflow server or database (default: MLFLOW_TRACKING_URI, else mlflow.db in the checkout)"
-    )
-    return parser
 
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
