@@ -61,7 +61,7 @@ def rebuild_all(arguments: argparse.Namespace) -> int:
         LedgerError: For a study that cannot be read or written.
         TrackingError: For a URI that names no store.
     """
-    from study.tracking.mlflow_store import check_server
+    from study.tracking.store_check import check_store
     from study.tracking.tracking_uri import StoreUnavailableError, default_uri
 
     console = make_console()
@@ -72,7 +72,7 @@ def rebuild_all(arguments: argparse.Namespace) -> int:
     available = dict.fromkeys(uris, True)
     for uri in available:
         try:
-            check_server(uri)
+            check_store(uri)
         except StoreUnavailableError as error:
             warn_of(error)
             available[uri] = False

@@ -46,9 +46,10 @@ from study.reporting.terminal_table import (
     show_results,
 )
 from study.stats.rows import name_rows
-from study.tracking.mlflow_store import check_server, load_mlflow
+from study.tracking.mlflow_store import load_mlflow
 from study.tracking.mlflow_sync import MlflowCopy
 from study.tracking.optuna_db import OptunaCopy
+from study.tracking.store_check import check_store
 from study.tracking.tracker import Tracker
 from study.tracking.tracking_uri import StoreUnavailableError, default_uri, stored
 from study.tuning.address import find_address
@@ -97,7 +98,7 @@ def check_tracking(request: Request, uri: str, console: Console) -> bool:
         TrackingError: For a URI that names no store, and for a new study's store that cannot be used.
     """
     try:
-        check_server(uri, request.space and space_name(request.space))
+        check_store(uri, request.space and space_name(request.space))
     except StoreUnavailableError as error:
         if request.resume is None:
             raise

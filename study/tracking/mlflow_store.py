@@ -1,4 +1,4 @@
-"""The MLflow tracking store: which one, whether it answers, and the runs of one study in it.
+"""The MLflow tracking store, and the runs of one study in it.
 
 The only file that imports mlflow, and late, because that takes seconds. Runs are found again by their tags, missing
 ones are made and missing values added, so that a writer may be killed anywhere and another go on.
@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.util import find_spec
 from textwrap import shorten
 from typing import Any
 
@@ -33,9 +32,9 @@ from study.tracking.tracking_uri import (
     StoreUnavailableError,
     TrackingError,
     TrackingWarning,
-    check_database,
     database_path,
     database_uri,
+    is_server,
 )
 
 ENVIRONMENT = {  # MLflow's own settings, unless the user has set them
@@ -52,65 +51,6 @@ PAGE, LONGEST_TAG_VALUE = 500, 6000  # runs per page, characters
 SPACING = 1000  # ms from an epoch's point to the next
 LONGEST_REASON = 300  # characters of an error's text; MLflow quotes whole pages
 CREDENTIALS = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
-ARTIFACT_PACKAGES = {  # by scheme: a module, and the package that has it, which MLflow does not install itself
-    "s3": ("boto3", "boto3"),
-    "r2": ("boto3", "boto3"),
-    "b2": ("boto3", "boto3"),
-    "gs": ("google.cloud.storage", "google-cloud-storage"),
-    "wasbs": ("azure.storage.blob", "azure-storage-blob"),
-    "abfss": ("azure.storage.filedatalake", "azure-storage-file-datalake"),
-    "sftp": ("pysftp", "pysftp"),
-}
-
-
-def check_server(uri: str, space: str | None = None) -> None:
-    """Find out whether a tracking store can be used, within seconds; a database file is looked at, not opened.
-
-    Args:
-        uri: Of the store.
-        space: Of the study, if it is known: where its experiment keeps artifacts is looked at, too.
-
-    Raises:
-        TrackingError: When the URI names no store that a study can use.
-        StoreUnavailableError: When it cannot be used now.
-    """
-    if uri.startswith("sqlite"):
-        check_database(database_path(uri))
-    elif uri.startswith(("http://", "https://")):
-        client = load_mlflow().MlflowClient(uri)
-        try:
-            newest = client.search_experiments(max_results=1)
-            own = client.get_experiment_by_name(space) if space is not None else None
-        except Exception as error:  # MLflow lets through whatever a foreign answer breaks in it
-            raise StoreUnavailableError(
-                f"The tracking server {public(uri)} does not answer as an MLflow server ({reason(error)}): "
-                "start it (mlflow server), or choose another --tracking-uri."
-            ) from None
-        for experiment in [own] if own else newest:
-            _check_artifacts(uri, experiment.artifact_location)
-    else:
-        raise TrackingError(
-            f"The tracking URI is {public(uri)!r}, but must begin with sqlite:///, http:// or https:// "
-            "(for other stores, start an mlflow server in front of them)."
-        )
-
-
-def _check_artifacts(uri: str, location: str) -> None:
-    """Look for the package with which MLflow's client itself writes into a server's store of artifacts."""
-    scheme = location.partition(":")[0].lower()
-    module, package = ARTIFACT_PACKAGES.get(scheme, ("", ""))
-    if module and not _is_installed(module):
-        raise StoreUnavailableError(
-            f"The tracking server {public(uri)} keeps artifacts in {public(location)}, which MLflow reaches with the "
-            f"package {package}: install it (pip install {package}), or choose another --tracking-uri."
-        )
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:  # of the package around it
-        return False
 
 
 def load_mlflow() -> Any:
@@ -150,7 +90,7 @@ def _status(error: BaseException) -> int:
 
 def server_version(uri: str) -> Version:
     """The version of a tracking server, major and minor; None for a database, and where the server does not tell."""
-    if not uri.startswith(("http://", "https://")):
+    if not is_server(uri):
         return None
     load_mlflow()
     from mlflow.utils.credentials import get_default_host_creds  # neither is documented, but both know the user's

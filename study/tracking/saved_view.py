@@ -16,6 +16,7 @@ from audiotag.uris import public
 from study.format import own_params
 from study.ledger.schema import Figures, StudyRecord, StudyResults, TrialResult
 from study.tracking.metric_names import BASELINE, PARTITIONS, evaluation_prefix, tag_names
+from study.tracking.tracking_uri import is_server
 
 VIEW = "mlflow.sharedViewState."  # and the view's key: an experiment's tag
 OWN = "audiotag"  # a field of the tag's value that MLflow ignores, and leaves out where a user saves the view
@@ -85,7 +86,7 @@ def view_path(experiment: str, study: StudyRecord, version: Version = None) -> s
 def view_link(experiment: str, study: StudyRecord, uri: str, version: Version = None) -> str:
     """The address at which a browser opens a study's view, without passwords; of a database that of `mlflow ui`."""
     base = LOCAL
-    if uri.startswith(("http://", "https://")):
+    if is_server(uri):
         parts = urlsplit(public(uri))
         base = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
     return f"{base}/{view_path(experiment, study, version)}"

@@ -43,6 +43,11 @@ def stored(uri: str) -> str:
     return uri if public(uri) == uri else ""
 
 
+def is_server(uri: str) -> bool:
+    """Whether a tracking URI names an MLflow server."""
+    return uri.startswith(("http://", "https://"))
+
+
 def database_path(uri: str) -> Path:
     """The file that an SQLite URI names.
 

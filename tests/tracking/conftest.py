@@ -1,11 +1,13 @@
-"""A fixture of several modules: a tracking server of the test's own."""
+"""Fixtures of several modules: a tracking server of the test's own, and one with a single answer."""
 
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -30,3 +32,36 @@ def start_server(empty_store: Path, tmp_path: Path, free_port: int) -> Iterator[
     for server in servers:
         os.killpg(server.pid, 15)
         server.wait(20)
+
+
+class Answer(BaseHTTPRequestHandler):
+    """A server that has one answer."""
+
+    status, content = 401, "You are not authenticated.\nPlease see the manual."
+
+    def do_POST(self) -> None:
+        self.send_response(self.status)
+        self.end_headers()
+        self.wfile.write(self.content.encode())
+
+    do_GET = do_POST
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server_that_says() -> Iterator[Callable[[int, str], str]]:
+    """Start a server with one answer; return its URI, with a password."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(status: int, content: str) -> str:
+        handler = type("Own", (Answer,), {"status": status, "content": content})
+        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), handler))
+        Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"http://me:hush@127.0.0.1:{servers[-1].server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()

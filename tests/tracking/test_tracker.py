@@ -11,8 +11,8 @@ from audiotag.training.epochs import PretrainingEpoch
 from study.ledger.ledger import Ledger
 from study.ledger.progress import Report
 from study.ledger.results import study_results
-from study.tracking.mlflow_store import check_server
 from study.tracking.mlflow_sync import MlflowCopy
+from study.tracking.store_check import check_store
 from study.tracking.tracker import Progress, Tracker
 from study.tracking.tracking_uri import TrackingError
 
@@ -170,7 +170,7 @@ def test_a_server_that_comes_later_gets_all(
     assert tracker.close("interrupted", 200)
     assert said[0].startswith(f"MLflow at {uri} is not up to date (Connection refused).")
     assert said[1:] == [f"MLflow at {uri} is up to date again."]
-    check_server(uri)
+    check_store(uri)
     database = tmp_path / "server.db"
     before = snapshot(uri, database=database)
     assert len(before) == 5
