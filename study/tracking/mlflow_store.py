@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from multiprocessing.pool import ThreadPool
 from textwrap import shorten
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 from filelock import FileLock
 
@@ -49,8 +51,11 @@ FAILURE, STATUS = "audiotag.failure", "audiotag.status"  # why a trial has no re
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page opens on runs, not on traces of GenAI
 PAGE, LONGEST_TAG_VALUE = 500, 6000  # runs per page, characters
 SPACING = 1000  # ms from an epoch's point to the next
+SIDE_BY_SIDE = 8  # writers to a server at a time
 LONGEST_REASON = 300  # characters of an error's text; MLflow quotes whole pages
 CREDENTIALS = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+T = TypeVar("T")
 
 
 def load_mlflow() -> Any:
@@ -219,20 +224,36 @@ class Store:
                 runs[key] = _run_of(run)
         return runs
 
-    def run(self, key: RunKey, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> Run:
-        """Find or make a run, and add parameters and tags that it lacks."""
-        entities, study = load_mlflow().entities, self.study
+    def each(self, work: Callable[[T], object], items: Sequence[T]) -> None:
+        """Do some work for each item; for several at a time where a server may be far away.
+
+        The first failure is raised once no item is in work any more, so that the next attempt has the runs for itself.
+        A program may end meanwhile: the threads do not keep it alive, as those of concurrent.futures would.
+        """
+        if len(items) < 2 or not is_server(self._uri):
+            for item in items:
+                work(item)
+            return
+        pool = ThreadPool(min(SIDE_BY_SIDE, len(items)))
+        try:
+            for _ in pool.imap_unordered(work, items):
+                pass
+        finally:
+            pool.terminate()
+            pool.join()
+
+    def run(self, key: RunKey, name: str, tags: Mapping[str, str]) -> Run:
+        """Find or make a run, and add tags that it lacks."""
+        study = self.study
         own = {"audiotag.study": study.name, "audiotag.study_id": study.id, "audiotag.corpus": study.corpus.name}
         wanted = {name: value[:LONGEST_TAG_VALUE] for name, value in {**tags, **own, **key.tags}.items()}
         if (run := self.runs.get(key)) is None:
             run = self.runs[key] = _run_of(self.client.create_run(self.experiment, _now(), wanted | {NAME: name}))
         elif key == STUDY and run.tags.get("audiotag.study") != study.name:  # its folder was renamed
             wanted[NAME] = name
-        new_params = [entities.Param(name, str(value)) for name, value in params.items() if name not in run.params]
-        new_tags = [entities.RunTag(name, value) for name, value in wanted.items() if run.tags.get(name) != value]
-        if new_params or new_tags:
-            self.client.log_batch(run.id, params=new_params, tags=new_tags)
-            run.params |= {param.key: param.value for param in new_params}
+        tag = load_mlflow().entities.RunTag
+        if new := [tag(name, value) for name, value in wanted.items() if run.tags.get(name) != value]:
+            self.client.log_batch(run.id, tags=new)
             run.tags |= wanted
         if obsolete := [name for name in (FAILURE, STATUS) if name in run.tags and name not in tags]:
             self.set_status(run, "RUNNING")  # a trial that goes on
@@ -241,39 +262,41 @@ class Store:
                 del run.tags[name]
         return run
 
-    def log(self, run: Run, history: Sequence[EpochResult], values: Mapping[str, float | None]) -> None:
-        """Add to a run the epochs, and the metrics without epochs, that it lacks.
+    def log(
+        self,
+        run: Run,
+        history: Sequence[EpochResult] = (),
+        values: Mapping[str, float | None] = EMPTY,
+        params: Mapping[str, Any] = EMPTY,
+    ) -> None:
+        """Add to a run the epochs, the metrics without epochs and the parameters that it lacks, in one call.
 
         Figures that do not exist are left out. A point that is logged again, by a later session or because an answer
         was lost, has the same time stamp, and MLflow drops it.
         """
-        metric = load_mlflow().entities.Metric
+        entities = load_mlflow().entities
         fresh = [epoch for epoch in history if epoch.epoch not in run.epochs]
         points = [
-            metric(name, value, run.start + SPACING * epoch.epoch, epoch.epoch)
+            entities.Metric(name, value, run.start + SPACING * epoch.epoch, epoch.epoch)
             for epoch in fresh
             for name, value in epoch_values(epoch).items()
         ]
         points += [
-            metric(name, value, run.start if name not in run.metrics else _now(), 0)  # the table shows the latest
+            entities.Metric(name, value, run.start if name not in run.metrics else _now(), 0)  # a table has the latest
             for name, value in values.items()
             if value is not None and run.metrics.get(name) != value
         ]
         points = [point for point in points if math.isfinite(point.value)]
-        self.client.log_batch(run.id, points)
+        new = [entities.Param(name, str(value)) for name, value in params.items() if name not in run.params]
+        if points or new:
+            self.client.log_batch(run.id, points, new)
         run.metrics |= {point.key: point.value for point in points}
+        run.params |= {param.key: param.value for param in new}
         run.epochs |= {epoch.epoch for epoch in fresh}
 
-    def add(self, run: Run, values: Mapping[str, float | None]) -> None:
-        """Add to a run that has ended the metrics that it lacks: those newer than it."""
-        new = {name: value for name, value in values.items() if name not in run.metrics and value is not None}
-        if new:
-            self.log(run, [], new)
-
-    def replace(self, run: Run, values: Mapping[str, float | None]) -> None:
-        """Bring metrics of a run up to date that change with other trials, whether it has ended or not."""
-        if any(value is not None and run.metrics.get(name) != value for name, value in values.items()):
-            self.log(run, [], values)
+    def add(self, run: Run, values: Mapping[str, float | None], params: Mapping[str, Any] = EMPTY) -> None:
+        """Add to a run that has ended the metrics and parameters that it lacks: those newer than it."""
+        self.log(run, [], {name: value for name, value in values.items() if name not in run.metrics}, params)
 
     def note_answer(self, answer: str, trials: str) -> None:
         """Put a study's answer, and the address of its trials, into its experiment's description, beside others."""

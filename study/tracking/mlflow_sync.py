@@ -6,6 +6,7 @@ what the report concludes of a trial, which changes with the others.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import product
 
 from audiotag.metrics import DEFAULT
@@ -84,8 +85,8 @@ class MlflowCopy:
             run = self._copy_study(store)
             if progress.status == "running":
                 store.set_status(run, "RUNNING")
-            for folder in self._ledger.trials(without=store.ended):
-                self._copy_trial(store, folder, progress)
+            trials = self._ledger.trials(without=store.ended)
+            store.each(partial(self._copy_trial, store, progress), trials)
             if progress.status != "running":
                 self._end_study(store, run, progress.status)
             elif self.view is None or len(store.ended) >= 2 * max(self._viewed, 1):  # seldom: it reads all results
@@ -114,11 +115,12 @@ class MlflowCopy:
             tags[GIT_DIRTY] = str(program.git_dirty).lower()
         if study.has_several_partitions:  # a tag, because a study may get more of them
             tags[PARTITIONS] = str(len(study.partitions))
-        run = store.run(STUDY, study.name, params, tags)
+        run = store.run(STUDY, study.name, tags)
+        store.log(run, params=params)
         store.log_dataset(run)
         return run
 
-    def _copy_trial(self, store: Store, folder: TrialFolder, progress: Progress) -> None:
+    def _copy_trial(self, store: Store, progress: Progress, folder: TrialFolder) -> None:
         """Copy a trial: its run, those of its folds, and its result where it has one."""
         study, trial, result = self._study, folder.trial, trial_result(self._ledger, folder)
         name = trial_name(trial.config, self._named or study.varied) or folder.key
@@ -128,7 +130,7 @@ class MlflowCopy:
             tags |= {STATUS: "pruned"} if result.status == "pruned" else {FAILURE: result.reason}
         if result is not None and (stopped := result.failed_partition) is not None:
             tags[FAILURE] = f"in partition {stopped.partition}: {stopped.reason}"
-        run = store.run(RunKey("trial", folder.key), name, trial.config, tags)
+        run = store.run(RunKey("trial", folder.key), name, tags)
         store.log_dataset(run)
         in_progress = "RUNNING" if progress.status == "running" else "KILLED"
         status = in_progress if result is None or result.goes_on else ENDS[result.status]
@@ -139,13 +141,13 @@ class MlflowCopy:
                 self._copy_fold(store, part, fold, seed, epochs, "KILLED" if status == "FINISHED" else status)
         values = {} if result is None else figure_values(result.figures) | evaluation_values(result.evaluation)
         if run.status == "FINISHED":
-            store.add(run, values)
-        elif result is not None:
-            records = [record for fold in finished_folds(folder, study) for record in fold]
+            store.add(run, values, trial.config)
+        else:
+            records = [record for fold in finished_folds(folder, study) for record in fold] if result else []
             curves = mean_curves([record.history for record in records]) if status == "FINISHED" else []
-            store.log(run, curves, values)
+            store.log(run, curves, values, trial.config)
         if result is not None and result.over_partitions is not None and not result.goes_on:
-            store.log(run, [], partition_values(result.over_partitions))  # with more partitions they change
+            store.log(run, values=partition_values(result.over_partitions))  # with more partitions they change
         store.set_status(run, status)
         if result is not None:
             self._add_to_folds(store, result)
@@ -180,20 +182,24 @@ class MlflowCopy:
         params = {name: config[name] for name in self._study.varied if name in config} | own
         trial = store.runs[RunKey("trial", folder.key)]
         tags = {PARENT: trial.id, COLOR: run_color(folder.trial.number)}
-        run = store.run(key, fold_name(trial.tags[NAME], own), params, tags)
+        run = store.run(key, fold_name(trial.tags[NAME], own), tags)
         if record is not None:
             values = {name: getattr(record, name) for name in ("best_epoch", "epochs", "seconds")}
-            store.log(run, record.history, figure_values(record.figures) | values)
+            store.log(run, record.history, figure_values(record.figures) | values, params)
             store.set_status(run, "FINISHED")
         elif not finished:
-            store.log(run, epochs, {})
+            store.log(run, epochs, params=params)
             store.set_status(run, status)
 
     def _copy_findings(self, store: Store, findings: Findings) -> None:
         """Copy what the report concludes: the answer, and the figures of each trial, which change with other trials."""
-        for trial in findings.trials:
-            if (run := store.runs.get(RunKey("trial", trial.key))) is not None:
-                store.replace(run, finding_values(trial, self._study.metric))
+        known = [trial for trial in findings.trials if RunKey("trial", trial.key) in store.runs]
+        store.each(
+            lambda trial: store.log(
+                store.runs[RunKey("trial", trial.key)], values=finding_values(trial, self._study.metric)
+            ),
+            known,
+        )
         store.note_answer(findings.answer, view_path(store.experiment, self._study, store.version))
 
     def _save_view(self, store: Store, results: StudyResults) -> str:
@@ -211,10 +217,10 @@ class MlflowCopy:
         if best is not None:
             values |= {f"best/{metric}_mean": part.mean for metric, part in best.figures.items()}
             name = store.runs[RunKey("trial", best.key)].tags[NAME]
-        store.log(run, [], values)
+        store.log(run, values=values)
         findings = read_findings(self._ledger)
         trials = view_path(store.experiment, self._study, store.version)
-        store.run(STUDY, self._study.name, {}, {NOTE: describe_results(results, name, findings, trials)})
+        store.run(STUDY, self._study.name, {NOTE: describe_results(results, name, findings, trials)})
         self.view = self._save_view(store, results)
         if findings is not None:
             self._copy_findings(store, findings)

@@ -10,7 +10,6 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,6 @@ from study.tracking.run_keys import fold_key
 REQUIREMENTS = ("av", "numpy", "scipy", "soundfile", "soxr", "torch", "torchaudio")  # that a tagger imports
 PROJECT_PACKAGE = "audiotag-study"  # whose part `audiotag` a model holds
 STUDY_ID = "audiotag.study_id"
-SIDE_BY_SIDE = 8  # models that are uploaded at a time
 ARTIFACTS = "model"  # folder among those of a fold's run
 
 
@@ -142,18 +140,14 @@ def _describe(study: StudyRecord, name: str) -> str:
 def upload_models(store: Store, models: Sequence[FoldModel], config: TrialConfig) -> None:
     """Upload models to their folds' runs, over what a writer that was killed has left there.
 
-    Several are uploaded at a time: each is some hundred small files, and MLflow makes a call for each of them.
+    Each is some hundred small files, and MLflow makes a call for each of them.
     """
-    # the program may end while a model is written
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place, ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        folders = [str(Path(place, model.alias, ARTIFACTS)) for model in models]
-        for model, folder in zip(models, folders, strict=True):
-            Path(folder).parent.mkdir()
-            save_model(Path(folder), store.study, config, model.weights)
-        sent = pool.map(
-            lambda model, folder: store.client.log_artifacts(model.run.id, folder, ARTIFACTS), models, folders
-        )
-        list(sent)  # raises what a thread has raised
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:  # the program may end meanwhile
+        folders = {model.alias: Path(place, model.alias, ARTIFACTS) for model in models}
+        for model in models:
+            folders[model.alias].parent.mkdir()
+            save_model(folders[model.alias], store.study, config, model.weights)
+        store.each(lambda model: store.client.log_artifacts(model.run.id, str(folders[model.alias]), ARTIFACTS), models)
 
 
 def _own_packages(config: TrialConfig) -> list[str]:

@@ -17,9 +17,10 @@ from threading import Thread
 USER = "me"
 
 
-def serve(root: Path, port: int) -> subprocess.Popen[bytes]:
+def serve(root: Path, port: int, workers: int = 1) -> subprocess.Popen[bytes]:
     """Start MLflow's server on a database in a folder, and wait until it answers."""
-    words = ["server", "--backend-store-uri", f"sqlite:///{root / 'served.db'}", "--port", str(port), "--workers", "1"]
+    words = ["server", "--backend-store-uri", f"sqlite:///{root / 'served.db'}", "--port", str(port)]
+    words += ["--workers", str(workers)]
     with (root / "server.log").open("ab") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "mlflow", *words], cwd=root, stdout=log, stderr=log, start_new_session=True

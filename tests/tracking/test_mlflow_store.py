@@ -4,13 +4,18 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from helpers.tracked import wait_for
 
-from study.tracking.mlflow_store import open_client, reason, server_version
+from study.ledger.ledger import Ledger
+from study.tracking import mlflow_store
+from study.tracking.mlflow_store import Store, open_client, reason, server_version
 from study.tracking.tracking_uri import default_uri
 
 MAKE = (
@@ -37,6 +42,70 @@ def test_a_database_is_made_whole_by_one_process_even_after_a_kill(tmp_path: Pat
     assert sorted(path.name for path in folder.iterdir()) == ["mlflow.db", "mlflow.db-lock"]
     assert [experiment.name for experiment in open_client(default_uri(folder)).search_experiments()] == ["Default"]
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+# several writers at a time
+
+
+@pytest.fixture
+def distant(ledger: Ledger, uri: str, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store that is written to like a server."""
+    store = Store(uri, ledger.study)
+    monkeypatch.setattr(mlflow_store, "is_server", lambda uri: True)
+    return store
+
+
+def test_a_server_gets_several_writers_and_a_database_one(ledger: Ledger, uri: str, distant: Store) -> None:
+    met = threading.Barrier(mlflow_store.SIDE_BY_SIDE, timeout=60)
+    distant.each(lambda _: met.wait(), range(mlflow_store.SIDE_BY_SIDE))  # none goes on until all are there
+    with patch.object(mlflow_store, "is_server", return_value=False):
+        threads: list[int] = []
+        Store(uri, ledger.study).each(lambda _: threads.append(threading.get_ident()), range(20))
+    assert threads == [threading.get_ident()] * 20
+
+
+def test_a_failure_is_raised_when_no_writer_is_at_work_any_more(distant: Store) -> None:
+    begun, ended, failed = list[int](), list[int](), threading.Event()
+
+    def work(item: int) -> None:
+        begun.append(item)
+        if item == 3:
+            failed.set()
+            raise ConnectionError("cut off")
+        failed.wait(60)
+        time.sleep(0.2)  # a call that goes on while another has failed
+        ended.append(item)
+
+    with pytest.raises(ConnectionError, match="cut off"):
+        distant.each(work, range(1000))
+    assert sorted(ended) == sorted(item for item in begun if item != 3)
+    assert len(begun) < 100  # some had been handed out before the failure was seen
+    before = len(begun)
+    time.sleep(0.3)
+    assert len(begun) == before
+
+
+STUCK = """
+import sys, threading, time
+from pathlib import Path
+from study.ledger.ledger import Ledger
+from study.tracking import mlflow_store
+store = mlflow_store.Store(sys.argv[2], Ledger.open(Path(sys.argv[1])).study)
+mlflow_store.is_server = lambda uri: True
+begun = threading.Semaphore(0)
+work = lambda item: (begun.release(), time.sleep(600))
+threading.Thread(target=store.each, args=(work, range(20)), daemon=True).start()
+for _ in range(mlflow_store.SIDE_BY_SIDE):
+    begun.acquire()
+"""
+
+
+@pytest.mark.slow
+def test_a_program_ends_while_writers_wait_for_a_server(ledger: Ledger, uri: str) -> None:
+    subprocess.run([sys.executable, "-c", STUCK, str(ledger.root), uri], check=True, timeout=300)
+
+
+# what a server says
 
 
 def test_a_long_reason_ends_at_a_word() -> None:

@@ -310,25 +310,29 @@ def test_an_empty_store_gets_the_same(ledger: Ledger, uri: str, empty_store: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("alphas", "step"), [((1.5,), 1), ((1.5, 0.0, 0.5), 7)], ids=["one trial", "side by side"])
 def test_an_update_killed_at_any_write_leaves_nothing_twice(
-    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    alphas: tuple[float, ...], step: int, uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed at the n-th write, for each n, and continued.
+    """Killed at the n-th write, for each n, and continued; several trials are written side by side, as to a server.
 
     Where n is odd, its answer is lost and the same process goes on; else it never arrives and another process goes on.
     """
-    whole = make_ledger(tmp_path / "studies" / "whole", f"{0:032}", (1.5,))
-    finish(whole, "key0")
+    keys = [f"key{number}" for number in range(len(alphas))]
+    whole = make_ledger(tmp_path / "studies" / "whole", f"{0:032}", alphas)
+    finish(whole, *keys)
     wanted = [comparable(run) for run in copy_to(uri, whole).values()]
-    for number in range(1, 100):
+    monkeypatch.setattr(mlflow_store, "is_server", lambda uri: True)
+    for number in range(1, 200, step):
         after = same_process = number % 2 == 1
-        ledger = make_ledger(tmp_path / "studies" / f"n{number}", f"{number:032}", (1.5,))
+        ledger = make_ledger(tmp_path / "studies" / f"n{number}", f"{number:032}", alphas)
         finish_fold(ledger.trial("key0"), 0)
         copy = MlflowCopy(ledger, uri)
         with monkeypatch.context() as patch:
             writes = cut_off(patch, number, after)
-            killed = attempt(copy, live(("key0", 1, 0)))
+            killed = attempt(copy, live(*((key, 1, 0) for key in keys)))
             finish_fold(ledger.trial("key0"), 1)
+            finish(ledger, *keys[1:])
             killed = killed or attempt(copy, FINISHED)
         copy = copy if same_process else MlflowCopy(ledger, uri)
         copy.update(FINISHED)
@@ -361,14 +365,14 @@ def test_metrics_that_arrive_after_all_are_not_twice(ledger: Ledger, uri: str, m
     client, late = load_mlflow().MlflowClient, []
     original = client.log_batch
 
-    def log_batch(self: Any, run_id: str, metrics: Any = (), **others: Any) -> None:
+    def log_batch(self: Any, run_id: str, metrics: Any = (), *others: Any, **named: Any) -> None:
         if metrics and not late:
             late.append((run_id, metrics))
             raise TimeoutError("timed out")
         if len(late) == 1:
             original(self, *late[0])
             late.append(None)
-        original(self, run_id, metrics, **others)
+        original(self, run_id, metrics, *others, **named)
 
     monkeypatch.setattr(client, "log_batch", log_batch)
     copy = MlflowCopy(ledger, uri)
