@@ -81,10 +81,16 @@ def translated(uri: str) -> Iterator[None]:
 def reason(error: BaseException) -> str:
     """The first cause of an error, in a line without passwords; MLflow's credentials where one is refused."""
     hint = f": {CREDENTIALS}" if _status(error) in (401, 403) else ""
-    while inner := error.__cause__ or error.__context__:
+    while inner := error.__cause__ or error.__context__ or _wrapped(error):
         error = inner
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return shorten(public(text.splitlines()[0]), LONGEST_REASON, placeholder=" ...") + hint
+
+
+def _wrapped(error: BaseException) -> BaseException | None:
+    """The error that urllib3 passes on as an argument of its own."""
+    last = error.args[-1] if error.args else None
+    return last if isinstance(last, BaseException) else None
 
 
 def _status(error: BaseException) -> int:

@@ -114,6 +114,11 @@ def test_a_long_reason_ends_at_a_word() -> None:
     assert len(line) < 400
 
 
+def test_a_reason_is_that_of_the_innermost_error() -> None:
+    inner = ConnectionResetError("the server hung up")
+    assert reason(OSError("aborted", inner)) == "the server hung up"  # as urllib3 wraps it
+
+
 @pytest.mark.parametrize(
     ("status", "content", "version"),
     [
