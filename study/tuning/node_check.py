@@ -12,6 +12,7 @@ from study.tuning.cluster import ResourceError
 from study.tuning.crew import Crew
 from study.tuning.failures import explain
 from study.tuning.nodes import Node, find_share, wait_for_nodes
+from study.tuning.watch import head_answers
 
 LIMIT = 60.0  # s in which a node must answer; importing torch from a cold disk takes half of it
 
@@ -73,7 +74,11 @@ def smallest_card(nodes: list[Node]) -> float | None:
 
 
 def why_not(nodes: list[Node], expected: dict[str, str], with_cards: bool) -> dict[str, str]:
-    """Why some nodes cannot be used, by Ray's names of them."""
+    """Why some nodes cannot be used, by Ray's names of them.
+
+    Raises:
+        ResourceError: If the cluster's head has gone meanwhile.
+    """
     answers = _ask(nodes, with_cards, probe.look, with_cards)
     found = {name: _read(answer, expected, with_cards) for name, answer in answers.items()}
     return {name: reason for name, reason in found.items() if reason is not None}
@@ -85,6 +90,9 @@ def _ask(
     """Run a function of the probe on some nodes at the same time; the answers by Ray's names of them.
 
     Those that take too long are not there yet.
+
+    Raises:
+        ResourceError: If the cluster's head has gone meanwhile.
     """
     ray.cloudpickle.register_pickle_by_value(probe)  # a node without the program says so, instead of failing
     try:
@@ -97,10 +105,19 @@ def _ask(
             for node in nodes
         }
         if answers:
-            ray.wait(list(answers.values()), num_returns=len(answers), timeout=LIMIT)
+            _, late = ray.wait(list(answers.values()), num_returns=len(answers), timeout=LIMIT)
+            if late:
+                _require_head(ray.get_runtime_context().gcs_address)
         return answers
     finally:
         ray.cloudpickle.unregister_pickle_by_value(probe)
+
+
+def _require_head(address: str) -> None:
+    if not head_answers(address):
+        raise ResourceError(
+            f"The head of the cluster at {address} does not answer any more: start the study once it does."
+        )
 
 
 def _read(answer: "ray.ObjectRef[dict[str, str]]", expected: dict[str, str], with_cards: bool) -> str | None:

@@ -44,7 +44,7 @@ class Watch:
     def _look(self) -> None:
         heard = time.monotonic()
         while not self._over.wait(PAUSE):
-            if _answers(self._address):
+            if head_answers(self._address):
                 heard = time.monotonic()
             elif time.monotonic() - heard > PATIENCE:
                 self._lost(self._address)
@@ -60,7 +60,8 @@ class Watch:
                 self._changed(nodes)
 
 
-def _answers(address: str) -> bool:
+def head_answers(address: str) -> bool:
+    """Whether a cluster's head takes connections at an address (HOST:PORT)."""
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=PAUSE):

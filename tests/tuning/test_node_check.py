@@ -1,9 +1,11 @@
 """Nodes of a cluster that is not our own, looked at before training."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import ray
 
 from study.tuning import node_check, probe
 from study.tuning.cluster import ResourceError
@@ -50,6 +52,17 @@ def test_a_node_that_cannot_load_the_program_or_start_cuda_says_why(monkeypatch:
     assert look(with_cards=True)["trouble"] == "CUDA does not start (no driver)"
     monkeypatch.setattr(probe, "TRAINS", "study.nowhere")
     assert "ModuleNotFoundError: No module named 'study.nowhere'" in look(with_cards=False)["trouble"]
+
+
+def test_a_head_that_went_while_nodes_were_asked_is_named(monkeypatch: pytest.MonkeyPatch, free_port: int) -> None:
+    """Nodes say nothing without it, and it is not their fault."""
+    never = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda *_: "answer"))
+    monkeypatch.setattr(ray, "remote", lambda **_: lambda question: never)
+    monkeypatch.setattr(ray, "wait", lambda asked, **_: ([], asked))
+    context = SimpleNamespace(gcs_address=f"127.0.0.1:{free_port}")
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: context)
+    with pytest.raises(ResourceError, match=rf"^The head of the cluster at 127\.0\.0\.1:{free_port} does not answer"):
+        node_check.why_not([Node("a" * 56, "A", 1, 0)], HERE, with_cards=False)
 
 
 def test_nodes_that_will_not_do_are_left_out_with_a_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
