@@ -1,4 +1,4 @@
-"""URIs as they may be shown and stored: without passwords and tokens."""
+"""URIs, as they may be shown and stored: without passwords and tokens."""
 
 import re
 import shlex
@@ -17,6 +17,11 @@ def public(text: str) -> str:
     "http://me:secret@host/?token=abc" becomes "http://host/?token=***".
     """
     return SECRET.sub(rf"\1{MASK}", USER.sub("", text))
+
+
+def is_server(uri: str) -> bool:
+    """Whether a URI names a server that is reached by HTTP."""
+    return uri.startswith(("http://", "https://"))
 
 
 def mask_in_source(text: str) -> str:

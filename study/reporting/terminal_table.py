@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from audiotag.corpus.errors import count
-from audiotag.uris import public, public_command
+from audiotag.uris import is_server, public, public_command
 from study.cli import STUDIES, from_here, pasteable, say
 from study.cloud import shown
 from study.ledger.files import read_json
@@ -135,7 +135,7 @@ def password_notes(tracking_uri: str | None) -> list[str]:
 
 def look_commands(uri: str, view: str | None) -> list[str]:
     """How to look at the trials in MLflow, `view` being their address; the server of a database has to be started."""
-    if uri.startswith(("http://", "https://", "databricks")):
+    if is_server(uri):
         return [f"open {view or public(uri)}"]
     command = pasteable(public_command(["mlflow", "ui", "--backend-store-uri", uri]))
     return [command, *([f"then open {view}"] if view else [])]

@@ -1,7 +1,7 @@
 """The MLflow tracking store, and the runs of one study in it.
 
-The only file that imports mlflow, and late, because that takes seconds. Runs are found again by their tags, missing
-ones are made and missing values added, so that a writer may be killed anywhere and another go on.
+Only this file imports mlflow, as late as possible, because the import takes seconds. Runs are found by their tags, and
+missing runs and values are added, so that a writer may be killed at any point and another go on.
 """
 
 import json
@@ -9,13 +9,14 @@ import logging
 import math
 import os
 import re
+import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing.pool import ThreadPool
+from queue import Empty, SimpleQueue
 from textwrap import shorten
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -24,7 +25,7 @@ from filelock import FileLock
 
 from audiotag.files import size_of
 from audiotag.training.epochs import EpochResult
-from audiotag.uris import public
+from audiotag.uris import is_server, public
 from study.ledger.schema import StudyRecord
 from study.tracking.descriptions import LONGEST_DESCRIPTION, describe_experiment, with_answer
 from study.tracking.metric_names import epoch_values
@@ -36,7 +37,6 @@ from study.tracking.tracking_uri import (
     TrackingWarning,
     database_path,
     database_uri,
-    is_server,
 )
 
 ENVIRONMENT = {  # MLflow's own settings, unless the user has set them
@@ -51,7 +51,7 @@ FAILURE, STATUS = "audiotag.failure", "audiotag.status"  # why a trial has no re
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page opens on runs, not on traces of GenAI
 PAGE, LONGEST_TAG_VALUE = 500, 6000  # runs per page, characters
 SPACING = 1000  # ms from an epoch's point to the next
-SIDE_BY_SIDE = 8  # writers to a server at a time
+SIDE_BY_SIDE = 8  # trials, or models, that are written to a server at a time
 LONGEST_REASON = 300  # characters of an error's text; MLflow quotes whole pages
 CREDENTIALS = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
 EMPTY: Mapping[str, Any] = MappingProxyType({})
@@ -79,7 +79,7 @@ def translated(uri: str) -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """The first cause of an error, in a line without passwords; MLflow's credentials where one is refused."""
+    """The root cause of an error, in a line without passwords; where access is refused, also how to get it."""
     hint = f": {CREDENTIALS}" if _status(error) in (401, 403) else ""
     while inner := error.__cause__ or error.__context__ or _wrapped(error):
         error = inner
@@ -88,7 +88,7 @@ def reason(error: BaseException) -> str:
 
 
 def _wrapped(error: BaseException) -> BaseException | None:
-    """The error that urllib3 passes on as an argument of its own."""
+    """The error that urllib3 keeps among the arguments of its own."""
     last = error.args[-1] if error.args else None
     return last if isinstance(last, BaseException) else None
 
@@ -104,8 +104,9 @@ def server_version(uri: str) -> Version:
     if not is_server(uri):
         return None
     load_mlflow()
-    from mlflow.utils.credentials import get_default_host_creds  # neither is documented, but both know the user's
-    from mlflow.utils.rest_utils import http_request  # credentials and certificates
+    # neither is documented, but both know the user's credentials and certificates
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
 
     try:
         answer = http_request(get_default_host_creds(uri), "/version", "GET")
@@ -122,8 +123,8 @@ def _now() -> int:
 def open_client(uri: str) -> Any:
     """An MLflow client of a store; its database is made if need be.
 
-    MLflow makes a database in some sixty steps and cannot open one that was killed in their midst, or that two
-    processes make at once: it is made aside, under a lock, and renamed when whole.
+    MLflow makes a database in some sixty steps. It cannot open one that was left half-made, or that two processes make
+    at once: it is made under another name, behind a lock, and renamed when whole.
     """
     client = load_mlflow().MlflowClient
     if not uri.startswith("sqlite"):
@@ -138,6 +139,11 @@ def open_client(uri: str) -> Any:
                 client(database_uri(aside)).search_experiments(max_results=1)
                 aside.replace(path)
     return client(f"{database_uri(path)}?{options}" if options else database_uri(path))
+
+
+def count_writers(uri: str) -> int:
+    """How many trials are written to a store at a time; a database in a file takes one writer."""
+    return SIDE_BY_SIDE if is_server(uri) else 1
 
 
 def all_pages(search: Callable[..., Any]) -> list[Any]:
@@ -178,6 +184,7 @@ class Store:
     def __init__(self, uri: str, study: StudyRecord) -> None:
         self.client, self.study, self.ended = open_client(uri), study, set[str]()
         self.version = server_version(uri)
+        self._writers = count_writers(uri)
         self._uri, self._query = uri, f"tags.`audiotag.study_id` = '{study.id}'"
         self.experiment = self._find_experiment()
         self.runs = self._find_runs()
@@ -223,33 +230,52 @@ class Store:
         search = partial(self.client.search_runs, [self.experiment], self._query, max_results=PAGE)
         found = all_pages(search)
         runs: dict[RunKey, Run] = {}
-        for run in sorted(found, key=lambda run: (run.info.start_time, run.info.run_id)):
+        for run in sorted(found, key=_by_worth):
             if (key := RunKey.from_tags(run.data.tags)) in runs:  # the answer was lost, and it was made again
                 self.client.delete_run(run.info.run_id)
             else:
                 runs[key] = _run_of(run)
         return runs
 
-    def each(self, work: Callable[[T], object], items: Sequence[T]) -> None:
-        """Do some work for each item; for several at a time where a server may be far away.
+    def each(self, work: Callable[[T], object], items: Iterable[T]) -> None:
+        """Call `work` with each item; where the store is a server, with several at a time.
 
-        The first failure is raised once no item is in work any more, so that the next attempt has the runs for itself.
-        A program may end meanwhile: the threads do not keep it alive, as those of concurrent.futures would.
+        The first failure is raised when nothing is in work any more, so that the next attempt has the runs for itself.
+        The threads are daemons: unlike those of concurrent.futures, they do not keep a program from ending.
         """
-        if len(items) < 2 or not is_server(self._uri):
-            for item in items:
-                work(item)
-            return
-        pool = ThreadPool(min(SIDE_BY_SIDE, len(items)))
-        try:
-            for _ in pool.imap_unordered(work, items):
-                pass
-        finally:
-            pool.terminate()
-            pool.join()
+        waiting, failures = SimpleQueue[T](), list[BaseException]()
+        for item in items:
+            waiting.put(item)
+
+        def write() -> None:
+            while not failures:
+                try:
+                    work(waiting.get_nowait())
+                except Empty:
+                    return
+                except BaseException as error:
+                    failures.append(error)
+
+        if self._writers == 1:
+            write()
+        else:
+            threads = [threading.Thread(target=write, daemon=True) for _ in range(min(self._writers, waiting.qsize()))]
+            try:
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+            except KeyboardInterrupt as error:
+                failures.append(error)  # they end with the item in work, or with the program
+                raise
+        if failures:
+            raise failures[0]
 
     def run(self, key: RunKey, name: str, tags: Mapping[str, str]) -> Run:
-        """Find or make a run, and add tags that it lacks."""
+        """Find or make a run, and add tags that it lacks.
+
+        Where a tag of a failure holds no longer it is removed, and the run is RUNNING again.
+        """
         study = self.study
         own = {"audiotag.study": study.name, "audiotag.study_id": study.id, "audiotag.corpus": study.corpus.name}
         wanted = {name: value[:LONGEST_TAG_VALUE] for name, value in {**tags, **own, **key.tags}.items()}
@@ -275,7 +301,7 @@ class Store:
         values: Mapping[str, float | None] = EMPTY,
         params: Mapping[str, Any] = EMPTY,
     ) -> None:
-        """Add to a run the epochs, the metrics without epochs and the parameters that it lacks, in one call.
+        """Add the epochs, the other metrics and the parameters that a run lacks, in one batch.
 
         Figures that do not exist are left out. A point that is logged again, by a later session or because an answer
         was lost, has the same time stamp, and MLflow drops it.
@@ -287,8 +313,8 @@ class Store:
             for epoch in fresh
             for name, value in epoch_values(epoch).items()
         ]
-        points += [
-            entities.Metric(name, value, run.start if name not in run.metrics else _now(), 0)  # a table has the latest
+        points += [  # MLflow's table shows the latest of several
+            entities.Metric(name, value, run.start if name not in run.metrics else _now(), 0)
             for name, value in values.items()
             if value is not None and run.metrics.get(name) != value
         ]
@@ -301,7 +327,7 @@ class Store:
         run.epochs |= {epoch.epoch for epoch in fresh}
 
     def add(self, run: Run, values: Mapping[str, float | None], params: Mapping[str, Any] = EMPTY) -> None:
-        """Add to a run that has ended the metrics and parameters that it lacks: those newer than it."""
+        """Add to a finished run the metrics and parameters that are newer than it."""
         self.log(run, [], {name: value for name, value in values.items() if name not in run.metrics}, params)
 
     def note_answer(self, answer: str, trials: str) -> None:
@@ -347,7 +373,7 @@ class Store:
 
     @contextmanager
     def optional(self, part: str) -> Iterator[None]:
-        """Do without a part of MLflow that an older server lacks; that is said once."""
+        """Skip a part of MLflow that an older server lacks, with one warning."""
         try:
             yield
         except load_mlflow().exceptions.MlflowException as error:
@@ -355,6 +381,11 @@ class Store:
                 raise
             text = f"The MLflow server at {public(self._uri)} is too old for {part}; all else is there."
             warnings.warn(text, TrackingWarning, stacklevel=3)
+
+
+def _by_worth(run: Any) -> tuple[bool, int, str]:
+    """Runs in the order in which they are kept where several have one key: a finished one first, then the older."""
+    return run.info.status != "FINISHED", run.info.start_time, run.info.run_id
 
 
 def _run_of(run: Any) -> Run:

@@ -1,8 +1,8 @@
 """The ledger as MLflow shows it: a copy that can be thrown away and made again.
 
-One writer. An update may be killed anywhere, go on later, or start again with an empty store. A run is marked FINISHED
-after everything else is in it, and then is not written again, but for
-what the report concludes of a trial, which changes with the others.
+Only one process writes. An update may be killed anywhere, continue later, or start again with an empty store. A run is
+marked FINISHED after everything else is in it. After that only what is new is added: metrics of a newer version,
+further partitions, and what the report concludes of a trial, which changes with the others.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from audiotag.metrics import DEFAULT
 from audiotag.training.epochs import EpochResult
 from audiotag.uris import public
 from study.format import own_params, trial_name
-from study.ledger.findings import FINDINGS_FILE, Findings, read_findings
+from study.ledger.findings import FINDINGS_FILE, Findings, TrialFindings, read_findings
 from study.ledger.learning_curves import mean_curves
 from study.ledger.ledger import RESULTS_FILE, Ledger
 from study.ledger.provenance import current_program
@@ -63,6 +63,7 @@ class MlflowCopy:
         self.name = f"MLflow at {public(uri)}"
         self._ledger, self._study, self._uri = ledger, ledger.study, uri
         self._store: Store | None = None
+        self._failed = False  # an attempt since the store was looked at for the last time
         self.view: str | None = None
         self._named = named
         self._tell, self._viewed = tell, 0  # trials that had ended when the view was saved
@@ -79,22 +80,25 @@ class MlflowCopy:
             self._study, self._store = self._ledger.study, None
         if self._named is None:
             self._named = name_rows([own_params(folder.trial.config) for folder in self._ledger.trials()], self._study)
+        running, failed = progress.status == "running", self._failed
+        if failed and not running:
+            self._store = None  # a call that was given up may have made a run after the store was looked at again
         with translated(self._uri):
             store = self._store or Store(self._uri, self._study)
-            self._store = None  # until all is done: after a failure nobody knows what has arrived
+            self._store, self._failed = None, True  # until all is done: after a failure nobody knows what has arrived
             run = self._copy_study(store)
-            if progress.status == "running":
+            if running:
                 store.set_status(run, "RUNNING")
             trials = self._ledger.trials(without=store.ended)
             store.each(partial(self._copy_trial, store, progress), trials)
-            if progress.status != "running":
+            if not running:
                 self._end_study(store, run, progress.status)
             elif self.view is None or len(store.ended) >= 2 * max(self._viewed, 1):  # seldom: it reads all results
                 self.view = self._save_view(store, study_results(self._ledger, "interrupted"))
                 tell, self._tell = self._tell, None
                 if tell is not None:
                     tell(self.view)
-            self._store = store
+            self._store, self._failed = store, failed and running
 
     def _copy_study(self, store: Store) -> Run:
         study = self._study
@@ -193,13 +197,12 @@ class MlflowCopy:
 
     def _copy_findings(self, store: Store, findings: Findings) -> None:
         """Copy what the report concludes: the answer, and the figures of each trial, which change with other trials."""
-        known = [trial for trial in findings.trials if RunKey("trial", trial.key) in store.runs]
-        store.each(
-            lambda trial: store.log(
-                store.runs[RunKey("trial", trial.key)], values=finding_values(trial, self._study.metric)
-            ),
-            known,
-        )
+
+        def add_figures(trial: TrialFindings) -> None:
+            if (run := store.runs.get(RunKey("trial", trial.key))) is not None:
+                store.log(run, values=finding_values(trial, self._study.metric))
+
+        store.each(add_figures, findings.trials)
         store.note_answer(findings.answer, view_path(store.experiment, self._study, store.version))
 
     def _save_view(self, store: Store, results: StudyResults) -> str:

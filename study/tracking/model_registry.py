@@ -138,11 +138,11 @@ def _describe(study: StudyRecord, name: str) -> str:
 
 
 def upload_models(store: Store, models: Sequence[FoldModel], config: TrialConfig) -> None:
-    """Upload models to their folds' runs, over what a writer that was killed has left there.
+    """Upload models to the runs of their folds, over what a killed writer has left there.
 
-    Each is some hundred small files, and MLflow makes a call for each of them.
+    A model is some hundred small files, with a call for each.
     """
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:  # the program may end meanwhile
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:  # the program may end during the upload
         folders = {model.alias: Path(place, model.alias, ARTIFACTS) for model in models}
         for model in models:
             folders[model.alias].parent.mkdir()

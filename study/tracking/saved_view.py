@@ -12,11 +12,10 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from audiotag.uris import public
+from audiotag.uris import is_server, public
 from study.format import own_params
 from study.ledger.schema import Figures, StudyRecord, StudyResults, TrialResult
 from study.tracking.metric_names import BASELINE, PARTITIONS, evaluation_prefix, tag_names
-from study.tracking.tracking_uri import is_server
 
 VIEW = "mlflow.sharedViewState."  # and the view's key: an experiment's tag
 OWN = "audiotag"  # a field of the tag's value that MLflow ignores, and leaves out where a user saves the view

@@ -2,14 +2,13 @@
 
 from importlib.util import find_spec
 
-from audiotag.uris import public
+from audiotag.uris import is_server, public
 from study.tracking.mlflow_store import load_mlflow, reason
 from study.tracking.tracking_uri import (
     StoreUnavailableError,
     TrackingError,
     check_database,
     database_path,
-    is_server,
 )
 
 ARTIFACT_PACKAGES = {  # by scheme: a module, and the package that has it, which MLflow does not install itself
@@ -24,11 +23,11 @@ ARTIFACT_PACKAGES = {  # by scheme: a module, and the package that has it, which
 
 
 def check_store(uri: str, space: str | None = None) -> None:
-    """Find out whether a tracking store can be used, within seconds; a database file is looked at, not opened.
+    """Check within seconds whether a tracking store can be used; a database is inspected without MLflow.
 
     Args:
         uri: Of the store.
-        space: Of the study, if it is known: where its experiment keeps artifacts is looked at, too.
+        space: Of the study, if it is known: where its experiment keeps artifacts is checked, too.
 
     Raises:
         TrackingError: When the URI names no store that a study can use.
@@ -56,7 +55,7 @@ def check_store(uri: str, space: str | None = None) -> None:
 
 
 def _check_artifacts(uri: str, location: str) -> None:
-    """Look for the package with which MLflow's client itself writes into a server's store of artifacts."""
+    """Check for the package with which MLflow's client writes to a server's store of artifacts directly."""
     scheme = location.partition(":")[0].lower()
     module, package = ARTIFACT_PACKAGES.get(scheme, ("", ""))
     if module and not _is_installed(module):

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from audiotag.training.epochs import EpochResult
 from audiotag.uris import public
 from study.ledger.progress import Report
-from study.tracking.mlflow_store import TrackingError, reason
+from study.tracking.mlflow_store import reason
+from study.tracking.tracking_uri import TrackingError
 
 INTERVAL, LONGEST_PAUSE = 2.0, 30.0  # s between updates, and at most between attempts during an outage
 
@@ -17,7 +18,7 @@ Training = tuple[str, int, int | None, int | None]  # a trial's key, partition, 
 
 @dataclass
 class Progress:
-    """A session, as far as the ledger does not hold it.
+    """The part of a session that is not in the ledger.
 
     Attributes:
         status: "running"; at its end "finished" or "interrupted".
@@ -57,7 +58,7 @@ class Tracker:
         self._thread = threading.Thread(target=self._loop, name=copy.name, daemon=True)
 
     def start(self) -> None:
-        """Start the thread. MLflow's begins with the first epoch: its import takes 2 s of CPU that workers need."""
+        """Start the thread. MLflow's first update comes with the first epoch: its import takes 2 s of workers' CPU."""
         self._thread.start()
 
     def started(self, key: str, config: dict[str, Any]) -> None:
@@ -88,13 +89,13 @@ class Tracker:
     pruned = ended
 
     def end(self, status: str) -> None:
-        """Begin to copy a last time, of a study finished or interrupted."""
+        """Start the last copy, of a study that is finished or interrupted."""
         self._progress.status = status
         self._closing.set()
         self._changed.set()
 
     def wait(self, timeout: float) -> bool:
-        """Whether all has arrived, after at most `timeout` s."""
+        """Wait at most `timeout` s; return whether all has arrived."""
         if self._thread.is_alive():
             self._thread.join(timeout)
         return self._complete
@@ -105,7 +106,7 @@ class Tracker:
         return self._failing
 
     def give_up(self) -> None:
-        """Begin no further attempt, and report nothing any more."""
+        """Start no further attempt, and report nothing more."""
         self._abandoned.set()
 
     def close(self, status: str, timeout: float, while_failing: float | None = None) -> bool:

@@ -37,15 +37,10 @@ def default_uri(project_root: Path) -> str:
 
 
 def stored(uri: str) -> str:
-    """A tracking URI as a study keeps it; nothing of one with a password, which must be given again."""
+    """A tracking URI as a study keeps it; empty for one with a password, which must be given again."""
     if uri.startswith("sqlite"):
         return database_uri(database_path(uri))  # relative to no folder
     return uri if public(uri) == uri else ""
-
-
-def is_server(uri: str) -> bool:
-    """Whether a tracking URI names an MLflow server."""
-    return uri.startswith(("http://", "https://"))
 
 
 def database_path(uri: str) -> Path:
@@ -98,7 +93,7 @@ def _why_unusable(path: Path) -> str | None:
     try:
         with path.open("r+b") if size_of(path) is not None else TemporaryFile(dir=path.parent) as file:
             if file.read(16) not in (b"", b"SQLite format 3\0"):
-                return "it is something else than an SQLite database"
+                return "it is not an SQLite database"
     except OSError as error:
         return str(error.strerror) if path.parent.is_dir() else f"there is no folder {path.parent}"
     return None

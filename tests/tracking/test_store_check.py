@@ -36,7 +36,7 @@ def test_default_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("sqlite:///{tmp}/none/mlflow.db", r"mlflow\.db cannot be used \(there is no folder .*/none\): choose another"),
         ("sqlite:///{tmp}/file/mlflow.db", r"there is no folder"),
-        ("sqlite:///{tmp}/file", r"something else than an SQLite database"),
+        ("sqlite:///{tmp}/file", r"it is not an SQLite database"),
         ("sqlite:///{tmp}", r"Is a directory"),
         ("sqlite://", r"'sqlite://', but must name a file"),
         ("sqlite:///:memory:", r"but must name a file"),

@@ -144,6 +144,8 @@ def test_it_gives_up_when_its_time_is_over_and_then_reports_no_failure() -> None
 def test_one_that_fails_is_not_waited_for_as_long_as_one_that_is_slow() -> None:
     """A disk that is full stays full."""
     tracker = started(FakeCopy(OSError("no space left")), lambda _: None)
+    tracker.ended("key0", None)
+    wait_for(lambda: tracker.failing)
     assert not tracker.close("interrupted", timeout=1e6, while_failing=0.2)
     slow = FakeCopy(None)
     slow.go.clear()

@@ -1,5 +1,6 @@
 """Nodes of a cluster that is not our own, looked at before training."""
 
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -54,15 +55,29 @@ def test_a_node_that_cannot_load_the_program_or_start_cuda_says_why(monkeypatch:
     assert "ModuleNotFoundError: No module named 'study.nowhere'" in look(with_cards=False)["trouble"]
 
 
-def test_a_head_that_went_while_nodes_were_asked_is_named(monkeypatch: pytest.MonkeyPatch, free_port: int) -> None:
-    """Nodes say nothing without it, and it is not their fault."""
+@pytest.mark.parametrize("head_is_there", [True, False])
+def test_where_a_node_says_nothing_its_head_is_looked_at(
+    head_is_there: bool, monkeypatch: pytest.MonkeyPatch, free_port: int
+) -> None:
+    """Without it no node says anything, which is not their fault."""
+
+    def get(answer: str, timeout: float) -> None:
+        raise ray.exceptions.GetTimeoutError
+
     never = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda *_: "answer"))
     monkeypatch.setattr(ray, "remote", lambda **_: lambda question: never)
     monkeypatch.setattr(ray, "wait", lambda asked, **_: ([], asked))
+    monkeypatch.setattr(ray, "get", get)
     context = SimpleNamespace(gcs_address=f"127.0.0.1:{free_port}")
     monkeypatch.setattr(ray, "get_runtime_context", lambda: context)
-    with pytest.raises(ResourceError, match=rf"^The head of the cluster at 127\.0\.0\.1:{free_port} does not answer"):
-        node_check.why_not([Node("a" * 56, "A", 1, 0)], HERE, with_cards=False)
+    monkeypatch.setattr(node_check, "PATIENCE", 0)
+    node = Node("a" * 56, "A", 1, 0)
+    if head_is_there:
+        with socket.create_server(("127.0.0.1", free_port)):
+            assert node_check.why_not([node], HERE, False) == {node.id: "it has not answered within 60 s"}
+        return
+    with pytest.raises(ResourceError, match=rf"^The head of the cluster at 127\.0\.0\.1:{free_port} no longer answers"):
+        node_check.why_not([node], HERE, with_cards=False)
 
 
 def test_nodes_that_will_not_do_are_left_out_with_a_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
