@@ -4,7 +4,6 @@ import csv
 import importlib
 import os
 import shutil
-import socket
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from helpers.ports import find_port
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 RATE = 8000
@@ -144,6 +144,4 @@ def ledger(tmp_path: Path) -> Any:
 
 @pytest.fixture
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return find_port()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.waiting import port_answers
+from helpers.ports import port_answers
 from place import ROOT, Place, kill
 from soak import differences
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from helpers.guarded import end_server, serve
+from helpers import mlflow_server
 from helpers.whole_studies import finish, mlflow_lacks, start_small, wait_for
 from place import Place
 from soak import differences
@@ -60,14 +60,14 @@ def test_a_full_disk_ends_the_study_in_a_line_and_room_continues_it(place: Place
 
 def test_a_tracking_server_that_dies_and_comes_back_lacks_nothing(place: Place, free_port: int) -> None:
     served = Place(place.root, f"http://127.0.0.1:{free_port}")
-    server = serve(place.root, free_port)
+    server = mlflow_server.serve(place.root, free_port)
     try:
         said = place.output()
         process = start_small(served, "served")
         wait_for(process, place.study("served"), "trials/*/fold_0.json")
-        end_server(server)
+        mlflow_server.end(server)
         wait_for(process, place.study("served"), "trials/*/fold_1.json")
-        server = serve(place.root, free_port)
+        server = mlflow_server.serve(place.root, free_port)
         finish(process, place)
         output = [line for line in place.output()[len(said) :].splitlines() if served.store in line]
         outages = sum("Training goes on and nothing is lost" in line for line in output)
@@ -75,5 +75,5 @@ def test_a_tracking_server_that_dies_and_comes_back_lacks_nothing(place: Place, 
         assert outages or any("MLflow is behind" in line for line in output)
         assert mlflow_lacks(served, "served") == []
     finally:
-        end_server(server)
+        mlflow_server.end(server)
     assert differences(place.study("whole"), place.study("served")) == []

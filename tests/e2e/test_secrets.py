@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.guarded import USER, end_server, guarded, serve
+from helpers import mlflow_server
+from helpers.guarded import USER, guarded
 from helpers.whole_studies import finish, wait_for
 from place import ROOT, Place
 from soak import mlflow_differences
@@ -44,7 +45,7 @@ def report(place: Place, name: str, uri: str) -> str:
 def test_a_password_is_stored_and_shown_nowhere(
     place: Place, free_port: int, ray_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = serve(place.root, free_port)
+    server = mlflow_server.serve(place.root, free_port)
     try:
         with guarded(f"http://127.0.0.1:{free_port}", PASSWORD) as address:
             secret = Place(place.root, f"http://{USER}:{PASSWORD}@{address}")
@@ -69,6 +70,6 @@ def test_a_password_is_stored_and_shown_nowhere(
         finish(secret.start(*words, "--name", "none"), place, code=2)
         finish(secret.start(*words, f"--tracking-url={secret.store}"), place, code=2)
     finally:
-        end_server(server)
+        mlflow_server.end(server)
     assert files_with(PASSWORD, place.root, ray_folder) == []
     assert PASSWORD not in said

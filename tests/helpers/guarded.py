@@ -1,42 +1,14 @@
-"""A tracking server, and a proxy in front of it that refuses requests without the password."""
+"""A proxy in front of a tracking server that refuses requests without the password."""
 
 import base64
-import os
-import signal
-import subprocess
-import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Thread
 
 USER = "me"
-
-
-def serve(root: Path, port: int, workers: int = 1) -> subprocess.Popen[bytes]:
-    """Start MLflow's server on a database in a folder, and wait until it answers."""
-    words = ["server", "--backend-store-uri", f"sqlite:///{root / 'served.db'}", "--port", str(port)]
-    words += ["--workers", str(workers)]
-    with (root / "server.log").open("ab") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", *words], cwd=root, stdout=log, stderr=log, start_new_session=True
-        )
-    for _ in range(600):
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1).close()
-            return server
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError((root / "server.log").read_text())
-
-
-def end_server(server: subprocess.Popen[bytes]) -> None:
-    os.killpg(server.pid, signal.SIGKILL)
-    server.wait()
 
 
 @contextmanager

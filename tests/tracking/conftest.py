@@ -1,15 +1,14 @@
 """Fixtures of several modules: a tracking server of the test's own, and one with a single answer."""
 
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
+from helpers import mlflow_server
 
 
 @pytest.fixture
@@ -19,25 +18,19 @@ def start_server(empty_store: Path, tmp_path: Path, free_port: int) -> Iterator[
     servers: list[subprocess.Popen[bytes]] = []
 
     def start() -> subprocess.Popen[bytes]:
-        where = ["--port", str(free_port), "--artifacts-destination", str(tmp_path / "artifacts")]
-        store = ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--workers", "1"]
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", *where, *store]
-        environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # twice as quick
-        with (tmp_path / "server.log").open("wb") as log:
-            process = {"stdout": log, "stderr": log, "start_new_session": True, "cwd": tmp_path}
-            servers.append(subprocess.Popen(command, env=os.environ | environment, **process))
+        servers.append(mlflow_server.start(tmp_path, free_port))
         return servers[-1]
 
     yield start
     for server in servers:
-        os.killpg(server.pid, 15)
-        server.wait(20)
+        mlflow_server.end(server)
 
 
 class Answer(BaseHTTPRequestHandler):
     """A server that has one answer."""
 
-    status, content = 401, "You are not authenticated.\nPlease see the manual."
+    status: int
+    content: str
 
     def do_POST(self) -> None:
         self.send_response(self.status)

@@ -14,8 +14,8 @@ import mlflow
 import pytest
 from helpers.chromium import needs_chromium, read_page
 from helpers.made_up import ALPHAS, SMALL, make_corpus, make_study
+from helpers.ports import port_answers
 from helpers.tracked import client_of, copy_to
-from helpers.waiting import port_answers
 
 from audiotag.metrics import METRICS
 from study.ledger.ledger import Ledger

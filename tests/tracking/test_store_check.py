@@ -1,12 +1,9 @@
-"""study.tracking.store_check and the URIs before it: stores that cannot be used are refused at the start."""
+"""study.tracking.store_check: stores that cannot be used are refused at the start."""
 
 import json
-import shutil
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -18,17 +15,8 @@ from study.tracking.store_check import check_store
 from study.tracking.tracking_uri import (
     StoreUnavailableError,
     TrackingError,
-    _known_revisions,
-    database_uri,
     default_uri,
 )
-
-
-def test_default_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert default_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
-    assert default_uri(Path("/50% or?/ä")) == "sqlite+pysqlite:////50%25 or%3F/ä/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://there:5000")
-    assert default_uri(tmp_path) == "http://there:5000"
 
 
 @pytest.mark.parametrize(
@@ -67,33 +55,6 @@ def test_a_server_that_is_something_else_is_refused() -> None:
         with pytest.raises(TrackingError, match="does not answer as an MLflow server"):
             check_store(f"http://127.0.0.1:{server.server_port}")
         server.shutdown()
-
-
-def with_schema(store: Path, folder: Path, revision: str) -> Path:
-    """A copy of a database whose tables are of another version."""
-    path = Path(shutil.copy(store, folder / "mlflow.db"))
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("update alembic_version set version_num = ?", (revision,))
-    return path
-
-
-def test_a_database_of_this_mlflow_is_taken(empty_store: Path) -> None:
-    check_store(database_uri(empty_store))
-    known, newest = _known_revisions()
-    assert len(known) > 50  # else MLflow keeps its migrations elsewhere by now
-    with closing(sqlite3.connect(empty_store)) as connection:
-        assert connection.execute("select version_num from alembic_version").fetchall() == [(newest,)]
-
-
-@pytest.mark.parametrize(("revision", "word"), [("ffffffffffff", "newer"), ("451aebb31d03", "mlflow db upgrade")])
-def test_a_database_of_another_mlflow_is_refused_at_the_start(
-    revision: str, word: str, empty_store: Path, tmp_path: Path
-) -> None:
-    path = with_schema(empty_store, tmp_path, revision)
-    with pytest.raises(StoreUnavailableError, match=word) as caught:
-        check_store(database_uri(path))
-    assert str(path) in str(caught.value)
-    assert str(caught.value).endswith("--tracking-uri.")
 
 
 @pytest.mark.parametrize(

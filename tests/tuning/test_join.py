@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from helpers.waiting import port_answers
+from helpers.ports import port_answers
 from place import kill
 
 pytestmark = pytest.mark.slow

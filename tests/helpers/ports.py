@@ -1,9 +1,16 @@
-"""A helper of tests: wait until a server that was started in a process of its own listens."""
+"""Ports of this machine: a free one, and waiting until a server listens at its own."""
 
 import socket
 import subprocess
 import time
 from pathlib import Path
+
+
+def find_port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def port_answers(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
