@@ -250,9 +250,11 @@ class Store:
         def write() -> None:
             while not failures:
                 try:
-                    work(waiting.get_nowait())
+                    item = waiting.get_nowait()
                 except Empty:
                     return
+                try:
+                    work(item)
                 except BaseException as error:
                     failures.append(error)
 
