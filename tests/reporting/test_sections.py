@@ -24,7 +24,7 @@ from study.reporting.sections.cost import cost
 from study.reporting.sections.errors_by_tag import errors_by_tag, mean_det
 from study.reporting.sections.known_labels import known_labels
 from study.reporting.sections.repeat_it import repeat_it
-from study.reporting.sections.search import importances
+from study.reporting.sections.search import importances, uncertain
 from study.reporting.sections.trust import trust
 from study.reporting.style import as_panel, new_axes, style, wrapped
 from study.stats.analysis import Analysis, analyse
@@ -236,6 +236,17 @@ def test_importance_finds_the_parameter_that_matters(sampled: Sampled) -> None:
     assert list(found) == ["dropout", "alpha"]
     assert found["dropout"] > 0.8
     assert sum(found.values()) == pytest.approx(1)
+
+
+def test_importance_from_a_single_trial_is_called_uncertain(
+    sampled: Sampled, recwarn: pytest.WarningsRecorder
+) -> None:
+    rows = [{"dropout": number / 40} | ({"alpha": number / 20} if number > 5 else {}) for number in range(20)]
+    rows[0]["width"] = 0.1
+    found = sampled(rows, [0.1 + (row["dropout"] - 0.2) ** 2 for row in rows])
+    assert importances(found)["dropout"] > 0.2
+    assert uncertain(found) == ["width"]
+    assert not recwarn.list
 
 
 def test_no_importance_of_few_trials_or_of_equal_ones(sampled: Sampled) -> None:

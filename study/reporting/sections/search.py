@@ -26,7 +26,10 @@ def search(analysis: Analysis) -> Section | None:
     if not analysis.rows or analysis.study.sampler in (None, "exhaustive"):
         return None
     panels = [*optimisation_history(analysis), *importance(analysis), *parallel_coordinates(analysis)]
-    return Section("The search", groups={"": panels}, wide=True, caption=CAPTION) if panels else None
+    caption = CAPTION
+    if rare := uncertain(analysis):
+        caption += f" The importance of {', '.join(rare)} is uncertain: only one trial has it, or lacks it."
+    return Section("The search", groups={"": panels}, wide=True, caption=caption) if panels else None
 
 
 def optimisation_history(analysis: Analysis) -> list[Panel]:
@@ -69,11 +72,18 @@ def importances(analysis: Analysis) -> dict[str, float]:
             study.add_trial(create_trial(value=row.mean, params=params, distributions=distributions))
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message=".*select the same set.*")
+            warnings.filterwarnings("ignore", message="Some regimes")  # the caption says it: `uncertain`
             try:
                 found = optuna.importance.get_param_importances(study)
             except (RuntimeError, ValueError, UserWarning):
                 return {}
     return {name: float(value) for name, value in found.items() if math.isfinite(value)}
+
+
+def uncertain(analysis: Analysis) -> list[str]:
+    """The parameters whose importance rests on a single trial that has it, or that lacks it."""
+    having = {name: sum(name in row.params for row in analysis.rows) for name in analysis.scientific}
+    return [name for name, count in having.items() if 1 in (count, len(analysis.rows) - count)]
 
 
 def _distribution(analysis: Analysis, name: str) -> Any:
