@@ -266,7 +266,8 @@ class Store:
                 for thread in threads:
                     thread.start()
                 for thread in threads:
-                    thread.join()
+                    while thread.is_alive():
+                        thread.join(1)  # a signal that comes right before an endless wait is not noticed
             except KeyboardInterrupt as error:
                 failures.append(error)  # they end with the item in work, or with the program
                 raise
