@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import warnings
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -161,12 +161,20 @@ class Ledger:
         """The folder of a trial, which may not exist yet."""
         return trial_folder(self.root, key, keep_damaged=self.keep_damaged)
 
-    def trials(self, without: Container[str] = ()) -> list[TrialFolder]:
-        """All trials with a configuration, by their numbers; no file is read of trials whose keys are in `without`."""
-        return [folder for _, folder in self._numbered(without)]
+    def trials(self, among: Iterable[str] | None = None, *, without: Container[str] = ()) -> list[TrialFolder]:
+        """The trials with a configuration, by their numbers.
 
-    def _numbered(self, without: Container[str] = ()) -> list[tuple[int, TrialFolder]]:
-        folders = [self.trial(path.name) for path in (self.root / "trials").glob("*") if path.name not in without]
+        Args:
+            among: Keys of the trials in question; None: all. No other file is read.
+            without: Keys of trials that are left out.
+        """
+        return [folder for _, folder in self._numbered(among, without)]
+
+    def _numbered(
+        self, among: Iterable[str] | None = None, without: Container[str] = ()
+    ) -> list[tuple[int, TrialFolder]]:
+        keys = [path.name for path in (self.root / "trials").glob("*")] if among is None else among
+        folders = [self.trial(key) for key in keys if key not in without]
         found = [(trial.number, folder) for folder in folders if (trial := folder.read_trial()) is not None]
         return sorted(found, key=lambda pair: pair[0])
 

@@ -84,12 +84,13 @@ class MlflowCopy:
         if failed and not running:
             self._store = None  # a call that was given up may have made a run after the store was looked at again
         with translated(self._uri):
+            among = progress.touched if running and self._store is not None else None
             store = self._store or Store(self._uri, self._study)
             self._store, self._failed = None, True  # until all is done: after a failure nobody knows what has arrived
             run = self._copy_study(store)
             if running:
                 store.set_status(run, "RUNNING")
-            trials = self._ledger.trials(without=store.ended)
+            trials = self._ledger.trials(among, without=store.ended)
             store.each(partial(self._copy_trial, store, progress), trials)
             if not running:
                 self._end_study(store, run, progress.status)

@@ -51,11 +51,13 @@ class OptunaCopy:
 
     def update(self, progress: Progress) -> None:
         """Bring the database up to the ledger; unless the study is running, no trial is RUNNING."""
+        goes_on = progress.status == "running"
+        among = progress.touched if goes_on and self._storage is not None else None
         storage, self._storage = self._storage or self._open(), None  # after a failure nobody knows what has arrived
-        running = progress.started if progress.status == "running" else set()
+        running = progress.started if goes_on else set()
         ended = {key for key, (_, trial) in self._trials.items() if trial.state.is_finished()}
         study_id = storage.get_study_id_from_name(self._ledger.study.name)
-        for folder in self._ledger.trials(without=ended):
+        for folder in self._ledger.trials(among, without=ended):
             result = trial_result(self._ledger, folder)
             trial = optuna_trial(folder, self._ledger.study, self._space, result, folder.key in running)
             if folder.key in self._trials:
@@ -64,7 +66,7 @@ class OptunaCopy:
             else:
                 number = storage.create_new_trial(study_id, trial)
             self._trials[folder.key] = number, trial
-        if progress.status != "running" and (findings := read_findings(self._ledger)) is not None:
+        if not goes_on and (findings := read_findings(self._ledger)) is not None:
             self._write_notes(storage, study_id, findings)
         self._storage = storage
 

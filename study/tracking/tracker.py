@@ -24,11 +24,13 @@ class Progress:
         status: "running"; at its end "finished" or "interrupted".
         started: Keys of the trials that it has begun.
         epochs: That it has seen of each training of a fold; a copy may have them already.
+        touched: Keys of the trials with news since the last update; None where any may have some.
     """
 
     status: str = "running"
     started: set[str] = field(default_factory=set)
     epochs: dict[Training, list[EpochResult]] = field(default_factory=dict)
+    touched: set[str] | None = None
 
 
 class Copy(Protocol):
@@ -38,7 +40,7 @@ class Copy(Protocol):
     shows_epochs: bool  # of folds in progress
 
     def update(self, progress: Progress) -> None:
-        """Add what is new; may fail anywhere, and goes on at the next call."""
+        """Add what is new; may fail anywhere, and looks at all trials at the next call then."""
 
 
 class Tracker:
@@ -52,7 +54,7 @@ class Tracker:
         self, copy: Copy, warn: Callable[[str], None], interval: float = INTERVAL, failing: bool = False
     ) -> None:
         self._copy, self._warn, self._interval = copy, warn, interval
-        self._progress = Progress()
+        self._progress, self._touched, self._lock = Progress(), set[str](), threading.Lock()
         self._changed, self._closing, self._abandoned = threading.Event(), threading.Event(), threading.Event()
         self._complete, self._failing = False, failing
         self._thread = threading.Thread(target=self._loop, name=copy.name, daemon=True)
@@ -65,7 +67,7 @@ class Tracker:
         """As a listener: a trial began; a copy that shows epochs has it with its first one."""
         self._progress.started.add(key)
         if not self._copy.shows_epochs:
-            self._changed.set()
+            self._touch(key)
 
     def broke_off(self, key: str, reason: str) -> None:
         """As a listener: a trial's worker died; copies keep what they have."""
@@ -77,16 +79,21 @@ class Tracker:
             before = self._progress.epochs.get(training, [])
             again = report.epoch.epoch  # where its worker died after the last epoch that was saved
             self._progress.epochs[training] = [*(epoch for epoch in before if epoch.epoch < again), report.epoch]
-            self._changed.set()
+            self._touch(key)
         elif report.ends_fold:
-            self._changed.set()
+            self._touch(key)
 
     def ended(self, key: str, reason: str | None) -> None:
         """As a listener: a trial finished, failed or was pruned."""
         self._progress.epochs = {training: own for training, own in self._progress.epochs.items() if training[0] != key}
-        self._changed.set()
+        self._touch(key)
 
     pruned = ended
+
+    def _touch(self, key: str) -> None:
+        with self._lock:
+            self._touched.add(key)
+        self._changed.set()
 
     def end(self, status: str) -> None:
         """Start the last copy, of a study that is finished or interrupted."""
@@ -140,8 +147,10 @@ class Tracker:
     def _update(self) -> bool:
         """Copy once; return whether it worked, and report when that changes."""
         text = f"{self._copy.name} is up to date again."
+        with self._lock:
+            touched, self._touched = self._touched, set()
         try:
-            self._copy.update(replace(self._progress))  # its status is of one moment
+            self._copy.update(replace(self._progress, touched=touched))  # its status is of one moment
             failing = False
         except Exception as error:  # whatever it is, training goes on
             known = f"{self._copy.name} is not up to date ({type(error).__name__}: {reason(error)})."

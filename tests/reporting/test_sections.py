@@ -238,9 +238,7 @@ def test_importance_finds_the_parameter_that_matters(sampled: Sampled) -> None:
     assert sum(found.values()) == pytest.approx(1)
 
 
-def test_importance_from_a_single_trial_is_called_uncertain(
-    sampled: Sampled, recwarn: pytest.WarningsRecorder
-) -> None:
+def test_importance_from_a_single_trial_is_called_uncertain(sampled: Sampled, recwarn: pytest.WarningsRecorder) -> None:
     rows = [{"dropout": number / 40} | ({"alpha": number / 20} if number > 5 else {}) for number in range(20)]
     rows[0]["width"] = 0.1
     found = sampled(rows, [0.1 + (row["dropout"] - 0.2) ** 2 for row in rows])

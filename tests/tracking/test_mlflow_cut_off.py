@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,28 @@ def test_a_second_update_changes_nothing_and_reads_no_trial_that_has_ended(
     before = snapshot(uri)
     copy.update(FINISHED)
     assert copy_to(uri, ledger) == snapshot(uri) == before
+
+
+def test_only_trials_with_news_are_looked_at_while_a_study_runs(
+    ledger: Ledger, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, asked = MlflowCopy(ledger, uri), list[str]()
+    monkeypatch.setattr(mlflow_sync, "trial_result", lambda _, folder: asked.append(folder.key))
+
+    def look(progress: Progress) -> list[str]:
+        asked.clear()
+        attempt(copy, progress)
+        return sorted(asked)
+
+    assert look(Progress(touched={"key1"})) == ["key0", "key1"]  # the store is new
+    assert look(Progress(touched={"key1", "absent"})) == ["key1"]
+    with monkeypatch.context() as patch:
+        cut_off(patch, 1, after=False)
+        assert look(replace(live(("key0", 0, 0)), touched={"key0"})) == ["key0"]
+    assert look(Progress(touched=set())) == ["key0", "key1"]  # nobody knows what arrived
+    assert look(Progress(touched=set())) == []
+    assert look(Progress()) == ["key0", "key1"]
+    assert look(Progress("interrupted", touched=set())) == ["key0", "key1"]
 
 
 def test_an_empty_store_gets_the_same(ledger: Ledger, uri: str, empty_store: Path, tmp_path: Path) -> None:

@@ -97,10 +97,12 @@ def test_a_session_shows_what_runs_and_leaves_nothing_running(ledger: Ledger) ->
     copy.update(Progress(started={key}))
     assert states(ledger)[3] == "RUNNING"
     ledger.trial("late").write_trial(4, ledger.trials()[0].trial.config | {"alpha": 2.0})
-    copy.update(Progress(started={key, "late"}))
+    copy.update(Progress(started={key, "late"}, touched={key}))
+    assert states(ledger)[3:] == ["RUNNING"], "only trials with news are looked at"
+    copy.update(Progress(started={key, "late"}, touched={"late"}))
     assert states(ledger)[3:] == ["RUNNING", "RUNNING"]
     write_pruned(ledger.trial(key), 1, 0.4, 0.3)
-    copy.update(Progress("interrupted", started={key, "late"}))
+    copy.update(Progress("interrupted", started={key, "late"}, touched=set()))
     assert states(ledger)[3:] == ["PRUNED", "WAITING"]
     assert "mean .400" in study_in(ledger).trials[3].user_attrs["reason"]
 

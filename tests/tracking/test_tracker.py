@@ -77,6 +77,21 @@ def test_a_copy_that_shows_epochs_gets_them_until_their_trial_has_ended() -> Non
     assert (copy.updates[-1].epochs, copy.updates[-1].status) == ({}, "interrupted")
 
 
+def test_a_copy_is_told_which_trials_have_news() -> None:
+    """None is lost that comes while an update is at work."""
+    copy = FakeCopy()
+    copy.go.clear()
+    tracker = started(copy, refuse)
+    tracker.reported("key0", FIRST)
+    assert copy.begun.wait(30)
+    tracker.reported("key1", FIRST)
+    tracker.ended("key2", None)
+    copy.go.set()
+    wait_for(lambda: len(copy.updates) == 2)
+    assert tracker.close("finished", 30)
+    assert [update.touched for update in copy.updates] == [{"key0"}, {"key1", "key2"}, set()]
+
+
 def test_a_copy_without_epochs_is_updated_after_folds() -> None:
     copy = FakeCopy(shows_epochs=False)
     tracker = started(copy, refuse)
