@@ -15,6 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -40,7 +41,7 @@ from study.search.searcher import LedgerSearcher, make_searcher
 from study.search.space import scan_space
 from study.tracking.mlflow_sync import MlflowCopy
 from study.tracking.optuna_db import OptunaCopy
-from study.tracking.tracker import Progress
+from study.tracking.tracker import INTERVAL, Copy, Progress
 from study.tuning.cluster import start_ray, stop_ray
 from study.tuning.faults import Faults
 from study.tuning.scheduler import FoldScheduler
@@ -48,6 +49,7 @@ from study.tuning.tune import Relay
 
 EPOCH_SECONDS, EPOCHS, FOLDS = 20.0, 30, 5
 WATCHED = 12  # trials whose events are timed
+LIVE, ROUNDS = 50, 5  # trials in progress, of which copies get an epoch each so many times
 STATE = pack_fold({}, {"w": torch.zeros(1_175_000)}).weights  # 4.7 MB, as the paper's network's
 SECONDS = {  # that pass between two events of a slot
     "proposal and start": EPOCH_SECONDS * EPOCHS * FOLDS,
@@ -153,6 +155,29 @@ def measure(folder: Path, trials: int, slots: int, store: str | None) -> Clock:
     return driver.clock
 
 
+def measure_live(folder: Path) -> Clock:
+    """Time what the copies add of trials in progress, and an update without any news."""
+    root, clock = write_ledger(folder / "live", LIVE), Clock()
+    for path in root.glob("trials/*/fold_4.*"):
+        path.unlink()
+    ledger = Ledger.open(root)
+    keys = [each.key for each in ledger.trials()]
+    mlflow, optuna = MlflowCopy(ledger, f"sqlite:///{folder}/live.db"), OptunaCopy(ledger, load_space("joint"))
+    events: dict[str, Copy] = {"MLflow, per epoch": mlflow, "optuna.db, per end of a fold": optuna}
+    for copy in events.values():
+        copy.update(Progress(touched=set()))  # new: it looks at all
+    for number in range(ROUNDS):
+        result = EpochResult(number, 0.5, 0.9, 0.5, 0.9, {"eer": 0.2}, EPOCH_SECONDS)
+        news = Progress(epochs={(key, 1, 4, 0): [result] for key in keys}, touched=set(keys))
+        for event, copy in events.items():
+            began = time.thread_time()
+            copy.update(news)
+            clock.times[event].append(1000 * (time.thread_time() - began) / LIVE)
+            with clock.event("copies, per look without news"):
+                copy.update(replace(news, touched=set()))
+    return clock
+
+
 def measure_tune(reports: int) -> float:
     """CPU milliseconds of Tune in the driver for a report of a trial that does nothing else."""
 
@@ -186,6 +211,7 @@ def main() -> int:
         folder = Path(name)
         stores = [f"sqlite:///{folder}/mlflow.db", None, None]  # linear: what it takes with few trials says it
         clocks = [measure(folder, size, arguments.slots, store) for size, store in zip(sizes, stores, strict=True)]
+        live = measure_live(folder)
     table = Table("CPU ms", *(f"{size} trials" for size in sizes), f"share of a core, {arguments.slots} slots")
     total = 0.0
     for event in [*SECONDS, "live table drawn", "MLflow, per trial"]:
@@ -196,6 +222,15 @@ def main() -> int:
         table.add_row(
             event, *(f"{figure:.1f}" for figure in figures), *[""] * (3 - len(figures)), f"{100 * share:.1f} %"
         )
+    per_second = {  # of events of the copies
+        "MLflow, per epoch": arguments.slots / EPOCH_SECONDS,
+        "optuna.db, per end of a fold": arguments.slots / SECONDS["end of a fold"],
+        "copies, per look without news": 2 / INTERVAL,
+    }
+    for event, times in per_second.items():
+        share = live.median(event) / 1000 * times
+        total += share
+        table.add_row(event, f"{live.median(event):.1f}", "", "", f"{100 * share:.1f} %")
     of_tune = measure_tune(arguments.reports)
     share = of_tune / 1000 * arguments.slots / EPOCH_SECONDS
     table.add_row("Tune, per report", f"{of_tune:.1f}", "", "", f"{100 * share:.1f} %")
