@@ -64,11 +64,12 @@ def report(ledger: "Ledger", tracking_uri: str | None, console: "Console", trust
     from study.ledger.findings import read_findings
     from study.report import rebuild_views
     from study.reporting.results_files import REPORT, write_results
-    from study.tracking.tracking_uri import default_uri
+    from study.tracking.tracking_uri import choose_uri, default_uri
 
     with ledger.locked():
         write_results(ledger, "finished", redraw=True)
-        rebuild_views(ledger, tracking_uri or ledger.study.tracking_uri or default_uri(PROJECT), "finished", trusted)
+        uri = choose_uri(tracking_uri, ledger.study.tracking_uri, default_uri(PROJECT))
+        rebuild_views(ledger, uri, "finished", trusted)
     if (found := read_findings(ledger)) is not None and found.confirmation is not None:
         say(console, f"\n{found.confirmation}")
         report = from_here(ledger.root / REPORT)

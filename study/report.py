@@ -62,13 +62,13 @@ def rebuild_all(arguments: argparse.Namespace) -> int:
         TrackingError: For a URI that names no store.
     """
     from study.tracking.store_check import check_store
-    from study.tracking.tracking_uri import StoreUnavailableError, default_uri
+    from study.tracking.tracking_uri import StoreUnavailableError, choose_uri, default_uri
 
     console = make_console()
     folders = dict.fromkeys(find_study(arguments.studies, name) for name in arguments.names)
     ledgers = [Ledger.open(folder) for folder in folders]
     default = default_uri(PROJECT)
-    uris = [arguments.tracking_uri or ledger.study.tracking_uri or default for ledger in ledgers]
+    uris = [choose_uri(arguments.tracking_uri, ledger.study.tracking_uri, default) for ledger in ledgers]
     available = dict.fromkeys(uris, True)
     for uri in available:
         try:
@@ -130,7 +130,8 @@ def list_studies(studies: Path) -> int:
 
 def warn_of(error: Exception) -> None:
     """Say what keeps MLflow from being brought up to date."""
-    warnings.warn(f"{error} MLflow is behind; nothing else is lost.", RuntimeWarning, stacklevel=2)
+    text = f"{error} MLflow lacks the newest results; the study folder has everything."
+    warnings.warn(text, RuntimeWarning, stacklevel=2)
 
 
 def rebuild_views(ledger: Ledger, uri: str | None, status: str, trusted: bool = False) -> str | None:

@@ -51,7 +51,7 @@ from study.tracking.mlflow_sync import MlflowCopy
 from study.tracking.optuna_db import OptunaCopy
 from study.tracking.store_check import check_store
 from study.tracking.tracker import Tracker
-from study.tracking.tracking_uri import StoreUnavailableError, default_uri, stored
+from study.tracking.tracking_uri import StoreUnavailableError, choose_uri, default_uri, stored
 from study.tuning.address import find_address
 from study.tuning.crew import Crew
 from study.tuning.features import StudyFeatures
@@ -78,7 +78,7 @@ def run_session(request: Request, console: Console, hold_signals: Hold, make: Pl
         plan = replace(plan, study=replace(plan.study, tracking_uri=stored(uri)))
     else:
         plan = make(request, console)
-        uri = request.tracking_uri or plan.study.tracking_uri or default_uri(PROJECT)
+        uri = choose_uri(request.tracking_uri, plan.study.tracking_uri, default_uri(PROJECT))
         available = check_tracking(request, uri, console)
     announce(plan, uri, console, request.trials)
     session = Session(plan, request, uri, console, available, asked)

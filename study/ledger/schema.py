@@ -237,7 +237,7 @@ class StudyRecord:
     git_dirty: bool | None = None
     git_changes: str | None = None
     command: str = ""
-    tracking_uri: str = ""  # of MLflow's copy when the study began; not recorded where it had a password
+    tracking_uri: str = ""  # of MLflow's copy when the study began, without a password
     folder: str = ""  # in which it was last run: tells a copy from the original
     continued_with: tuple[Provenance, ...] = ()
     drawn: tuple[DrawnPartition, ...] = field(default=(), metadata=DROP)  # partitions 2, 3, ...

@@ -136,7 +136,7 @@ def password_notes(tracking_uri: str | None) -> list[str]:
 def look_commands(uri: str, view: str | None) -> list[str]:
     """How to look at the trials in MLflow, `view` being their address; the server of a database has to be started."""
     if is_server(uri):
-        return [f"open {view or public(uri)}"]
+        return [f"open {view}"] if view else []
     command = pasteable(public_command(["mlflow", "ui", "--backend-store-uri", uri]))
     return [command, *([f"then open {view}"] if view else [])]
 
@@ -146,10 +146,10 @@ def show_next(
 ) -> None:
     """Print the commands that come next; `view` is the address of the trials in MLflow, where it has them."""
     console.print("\nNext:")
-    listen = pasteable(public_command(_command("listen", root, studies)))
+    listen, look = pasteable(public_command(_command("listen", root, studies))), look_commands(uri, view)
     for what, how in {
         "what it means": [from_here(root / REPORT)],
-        "compare the trials": look_commands(uri, view),
+        **({"compare the trials": look} if look else {}),
         **({"hear what went wrong": [listen]} if _has_winner(root) else {}),
         "results as data": [from_here(root / RESULTS_FILE)],
         "write all this again": [pasteable(report_command(root, studies, tracking_uri))],

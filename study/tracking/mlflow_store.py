@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
+from shlex import quote
 from textwrap import shorten
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -33,7 +34,6 @@ from study.tracking.run_keys import STUDY, RunKey
 from study.tracking.saved_view import Version, is_own
 from study.tracking.tracking_uri import (
     StoreUnavailableError,
-    TrackingError,
     TrackingWarning,
     database_path,
     database_uri,
@@ -53,6 +53,7 @@ PAGE, LONGEST_TAG_VALUE = 500, 6000  # runs per page, characters
 SPACING = 1000  # ms from an epoch's point to the next
 SIDE_BY_SIDE = 8  # trials, or models, that are written to a server at a time
 LONGEST_REASON = 300  # characters of an error's text; MLflow quotes whole pages
+FOREIGN = re.compile(r"API request to endpoint .* failed with error code (\d+) != 200")  # followed by a page of HTML
 CREDENTIALS = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 T = TypeVar("T")
@@ -80,10 +81,12 @@ def translated(uri: str) -> Iterator[None]:
 
 def reason(error: BaseException) -> str:
     """The root cause of an error, in a line without passwords; where access is refused, also how to get it."""
-    hint = f": {CREDENTIALS}" if _status(error) in (401, 403) else ""
+    hint = f": {CREDENTIALS}" if asks_for_credentials(error) else ""
     while inner := error.__cause__ or error.__context__ or _wrapped(error):
         error = inner
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if (answer := FOREIGN.match(text)) is not None:
+        text = f"HTTP {answer[1]}"
     return shorten(public(text.splitlines()[0]), LONGEST_REASON, placeholder=" ...") + hint
 
 
@@ -93,10 +96,10 @@ def _wrapped(error: BaseException) -> BaseException | None:
     return last if isinstance(last, BaseException) else None
 
 
-def _status(error: BaseException) -> int:
-    """The HTTP status that MLflow makes of an error; 0 for errors of others."""
-    status = getattr(error, "get_http_status_code", None)
-    return status() if status else 0
+def asks_for_credentials(error: BaseException) -> bool:
+    """Whether a server refuses access."""
+    status = getattr(error, "get_http_status_code", None)  # of MLflow's own errors
+    return status is not None and status() in (401, 403)
 
 
 def server_version(uri: str) -> Version:
@@ -206,9 +209,11 @@ class Store:
             self._mark_experiment(found, tagged)
             return found
         if named is not None:
-            raise TrackingError(
-                f"The MLflow experiment `{space}` at {public(self._uri)} was deleted: bring it back with "
-                f"`mlflow experiments restore -x {named.experiment_id}`, or choose another --tracking-uri."
+            store = public(self._uri)
+            restore = f"MLFLOW_TRACKING_URI={quote(store)} mlflow experiments restore -x {named.experiment_id}"
+            raise StoreUnavailableError(
+                f"The MLflow experiment `{space}` at {store} was deleted: bring it back with `{restore}`, "
+                "or choose another --tracking-uri."
             )
         in_file = self._uri.startswith("sqlite")
         root = database_path(self._uri).parent / "mlartifacts" / space if in_file else None

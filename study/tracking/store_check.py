@@ -3,10 +3,11 @@
 from importlib.util import find_spec
 
 from audiotag.uris import is_server, public
-from study.tracking.mlflow_store import load_mlflow, reason
+from study.tracking.mlflow_store import asks_for_credentials, load_mlflow, reason
 from study.tracking.tracking_uri import (
     StoreUnavailableError,
     TrackingError,
+    check_address,
     check_database,
     database_path,
 )
@@ -36,22 +37,30 @@ def check_store(uri: str, space: str | None = None) -> None:
     if uri.startswith("sqlite"):
         check_database(database_path(uri))
     elif is_server(uri):
-        client = load_mlflow().MlflowClient(uri)
+        check_address(uri)
         try:
+            client = load_mlflow().MlflowClient(uri)
             newest = client.search_experiments(max_results=1)
             own = client.get_experiment_by_name(space) if space is not None else None
         except Exception as error:  # MLflow lets through whatever a foreign answer breaks in it
-            raise StoreUnavailableError(
-                f"The tracking server {public(uri)} does not answer as an MLflow server ({reason(error)}): "
-                "start it (mlflow server), or choose another --tracking-uri."
-            ) from None
+            raise StoreUnavailableError(_why_unusable(uri, error)) from None
         for experiment in [own] if own else newest:
             _check_artifacts(uri, experiment.artifact_location)
     else:
+        shown = public(uri).rpartition("@")[2]  # what is no URI may hold a password anywhere before it
         raise TrackingError(
-            f"The tracking URI is {public(uri)!r}, but must begin with sqlite:///, http:// or https:// "
+            f"The tracking URI is {shown!r}, but must begin with sqlite:///, http:// or https:// "
             "(for other stores, start an mlflow server in front of them)."
         )
+
+
+def _why_unusable(uri: str, error: Exception) -> str:
+    if asks_for_credentials(error):
+        return f"The tracking server {public(uri)} refuses access ({reason(error)}), or choose another --tracking-uri."
+    return (
+        f"The tracking server {public(uri)} does not answer as an MLflow server ({reason(error)}): "
+        "start it (mlflow server), or choose another --tracking-uri."
+    )
 
 
 def _check_artifacts(uri: str, location: str) -> None:

@@ -11,10 +11,10 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from audiotag.files import size_of
-from audiotag.uris import public
+from audiotag.uris import MASK, public
 
 OTHER = "choose another --tracking-uri"
 
@@ -37,10 +37,39 @@ def default_uri(project_root: Path) -> str:
 
 
 def stored(uri: str) -> str:
-    """A tracking URI as a study keeps it; empty for one with a password, which must be given again."""
+    """A tracking URI as a study keeps it: without a password; empty where it has a token, without which it is none."""
     if uri.startswith("sqlite"):
         return database_uri(database_path(uri))  # relative to no folder
-    return uri if public(uri) == uri else ""
+    return "" if MASK in (shown := public(uri)) else shown
+
+
+def choose_uri(given: str | None, begun: str, default: str) -> str:
+    """The store for a study: the one that is given, else that in which it was begun, else the default.
+
+    Args:
+        given: With the command, if any.
+        begun: As the study keeps it (`stored`).
+        default: See `default_uri`; it may be the one in which the study was begun, with its password.
+    """
+    return given or (default if not begun or stored(default) == begun else begun)
+
+
+def check_address(uri: str) -> None:
+    """Look whether the URI of a server has a host, and a port that is one.
+
+    Raises:
+        TrackingError: Where it has not, which quotes nothing of it: parts of a password may be anywhere.
+    """
+    try:
+        parts = urlsplit(uri)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise TrackingError(
+            "The tracking URI has no usable host and port: write http://HOST:PORT, and in a user name or password %2F "
+            "for /, %23 for #, %3F for ?, %40 for @; or set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+        )
 
 
 def database_path(uri: str) -> Path:

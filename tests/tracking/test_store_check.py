@@ -30,6 +30,13 @@ from study.tracking.tracking_uri import (
         ("sqlite:///:memory:", r"but must name a file"),
         ("postgresql://me:secret@there/db", r"'postgresql://there/db', but must begin with sqlite:///, http://"),
         ("./mlruns", r"'./mlruns', but must begin with"),
+        ("me:secret@there:5000", r"'there:5000', but must begin with"),
+        ("http:/me:secret@there:5000", r"'there:5000', but must begin with"),
+        ("http://me:secret/x@there:5000", r"has no usable host and port: write http://HOST:PORT"),
+        ("http://me:secret#x@there:5000", r"has no usable host and port"),
+        ("http://[::1:5090", r"has no usable host and port"),
+        ("http://there:99999", r"has no usable host and port"),
+        ("http://", r"has no usable host and port"),
         ("http://127.0.0.1:{port}", r"http://127.0.0.1:\d+ does not answer as an MLflow server \(Connection refused\)"),
     ],
 )
@@ -73,6 +80,7 @@ def test_credentials_are_asked_for_where_they_are_refused(
     line = str(caught.value)
     names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
     assert [name in line for name in names] == [asked] * 3
+    assert ("refuses access" in line, "start it" in line) == (asked, not asked)
     assert "hush" not in line
     assert "\n" not in line
 

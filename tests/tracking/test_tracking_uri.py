@@ -11,7 +11,9 @@ from study.tracking.tracking_uri import (
     StoreUnavailableError,
     _known_revisions,
     check_database,
+    choose_uri,
     default_uri,
+    stored,
 )
 
 
@@ -47,3 +49,13 @@ def test_a_database_of_another_mlflow_is_refused_at_the_start(
         check_database(path)
     assert str(path) in str(caught.value)
     assert str(caught.value).endswith("--tracking-uri.")
+
+
+def test_a_store_is_kept_without_its_password_and_found_again_with_it() -> None:
+    assert stored("http://me:hush@there:5000/ml") == "http://there:5000/ml"
+    assert stored("http://there:5000/?token=hush") == ""
+    begun, default = "http://there:5000", "sqlite:////x/mlflow.db"
+    assert choose_uri("http://other", begun, default) == "http://other"
+    assert choose_uri(None, begun, default) == begun
+    assert choose_uri(None, "", default) == default
+    assert choose_uri(None, begun, "http://me:hush@there:5000") == "http://me:hush@there:5000"
