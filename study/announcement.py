@@ -20,8 +20,16 @@ from study.reporting.sensitivity import design_line
 from study.search.asha import rungs_in_words
 
 
-def announce(plan: Plan, uri: str, console: Console, asked: int | None = None) -> None:
-    """Say what is about to run; `asked` is the number of trials that was asked for."""
+def announce(plan: Plan, uri: str, console: Console, asked: int | None = None, *, own_budget: bool = False) -> None:
+    """Say what is about to run.
+
+    Args:
+        plan: Of the study.
+        uri: Of the tracking store.
+        console: Where it is said.
+        asked: The number of trials that was asked for.
+        own_budget: Whether the number of epochs was, too.
+    """
     tell = partial(say, console, indent=9)
     study, corpus = plan.study, plan.corpus
     note = f" ({corpus.layout.note})" if corpus.layout.note else ""
@@ -47,7 +55,7 @@ def announce(plan: Plan, uri: str, console: Console, asked: int | None = None) -
     tell(f"Trials   {study.trials} ({plan.space.sampler}{rungs}){seeds}")
     for config in plan.configs():
         tell(f"         {budget_line(config, study.has_fixed_split)}")
-    if corpus.layout.quick:
+    if corpus.layout.quick and plan.ledger is None and not own_budget:
         tell("         a short budget for this corpus; --epochs overrides")
     if (objective := study.objective).name != DEFAULT:
         extreme = "lowest" if objective.lower_is_better else "highest"

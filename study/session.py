@@ -80,7 +80,7 @@ def run_session(request: Request, console: Console, hold_signals: Hold, make: Pl
         plan = make(request, console)
         uri = choose_uri(request.tracking_uri, plan.study.tracking_uri, default_uri(PROJECT))
         available = check_tracking(request, uri, console)
-    announce(plan, uri, console, request.trials)
+    announce(plan, uri, console, request.trials, own_budget=request.epochs is not None)
     session = Session(plan, request, uri, console, available, asked)
     try:
         return session.conclude(session.run(hold_signals))

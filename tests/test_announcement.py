@@ -50,6 +50,15 @@ def test_the_first_lines_name_the_study_its_budget_and_what_is_left_out(plan: Ca
     assert "cgrnn, imd" in left_out
 
 
+def test_a_short_budget_is_named_where_it_may_be_changed(plan: Callable[..., Plan]) -> None:
+    made = plan(name="mine")
+    quick = replace(made, corpus=replace(made.corpus, kind="synthetic"))
+    for own_budget, said in [(False, True), (True, False)]:
+        console = Console(file=io.StringIO(), width=80)
+        announce(quick, "sqlite:///x", console, own_budget=own_budget)
+        assert ("--epochs overrides" in console.file.getvalue()) == said  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(("asked", "has", "notes"), [(None, 5, 0), (3, 3, 0), (5, 5, 0), (6, 5, 1)])
 def test_a_space_with_fewer_trials_than_are_asked_for_says_so(asked: int | None, has: int, notes: int) -> None:
     said = trials_notes(replace(STUDY, trials=has), asked)
