@@ -79,7 +79,7 @@ def test_page_has_every_section_and_escapes_names(odd: Ledger) -> None:
 def test_figures_are_images_with_words_and_files_too(odd: Ledger) -> None:
     files = sorted((odd.root / "figures").iterdir())
     names = {path.stem for path in files}
-    assert {"differences", "eer-by-dropout", "optimisation-history", "importance", "parallel-coordinates"} <= names
+    assert {"differences", "eer-by-dropout", "optimisation-history", "parallel-coordinates"} <= names
     assert {"training-objective", "training-loss", "training-accuracy"} <= names
     assert sum(name.startswith("errors-") for name in names) == len(ODD)
     page = page_of(odd)

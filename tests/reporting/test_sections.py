@@ -24,7 +24,7 @@ from study.reporting.sections.cost import cost
 from study.reporting.sections.errors_by_tag import errors_by_tag, mean_det
 from study.reporting.sections.known_labels import known_labels
 from study.reporting.sections.repeat_it import repeat_it
-from study.reporting.sections.search import importances, uncertain
+from study.reporting.sections.search import importance, importances, uncertain
 from study.reporting.sections.trust import trust
 from study.reporting.style import as_panel, new_axes, style, wrapped
 from study.stats.analysis import Analysis, analyse
@@ -243,6 +243,8 @@ def test_importance_from_a_single_trial_is_called_uncertain(sampled: Sampled, re
     rows[0]["width"] = 0.1
     found = sampled(rows, [0.1 + (row["dropout"] - 0.2) ** 2 for row in rows])
     assert importances(found)["dropout"] > 0.2
+    assert [panel.name for panel in importance(found)] == ["importance"]
+    assert importance(sampled(rows[:19], [0.1, 0.2] * 9 + [0.3])) == []
     assert uncertain(found) == ["width"]
     assert not recwarn.list
 

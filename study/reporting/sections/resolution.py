@@ -20,7 +20,7 @@ INTRO = (
     'one of the size under "80 % power at" ' + OFTEN + "."
 )
 NOTE = (
-    'Under "partitions" and "seeds": how many in all would find a true difference as large as the observed one '
+    'Under "partitions"{seeds}: how many in all would find a true difference as large as the observed one '
     + OFTEN
     + '; under "to be the same": how many partitions would call the two the same within the margin. The observed '
     "difference may be far from the true one, and s comes from {n} differences: over five, its 95 % interval reaches "
@@ -52,7 +52,8 @@ def resolution(analysis: Analysis) -> Section | None:
     at_look = LOOKS * study.is_until_clear
     intro = INTRO.format(folds="folds of its partitions" if at_look else folds_in_words(study)) + at_look
     n = f"{len(study.folds)} or more" if at_look else len(study.folds) * len(study.partitions)
-    note = NOTE.format(n=n) + (SEVERAL if study.has_several_seeds else ONE_SEED)
+    seeds = ' and "seeds"' if study.has_several_seeds else ""
+    note = NOTE.format(n=n, seeds=seeds) + (SEVERAL if study.has_several_seeds else ONE_SEED)
     notes = [note] * any(row.is_open for row in analysis.rows)
     text = "\n\n".join([intro, resolution_table(analysis, analysis.rows).markdown(), *notes])
     more = "".join([*notes, hidden(analysis)]).strip()

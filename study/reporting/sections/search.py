@@ -13,7 +13,7 @@ from study.reporting.sections.by_parameter import is_log
 from study.reporting.style import BLUE, FAINT, GRID, INK, PAPER, Panel, Series, as_panel, new_axes
 from study.stats.analysis import Analysis
 
-FEWEST = 8  # finished trials, below which importance would be noise
+FEWEST = 20  # finished trials: PED-ANOVA tells the best tenth, two of them, from the rest
 TOP = 0.1  # share of the trials that is marked as good
 CAPTION = (
     "Trials in the order of their numbers; importance by PED-ANOVA over all finished trials "
@@ -28,7 +28,7 @@ def search(analysis: Analysis) -> Section | None:
     panels = [*optimisation_history(analysis), *importance(analysis), *parallel_coordinates(analysis)]
     caption = CAPTION
     if rare := uncertain(analysis):
-        caption += f" The importance of {', '.join(rare)} is uncertain: only one trial has it, or lacks it."
+        caption += f" The importance of {', '.join(rare)} is uncertain: only one trial has the parameter, or lacks it."
     return Section("The search", groups={"": panels}, wide=True, caption=caption) if panels else None
 
 
