@@ -15,9 +15,10 @@ from study.stats.analysis import Analysis
 
 FEWEST = 20  # finished trials: PED-ANOVA tells the best tenth, two of them, from the rest
 TOP = 0.1  # share of the trials that is marked as good
-CAPTION = (
-    "Trials in the order of their numbers; importance by PED-ANOVA over all finished trials "
-    "(which parameter tells the good ones from the rest, not by how much); in colour, the best tenth."
+CAPTION = "Trials in the order of their numbers; in colour, the best tenth."
+IMPORTANCE = (
+    " Importance by PED-ANOVA over all finished trials: it shows which parameters tell the good trials from the rest, "
+    "not how much they change the result."
 )
 
 
@@ -25,9 +26,10 @@ def search(analysis: Analysis) -> Section | None:
     """The figures of a study whose trials were sampled."""
     if not analysis.rows or analysis.study.sampler in (None, "exhaustive"):
         return None
-    panels = [*optimisation_history(analysis), *importance(analysis), *parallel_coordinates(analysis)]
-    caption = CAPTION
-    if rare := uncertain(analysis):
+    bars = importance(analysis)
+    panels = [*optimisation_history(analysis), *bars, *parallel_coordinates(analysis)]
+    caption = CAPTION + (IMPORTANCE if bars else "")
+    if bars and (rare := uncertain(analysis)):
         caption += f" The importance of {', '.join(rare)} is uncertain: only one trial has the parameter, or lacks it."
     return Section("The search", groups={"": panels}, wide=True, caption=caption) if panels else None
 
@@ -122,7 +124,9 @@ def parallel_coordinates(analysis: Analysis) -> list[Panel]:
     means = np.array([row.mean for row in analysis.rows])
     columns = [_column([row.params.get(name) for row in analysis.rows], is_log(analysis, name)) for name in names]
     columns.append(_column(means.tolist(), False))
-    ax = new_axes(width=5.2, height=3.8, xlim=(-0.15, len(columns) - 0.85), ylim=(-0.06, 1.06), yticks=[])
+    ax = new_axes(
+        width=max(5.2, 0.9 * len(columns)), height=3.8, xlim=(-0.15, len(columns) - 0.85), ylim=(-0.06, 1.06), yticks=[]
+    )
     ranks = analysis.objective.sign * means
     good = ranks <= np.quantile(ranks, max(TOP, 1 / len(means)))
     heights = np.stack([at for at, _ in columns], axis=1)  # (trials, columns)
