@@ -56,7 +56,7 @@ def check_store(uri: str, space: str | None = None) -> None:
 
 def _why_unusable(uri: str, error: Exception) -> str:
     if asks_for_credentials(error):
-        return f"The tracking server {public(uri)} refuses access ({reason(error)}), or choose another --tracking-uri."
+        return f"The tracking server {public(uri)} refuses access, {reason(error)}, or choose another --tracking-uri."
     return (
         f"The tracking server {public(uri)} does not answer as an MLflow server ({reason(error)}): "
         "start it (mlflow server), or choose another --tracking-uri."
