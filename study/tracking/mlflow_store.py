@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
 from shlex import quote
-from textwrap import shorten
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -32,6 +31,7 @@ from study.tracking.descriptions import LONGEST_DESCRIPTION, describe_experiment
 from study.tracking.metric_names import epoch_values
 from study.tracking.run_keys import STUDY, RunKey
 from study.tracking.saved_view import Version, is_own
+from study.tracking.store_errors import reason
 from study.tracking.tracking_uri import (
     StoreUnavailableError,
     TrackingWarning,
@@ -52,9 +52,6 @@ KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page op
 PAGE, LONGEST_TAG_VALUE = 500, 6000  # runs per page, characters
 SPACING = 1000  # ms from an epoch's point to the next
 SIDE_BY_SIDE = 8  # trials, or models, that are written to a server at a time
-LONGEST_REASON = 300  # characters of an error's text; MLflow quotes whole pages
-FOREIGN = re.compile(r"API request to endpoint .* failed with error code (\d+) != 200")  # followed by a page of HTML
-CREDENTIALS = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 T = TypeVar("T")
 
@@ -77,29 +74,6 @@ def translated(uri: str) -> Iterator[None]:
         yield
     except (load_mlflow().exceptions.MlflowException, OSError, ImportError) as error:
         raise StoreUnavailableError(f"MLflow at {public(uri)} is not up to date ({reason(error)}).") from None
-
-
-def reason(error: BaseException) -> str:
-    """The root cause of an error, in a line without passwords; where access is refused, also how to get it."""
-    hint = f": {CREDENTIALS}" if asks_for_credentials(error) else ""
-    while inner := error.__cause__ or error.__context__ or _wrapped(error):
-        error = inner
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    if (answer := FOREIGN.match(text)) is not None:
-        text = f"HTTP {answer[1]}"
-    return shorten(public(text.splitlines()[0]), LONGEST_REASON, placeholder=" ...") + hint
-
-
-def _wrapped(error: BaseException) -> BaseException | None:
-    """The error that urllib3 keeps among the arguments of its own."""
-    last = error.args[-1] if error.args else None
-    return last if isinstance(last, BaseException) else None
-
-
-def asks_for_credentials(error: BaseException) -> bool:
-    """Whether a server refuses access."""
-    status = getattr(error, "get_http_status_code", None)  # of MLflow's own errors
-    return status is not None and status() in (401, 403)
 
 
 def server_version(uri: str) -> Version:

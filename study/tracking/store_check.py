@@ -3,7 +3,8 @@
 from importlib.util import find_spec
 
 from audiotag.uris import is_server, public
-from study.tracking.mlflow_store import asks_for_credentials, load_mlflow, reason
+from study.tracking.mlflow_store import load_mlflow
+from study.tracking.store_errors import asks_for_credentials, reason
 from study.tracking.tracking_uri import (
     StoreUnavailableError,
     TrackingError,

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from audiotag.training.epochs import EpochResult
 from audiotag.uris import public
 from study.ledger.progress import Report
-from study.tracking.mlflow_store import reason
+from study.tracking.store_errors import reason
 from study.tracking.tracking_uri import TrackingError
 
 INTERVAL, LONGEST_PAUSE = 2.0, 30.0  # s between updates, and at most between attempts during an outage

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 from helpers.tracked import wait_for
-from urllib3.exceptions import ProtocolError
 
 from study.ledger.ledger import Ledger
 from study.tracking import mlflow_store
-from study.tracking.mlflow_store import SIDE_BY_SIDE, Store, count_writers, open_client, reason, server_version
+from study.tracking.mlflow_store import SIDE_BY_SIDE, Store, count_writers, open_client, server_version
 from study.tracking.tracking_uri import default_uri
 
 WRITERS = SIDE_BY_SIDE
@@ -129,17 +128,6 @@ def test_a_program_ends_while_writers_wait_for_a_server(ledger: Ledger, uri: str
 
 
 # what a server says
-
-
-def test_a_long_reason_ends_at_a_word() -> None:
-    line = reason(ValueError("word " * 500))
-    assert line.endswith("word ...")
-    assert len(line) < 400
-
-
-def test_a_reason_is_that_of_the_innermost_error() -> None:
-    inner = ConnectionResetError("the server hung up")
-    assert reason(ProtocolError("Connection aborted.", inner)) == "the server hung up"
 
 
 @pytest.mark.parametrize(
