@@ -37,7 +37,7 @@ def default_uri(project_root: Path) -> str:
 
 
 def stored(uri: str) -> str:
-    """A tracking URI as a study keeps it: without a password; empty where it has a token, without which it is none."""
+    """A tracking URI as a study keeps it: without a password; empty where it has a token, which it needs."""
     if uri.startswith("sqlite"):
         return database_uri(database_path(uri))  # relative to no folder
     return "" if MASK in (shown := public(uri)) else shown
@@ -51,7 +51,7 @@ def choose_uri(given: str | None, begun: str, default: str) -> str:
         begun: As the study keeps it (`stored`).
         default: See `default_uri`; it may be the one in which the study was begun, with its password.
     """
-    return given or (default if not begun or stored(default) == begun else begun)
+    return given or (default if not begun or public(default) == begun else begun)
 
 
 def check_address(uri: str) -> None:

@@ -59,3 +59,4 @@ def test_a_store_is_kept_without_its_password_and_found_again_with_it() -> None:
     assert choose_uri(None, begun, default) == begun
     assert choose_uri(None, "", default) == default
     assert choose_uri(None, begun, "http://me:hush@there:5000") == "http://me:hush@there:5000"
+    assert choose_uri(None, begun, "sqlite://") == begun, "a default that nobody needs may be wrong"
